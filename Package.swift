@@ -1,0 +1,107 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Rules that every target of ours follows. In CI a warning is an error; on a developer's machine it is only a warning,
+// so that a half-written thought still runs.
+var settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    // `FieldSection` hands out `Span`s of its own bytes; the compiler ties their lifetime to it.
+    .enableExperimentalFeature("Lifetimes"),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+if Context.environment["CI"] != nil {
+    settings.append(.treatAllWarnings(as: .error))
+}
+
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+
+// The codecs are linked statically where Debian ships an archive, so that the release binary needs no package on the
+// machine where it runs.
+let codecArchives: [LinkerSetting] = [
+    .linkedLibrary(":libdeflate.a"),
+    .linkedLibrary(":libz.a"),
+    .linkedLibrary(":libbrotlienc.a"),
+    .linkedLibrary(":libbrotlidec.a"),
+    .linkedLibrary(":libbrotlicommon.a"),
+    .linkedLibrary(":libzstd.a"),
+]
+
+let package = Package(
+    name: "headrace",
+    products: [
+        .executable(name: "headrace", targets: ["headrace"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        // Floor 0
+        .target(name: "Telemetry", swiftSettings: settings),
+        // Floor 1
+        .target(name: "Eviction", swiftSettings: settings),
+        .target(name: "HTTPSemantics", swiftSettings: settings),
+        .target(name: "HTTP1Wire", dependencies: ["HTTPSemantics", nioCore], swiftSettings: settings),
+        .target(name: "Transport", dependencies: ["Telemetry", nioCore, nioPosix, logging], swiftSettings: settings),
+        .systemLibrary(name: "CCodecs", providers: [.apt(["libdeflate-dev", "zlib1g-dev", "libbrotli-dev", "libzstd-dev"])]),
+        // Floor 2
+        .target(
+            name: "Edge",
+            dependencies: [
+                "HTTPSemantics", "HTTP1Wire", "Eviction", "Transport", "Telemetry", "CCodecs", nioCore, nioPosix, logging,
+            ],
+            swiftSettings: settings,
+            linkerSettings: codecArchives
+        ),
+        .target(
+            name: "LoadGenerator",
+            dependencies: ["HTTPSemantics", "HTTP1Wire", "Transport", "Telemetry", nioCore, nioPosix],
+            swiftSettings: settings
+        ),
+        // Floor 3
+        .executableTarget(
+            name: "headrace",
+            dependencies: [
+                "Edge", "LoadGenerator", "HTTPSemantics", "Transport", "Telemetry", nioCore, nioPosix, logging,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Yams", package: "Yams"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings
+        ),
+        // Tests
+        .target(name: "TestSupport", dependencies: [nioCore, nioPosix], path: "Tests/TestSupport", swiftSettings: settings),
+        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"], swiftSettings: settings),
+        .testTarget(name: "EvictionTests", dependencies: ["Eviction"], swiftSettings: settings),
+        .testTarget(name: "HTTPSemanticsTests", dependencies: ["HTTPSemantics"], swiftSettings: settings),
+        .testTarget(
+            name: "HTTP1WireTests",
+            dependencies: [
+                "HTTP1Wire", "HTTPSemantics", nioCore,
+                // The differential oracle for our parser: llhttp, as NIOHTTP1 wraps it.
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "EdgeTests",
+            dependencies: [
+                "Edge", "HTTPSemantics", "HTTP1Wire", "CCodecs", nioCore, .product(name: "NIOEmbedded", package: "swift-nio"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "Telemetry", nioCore, nioPosix], swiftSettings: settings),
+        .testTarget(name: "HeadraceTests", dependencies: ["headrace", "Edge"], swiftSettings: settings),
+        .testTarget(name: "IntegrationTests", dependencies: ["TestSupport", nioCore, nioPosix], swiftSettings: settings),
+        .testTarget(name: "TidyTests", swiftSettings: settings),
+    ]
+)

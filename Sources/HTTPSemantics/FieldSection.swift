@@ -1,0 +1,125 @@
+/// A header or trailer section: the bytes as they came, and where each field line lies in them.
+///
+/// One array of bytes and one of offsets, both reused from request to request, so that a head in steady state costs no
+/// allocation. Order, spelling and repetition of the lines are kept: a proxy must not reorder what it does not know.
+/// - Source: RFC 9110 §5.
+public struct FieldSection: Sendable {
+    /// One field line. Offsets count from the start of ``FieldSection/bytes``.
+    public struct Line: Sendable, Equatable {
+        public var name: FieldName
+        public var nameStart: UInt32
+        public var valueStart: UInt32
+        public var nameCount: UInt16
+        public var valueCount: UInt16
+
+        public init(name: FieldName, nameStart: Int, nameCount: Int, valueStart: Int, valueCount: Int) {
+            self.name = name
+            self.nameStart = UInt32(truncatingIfNeeded: nameStart)
+            self.nameCount = UInt16(truncatingIfNeeded: nameCount)
+            self.valueStart = UInt32(truncatingIfNeeded: valueStart)
+            self.valueCount = UInt16(truncatingIfNeeded: valueCount)
+        }
+    }
+
+    /// The longest name and the longest value that a line can describe. Parsers enforce a lower limit.
+    public static let partBytesMax = Int(UInt16.max)
+
+    /// What the lines point into. For a parsed head this is the whole head, the start line included.
+    public private(set) var bytes: [UInt8]
+    public private(set) var lines: [Line]
+    /// Bit `n` is set when a line with the name of raw value `n` is there.
+    private var present: UInt64
+
+    public init() {
+        bytes = []
+        lines = []
+        present = 0
+    }
+
+    public var isEmpty: Bool { lines.isEmpty }
+
+    /// Empties the section and keeps its memory for the next head.
+    public mutating func removeAll() {
+        bytes.removeAll(keepingCapacity: true)
+        lines.removeAll(keepingCapacity: true)
+        present = 0
+    }
+
+    /// Takes a copy of a head's bytes, to which lines are added by ``append(_:)``.
+    public mutating func replaceBytes(_ head: Span<UInt8>) {
+        removeAll()
+        head.withUnsafeBufferPointer { bytes.append(contentsOf: $0) }
+    }
+
+    /// Adds a line that lies in ``bytes`` already.
+    /// - Precondition: its ranges lie within ``bytes``.
+    public mutating func append(_ line: Line) {
+        assert(Int(line.nameStart) + Int(line.nameCount) <= bytes.count)
+        assert(Int(line.valueStart) + Int(line.valueCount) <= bytes.count)
+        lines.append(line)
+        present |= 1 &<< UInt64(line.name.rawValue)
+    }
+
+    /// Adds a line, copying name and value.
+    /// - Precondition: each is at most ``partBytesMax`` long.
+    public mutating func append(name: Span<UInt8>, value: Span<UInt8>) {
+        precondition(name.count <= Self.partBytesMax && value.count <= Self.partBytesMax, "a field part over 65,535 bytes")
+        let nameStart = bytes.count
+        name.withUnsafeBufferPointer { bytes.append(contentsOf: $0) }
+        let valueStart = bytes.count
+        value.withUnsafeBufferPointer { bytes.append(contentsOf: $0) }
+        append(
+            Line(
+                name: FieldName(name), nameStart: nameStart, nameCount: name.count, valueStart: valueStart,
+                valueCount: value.count))
+    }
+
+    /// Adds a line from text, for tests and for the few fields that we make ourselves.
+    public mutating func append(_ name: String, _ value: String) {
+        append(name: Array(name.utf8).span, value: Array(value.utf8).span)
+    }
+
+    /// Whether a line of that name is there. One bit test; ``FieldName/other`` has no answer and gives `false`.
+    public func contains(_ name: FieldName) -> Bool {
+        name != .other && present & (1 &<< UInt64(name.rawValue)) != 0
+    }
+
+    /// The index of the first line of that name.
+    public func firstIndex(of name: FieldName) -> Int? {
+        guard contains(name) else { return nil }
+        return lines.firstIndex { $0.name == name }
+    }
+
+    /// How many lines have that name.
+    public func count(of name: FieldName) -> Int {
+        guard contains(name) else { return 0 }
+        return lines.reduce(into: 0) { if $1.name == name { $0 += 1 } }
+    }
+
+    /// The value of a line, without the white space around it.
+    @_lifetime(borrow self)
+    public func value(at index: Int) -> Span<UInt8> {
+        let line = lines[index]
+        return bytes.span.extracting(Int(line.valueStart)..<Int(line.valueStart) + Int(line.valueCount))
+    }
+
+    /// The name of a line as it was spelled.
+    @_lifetime(borrow self)
+    public func name(at index: Int) -> Span<UInt8> {
+        let line = lines[index]
+        return bytes.span.extracting(Int(line.nameStart)..<Int(line.nameStart) + Int(line.nameCount))
+    }
+
+    /// The first value under that name as text, for logs and tests; off the hot path only.
+    public func string(_ name: FieldName) -> String? {
+        guard let index = firstIndex(of: name) else { return nil }
+        return String(copying: value(at: index))
+    }
+}
+
+extension String {
+    /// The bytes as text; what is not UTF-8 becomes U+FFFD.
+    public init(copying bytes: Span<UInt8>) {
+        self = bytes.withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self) }
+    }
+}

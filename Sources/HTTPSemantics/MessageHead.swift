@@ -1,0 +1,74 @@
+/// A request's method. Methods are case-sensitive; what is not listed is ``other`` and forwarded by its bytes.
+/// - Source: RFC 9110 §9; PATCH: RFC 5789.
+public enum Method: UInt8, CaseIterable, Sendable {
+    case other, get, head, post, put, delete, connect, options, trace, patch
+
+    /// - Source: RFC 9110 §9.2.1.
+    public var isSafe: Bool {
+        switch self {
+        case .get, .head, .options, .trace: true
+        case .other, .post, .put, .delete, .connect, .patch: false
+        }
+    }
+
+    /// - Source: RFC 9110 §9.2.2.
+    public var isIdempotent: Bool {
+        switch self {
+        case .get, .head, .options, .trace, .put, .delete: true
+        case .other, .post, .connect, .patch: false
+        }
+    }
+}
+
+/// How the end of a message body is found.
+/// - Source: RFC 9112 §6.3.
+public enum BodyFraming: Equatable, Sendable {
+    /// There is no body.
+    case none
+    /// Exactly so many bytes.
+    case length(Int)
+    /// `Transfer-Encoding: chunked`.
+    case chunked
+    /// A response that ends with its connection.
+    case untilClose
+}
+
+/// A request's head. The parser has checked its syntax and framing: whoever holds one may trust both.
+///
+/// ``fields``' bytes hold the request line too, so that a head is one piece of memory.
+/// - Source: RFC 9112 §2, §3; RFC 9110 §7.
+public struct RequestHead: Sendable {
+    public var method: Method = .other
+    /// Where the method's bytes lie in `fields.bytes`.
+    public var methodRange: Range<Int> = 0..<0
+    /// Where the path and query lie in `fields.bytes`; for absolute-form without scheme and authority, for
+    /// `OPTIONS *` the asterisk, for CONNECT the authority.
+    public var target: Range<Int> = 0..<0
+    /// Where the authority lies: of the request target if it has one, else of `Host`; empty for HTTP/1.0 without `Host`.
+    public var authority: Range<Int> = 0..<0
+    /// The minor version of HTTP/1.x: 0 or 1.
+    public var minorVersion: UInt8 = 1
+    public var framing: BodyFraming = .none
+    /// Whether the client keeps the connection after the response.
+    /// - Source: RFC 9112 §9.3.
+    public var keepsAlive = true
+    /// Whether the client waits for `100 Continue` before it sends the body.
+    /// - Source: RFC 9110 §10.1.1.
+    public var expectsContinue = false
+    public var fields = FieldSection()
+
+    public init() {}
+}
+
+/// A response's head. As with ``RequestHead``, its syntax and framing have been checked.
+/// - Source: RFC 9112 §4, §6.3.
+public struct ResponseHead: Sendable {
+    public var status = 0
+    public var minorVersion: UInt8 = 1
+    public var framing: BodyFraming = .none
+    /// Whether the server keeps the connection after the body.
+    public var keepsAlive = true
+    public var fields = FieldSection()
+
+    public init() {}
+}
