@@ -95,21 +95,40 @@ public enum FieldName: UInt8, CaseIterable, Sendable {
 }
 
 extension FieldName {
-    /// Recognises a name, in any case; ``other`` when it is none of ours.
-    public init(_ name: Span<UInt8>) {
-        self = FieldName.named(name) ?? .other
+    /// Whether a trailer section may have the field, and a reader use it there.
+    ///
+    /// A trailer must not have what frames, routes, authorises or modifies a message or tells how to understand it. Of
+    /// the names that we decide something on only these are not of that kind; ``other`` is the sender's affair.
+    /// - Source: RFC 9110 §6.5.1.
+    public var isAllowedInTrailers: Bool {
+        switch self {
+        case .other, .etag, .serverTiming: true
+        default: false
+        }
     }
 
-    private static func named(_ name: Span<UInt8>) -> FieldName? {
-        for candidate in FieldName.allCases.dropFirst() where candidate.spelling.utf8CodeUnitCount == name.count {
-            let start = candidate.spelling.utf8Start
-            var isSame = true
-            for index in 0..<name.count where (start[index] | 0x20) != (name[index] | 0x20) {
-                isSame = false
-                break
-            }
-            if isSame { return candidate }
-        }
-        return nil
+    /// Recognises a name, in any case; ``other`` when it is none of ours.
+    ///
+    /// The length leaves one to four candidates; the name's bytes decide among them.
+    public init(_ name: Span<UInt8>) {
+        self = .other
+        for candidate in Self.candidates(count: name.count) where candidate.isSpelled(name) { self = candidate }
+    }
+
+    private static func candidates(count: Int) -> [FieldName] {
+        count < byLength.count ? byLength[count] : []
+    }
+
+    /// The names by their length.
+    private static let byLength: [[FieldName]] = {
+        var table = [[FieldName]](repeating: [], count: 32)
+        for name in allCases.dropFirst() { table[name.spelling.utf8CodeUnitCount].append(name) }
+        return table
+    }()
+
+    private func isSpelled(_ name: Span<UInt8>) -> Bool {
+        let spelling = spelling.utf8Start
+        for index in name.indices where ASCII.lowercased(name[index]) != ASCII.lowercased(spelling[index]) { return false }
+        return true
     }
 }

@@ -51,6 +51,36 @@ public struct FieldSection: Sendable {
         head.withUnsafeBufferPointer { bytes.append(contentsOf: $0) }
     }
 
+    /// Takes a copy of a head's bytes, and the lines that a parser found in them. The parser gets the memory of the lines
+    /// that were here, emptied, for its next head.
+    /// - Precondition: the lines' ranges lie within `head`.
+    public mutating func replace(bytes head: Span<UInt8>, lines found: inout [Line]) {
+        replaceBytes(head)
+        swap(&lines, &found)
+        for line in lines {
+            assert(Int(line.nameStart) + Int(line.nameCount) <= bytes.count)
+            assert(Int(line.valueStart) + Int(line.valueCount) <= bytes.count)
+            present |= 1 &<< UInt64(line.name.rawValue)
+        }
+    }
+
+    /// Adds bytes that belong to no line, such as a request target that was not spelled out.
+    /// - Returns: where they lie.
+    @discardableResult
+    public mutating func appendBytes(_ text: StaticString) -> Range<Int> {
+        let start = bytes.count
+        text.withUTF8Buffer { bytes.append(contentsOf: $0) }
+        return start..<bytes.count
+    }
+
+    /// Adds a copy of some of ``bytes`` behind them.
+    @discardableResult
+    public mutating func appendBytes(copying range: Range<Int>) -> Range<Int> {
+        let start = bytes.count
+        bytes.append(contentsOf: Array(bytes[range]))
+        return start..<bytes.count
+    }
+
     /// Adds a line that lies in ``bytes`` already.
     /// - Precondition: its ranges lie within ``bytes``.
     public mutating func append(_ line: Line) {

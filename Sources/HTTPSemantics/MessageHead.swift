@@ -20,6 +20,41 @@ public enum Method: UInt8, CaseIterable, Sendable {
     }
 }
 
+extension Method {
+    /// Recognises a method by its bytes; ``other`` when it is none of the table's.
+    public init(_ name: Span<UInt8>) {
+        func isNamed(_ spelling: StaticString) -> Bool {
+            for index in 0..<name.count where name[index] != spelling.utf8Start[index] { return false }
+            return true
+        }
+        self =
+            switch name.count {
+            case 3: isNamed("GET") ? .get : isNamed("PUT") ? .put : .other
+            case 4: isNamed("HEAD") ? .head : isNamed("POST") ? .post : .other
+            case 5: isNamed("PATCH") ? .patch : isNamed("TRACE") ? .trace : .other
+            case 6: isNamed("DELETE") ? .delete : .other
+            case 7: isNamed("OPTIONS") ? .options : isNamed("CONNECT") ? .connect : .other
+            default: .other
+            }
+    }
+
+    /// The method as it is sent; empty for ``other``, whose bytes only its request knows.
+    public var spelling: StaticString {
+        switch self {
+        case .other: ""
+        case .get: "GET"
+        case .head: "HEAD"
+        case .post: "POST"
+        case .put: "PUT"
+        case .delete: "DELETE"
+        case .connect: "CONNECT"
+        case .options: "OPTIONS"
+        case .trace: "TRACE"
+        case .patch: "PATCH"
+        }
+    }
+}
+
 /// How the end of a message body is found.
 /// - Source: RFC 9112 §6.3.
 public enum BodyFraming: Equatable, Sendable {

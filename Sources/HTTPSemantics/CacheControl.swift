@@ -1,0 +1,113 @@
+/// The directives of `Cache-Control`, of a request or a response.
+///
+/// Read as they occur in the wild: any case, arguments quoted or not, several lines, unknown directives passed over. Where the
+/// RFC leaves a choice, the choice is the one that cannot serve a stale answer as fresh:
+/// - a lifetime that is no number, negative, or has junk behind it counts as 0 (RFC 9111 §4.2.1: "encouraged to consider
+///   stale"); one too large for 2³¹ seconds is 2³¹ (§1.2.2);
+/// - of a repeated lifetime the smallest counts;
+/// - `private` and `no-cache` with field names count as without: the whole response is treated so. That costs a fetch, and
+///   spares us answers with fields missing that the application thought would be there.
+/// - Source: RFC 9111 §5.2; RFC 5861 (stale-…); RFC 8246 (immutable).
+public struct CacheControl: Equatable, Sendable {
+    public var noStore = false
+    public var noCache = false
+    public var isPrivate = false
+    public var isPublic = false
+    public var mustRevalidate = false
+    public var proxyRevalidate = false
+    public var mustUnderstand = false
+    public var noTransform = false
+    public var onlyIfCached = false
+    public var immutable = false
+    /// Seconds.
+    public var maxAge: Int?
+    public var sMaxAge: Int?
+    public var staleWhileRevalidate: Int?
+    public var staleIfError: Int?
+    public var minFresh: Int?
+    /// `max-stale`; without an argument any staleness is fine, which is the largest number.
+    public var maxStale: Int?
+
+    /// RFC 9111 §1.2.2.
+    public static let secondsMax = 1 << 31
+
+    public init() {}
+
+    public init(_ fields: borrowing FieldSection, _ name: FieldName = .cacheControl) {
+        guard fields.contains(name) else { return }
+        for index in fields.lines.indices where fields.lines[index].name == name {
+            let value = fields.value(at: index)
+            // Where the members lie is collected first: a span cannot be captured by the closure that changes us.
+            var start = 0
+            while let member = Self.nextMember(value, &start) { read(value, member) }
+        }
+    }
+
+    private static func nextMember(_ value: Span<UInt8>, _ start: inout Int) -> Range<Int>? {
+        while start < value.count {
+            var end = start
+            var isQuoted = false
+            while end < value.count {
+                let byte = value[end]
+                if isQuoted, byte == UInt8(ascii: "\\") {
+                    end += 1
+                } else if byte == UInt8(ascii: "\"") {
+                    isQuoted.toggle()
+                } else if byte == UInt8(ascii: ","), !isQuoted {
+                    break
+                }
+                end += 1
+            }
+            let member = ASCII.trimmed(value, start..<min(end, value.count))
+            start = end + 1
+            if !member.isEmpty { return member }
+        }
+        return nil
+    }
+
+    private mutating func read(_ value: Span<UInt8>, _ member: Range<Int>) {
+        var end = member.lowerBound
+        while end < member.upperBound, ASCII.isToken(value[end]) { end += 1 }
+        let name = value.extracting(member.lowerBound..<end)
+        let argument = end < member.upperBound && value[end] == UInt8(ascii: "=") ? end + 1..<member.upperBound : nil
+        // Anything but "=" behind the name is junk; the name counts nevertheless, for a restriction that is misspelled still
+        // is meant to restrict. A lifetime needs its argument.
+        func seconds() -> Int { argument.map { Self.seconds(value, $0) } ?? 0 }
+        func smallest(_ old: Int?, _ new: Int) -> Int { min(old ?? new, new) }
+        switch name.count {
+        case 6 where ASCII.equals(name, "public"): isPublic = true
+        case 7 where ASCII.equals(name, "max-age"): maxAge = smallest(maxAge, seconds())
+        case 7 where ASCII.equals(name, "private"): isPrivate = true
+        case 8 where ASCII.equals(name, "no-store"): noStore = true
+        case 8 where ASCII.equals(name, "no-cache"): noCache = true
+        case 8 where ASCII.equals(name, "s-maxage"): sMaxAge = smallest(sMaxAge, seconds())
+        case 9 where ASCII.equals(name, "max-stale"): maxStale = argument == nil ? Int.max : seconds()
+        case 9 where ASCII.equals(name, "min-fresh"): minFresh = argument.map { _ in seconds() }
+        case 9 where ASCII.equals(name, "immutable"): immutable = true
+        case 12 where ASCII.equals(name, "no-transform"): noTransform = true
+        case 14 where ASCII.equals(name, "only-if-cached"): onlyIfCached = true
+        case 14 where ASCII.equals(name, "stale-if-error"): staleIfError = smallest(staleIfError, seconds())
+        case 15 where ASCII.equals(name, "must-revalidate"): mustRevalidate = true
+        case 15 where ASCII.equals(name, "must-understand"): mustUnderstand = true
+        case 16 where ASCII.equals(name, "proxy-revalidate"): proxyRevalidate = true
+        case 22 where ASCII.equals(name, "stale-while-revalidate"):
+            staleWhileRevalidate = smallest(staleWhileRevalidate, seconds())
+        default: break
+        }
+    }
+
+    /// `delta-seconds`, quoted or not; 0 for what is none.
+    private static func seconds(_ value: Span<UInt8>, _ argument: Range<Int>) -> Int {
+        var range = argument
+        if range.count >= 2, value[range.lowerBound] == UInt8(ascii: "\""), value[range.upperBound - 1] == UInt8(ascii: "\"") {
+            range = range.lowerBound + 1..<range.upperBound - 1
+        }
+        guard !range.isEmpty else { return 0 }
+        var seconds = 0
+        for index in range {
+            guard ASCII.isDigit(value[index]) else { return 0 }
+            seconds = min(seconds * 10 + Int(value[index] &- 0x30), secondsMax)
+        }
+        return seconds
+    }
+}

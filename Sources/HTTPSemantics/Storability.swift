@@ -1,0 +1,65 @@
+/// Why a response is not stored by a shared cache. The raw value is the word in logs and `Cache-Status` details.
+public enum NotStoredReason: String, CaseIterable, Sendable {
+    /// The method defines no caching that we do: only what GET brings is stored.
+    case method
+    /// The request said `no-store`.
+    case requestNoStore = "request-no-store"
+    /// The request carried credentials, and the response does not say that it is for everybody (RFC 9111 §3.5).
+    case authorization
+    /// The response said `no-store`.
+    case noStore = "no-store"
+    /// The response said `private`.
+    case isPrivate = "private"
+    /// The response sets a cookie: what it shows is most likely for one person.
+    case setCookie = "set-cookie"
+    /// `Vary: *`: no other request is like this one.
+    case varyAny = "vary-any"
+    /// A part of a representation (206, or `Content-Range`).
+    case partial
+    /// An interim response, or a status that says nothing about later requests (RFC 9111 §3).
+    case status
+    /// Neither a lifetime nor a validator: it could never be used again.
+    case noLifetime = "no-lifetime"
+    /// Larger than what is stored.
+    case tooLarge = "too-large"
+    /// It ends with its connection: a whole response and a broken one look the same.
+    case lengthUnknown = "length-unknown"
+
+    /// Whether the next response under the same key will most likely be no different, so that nobody should wait for it.
+    public var saysAboutNext: Bool {
+        switch self {
+        case .noStore, .isPrivate, .setCookie, .varyAny, .noLifetime, .tooLarge, .lengthUnknown: true
+        case .method, .requestNoStore, .authorization, .partial, .status: false
+        }
+    }
+}
+
+/// Whether a shared cache may store a response, by what the application itself says about it.
+public enum Storability {
+    /// - Returns: `nil` when it may be stored.
+    /// - Source: RFC 9111 §3, §3.5; §7.3 of RFC 6265 for cookies.
+    public static func decide(request: RequestHead, response: ResponseHead, cacheControl: CacheControl) -> NotStoredReason? {
+        guard request.method == .get else { return .method }
+        if CacheControl(request.fields).noStore { return .requestNoStore }
+        guard response.status >= 200 else { return .status }
+        if response.status == 206 || response.fields.contains(.contentRange) { return .partial }
+        if response.status == 304 || response.status == 416 { return .status }
+        if cacheControl.noStore, !(cacheControl.mustUnderstand && isUnderstood(response.status)) { return .noStore }
+        if cacheControl.mustUnderstand, !isUnderstood(response.status) { return .status }
+        if cacheControl.isPrivate { return .isPrivate }
+        if request.fields.contains(.authorization), !cacheControl.isPublic, !cacheControl.mustRevalidate, cacheControl.sMaxAge == nil {
+            return .authorization
+        }
+        if response.fields.contains(.setCookie) { return .setCookie }
+        if VaryNames(response.fields).isAny { return .varyAny }
+        if Freshness.hasExplicitLifetime(response: response, cacheControl: cacheControl) { return nil }
+        // Without a lifetime it is worth keeping if the application can say that it is still current; an error page is not.
+        let hasValidator = response.fields.contains(.etag) || response.fields.contains(.lastModified)
+        return hasValidator && response.status == 200 ? nil : .noLifetime
+    }
+
+    /// Statuses whose caching we implement, for `must-understand` (RFC 9111 §5.2.2.3).
+    private static func isUnderstood(_ status: Int) -> Bool {
+        [200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414, 501].contains(status)
+    }
+}
