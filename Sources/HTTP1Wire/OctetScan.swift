@@ -1,0 +1,57 @@
+/// Loops that look for the end of a run of bytes, sixteen at a time: values and targets are most of a head.
+///
+/// Everything is plain SSE2 (or NEON): a compare gives 0xFF per byte, and the first set byte of a half is its count of
+/// trailing zero bits. Bytes behind `limit` are never loaded.
+enum OctetScan {
+    /// The first index from `start` on whose byte no field value may have (a control byte besides tab), else `limit`.
+    @inline(__always)
+    static func endOfFieldValue(in bytes: Span<UInt8>, from start: Int, to limit: Int) -> Int {
+        var index = start
+        while limit &- index >= 16 {
+            let chunk = load(bytes, at: index)
+            let isStop = ((chunk .< 0x20) .& (chunk .!= Octets.tab)) .| (chunk .== 0x7F)
+            let offset = firstSet(isStop)
+            if offset < 16 { return index &+ offset }
+            index &+= 16
+        }
+        while index < limit, Octets.is(bytes[unchecked: index], Octets.value) { index &+= 1 }
+        return index
+    }
+
+    /// The first index from `start` on whose byte no request target may have, else `limit`.
+    @inline(__always)
+    static func endOfTarget(in bytes: Span<UInt8>, from start: Int, to limit: Int) -> Int {
+        var index = start
+        while limit &- index >= 16 {
+            let chunk = load(bytes, at: index)
+            let isStop = (chunk .< 0x21) .| (chunk .> 0x7E) .| (chunk .== 0x23)
+            let offset = firstSet(isStop)
+            if offset < 16 { return index &+ offset }
+            index &+= 16
+        }
+        while index < limit, Octets.is(bytes[unchecked: index], Octets.target) { index &+= 1 }
+        return index
+    }
+
+    /// The first index from `start` on whose byte no token may have, else `limit`. Tokens are short: byte by byte.
+    @inline(__always)
+    static func endOfToken(in bytes: Span<UInt8>, from start: Int, to limit: Int) -> Int {
+        var index = start
+        while index < limit, Octets.is(bytes[unchecked: index], Octets.token) { index &+= 1 }
+        return index
+    }
+
+    @inline(__always)
+    private static func load(_ bytes: Span<UInt8>, at index: Int) -> SIMD16<UInt8> {
+        bytes.bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: index, as: SIMD16<UInt8>.self)
+    }
+
+    /// The index of the first lane that is set, 16 when none is.
+    @inline(__always)
+    private static func firstSet(_ mask: SIMDMask<SIMD16<Int8>>) -> Int {
+        let halves = unsafeBitCast(mask, to: SIMD2<UInt64>.self)
+        if halves.x != 0 { return halves.x.trailingZeroBitCount &>> 3 }
+        if halves.y != 0 { return 8 &+ halves.y.trailingZeroBitCount &>> 3 }
+        return 16
+    }
+}
