@@ -1,4 +1,5 @@
 public import NIOCore
+public import Transport
 
 /// Everything the edge is told, as one immutable value: composed from flags, environment and file before the start, and
 /// swapped whole at a reload.
@@ -24,11 +25,7 @@ public struct EdgeConfiguration: Sendable, Equatable {
 
     public init() {}
 
-    /// An address to listen on or to connect to.
-    public enum SocketEndpoint: Sendable, Equatable, Hashable {
-        case tcp(host: String, port: Int)
-        case unix(path: String)
-    }
+    public typealias SocketEndpoint = Transport.SocketEndpoint
 
     /// The application behind the edge.
     public struct Upstream: Sendable, Equatable {

@@ -1,0 +1,190 @@
+import HTTP1Wire
+import HTTPSemantics
+import NIOCore
+import Telemetry
+
+/// The edge's numbers for one event loop, which alone writes them; whoever reads sums over the loops.
+///
+/// Labels come from closed enums only, so that no client can make a new series.
+final class EdgeMetrics: Sendable {
+    let connections = Gauge()
+    let upstreamConnections = Gauge()
+    let upstreamIdle = Gauge()
+    let upstreamConnects = Counter()
+    private let requests = CounterRow(count: Exchange.CacheResult.allCases.count)
+    private let statusClasses = CounterRow(count: 6)
+    private let codings = CounterRow(count: ContentCoding.allCases.count)
+    private let refusals = CounterRow(count: HTTP1Error.Code.allCases.count)
+    private let failures = CounterRow(count: GatewayFailure.allCases.count)
+    private let bodyBytes = Counter()
+    private let notModified = Counter()
+    private let deadlines = Counter()
+    private let compressedFrom = Counter()
+    private let compressedTo = Counter()
+    private let responseTime = Histogram()
+    private let upstreamTime = Histogram()
+    private let process: ProcessNumbers
+
+    /// What all loops share: the store's totals and the like.
+    struct ProcessNumbers: Sendable {
+        let loops: @Sendable () -> [EdgeMetrics]
+        let store: ResponseStore
+        let background: BackgroundCompression
+        let accessLogDropped: @Sendable () -> Int
+    }
+
+    init(_ process: ProcessNumbers) {
+        self.process = process
+    }
+
+    // MARK: Counting, on the event loop
+
+    func ended(_ exchange: borrowing Exchange, now: NIODeadline) {
+        requests.add(Exchange.CacheResult.allCases.firstIndex(of: exchange.cacheResult) ?? 0)
+        statusClasses.add(min(max(exchange.status / 100, 0), 5))
+        codings.add(Int(exchange.coding.rawValue))
+        bodyBytes.add(exchange.bodyBytes)
+        if exchange.status == 304 { notModified.add() }
+        responseTime.record(nanoseconds: UInt64(clamping: (now - exchange.started).nanoseconds))
+    }
+
+    func refused(_ error: HTTP1Error) {
+        refusals.add(HTTP1Error.Code.allCases.firstIndex(of: error.code) ?? 0)
+    }
+
+    func gatewayFailed(_ failure: GatewayFailure) {
+        failures.add(GatewayFailure.allCases.firstIndex(of: failure) ?? 0)
+    }
+
+    func upstreamAnswered(status: Int, nanoseconds: Int64) {
+        upstreamTime.record(nanoseconds: UInt64(clamping: nanoseconds))
+    }
+
+    func deadlinePassed() {
+        deadlines.add()
+    }
+
+    func compressed(from: Int, to: Int) {
+        compressedFrom.add(from)
+        compressedTo.add(to)
+    }
+
+    // MARK: Reading, on any thread
+
+    /// All loops' numbers in Prometheus' text format.
+    func text() -> String {
+        let loops = process.loops()
+        func sum(_ read: (EdgeMetrics) -> UInt64) -> UInt64 { loops.reduce(0) { $0 &+ read($1) } }
+        var text = PrometheusText()
+        text.gauge(
+            "headrace_edge_connections", help: "Open client connections.",
+            value: Double(loops.reduce(0) { $0 + $1.connections.value }))
+        for (index, result) in Exchange.CacheResult.allCases.enumerated() {
+            text.counter(
+                "headrace_edge_requests_total", help: "Exchanges by what the response cache had to do with them.",
+                labels: [("cache", result.rawValue)], value: sum { $0.requests.value(index) })
+        }
+        for index in 1...5 {
+            text.counter(
+                "headrace_edge_responses_total", help: "Responses by the first digit of their status.",
+                labels: [("class", "\(index)xx")], value: sum { $0.statusClasses.value(index) })
+        }
+        text.counter(
+            "headrace_edge_not_modified_total", help: "Responses with status 304: the client's copy was current.",
+            value: sum { $0.notModified.value })
+        for coding in ContentCoding.allCases {
+            text.counter(
+                "headrace_edge_codings_total", help: "Responses by the content coding that the edge applied.",
+                labels: [("coding", "\(coding.token)")], value: sum { $0.codings.value(Int(coding.rawValue)) })
+        }
+        text.counter(
+            "headrace_edge_body_bytes_total", help: "Body bytes sent to clients.", value: sum { $0.bodyBytes.value })
+        for (index, code) in HTTP1Error.Code.allCases.enumerated() {
+            text.counter(
+                "headrace_edge_refused_total", help: "Requests that were refused before they were understood.",
+                labels: [("reason", code.rawValue)], value: sum { $0.refusals.value(index) })
+        }
+        for (index, failure) in GatewayFailure.allCases.enumerated() {
+            text.counter(
+                "headrace_edge_upstream_failures_total", help: "Exchanges for which no whole response came from upstream.",
+                labels: [("reason", failure.rawValue)], value: sum { $0.failures.value(index) })
+        }
+        text.counter(
+            "headrace_edge_deadlines_total", help: "Connections that were ended because a deadline passed.",
+            value: sum { $0.deadlines.value })
+        var response = HistogramSnapshot()
+        var upstream = HistogramSnapshot()
+        for loop in loops {
+            response.merge(loop.responseTime.snapshot())
+            upstream.merge(loop.upstreamTime.snapshot())
+        }
+        text.histogram(
+            "headrace_edge_response_seconds", help: "From a request's head to its response's last byte.",
+            snapshot: response, bounds: Self.bounds)
+        text.histogram(
+            "headrace_edge_upstream_seconds", help: "From asking the application to its response's head.",
+            snapshot: upstream, bounds: Self.bounds)
+        text.gauge(
+            "headrace_edge_upstream_connections", help: "Open connections to the application.",
+            value: Double(loops.reduce(0) { $0 + $1.upstreamConnections.value }))
+        text.gauge(
+            "headrace_edge_upstream_idle_connections", help: "Connections to the application that wait for use.",
+            value: Double(loops.reduce(0) { $0 + $1.upstreamIdle.value }))
+        text.counter(
+            "headrace_edge_upstream_connects_total", help: "Connections made to the application.",
+            value: sum { $0.upstreamConnects.value })
+        let totals = process.store.totals
+        text.gauge(
+            "headrace_response_cache_entries", help: "Stored responses, and marks of responses that cannot be shared.",
+            value: Double(totals.entries))
+        text.gauge(
+            "headrace_response_cache_bytes", help: "Memory of the stored responses, bookkeeping included.",
+            value: Double(totals.memoryBytes))
+        text.counter(
+            "headrace_response_cache_evictions_total", help: "Stored responses that made room for others.",
+            value: UInt64(totals.evicted))
+        text.counter(
+            "headrace_compression_in_bytes_total", help: "Bytes that were compressed while a client waited.",
+            value: sum { $0.compressedFrom.value })
+        text.counter(
+            "headrace_compression_out_bytes_total", help: "What those bytes became.", value: sum { $0.compressedTo.value })
+        let background = process.background.snapshot()
+        text.gauge(
+            "headrace_compression_queue_jobs", help: "Jobs that wait for background compression.",
+            value: Double(background.waiting))
+        text.counter(
+            "headrace_compression_jobs_total", help: "Background compressions that were done.", value: UInt64(background.compressed))
+        text.counter(
+            "headrace_compression_jobs_dropped_total", help: "Background compressions that found the queue full.",
+            value: UInt64(background.dropped))
+        text.counter(
+            "headrace_access_log_dropped_bytes_total", help: "Access-log bytes that were lost because the disk was slow.",
+            value: UInt64(max(0, process.accessLogDropped())))
+        return text.finish()
+    }
+
+    /// Upper bounds in seconds: from a hit's tens of microseconds to the longest deadline.
+    private static let bounds: [Double] = [
+        0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
+        60,
+    ]
+}
+
+/// Counters that share a family, one per label value.
+final class CounterRow: Sendable {
+    private let cells: [Cell]
+
+    private final class Cell: Sendable {
+        let counter = Counter()
+    }
+
+    init(count: Int) {
+        cells = (0..<count).map { _ in Cell() }
+    }
+
+    func add(_ index: Int) {
+        cells[index].counter.add()
+    }
+
+    func value(_ index: Int) -> UInt64 { cells[index].counter.value }
+}

@@ -1,0 +1,126 @@
+public import Logging
+public import NIOCore
+import NIOPosix
+import Telemetry
+import Transport
+
+/// The edge as a whole: listeners, event loops, and what the loops share.
+///
+/// `start`, then `drain` once; a server is not started twice.
+public final class EdgeServer: Sendable {
+    private let configuration: EdgeConfiguration
+    private let logger: Logger
+    private let group: MultiThreadedEventLoopGroup
+    private let limit: ConnectionLimit
+    private let store: ResponseStore
+    private let background: BackgroundCompression
+    private let accessLog: AccessLogWriter?
+    private let running = Lock(Running())
+
+    private struct Running: Sendable {
+        var workers: [NIOLoopBound<EdgeWorker>] = []
+        var metrics: [EdgeMetrics] = []
+        var listeners: [Listener] = []
+    }
+
+    /// - Throws: when the access log cannot be opened.
+    public init(configuration: EdgeConfiguration, logger: Logger) throws {
+        var configuration = configuration
+        if configuration.threads <= 0 { configuration.threads = System.coreCount }
+        self.configuration = configuration
+        self.logger = logger
+        group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
+        limit = ConnectionLimit(max: configuration.limits.connectionsMax)
+        store = ResponseStore(
+            configuration: configuration.cache, codingOrder: CompressionPolicy.serverOrder(configuration.compression))
+        background = BackgroundCompression(configuration.compression)
+        accessLog = try AccessLogWriter(configuration.accessLog)
+    }
+
+    /// Binds all listeners and serves.
+    /// - Returns: the addresses in use, in the order of the configuration.
+    /// - Throws: when an address cannot be bound; nothing is left open then.
+    public func start() async throws -> [SocketAddress] {
+        let workers = try await makeWorkers()
+        let byLoop = Dictionary(uniqueKeysWithValues: workers.map { (ObjectIdentifier($0.eventLoop), $0.worker) })
+        let limit = self.limit
+        var listeners: [Listener] = []
+        do {
+            for endpoint in configuration.listen {
+                let listener = try await Listener.bind(endpoint, group: group) { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        guard let worker = byLoop[ObjectIdentifier(channel.eventLoop)], limit.admit() else {
+                            throw ConnectionRefused()
+                        }
+                        let handler = HTTPServerHandler(
+                            worker: worker.value, limit: ConnectionRelease(release: { limit.release() }))
+                        try channel.pipeline.syncOperations.addHandler(handler)
+                    }
+                }
+                listeners.append(listener)
+            }
+        } catch {
+            for listener in listeners { await listener.close() }
+            await stop()
+            throw error
+        }
+        running.withLock { [listeners] in $0.listeners = listeners }
+        return listeners.map(\.address)
+    }
+
+    /// Stops accepting, lets exchanges in flight finish (at most as long as the configuration says), and ends.
+    ///
+    /// Each response that goes out meanwhile says `Connection: close`; a connection without a request is given a moment more,
+    /// because its next request may be on the way.
+    public func drain() async {
+        let (listeners, workers) = running.withLock { ($0.listeners, $0.workers) }
+        for listener in listeners { await listener.close() }
+        for worker in workers {
+            worker.eventLoop.execute { worker.value.beginDraining() }
+        }
+        let end = NIODeadline.now() + configuration.deadlines.drain
+        while limit.count > 0, NIODeadline.now() < end {
+            try? await Task.sleep(for: .milliseconds(20))
+        }
+        if limit.count > 0 { logger.warning("drain deadline passed", metadata: ["connections": "\(limit.count)"]) }
+        await stop()
+    }
+
+    private func stop() async {
+        let workers = running.withLock { $0.workers }
+        for worker in workers {
+            try? await worker.eventLoop.submit { worker.value.stop() }.get()
+        }
+        background.shutdown()
+        await accessLog?.finish()
+        try? await group.shutdownGracefully()
+    }
+
+    private func makeWorkers() async throws -> [(eventLoop: any EventLoop, worker: NIOLoopBound<EdgeWorker>)] {
+        let budget = FillBudget(configuration.cache)
+        let files = try configuration.root.map { try StaticFiles(root: $0) }
+        let process = EdgeMetrics.ProcessNumbers(
+            loops: { [weak self] in self?.running.withLock { $0.metrics } ?? [] }, store: store, background: background,
+            accessLogDropped: { [accessLog] in accessLog?.droppedBytes.load(ordering: .relaxed) ?? 0 })
+        var made: [(eventLoop: any EventLoop, worker: NIOLoopBound<EdgeWorker>)] = []
+        for eventLoop in group.makeIterator() {
+            let metrics = EdgeMetrics(process)
+            let worker = try await eventLoop.submit { [configuration, store, background, accessLog, logger] in
+                let worker = EdgeWorker(
+                    eventLoop: eventLoop, configuration: configuration, store: store, metrics: metrics, background: background,
+                    fillBudget: budget, files: files, accessLog: accessLog, logger: logger)
+                worker.start()
+                return NIOLoopBound(worker, eventLoop: eventLoop)
+            }.get()
+            running.withLock {
+                $0.workers.append(worker)
+                $0.metrics.append(metrics)
+            }
+            made.append((eventLoop, worker))
+        }
+        return made
+    }
+}
+
+/// A connection over the limit: it is closed without a word, since a word would need the memory that the limit protects.
+struct ConnectionRefused: Error {}

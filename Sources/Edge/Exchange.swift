@@ -1,0 +1,56 @@
+import HTTPSemantics
+import NIOCore
+
+/// One request and its response, from the first to the last byte: what was decided, and why. A plain value; the handlers
+/// act on it, the access record, the metrics, `Cache-Status` and `Server-Timing` are read off it.
+///
+/// ```
+/// route ─► lookup ─► deliver                                   a hit, or a 304 to the client's own condition
+///             │
+///             ├► follow ─► lookup again | fetch alone | error   another request fetches the same key
+///             └► fetch  ─► transform ─► store ─► deliver        a miss, a revalidation, or past the cache
+/// ```
+struct Exchange {
+    /// How the response cache had its part in the answer. The raw value is the word in logs and metric labels.
+    enum CacheResult: String, CaseIterable, Sendable {
+        /// The edge made the answer itself: an error, a built-in page.
+        case none
+        /// Answered from the store.
+        case hit
+        /// Answered from the store after the application confirmed it.
+        case revalidated
+        /// Nothing stored under this key.
+        case miss
+        /// What is stored is stale and was fetched anew.
+        case stale
+        /// Answered by the fetch of another request that came at the same time.
+        case coalesced
+        /// Not looked up: method, a body, or the cache is off.
+        case bypass
+    }
+
+    let started: NIODeadline
+    var trace: TraceParent
+    var method = Method.get
+    var status = 0
+    var cacheResult = CacheResult.none
+    /// Why the cache was bypassed or the response not stored; one of the named reasons.
+    var detail = ""
+    var isStored = false
+    /// Seconds of freshness left in what a hit gave; for `Cache-Status`.
+    var secondsFresh = 0
+    var ageSeconds = 0
+    var coding = ContentCoding.identity
+    var failure: GatewayFailure?
+    var bodyBytes = 0
+    /// Nanoseconds from asking the application to its response's head; 0 when it was not asked.
+    var upstreamNanoseconds: Int64 = 0
+    /// What the client accepts, read once.
+    var accepted = AcceptedCodings.identityOnly
+    var requestCacheControl = CacheControl()
+
+    init(started: NIODeadline, trace: TraceParent) {
+        self.started = started
+        self.trace = trace
+    }
+}

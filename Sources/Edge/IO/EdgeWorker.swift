@@ -1,0 +1,165 @@
+import HTTPSemantics
+import Logging
+import NIOCore
+import Telemetry
+
+/// What the connections of one event loop share. Belongs to its event loop: no lock, not Sendable.
+final class EdgeWorker {
+    let eventLoop: any EventLoop
+    let configuration: EdgeConfiguration
+    let logger: Logger
+    let router: Router
+    let store: ResponseStore
+    let metrics: EdgeMetrics
+    let codec: ResponseCodec
+    let fillBudget: FillBudget
+    private(set) var upstream: UpstreamConnector?
+    let files: StaticFiles?
+    private let accessLog: AccessLogWriter?
+
+    /// The key of the request that is being looked up; its memory serves all lookups.
+    var key = CacheKey()
+    var sweep = DeadlineSweep()
+    private(set) var isDraining = false
+
+    private var output: ByteBuffer
+    private var logLines: ByteBuffer
+    private var second = WallClockSecond()
+    private var random: TraceRandom
+    /// The time of day minus the monotonic time, in nanoseconds; read anew with every sweep, since the time of day may be set.
+    private var wallOffset: Int64 = 0
+    private var sweeping: RepeatedTask?
+
+    /// Access-log bytes that go to the writer in one piece.
+    static let logBatchBytes = 32 << 10
+
+    init(
+        eventLoop: any EventLoop, configuration: EdgeConfiguration, store: ResponseStore, metrics: EdgeMetrics,
+        background: BackgroundCompression, fillBudget: FillBudget, files: StaticFiles?, accessLog: AccessLogWriter?, logger: Logger
+    ) {
+        self.eventLoop = eventLoop
+        self.configuration = configuration
+        self.logger = logger
+        self.store = store
+        self.metrics = metrics
+        self.files = files
+        self.fillBudget = fillBudget
+        self.accessLog = accessLog
+        router = Router(configuration)
+        codec = ResponseCodec(configuration.compression, store: store, background: background, metrics: metrics)
+        output = ByteBufferAllocator().buffer(capacity: 16 << 10)
+        logLines = ByteBufferAllocator().buffer(capacity: accessLog == nil ? 0 : 2 * Self.logBatchBytes)
+        random = TraceRandom()
+        if let upstream = configuration.upstream {
+            self.upstream = UpstreamConnector(upstream, threads: configuration.threads, worker: self)
+        }
+        adjustClock(now: .now())
+    }
+
+    /// Begins the sweep. Called on the event loop.
+    func start() {
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        sweeping = eventLoop.scheduleRepeatedTask(initialDelay: DeadlineSweep.interval, delay: DeadlineSweep.interval) { _ in
+            bound.value.swept()
+        }
+    }
+
+    /// Ends the sweep and hands over what is left of the access log.
+    func stop() {
+        sweeping?.cancel()
+        upstream?.closeIdle()
+        flushLog()
+    }
+
+    private func swept() {
+        let now = NIODeadline.now()
+        adjustClock(now: now)
+        for holder in sweep.overdue(now: now) where holder.deadline <= now { holder.deadlinePassed(now: now) }
+        upstream?.swept(now: now)
+        flushLog()
+    }
+
+    func beginDraining() {
+        isDraining = true
+        let now = NIODeadline.now()
+        for holder in sweep.all { holder.drainBegan(now: now) }
+    }
+
+    // MARK: Clock
+
+    private func adjustClock(now: NIODeadline) {
+        wallOffset = WallClock.nanoseconds() - Int64(clamping: now.uptimeNanoseconds)
+    }
+
+    func unixSeconds(_ time: NIODeadline) -> Int64 {
+        (wallOffset + Int64(clamping: time.uptimeNanoseconds)) / 1_000_000_000
+    }
+
+    /// The `Date` of an answer that the edge makes itself.
+    func httpDate(now: NIODeadline) -> [UInt8] {
+        second.assign(unixSeconds(now))
+        return second.httpDate
+    }
+
+    // MARK: Traces
+
+    /// This hop's span in the client's trace, or the start of a new one.
+    /// - Source: W3C Trace Context §3.2: an invalid `traceparent` is as good as none.
+    func trace(_ fields: borrowing FieldSection) -> TraceParent {
+        if fields.contains(.traceparent), fields.count(of: .traceparent) == 1, let index = fields.firstIndex(of: .traceparent),
+            let parent = TraceParent(fields.value(at: index))
+        {
+            return parent.child(spanID: random.next())
+        }
+        return TraceParent(traceID: (random.next(), random.next()), parentID: random.next(), flags: 0)
+    }
+
+    // MARK: Output
+
+    /// Lends the buffer in which a turn's output is gathered. One buffer serves all connections of the loop: once a turn is
+    /// flushed, nobody else holds its memory, and the next turn writes into it again without an allocation.
+    func takeOutput() -> ByteBuffer {
+        var taken = ByteBuffer()
+        swap(&taken, &output)
+        taken.clear()
+        return taken
+    }
+
+    /// Takes the buffer back, unless an unusual answer made it large.
+    func giveBack(_ buffer: ByteBuffer) {
+        if buffer.storageCapacity <= 256 << 10, buffer.storageCapacity >= output.storageCapacity { output = buffer }
+    }
+
+    // MARK: Access log
+
+    func record(_ exchange: borrowing Exchange, _ request: borrowing RequestHead, client: [UInt8], ended: NIODeadline) {
+        guard accessLog != nil else { return }
+        let wall = wallOffset + Int64(clamping: ended.uptimeNanoseconds)
+        second.assign(wall / 1_000_000_000)
+        AccessRecord.append(
+            exchange, request, client: client, ended: ended, second: second, milliseconds: Int(wall / 1_000_000 % 1000),
+            to: &logLines)
+        if logLines.readableBytes >= Self.logBatchBytes { flushLog() }
+    }
+
+    private func flushLog() {
+        guard let accessLog, logLines.readableBytes > 0 else { return }
+        accessLog.write(logLines)
+        logLines = ByteBufferAllocator().buffer(capacity: 2 * Self.logBatchBytes)
+    }
+}
+
+/// Numbers for trace and span ids: wyrand, seeded once per event loop from the system.
+///
+/// They need to be distinct, not secret (W3C Trace Context §3.2.2.3), and the system's generator costs a system call each.
+struct TraceRandom {
+    private var state = UInt64.random(in: .min ... .max)
+
+    /// Never zero: the all-zero id is invalid.
+    mutating func next() -> UInt64 {
+        state &+= 0xA076_1D64_78BD_642F
+        let product = state.multipliedFullWidth(by: state ^ 0xE703_7ED1_A0B4_28DB)
+        let value = product.high ^ product.low
+        return value == 0 ? 1 : value
+    }
+}

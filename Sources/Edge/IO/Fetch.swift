@@ -1,0 +1,536 @@
+import HTTP1Wire
+import HTTPSemantics
+import NIOCore
+
+/// One exchange with the application, for a client and perhaps for the response cache. Belongs to its event loop.
+///
+/// What comes back is dealt with in one of three ways, chosen once its head is here:
+///
+/// | way | when | the client gets |
+/// |---|---|---|
+/// | hold | to be stored or compressed, of known length up to ``heldBytesMax`` | one answer, from the ready bytes |
+/// | fill | to be stored, but larger or of unknown length | the parts as they come; the whole is stored at the end |
+/// | pass | everything else | the parts as they come, at the client's pace |
+///
+/// While it fills the cache, a fetch does not wait for a slow client (others may wait for its end), and it goes on when its
+/// client leaves. Memory that fetches hold at a time is bounded by ``FillBudget``.
+final class Fetch {
+    /// Bodies up to here are held whole to be compressed in one piece: better and three times faster than a stream, and with a
+    /// `Content-Length`. 256 KiB take some 2 ms at the fast level.
+    static let heldBytesMax = 256 << 10
+    /// A request's body that waits for the connection.
+    static let requestBytesMax = 64 << 10
+
+    private enum Way {
+        case undecided
+        case hold(SharedVerdict)
+        case fill(SharedVerdict)
+        case pass
+    }
+
+    /// What was decided about a response's head.
+    private struct SharedVerdict {
+        let lifetimeSeconds: Int
+        let cacheControl: CacheControl
+        let isStored: Bool
+    }
+
+    /// Who makes the response.
+    enum Origin {
+        case application(UpstreamConnector)
+        case files(StaticFiles)
+    }
+
+    /// How long a file is served from memory before it is looked at again: a change shows within this time.
+    private static let fileLifetimeSeconds = 1
+
+    private let worker: EdgeWorker
+    private var origin: Origin
+    private var source: FileSource?
+    private var client: HTTPServerHandler?
+    private var lease: ResponseShard.Lease?
+    private let key: CacheKey
+    private let stale: Representation?
+    private let request: RequestHead
+    private let accepted: AcceptedCodings
+    private let trace: TraceParent
+    private let clientAddress: [UInt8]
+    private let plan: UpstreamRequest
+    private var connection: UpstreamHandler?
+    private var started: NIODeadline
+    private var attempts = 0
+    private var isOver = false
+
+    private var waitingBody: [ByteBuffer] = []
+    private var waitingBytes = 0
+    private var isRequestEnded: Bool
+    private var requestTrailers: FieldSection?
+    private var hasSentBody = false
+
+    private var way = Way.undecided
+    private var head = ResponseHead()
+    private var headReceived = NIODeadline.now()
+    private var body = ByteBuffer()
+    private var stream: StreamingCompressor?
+    private var reservedBytes = 0
+    private var flushesStream = false
+    private var codings: CodingSet = []
+
+    init(
+        worker: EdgeWorker, origin: Origin, client: HTTPServerHandler, lease: ResponseShard.Lease?,
+        stale: Representation?, now: NIODeadline
+    ) {
+        self.worker = worker
+        self.origin = origin
+        self.client = client
+        self.lease = lease
+        self.stale = stale
+        key = worker.key
+        request = client.request
+        accepted = client.exchange.accepted
+        trace = client.exchange.trace
+        clientAddress = client.client
+        started = now
+        isRequestEnded = request.framing == .none
+        var plan = UpstreamRequest()
+        plan.host = worker.upstream?.host
+        plan.framing = request.framing
+        plan.wantsIdentity = worker.configuration.compression.isEnabled
+        if let stale, stale.response.hasValidator {
+            plan.conditions = .revalidate(stale.response.entityTag, lastModified: stale.response.lastModified)
+        } else if lease != nil {
+            plan.conditions = .none
+        }
+        self.plan = plan
+    }
+
+    var method: Method { request.method }
+
+    func start() {
+        switch origin {
+        case .application(let upstream):
+            attempts += 1
+            upstream.lease(self, fresh: attempts > 1, now: .now())
+        case .files(let files):
+            let text = request.fields.bytes
+            guard let path = try? StaticFilePath(text.span.extracting(request.target)),
+                request.method == .get || request.method == .head
+            else { return isNoFile() }
+            source = FileSource(files: files, worker: worker, fetch: self)
+            source?.start(path, known: stale?.response.entityTag)
+        }
+    }
+
+    /// There is no such file: the application's turn, if there is one.
+    func isNoFile() {
+        source = nil
+        if let upstream = worker.upstream {
+            origin = .application(upstream)
+            return start()
+        }
+        isOver = true
+        finish(.notStored)
+        let client = self.client
+        self.client = nil
+        let isRead = request.method == .get || request.method == .head
+        client?.respondError(isRead ? 404 : 405, reason: isRead ? "no-file" : "method", now: .now())
+        client?.flushAndResume()
+    }
+
+    /// - Source: RFC 9110 §15.4.2.
+    func isFolderWithoutSlash() {
+        source = nil
+        isOver = true
+        finish(.notStored)
+        let client = self.client
+        self.client = nil
+        let text = request.fields.bytes
+        let target = String(copying: text.span.extracting(request.target))
+        let path = target.prefix { $0 != "?" }
+        // "//host" would be a reference to another host (RFC 3986 §4.2).
+        let folder = "/" + path.drop { $0 == "/" } + "/" + target.dropFirst(path.count)
+        client?.respond(status: 301, contentType: "text/plain; charset=utf-8", "Moved.\n", now: .now(), location: folder)
+        client?.flushAndResume()
+    }
+
+    // MARK: Connection
+
+    func connected(_ connection: UpstreamHandler) {
+        guard !isOver else {
+            if case .application(let upstream) = origin { upstream.release(connection, now: .now()) }
+            return
+        }
+        guard connection.isOpen else { return failed(.closedEarly) }
+        self.connection = connection
+        started = .now()
+        var head = worker.takeOutput()
+        plan.write(request, clientAddress: clientAddress, trace: trace, into: &head)
+        connection.send(head, request.method, for: self)
+        client?.continueIfExpected()
+        for part in waitingBody { write(part) }
+        waitingBody = []
+        waitingBytes = 0
+        connection.flush()
+        worker.giveBack(head)
+        if isRequestEnded { endRequest() }
+        client?.resumeReading()
+    }
+
+    var wantsRequestBody: Bool {
+        if let connection { connection.isWritable } else { waitingBytes < Self.requestBytesMax }
+    }
+
+    func sendRequestBody(_ part: ByteBuffer) {
+        guard !isOver else { return }
+        if connection == nil {
+            waitingBody.append(part)
+            waitingBytes += part.readableBytes
+        } else {
+            write(part)
+            connection?.flush()
+        }
+    }
+
+    func requestBodyEnded(trailers: FieldSection) {
+        guard !isOver else { return }
+        isRequestEnded = true
+        requestTrailers = trailers
+        if connection != nil { endRequest() }
+    }
+
+    private func write(_ part: ByteBuffer) {
+        hasSentBody = true
+        guard request.framing == .chunked else {
+            connection?.sendBody(part)
+            return
+        }
+        var framed = ByteBuffer()
+        framed.writeChunkHeader(byteCount: part.readableBytes)
+        framed.writeImmutableBuffer(part)
+        framed.writeStaticString("\r\n")
+        connection?.sendBody(framed)
+    }
+
+    private func endRequest() {
+        if request.framing == .chunked {
+            var end = ByteBuffer()
+            end.writeLastChunk(trailers: requestTrailers)
+            connection?.sendBody(end)
+        }
+        connection?.requestEnded(now: .now())
+    }
+
+    func upstreamWritable() {
+        client?.resumeReading()
+    }
+
+    // MARK: Client
+
+    /// Whether more of the response may be read.
+    var wantsResponse: Bool {
+        switch way {
+        case .undecided, .hold, .fill: true
+        case .pass: client?.isWritable ?? false
+        }
+    }
+
+    func clientWritabilityChanged() {
+        guard wantsResponse else { return }
+        connection?.resumeReading()
+        source?.resume()
+    }
+
+    /// The client left. What others wait for goes on; everything else ends here.
+    func clientGone() {
+        client = nil
+        guard !isOver else { return }
+        if lease != nil, isRequestEnded {
+            switch way {
+            case .undecided, .hold, .fill: return
+            case .pass: break
+            }
+        }
+        isOver = true
+        finish(.notStored)
+        abandonOrigin()
+        unreserve()
+    }
+
+    private func abandonOrigin() {
+        connection?.abandon()
+        connection = nil
+        source?.abandon()
+        source = nil
+    }
+
+    // MARK: Response
+
+    func responseBegan(_ head: ResponseHead, now: NIODeadline) {
+        headReceived = now
+        client?.noteUpstream(nanoseconds: (now - started).nanoseconds)
+        worker.metrics.upstreamAnswered(status: head.status, nanoseconds: (now - started).nanoseconds)
+        if head.status == 304, let stale { return revalidated(stale, head, now: now) }
+        self.head = head
+        invalidateIfUnsafe(head)
+
+        let cacheControl = CacheControl(head.fields)
+        codings = CompressionPolicy.codings(
+            for: head, method: request.method, cacheControl: cacheControl, configuration: worker.configuration.compression)
+        let lifetime = lifetimeSeconds(head, cacheControl)
+        let notStored = lease == nil ? nil : reasonNotToStore(head, cacheControl)
+        let isStored = lease != nil && notStored == nil
+        if let notStored {
+            client?.noteNotStored(notStored.rawValue)
+            finish(notStored.saysAboutNext ? .notShareable : .notStored)
+        }
+        let verdict = SharedVerdict(lifetimeSeconds: lifetime, cacheControl: cacheControl, isStored: isStored)
+
+        let hasBody = head.framing != .none
+        let isCompressed = hasBody && !codings.isEmpty && accepted.best(of: codings.union(CodingSet(.identity)), serverOrder: worker.codec.order) != .identity
+        if case .length(let count) = head.framing, count <= Self.heldBytesMax, isStored || isCompressed, reserve(count) {
+            way = .hold(verdict)
+            body.reserveCapacity(count)
+        } else if isStored, hasBody {
+            way = .fill(verdict)
+            beginPassing(isCompressed: isCompressed, now: now)
+        } else if isStored {
+            way = .hold(verdict)
+        } else {
+            way = .pass
+            beginPassing(isCompressed: isCompressed, now: now)
+        }
+    }
+
+    private func lifetimeSeconds(_ head: ResponseHead, _ cacheControl: CacheControl) -> Int {
+        if case .files = origin { return Self.fileLifetimeSeconds }
+        return Freshness.lifetimeSeconds(response: head, cacheControl: cacheControl)
+    }
+
+    private func reasonNotToStore(_ head: ResponseHead, _ cacheControl: CacheControl) -> NotStoredReason? {
+        if let reason = Storability.decide(request: request, response: head, cacheControl: cacheControl) { return reason }
+        let limit = worker.configuration.cache.objectBytesMax
+        switch head.framing {
+        case .length(let count): return count > limit ? .tooLarge : nil
+        // Its end cannot be told from a connection that broke.
+        case .untilClose: return .lengthUnknown
+        case .none, .chunked: return nil
+        }
+    }
+
+    private func beginPassing(isCompressed: Bool, now: NIODeadline) {
+        guard let client else { return }
+        var coding = ContentCoding.identity
+        if isCompressed, let best = accepted.best(of: codings.union(CodingSet(.identity)), serverOrder: worker.codec.order),
+            let stream = worker.codec.stream(best)
+        {
+            coding = best
+            self.stream = stream
+            if case .length = head.framing { flushesStream = false } else { flushesStream = true }
+        }
+        let isOld = request.minorVersion == 0
+        let framing: ResponseHeadWriter.Framing =
+            switch head.framing {
+            case .none: .noBody
+            case .length(let count) where coding == .identity: .length(count)
+            case .length, .chunked, .untilClose: isOld ? .untilClose : .chunked
+            }
+        var writer = ResponseHeadWriter(framing: framing)
+        writer.coding = coding
+        writer.variesByCoding = !codings.isEmpty
+        writer.entityTag = worker.codec.entityTag(of: head.fields, coding: coding, effort: .fast)
+        client.beginResponse(status: head.status, head.fields, writer, now: now)
+    }
+
+    func responseBody(_ part: ByteBuffer) {
+        switch way {
+        case .undecided:
+            assertionFailure("a body before its head")
+        case .hold:
+            body.writeImmutableBuffer(part)
+        case .fill:
+            pass(part)
+            let (grown, isTooLarge) = (body.readableBytes + part.readableBytes, worker.configuration.cache.objectBytesMax)
+            guard grown <= isTooLarge, reserve(part.readableBytes) else {
+                client?.noteNotStored(NotStoredReason.tooLarge.rawValue)
+                finish(.notStored)
+                body = ByteBuffer()
+                way = .pass
+                if client == nil { abandonOrigin() }
+                return
+            }
+            body.writeImmutableBuffer(part)
+        case .pass:
+            pass(part)
+        }
+    }
+
+    private func pass(_ part: ByteBuffer) {
+        guard let client else { return }
+        guard let stream else { return client.sendBody(part) }
+        var compressed = ByteBuffer()
+        do {
+            try stream.compress(part, flush: false, into: &compressed)
+            client.sendBody(compressed)
+        } catch {
+            abandonBroken()
+        }
+    }
+
+    /// All that was there has been read: what a compressor holds back goes out, so that an event stream is not delayed.
+    func responsePaused() {
+        guard let client, !isOver else { return }
+        if flushesStream, let stream {
+            var compressed = ByteBuffer()
+            do {
+                try stream.compress(ByteBuffer(), flush: true, into: &compressed)
+                client.sendBody(compressed)
+            } catch {
+                return abandonBroken()
+            }
+        }
+        client.flush()
+    }
+
+    /// A compressor failed in mid-body: what was sent cannot be completed.
+    private func abandonBroken() {
+        abandonOrigin()
+        failed(.truncated)
+    }
+
+    func responseEnded(trailers: FieldSection?) {
+        guard !isOver else { return }
+        isOver = true
+        connection = nil
+        source = nil
+        let now = NIODeadline.now()
+        switch way {
+        case .undecided:
+            fail(.truncated, now: now)
+        case .hold(let verdict):
+            deliverHeld(verdict, now: now)
+        case .fill(let verdict):
+            endPassing(trailers: trailers, now: now)
+            _ = store(verdict, now: now)
+        case .pass:
+            endPassing(trailers: trailers, now: now)
+        }
+        unreserve()
+    }
+
+    private func endPassing(trailers: FieldSection?, now: NIODeadline) {
+        guard let client else { return }
+        self.client = nil
+        if let stream {
+            var rest = ByteBuffer()
+            do {
+                try stream.finish(into: &rest)
+                client.sendBody(rest)
+            } catch {
+                return client.failResponse(.truncated, now: now)
+            }
+        }
+        client.endResponse(trailers: trailers, now: now)
+    }
+
+    private func deliverHeld(_ verdict: SharedVerdict, now: NIODeadline) {
+        let representation = verdict.isStored ? store(verdict, now: now) : nil
+        guard let client else { return }
+        self.client = nil
+        if let representation { return client.deliverFetched(representation, key: key, now: now) }
+        let coding = accepted.best(of: codings.union(CodingSet(.identity)), serverOrder: worker.codec.order) ?? .identity
+        let compressed = coding == .identity ? nil : worker.codec.compressFast(body, as: coding)
+        var writer = ResponseHeadWriter(framing: .length((compressed ?? body).readableBytes))
+        writer.coding = compressed == nil ? .identity : coding
+        writer.variesByCoding = !codings.isEmpty
+        writer.entityTag = worker.codec.entityTag(of: head.fields, coding: writer.coding, effort: .fast)
+        client.deliverOnce(status: head.status, head.fields, writer, compressed ?? body, now: now)
+    }
+
+    /// Stores what was fetched and lets the followers go.
+    private func store(_ verdict: SharedVerdict, now: NIODeadline) -> Representation {
+        let age = Freshness.initialAgeSeconds(
+            response: head, requestSent: worker.unixSeconds(started), responseReceived: worker.unixSeconds(headReceived))
+        let response = StoredResponse(
+            head: head, fields: StoredFields.make(head.fields, date: worker.httpDate(now: headReceived)),
+            cacheControl: verdict.cacheControl, lifetimeSeconds: verdict.lifetimeSeconds, initialAgeSeconds: age,
+            received: headReceived, codings: codings)
+        let representation = worker.codec.representation(of: response, body: body)
+        guard let lease else { return representation }
+        self.lease = nil
+        let isStored = worker.store.finish(
+            lease, .store(representation, requestFields: request.fields), key: key, now: now)
+        client?.noteStored(isStored)
+        return representation
+    }
+
+    private func revalidated(_ stale: Representation, _ head: ResponseHead, now: NIODeadline) {
+        // The rest of a 304 is nothing; the connection goes back when the handler sees its end.
+        let fields = StoredFields.updated(stale.response.fields, by: head.fields)
+        var merged = ResponseHead()
+        merged.status = stale.response.status
+        merged.fields = fields
+        self.head = merged
+        let cacheControl = CacheControl(fields)
+        codings = stale.response.codings
+        body = stale.body
+        way = .hold(
+            SharedVerdict(
+                lifetimeSeconds: lifetimeSeconds(merged, cacheControl), cacheControl: cacheControl,
+                isStored: lease != nil
+                    && Storability.decide(request: request, response: merged, cacheControl: cacheControl) == nil))
+        client?.noteRevalidated()
+    }
+
+    /// A change through here makes stored copies of its target useless.
+    /// - Source: RFC 9111 §4.4: on a non-error response to an unsafe method.
+    private func invalidateIfUnsafe(_ head: ResponseHead) {
+        guard !request.method.isSafe, (200..<400).contains(head.status) else { return }
+        var key = CacheKey()
+        key.assign(request, seed: worker.store.seed)
+        worker.store.withShard(key) { $0.invalidate(key) }
+    }
+
+    // MARK: End
+
+    func failed(_ failure: GatewayFailure) {
+        guard !isOver else { return }
+        let isOldConnection = (connection?.exchangeCount ?? 0) > 1
+        connection = nil
+        // A kept-alive connection that the application closed just as we used it is nobody's error. The request is sent once
+        // more if that can do no harm: nothing of a response came, and doing it twice is doing it once.
+        if failure == .closedEarly, isOldConnection, attempts == 1, request.method.isIdempotent, !hasSentBody {
+            return start()
+        }
+        isOver = true
+        fail(failure, now: .now())
+        unreserve()
+    }
+
+    private func fail(_ failure: GatewayFailure, now: NIODeadline) {
+        worker.metrics.gatewayFailed(failure)
+        finish(.failed(failure))
+        let client = self.client
+        self.client = nil
+        client?.failResponse(failure, now: now)
+    }
+
+    private func finish(_ outcome: ResponseShard.FetchOutcome) {
+        guard let lease else { return }
+        self.lease = nil
+        worker.store.finish(lease, outcome, key: key, now: .now())
+    }
+
+    // MARK: Memory
+
+    private func reserve(_ bytes: Int) -> Bool {
+        guard worker.fillBudget.reserve(bytes) else { return false }
+        reservedBytes += bytes
+        return true
+    }
+
+    private func unreserve() {
+        worker.fillBudget.release(reservedBytes)
+        reservedBytes = 0
+        body = ByteBuffer()
+    }
+}

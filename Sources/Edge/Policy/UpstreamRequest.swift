@@ -1,0 +1,107 @@
+import HTTP1Wire
+import HTTPSemantics
+import NIOCore
+
+/// What the application is sent for a client's request.
+///
+/// The client's fields pass in their order and spelling, but for: hop-by-hop fields and what `Connection` names;
+/// `Expect`, which the edge answers itself; the forwarding fields, which say what the edge saw and never what a client
+/// claims (until there are trusted proxies to believe); the trace, which gets this hop's span; and, where the response
+/// may be stored or compressed, the conditions and codings, which the edge sees to itself.
+/// - Source: RFC 9110 §7.6; W3C Trace Context §3.
+struct UpstreamRequest {
+    /// Which conditions the request carries.
+    enum Conditions {
+        /// The client's own.
+        case asSent
+        /// None: the whole response is wanted, for all who ask.
+        case none
+        /// Those of a stored response: is it still current?
+        case revalidate(EntityTag?, lastModified: Int64?)
+    }
+
+    var conditions = Conditions.asSent
+    /// Ask for the plain response: we compress ourselves, once, and a single variant serves all clients.
+    var wantsIdentity = true
+    /// The body's framing on this connection.
+    var framing = BodyFraming.none
+    /// Replaces `Host`; `nil` passes the client's on.
+    var host: String?
+
+    func write(
+        _ request: borrowing RequestHead, clientAddress: [UInt8], trace: TraceParent, into output: inout ByteBuffer
+    ) {
+        let fields = request.fields
+        output.writeBytes(fields.bytes.span.extracting(request.methodRange).bytes)
+        output.writeInteger(UInt8(ascii: " "))
+        output.writeBytes(fields.bytes.span.extracting(request.target).bytes)
+        output.writeStaticString(" HTTP/1.1\r\n")
+
+        output.writeStaticString("Host: ")
+        if let host { output.writeString(host) } else { output.writeBytes(fields.bytes.span.extracting(request.authority).bytes) }
+        output.writeStaticString("\r\n")
+
+        let connection = ConnectionOptions(fields)
+        for index in fields.lines.indices where passes(fields.lines[index].name) {
+            if !connection.isEmpty, connection.names(fields.name(at: index)) { continue }
+            output.writeFieldLine(of: fields, at: index)
+        }
+        if case .asSent = conditions {
+            // Written here and not among the others, since their tags may be those of our codings.
+            for name in [FieldName.ifMatch, .ifNoneMatch] {
+                if let value = EntityTagVariants.originals(fields, name) {
+                    output.writeField(name, value.span)
+                } else {
+                    for index in fields.lines.indices where fields.lines[index].name == name {
+                        output.writeFieldLine(of: fields, at: index)
+                    }
+                }
+            }
+        }
+
+        switch framing {
+        case .none, .untilClose: break
+        case .length(let count): output.writeField(.contentLength, count)
+        case .chunked: output.writeStaticString("Transfer-Encoding: chunked\r\n")
+        }
+        if wantsIdentity { output.writeStaticString("Accept-Encoding: identity\r\n") }
+        if case .revalidate(let entityTag, let lastModified) = conditions {
+            var value: [UInt8] = []
+            if let entityTag {
+                entityTag.append(to: &value)
+                output.writeField(.ifNoneMatch, value.span)
+                value.removeAll()
+            }
+            if let lastModified {
+                HTTPDate.append(lastModified, to: &value)
+                output.writeField(.ifModifiedSince, value.span)
+            }
+        }
+        output.writeField(.xForwardedFor, clientAddress.span)
+        output.writeField(.xRealIP, clientAddress.span)
+        output.writeStaticString("X-Forwarded-Proto: http\r\nX-Forwarded-Host: ")
+        output.writeBytes(fields.bytes.span.extracting(request.authority).bytes)
+        output.writeStaticString("\r\nVia: 1.1 headrace\r\ntraceparent: ")
+        var traceText: [UInt8] = []
+        trace.append(to: &traceText)
+        output.writeBytes(traceText.span.bytes)
+        output.writeStaticString("\r\n\r\n")
+    }
+
+    private func passes(_ name: FieldName) -> Bool {
+        switch name {
+        case .host, .contentLength, .expect, .traceparent, .forwarded, .xForwardedFor, .xForwardedHost, .xForwardedProto,
+            .xRealIP:
+            return false
+        case .acceptEncoding:
+            return !wantsIdentity
+        case .ifNoneMatch, .ifMatch:
+            return false
+        case .ifModifiedSince, .ifUnmodifiedSince:
+            if case .asSent = conditions { return true }
+            return false
+        default:
+            return !name.isHopByHop
+        }
+    }
+}

@@ -1,0 +1,63 @@
+import HTTPSemantics
+
+/// The primary key of a stored response: the authority in lower case without the default port, a line feed, and the
+/// request target as it was sent.
+///
+/// The method is no part of it: only GET fills the cache, and HEAD is answered from what GET stored.
+/// - Source: RFC 9111 §2; RFC 3986 §6.2.2.1 for the case of the authority.
+struct CacheKey: Sendable, Equatable {
+    var bytes: [UInt8]
+    var hash: UInt64
+
+    /// Builds the key of `head` in `self`, reusing the memory: on a hit the key is never kept.
+    mutating func assign(_ head: RequestHead, seed: UInt64) {
+        bytes.removeAll(keepingCapacity: true)
+        let text = head.fields.bytes.span
+        var authority = head.authority
+        if authority.count > 3, text[authority.upperBound - 3] == UInt8(ascii: ":"),
+            text[authority.upperBound - 2] == UInt8(ascii: "8"), text[authority.upperBound - 1] == UInt8(ascii: "0")
+        {
+            authority = authority.lowerBound..<authority.upperBound - 3
+        }
+        for index in authority {
+            let byte = text[index]
+            bytes.append(byte >= UInt8(ascii: "A") && byte <= UInt8(ascii: "Z") ? byte | 0x20 : byte)
+        }
+        bytes.append(UInt8(ascii: "\n"))
+        text.extracting(head.target).withUnsafeBufferPointer { bytes.append(contentsOf: $0) }
+        hash = KeyHash.hash(bytes.span, seed: seed)
+    }
+
+    init() {
+        bytes = []
+        hash = 0
+    }
+}
+
+/// The hash of cache keys: multiply and fold, eight bytes at a time, with a seed drawn at the start.
+///
+/// The seed is what keeps a client from choosing targets that collide. Equality is always decided on the key's bytes; a
+/// collision costs a comparison and nothing else.
+enum KeyHash {
+    static func hash(_ bytes: Span<UInt8>, seed: UInt64) -> UInt64 {
+        let raw = bytes.bytes
+        let count = raw.byteCount
+        var state = seed ^ (UInt64(truncatingIfNeeded: count) &* 0x9E37_79B9_7F4A_7C15)
+        var offset = 0
+        while offset + 8 <= count {
+            state = fold(state ^ raw.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self))
+            offset += 8
+        }
+        var tail: UInt64 = 0
+        while offset < count {
+            tail = tail &<< 8 | UInt64(bytes[offset])
+            offset += 1
+        }
+        return fold(fold(state ^ tail) ^ seed)
+    }
+
+    private static func fold(_ value: UInt64) -> UInt64 {
+        let product = value.multipliedFullWidth(by: 0xA076_1D64_78BD_642F)
+        return product.high ^ product.low
+    }
+}

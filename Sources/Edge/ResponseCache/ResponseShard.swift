@@ -1,0 +1,370 @@
+import Eviction
+import HTTPSemantics
+import NIOCore
+
+/// One shard of the response store, with the fetches that are under way for its keys: a plain value, guarded by
+/// ``ResponseStore``'s lock.
+///
+/// Lookup and coalescing live together, because "not stored, so I fetch" and "not stored, but somebody fetches" must be one
+/// step: two requests that miss together must not both become leader.
+///
+/// A record is one primary key. It has stored variants (RFC 9111 §4.1), fetches under way, or a mark that says that its
+/// last answer could not be shared; a record with none of these is removed.
+struct ResponseShard: Sendable {
+    private struct Variant: Sendable {
+        let secondaryKey: [UInt8]
+        let entry: Int
+    }
+
+    private struct Fetch {
+        let id: UInt64
+        /// The variant that the leader asked for, when it was known by what the responses vary.
+        let secondaryKey: [UInt8]?
+        /// Whether others may wait for it.
+        let isShared: Bool
+        var followers: [Follower] = []
+        /// An invalidation came after the fetch began: what it brings may be older than the change and is not stored.
+        var isOvertaken = false
+    }
+
+    private struct Record {
+        let key: [UInt8]
+        let hash: UInt64
+        var vary = VaryNames()
+        var variants: [Variant] = []
+        var fetches: [Fetch] = []
+        /// The entry that holds the mark "could not be shared", which is evicted as responses are.
+        var passMark: Int?
+
+        var isUseless: Bool { variants.isEmpty && fetches.isEmpty && passMark == nil }
+    }
+
+    /// What eviction counts and drops: a response in the codings that it is ready in, or a pass mark.
+    ///
+    /// Kept flat, so that a hit reads the one reference it needs and touches no other.
+    private struct Entry {
+        var record = -1
+        /// `nil` for a pass mark.
+        var response: StoredResponse?
+        /// By ``ContentCoding``'s raw value.
+        var ready: InlineArray<4, Representation?> = [nil, nil, nil, nil]
+        var readySet: CodingSet = []
+        /// What the response may be served in, identity included.
+        var offered: CodingSet = []
+        /// Codings that somebody is making, fast or in the background.
+        var claimed: CodingSet = []
+        var claimedHigh: CodingSet = []
+        var passUntil = NIODeadline.distantPast
+    }
+
+    /// Variants of one key; the oldest makes room. A client that invents values of a varying field costs no more than this.
+    static let variantsMax = 16
+    /// Followers of one fetch. More than these fetch for themselves: no list that clients fill is without a bound.
+    static let followersMax = 10_000
+    /// How long a key is remembered as one whose answers cannot be shared.
+    static let passMarkLifetime = TimeAmount.seconds(10)
+
+    private var index = KeyIndex()
+    private var records: [Record?] = []
+    private var freeRecords: [Int] = []
+    private var entries: [Entry] = []
+    private var freeEntries: [Int] = []
+    private var eviction: S3FIFO
+    private var nextFetchID: UInt64 = 0
+    private let codingOrder: [ContentCoding]
+    /// Responses that made room for others, since the start.
+    private(set) var evictedCount = 0
+
+    init(bytesMax: Int, codingOrder: [ContentCoding]) {
+        eviction = S3FIFO(bytesMax: bytesMax)
+        self.codingOrder = codingOrder
+    }
+
+    /// Memory that the stored responses take, as accounted.
+    var memoryBytes: Int { eviction.bytes + index.memoryBytes }
+    var entryCount: Int { entries.count - freeEntries.count }
+
+    // MARK: Lookup
+
+    /// What a lookup finds.
+    struct Found: Sendable {
+        let representation: Representation
+        /// A coding that suits the client better than the representation's and that nobody makes yet: the caller makes it,
+        /// or says ``abandonCoding(_:_:)``.
+        let missingCoding: ContentCoding?
+        /// The representation was compressed fast and is asked for again: the caller has it compressed well.
+        let deservesHighEffort: Bool
+    }
+
+    /// The stored response that suits a request, in the coding that suits its client best. Says nothing about freshness.
+    mutating func find(_ key: borrowing CacheKey, _ request: borrowing RequestHead, accepted: AcceptedCodings) -> Found? {
+        guard let record = findRecord(key), let entry = matchingEntry(record, request) else { return nil }
+        eviction.touched(entry)
+        let wanted = accepted.best(of: entries[entry].offered, serverOrder: codingOrder) ?? .identity
+        if let ready = entries[entry].ready[Int(wanted.rawValue)] {
+            guard ready.effort == .fast, !entries[entry].claimedHigh.contains(CodingSet(wanted)) else {
+                return Found(representation: ready, missingCoding: nil, deservesHighEffort: false)
+            }
+            entries[entry].claimedHigh.insert(CodingSet(wanted))
+            return Found(representation: ready, missingCoding: nil, deservesHighEffort: true)
+        }
+        let isClaimed = entries[entry].claimed.contains(CodingSet(wanted))
+        entries[entry].claimed.insert(CodingSet(wanted))
+        let next = accepted.best(of: entries[entry].readySet, serverOrder: codingOrder) ?? .identity
+        guard let ready = entries[entry].ready[Int(next.rawValue)] else { return nil }
+        return Found(representation: ready, missingCoding: isClaimed ? nil : wanted, deservesHighEffort: false)
+    }
+
+    private func findRecord(_ key: borrowing CacheKey) -> Int? {
+        let bytes = key.bytes
+        return index.find(key.hash) { records[$0]?.key == bytes }
+    }
+
+    private func matchingEntry(_ record: Int, _ request: borrowing RequestHead) -> Int? {
+        guard let variants = records[record]?.variants, let first = variants.first else { return nil }
+        guard let vary = records[record]?.vary, !vary.isEmpty else { return first.entry }
+        let wanted = vary.secondaryKey(request.fields)
+        return variants.first { $0.secondaryKey == wanted }?.entry
+    }
+
+    // MARK: Codings
+
+    /// Adds a coding to a stored response, or replaces it by a better one.
+    /// - Returns: `false` when the response is not stored any more.
+    mutating func addCoding(_ representation: Representation, key: borrowing CacheKey) -> Bool {
+        guard let entry = entry(of: representation.response, key: key) else { return false }
+        let position = Int(representation.coding.rawValue)
+        entries[entry].ready[position] = representation
+        entries[entry].readySet.insert(CodingSet(representation.coding))
+        entries[entry].claimed.remove(CodingSet(representation.coding))
+        eviction.resized(entry, bytes: memoryBytes(of: entry))
+        evict()
+        return true
+    }
+
+    /// Gives back what ``find(_:_:accepted:)`` asked for and could not be made now; the next request may ask again.
+    mutating func abandonCoding(_ coding: ContentCoding, of response: StoredResponse, key: borrowing CacheKey, forGood: Bool) {
+        guard let entry = entry(of: response, key: key) else { return }
+        if forGood { entries[entry].offered.remove(CodingSet(coding)) }
+        entries[entry].claimed.remove(CodingSet(coding))
+        entries[entry].claimedHigh.remove(CodingSet(coding))
+    }
+
+    /// The stored response without a coding: what others are made from.
+    func plain(of response: StoredResponse, key: borrowing CacheKey) -> Representation? {
+        guard let entry = entry(of: response, key: key) else { return nil }
+        return entries[entry].ready[Int(ContentCoding.identity.rawValue)]
+    }
+
+    private func entry(of response: StoredResponse, key: borrowing CacheKey) -> Int? {
+        guard let record = findRecord(key), let variants = records[record]?.variants else { return nil }
+        return variants.first { entries[$0.entry].response === response }?.entry
+    }
+
+    // MARK: Coalescing
+
+    /// Who waits for another's fetch. `resume` is called once, outside the lock, on the thread that finished the fetch.
+    struct Follower: Sendable {
+        let resume: @Sendable (FollowerOutcome) -> Void
+    }
+
+    /// What a follower is told.
+    enum FollowerOutcome: Sendable {
+        /// The response is stored: look again.
+        case lookAgain
+        /// The response is not to be shared: fetch alone, all followers at once.
+        case fetchAlone
+        /// The leader's fetch failed; an attempt of each follower's own would be a stampede.
+        case failed(GatewayFailure)
+    }
+
+    /// The right to fetch a key for all. Given back exactly once, by ``finish(_:_:)``.
+    struct Lease: Sendable, Equatable {
+        fileprivate let record: Int
+        fileprivate let id: UInt64
+    }
+
+    enum Joined: Sendable {
+        case lead(Lease)
+        case follow
+        /// The last answer under this key could not be shared: nobody waits for anybody.
+        case pass
+    }
+
+    /// Asks for the right to fetch, or to wait for whoever has it.
+    /// - Parameter follower: Who would wait; `nil` for a request that neither waits nor lets others wait for it.
+    mutating func join(
+        _ key: borrowing CacheKey, _ request: borrowing RequestHead, follower: Follower?, now: NIODeadline
+    ) -> Joined {
+        let record = findRecord(key) ?? addRecord(key)
+        if let mark = records[record]?.passMark {
+            if entries[mark].passUntil > now { return .pass }
+            dropEntry(mark)
+        }
+        guard var content = records[record] else { return .pass }
+        let secondaryKey = content.vary.isEmpty ? nil : content.vary.secondaryKey(request.fields)
+        if let follower,
+            let position = content.fetches.firstIndex(where: {
+                $0.isShared && $0.secondaryKey == secondaryKey && !$0.isOvertaken
+            })
+        {
+            guard content.fetches[position].followers.count < Self.followersMax else { return .pass }
+            records[record]?.fetches[position].followers.append(follower)
+            return .follow
+        }
+        nextFetchID += 1
+        content.fetches.append(Fetch(id: nextFetchID, secondaryKey: secondaryKey, isShared: follower != nil))
+        records[record] = content
+        return .lead(Lease(record: record, id: nextFetchID))
+    }
+
+    /// How a leader's fetch ended.
+    enum FetchOutcome: Sendable {
+        /// To be stored for a request that had these fields.
+        case store(Representation, requestFields: FieldSection)
+        /// Not to be stored, and the next ones under this key probably neither.
+        case notShareable
+        /// Not to be stored this time; says nothing about the next.
+        case notStored
+        case failed(GatewayFailure)
+    }
+
+    /// Ends a fetch: stores what it brought and says who waited for it, and what they are to be told.
+    mutating func finish(
+        _ lease: Lease, _ outcome: FetchOutcome, now: NIODeadline
+    ) -> (followers: [Follower], told: FollowerOutcome, isStored: Bool) {
+        guard let position = records[lease.record]?.fetches.firstIndex(where: { $0.id == lease.id }),
+            let fetch = records[lease.record]?.fetches.remove(at: position)
+        else { return ([], .fetchAlone, false) }
+        var told = FollowerOutcome.fetchAlone
+        var isStored = false
+        switch outcome {
+        case .store(let representation, let requestFields):
+            if !fetch.isOvertaken {
+                store(representation, requestFields: requestFields, record: lease.record)
+                isStored = true
+                // A response that must be asked for each time says nothing to a request that came after its fetch began.
+                if !representation.response.alwaysRevalidates { told = .lookAgain }
+            }
+        case .notShareable:
+            mark(lease.record, until: now + Self.passMarkLifetime)
+        case .notStored:
+            break
+        case .failed(let failure):
+            told = .failed(failure)
+        }
+        removeRecordIfUseless(lease.record)
+        evict()
+        return (fetch.followers, told, isStored)
+    }
+
+    /// Removes what is stored under a key and keeps fetches under way from storing what may be older than this call.
+    /// - Source: RFC 9111 §4.4.
+    mutating func invalidate(_ key: borrowing CacheKey) {
+        guard let record = findRecord(key) else { return }
+        for position in records[record]?.fetches.indices ?? 0..<0 { records[record]?.fetches[position].isOvertaken = true }
+        for variant in records[record]?.variants ?? [] { dropEntry(variant.entry) }
+    }
+
+    // MARK: Storing
+
+    private mutating func store(_ representation: Representation, requestFields: FieldSection, record: Int) {
+        let vary = VaryNames(representation.response.fields)
+        if let mark = records[record]?.passMark { dropEntry(mark, keepsRecord: true) }
+        if records[record]?.vary != vary {
+            // The application changed by what its responses vary: the old variants cannot be told apart any more.
+            for variant in records[record]?.variants ?? [] { dropEntry(variant.entry, keepsRecord: true) }
+            records[record]?.vary = vary
+        }
+        let secondaryKey = vary.isEmpty ? [] : vary.secondaryKey(requestFields)
+        for variant in records[record]?.variants ?? [] where variant.secondaryKey == secondaryKey {
+            dropEntry(variant.entry, keepsRecord: true)
+        }
+        if let variants = records[record]?.variants, variants.count >= Self.variantsMax {
+            dropEntry(variants[0].entry, keepsRecord: true)
+        }
+        var entry = Entry(record: record, response: representation.response)
+        entry.offered = representation.response.codings.union(CodingSet(.identity))
+        entry.ready[Int(representation.coding.rawValue)] = representation
+        entry.readySet = CodingSet(representation.coding)
+        let slot = place(entry)
+        records[record]?.variants.append(Variant(secondaryKey: secondaryKey, entry: slot))
+        eviction.admit(slot, hash: (records[record]?.hash ?? 0) ^ KeyHash.hash(secondaryKey.span, seed: 0), bytes: memoryBytes(of: slot))
+    }
+
+    private mutating func mark(_ record: Int, until: NIODeadline) {
+        guard let content = records[record] else { return }
+        for variant in content.variants { dropEntry(variant.entry, keepsRecord: true) }
+        if let mark = content.passMark {
+            entries[mark].passUntil = until
+            return
+        }
+        let slot = place(Entry(record: record, passUntil: until))
+        records[record]?.passMark = slot
+        eviction.admit(slot, hash: content.hash, bytes: memoryBytes(of: slot))
+    }
+
+    private mutating func evict() {
+        while let slot = eviction.evict() {
+            evictedCount += 1
+            drop(slot, keepsRecord: false)
+        }
+    }
+
+    private mutating func dropEntry(_ slot: Int, keepsRecord: Bool = false) {
+        eviction.removed(slot)
+        drop(slot, keepsRecord: keepsRecord)
+    }
+
+    private mutating func drop(_ slot: Int, keepsRecord: Bool) {
+        let record = entries[slot].record
+        entries[slot] = Entry()
+        freeEntries.append(slot)
+        records[record]?.variants.removeAll { $0.entry == slot }
+        if records[record]?.passMark == slot { records[record]?.passMark = nil }
+        if !keepsRecord { removeRecordIfUseless(record) }
+    }
+
+    private mutating func place(_ entry: Entry) -> Int {
+        if let slot = freeEntries.popLast() {
+            entries[slot] = entry
+            return slot
+        }
+        entries.append(entry)
+        return entries.count - 1
+    }
+
+    private mutating func addRecord(_ key: borrowing CacheKey) -> Int {
+        let record = Record(key: key.bytes, hash: key.hash)
+        let position: Int
+        if let free = freeRecords.popLast() {
+            records[free] = record
+            position = free
+        } else {
+            records.append(record)
+            position = records.count - 1
+        }
+        index.insert(key.hash, record: position)
+        return position
+    }
+
+    private mutating func removeRecordIfUseless(_ position: Int) {
+        guard let record = records[position], record.isUseless else { return }
+        index.remove(record.hash, record: position)
+        records[position] = nil
+        freeRecords.append(position)
+    }
+
+    /// What an entry takes: its representations, its place in the arrays, and the first entry of a record also the record.
+    private func memoryBytes(of slot: Int) -> Int {
+        var sum = MemoryLayout<Entry>.stride + MemoryLayout<Record?>.stride + MemoryLayout<Variant>.stride + 64
+        sum += AllocatedBytes.of(32 + (records[entries[slot].record]?.key.count ?? 0))
+        for position in entries[slot].ready.indices { sum += entries[slot].ready[position]?.memoryBytes ?? 0 }
+        if let fields = entries[slot].response?.fields {
+            sum += AllocatedBytes.of(32 + fields.bytes.capacity)
+            sum += AllocatedBytes.of(32 + fields.lines.capacity * MemoryLayout<FieldSection.Line>.stride)
+            sum += AllocatedBytes.of(256)
+        }
+        return sum
+    }
+}

@@ -1,0 +1,61 @@
+import HTTPSemantics
+import NIOCore
+import Telemetry
+
+/// The response cache of the process: shards of a value-type machine, each behind a lock of its own, shared by all event
+/// loops. A lookup holds one lock for some hundred nanoseconds; nothing is called, logged or awaited under it.
+final class ResponseStore: Sendable {
+    private final class Shard: Sendable {
+        let machine: Lock<ResponseShard>
+
+        init(_ machine: ResponseShard) {
+            self.machine = Lock(machine)
+        }
+    }
+
+    private let shards: [Shard]
+    private let mask: UInt64
+    /// Mixed into every key's hash; see ``KeyHash``.
+    let seed = UInt64.random(in: .min ... .max)
+
+    init(configuration: EdgeConfiguration.Cache, codingOrder: [ContentCoding]) {
+        // A shard must hold a few of the largest objects, or the budget could not be filled.
+        var count = 16
+        while count > 1, configuration.bytesMax / count < 2 * configuration.objectBytesMax { count /= 2 }
+        shards = (0..<count).map { _ in
+            Shard(ResponseShard(bytesMax: configuration.bytesMax / count, codingOrder: codingOrder))
+        }
+        mask = UInt64(count - 1)
+    }
+
+    /// The top bits choose the shard, the low ones the place within it.
+    private func shard(_ key: borrowing CacheKey) -> Shard {
+        shards[Int(truncatingIfNeeded: key.hash >> 48 & mask)]
+    }
+
+    /// Runs `body` on the shard of a key, under its lock.
+    func withShard<Result: Sendable>(_ key: borrowing CacheKey, _ body: (inout ResponseShard) -> Result) -> Result {
+        shard(key).machine.withLock { body(&$0) }
+    }
+
+    /// Ends a leader's fetch and tells those who waited, outside the lock.
+    /// - Returns: whether the response is stored now.
+    @discardableResult
+    func finish(
+        _ lease: ResponseShard.Lease, _ outcome: ResponseShard.FetchOutcome, key: borrowing CacheKey, now: NIODeadline
+    ) -> Bool {
+        let ended = withShard(key) { $0.finish(lease, outcome, now: now) }
+        for follower in ended.followers { follower.resume(ended.told) }
+        return ended.isStored
+    }
+
+    /// Sums over all shards, for the metrics.
+    var totals: (entries: Int, memoryBytes: Int, evicted: Int) {
+        shards.reduce(into: (0, 0, 0)) { sum, shard in
+            let part = shard.machine.withLock { ($0.entryCount, $0.memoryBytes, $0.evictedCount) }
+            sum.0 += part.0
+            sum.1 += part.1
+            sum.2 += part.2
+        }
+    }
+}

@@ -1,0 +1,52 @@
+import HTTPSemantics
+
+/// The header section that is stored with a response.
+enum StoredFields {
+    /// The application's fields without those of its connection, and with a `Date`.
+    /// - Parameter date: 29 bytes; the time of receipt, for an application that sent none.
+    /// - Source: RFC 9111 §3.1; RFC 9110 §6.6.1.
+    static func make(_ fields: FieldSection, date: [UInt8]) -> FieldSection {
+        let connection = ConnectionOptions(fields)
+        var stored = FieldSection()
+        for index in fields.lines.indices {
+            let name = fields.lines[index].name
+            if name.isHopByHop || name == .contentLength { continue }
+            if !connection.isEmpty, connection.names(fields.name(at: index)) { continue }
+            stored.append(name: fields.name(at: index), value: fields.value(at: index))
+        }
+        if !fields.contains(.date) { stored.append(name: Array("Date".utf8).span, value: date.span) }
+        return stored
+    }
+
+    /// What a 304 changes: each field that it carries replaces those of that name, but for those that describe the body
+    /// which is stored, not the one that was not sent.
+    /// - Source: RFC 9111 §3.2.
+    static func updated(_ stored: FieldSection, by fresh: FieldSection) -> FieldSection {
+        let connection = ConnectionOptions(fresh)
+        var isReplaced = [Bool](repeating: false, count: stored.lines.count)
+        var additions: [Int] = []
+        for index in fresh.lines.indices {
+            let name = fresh.lines[index].name
+            switch name {
+            case .contentEncoding, .contentLength, .contentRange, .contentType: continue
+            default: if name.isHopByHop { continue }
+            }
+            if !connection.isEmpty, connection.names(fresh.name(at: index)) { continue }
+            additions.append(index)
+            for old in stored.lines.indices where isSameName(stored, old, fresh, index) { isReplaced[old] = true }
+        }
+        var result = FieldSection()
+        for index in stored.lines.indices where !isReplaced[index] {
+            result.append(name: stored.name(at: index), value: stored.value(at: index))
+        }
+        for index in additions { result.append(name: fresh.name(at: index), value: fresh.value(at: index)) }
+        return result
+    }
+
+    private static func isSameName(_ left: FieldSection, _ leftIndex: Int, _ right: FieldSection, _ rightIndex: Int) -> Bool {
+        let (leftName, rightName) = (left.lines[leftIndex].name, right.lines[rightIndex].name)
+        guard leftName == rightName else { return false }
+        guard leftName == .other else { return true }
+        return String(copying: left.name(at: leftIndex)).lowercased() == String(copying: right.name(at: rightIndex)).lowercased()
+    }
+}

@@ -1,0 +1,128 @@
+import HTTPSemantics
+// The one way to give a ByteBuffer memory of an exact size; see `exactCopy()`.
+@_spi(CustomByteBufferAllocator) import NIOCore
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// What is known of a stored response, whichever coding it is served in. Immutable: a revalidation makes a new one.
+/// - Source: RFC 9111 §3.
+final class StoredResponse: Sendable {
+    let status: Int
+    /// The header section as the application sent it, without hop-by-hop fields.
+    let fields: FieldSection
+    let cacheControl: CacheControl
+    /// The application's own validators.
+    let entityTag: EntityTag?
+    let lastModified: Int64?
+    /// Freshness lifetime and age at the moment of ``received``, in seconds.
+    let lifetimeSeconds: Int
+    let initialAgeSeconds: Int
+    let received: NIODeadline
+    /// The codings besides identity in which this response may be served; empty when it must stay as it is.
+    let codings: CodingSet
+
+    init(
+        head: ResponseHead, fields: FieldSection, cacheControl: CacheControl, lifetimeSeconds: Int, initialAgeSeconds: Int,
+        received: NIODeadline, codings: CodingSet
+    ) {
+        status = head.status
+        self.fields = fields
+        self.cacheControl = cacheControl
+        entityTag = fields.firstIndex(of: .etag).flatMap { EntityTag(fields.value(at: $0)) }
+        lastModified = fields.firstIndex(of: .lastModified).flatMap { HTTPDate.parse(fields.value(at: $0)) }
+        self.lifetimeSeconds = lifetimeSeconds
+        self.initialAgeSeconds = initialAgeSeconds
+        self.received = received
+        self.codings = codings
+    }
+
+    /// Whether the application can be asked if the response is still current.
+    var hasValidator: Bool { entityTag != nil || lastModified != nil }
+
+    /// The current age in seconds.
+    /// - Source: RFC 9111 §4.2.3.
+    func ageSeconds(now: NIODeadline) -> Int {
+        let resident = (now - received).nanoseconds
+        return initialAgeSeconds + Int(max(resident, 0) / 1_000_000_000)
+    }
+
+    /// Whether the response is of no use to the next request without asking the application first.
+    ///
+    /// Requests for such a response are never made to wait for each other: the answer that another one fetches may be
+    /// older than this request.
+    var alwaysRevalidates: Bool { lifetimeSeconds == 0 || cacheControl.noCache }
+}
+
+/// A stored response in one coding: two pieces of memory that go out as they are.
+final class Representation: Sendable {
+    /// How much work went into the coding.
+    enum Effort: Sendable {
+        /// The body is the application's own.
+        case asReceived
+        /// Compressed while a client waited.
+        case fast
+        /// Compressed in the background.
+        case high
+    }
+
+    let response: StoredResponse
+    let coding: ContentCoding
+    let effort: Effort
+    /// Status line and header section, up to where the fields of the single answer follow (`Age`, `Cache-Status`,
+    /// `Server-Timing`, `Connection`) and the empty line.
+    let head: ByteBuffer
+    let body: ByteBuffer
+    /// The entity tag that this representation is sent with.
+    let entityTag: EntityTag?
+
+    init(
+        response: StoredResponse, coding: ContentCoding, effort: Effort, head: ByteBuffer, body: ByteBuffer,
+        entityTag: EntityTag?
+    ) {
+        self.response = response
+        self.coding = coding
+        self.effort = effort
+        self.head = head.exactCopy()
+        self.body = body.exactCopy()
+        self.entityTag = entityTag
+    }
+
+    /// What it takes in memory, in bytes: two allocations and this object.
+    var memoryBytes: Int {
+        AllocatedBytes.of(head.readableBytes) + AllocatedBytes.of(body.readableBytes) + 2 * AllocatedBytes.bufferObject
+            + AllocatedBytes.of(MemoryLayout<Int>.size * 16)
+    }
+}
+
+/// What an allocation of a size really takes.
+///
+/// glibc's malloc adds eight bytes and rounds up to sixteen, at least 32; from 128 KiB on it maps whole pages. The cache's
+/// budget counts these, so that it holds for what the process takes and not for the sum of the bodies.
+enum AllocatedBytes {
+    /// The object that NIO keeps per piece of buffer storage.
+    static let bufferObject = 64
+
+    static func of(_ bytes: Int) -> Int {
+        if bytes >= 128 << 10 { return (bytes + 16 + 4095) & ~4095 }
+        return max(32, (bytes + 8 + 15) & ~15)
+    }
+}
+
+extension ByteBuffer {
+    /// A copy that takes no more memory than its bytes need. `ByteBuffer`'s own growth rounds up to a power of two, which
+    /// for what is kept wastes a third on average.
+    func exactCopy() -> ByteBuffer {
+        let count = readableBytes
+        guard count > 0 else { return ByteBuffer() }
+        guard storageCapacity > AllocatedBytes.of(count) || readerIndex > 0 else { return self }
+        // malloc, because the default allocator frees with free().
+        guard let start = malloc(count) else { return self }
+        let memory = UnsafeMutableRawBufferPointer(start: start, count: count)
+        withUnsafeReadableBytes { memory.copyMemory(from: $0) }
+        return ByteBuffer(takingOwnershipOf: memory, allocator: ByteBufferAllocator())
+    }
+}
