@@ -1,0 +1,89 @@
+import Foundation
+import HTTPSemantics
+import NIOCore
+import Testing
+
+@testable import Edge
+
+@Suite struct AccessRecordTests {
+    private func line(_ target: String, _ change: (inout Exchange) -> Void = { _ in }) -> String {
+        var head = RequestHead()
+        let text = Array("GET \(target) a.example".utf8)
+        head.fields.replaceBytes(text.span)
+        head.methodRange = 0..<3
+        head.target = 4..<4 + target.utf8.count
+        head.authority = text.count - 9..<text.count
+        var exchange = Exchange(
+            started: .uptimeNanoseconds(1_000_000), trace: TraceParent(traceID: (1, 0xAB), parentID: 2, flags: 0))
+        exchange.status = 200
+        exchange.bodyBytes = 8273
+        change(&exchange)
+        var second = WallClockSecond()
+        second.assign(1_769_860_800)
+        var line = ByteBuffer()
+        AccessRecord.append(
+            exchange, head, client: Array("127.0.0.1".utf8), ended: .uptimeNanoseconds(1_042_000), second: second,
+            milliseconds: 7, to: &line)
+        return String(buffer: line)
+    }
+
+    @Test func `is one JSON object with the exchange's facts`() throws {
+        let text = line("/scans/7") { $0.cacheResult = .hit }
+        let object = try #require(JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+        #expect(object["time"] as? String == "2026-01-31T12:00:00.007Z")
+        #expect(object["client"] as? String == "127.0.0.1")
+        #expect(object["method"] as? String == "GET")
+        #expect(object["host"] as? String == "a.example")
+        #expect(object["target"] as? String == "/scans/7")
+        #expect(object["status"] as? Int == 200)
+        #expect(object["bytes"] as? Int == 8273)
+        #expect(object["ms"] as? Double == 0.042)
+        #expect(object["cache"] as? String == "hit")
+        #expect(object["coding"] as? String == "identity")
+        #expect(object["trace"] as? String == "000000000000000100000000000000ab")
+        #expect(object["error"] == nil && object["upstream_ms"] == nil && object["detail"] == nil)
+        #expect(text.hasSuffix("}\n"))
+    }
+
+    @Test func `stays valid JSON whatever the target holds`() throws {
+        let text = line("/a\"b\\c\u{7F}é<script>")
+        let object = try #require(JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+        #expect((object["target"] as? String)?.hasPrefix("/a\"b\\c\u{7F}") == true)
+    }
+
+    @Test func `names the failure and the time upstream`() throws {
+        let text = line("/") {
+            $0.failure = .firstByteTimeout
+            $0.upstreamNanoseconds = 12_034_000
+        }
+        let object = try #require(JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+        #expect(object["error"] as? String == "first-byte-timeout")
+        #expect(object["upstream_ms"] as? Double == 12.034)
+    }
+
+    @Test(arguments: [
+        (0, "1970-01-01T00:00:00"), (951_782_399, "2000-02-28T23:59:59"), (951_782_400, "2000-02-29T00:00:00"),
+        (4_102_444_799, "2099-12-31T23:59:59"), (-1, "1969-12-31T23:59:59"),
+    ])
+    func `a second is rendered in the Gregorian calendar`(unixSeconds: Int, text: String) {
+        var second = WallClockSecond()
+        second.assign(Int64(unixSeconds))
+        #expect(String(decoding: second.iso8601, as: UTF8.self) == text)
+    }
+}
+
+@Suite struct ByteBufferTextTests {
+    @Test(arguments: [0, 7, 10, 99, 100, 12_345, Int.max, -1, Int.min])
+    func `decimal numbers are what String makes of them`(value: Int) {
+        var buffer = ByteBuffer()
+        buffer.writeDecimal(value)
+        #expect(String(buffer: buffer) == String(value))
+    }
+
+    @Test(arguments: [(Int64(0), "0.000"), (1_999, "0.001"), (12_034_567, "12.034"), (-5, "0.000")])
+    func `milliseconds have three decimals`(nanoseconds: Int64, text: String) {
+        var buffer = ByteBuffer()
+        buffer.writeMilliseconds(nanoseconds)
+        #expect(String(buffer: buffer) == text)
+    }
+}

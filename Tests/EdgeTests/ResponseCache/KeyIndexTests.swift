@@ -1,0 +1,50 @@
+import Testing
+
+@testable import Edge
+
+@Suite struct KeyIndexTests {
+    @Test(arguments: [UInt64(1), 2, 3]) func `agrees with a dictionary under random inserts and removals`(seed: UInt64) {
+        var random = SeededRandom(seed: seed)
+        var index = KeyIndex()
+        var model: [Int: UInt64] = [:]
+        for step in 0..<4000 {
+            if model.isEmpty || random.next() % 3 != 0 {
+                // Few distinct low bits, so that chains grow long and wrap around.
+                let hash = random.next() & 0x7
+                index.insert(hash, record: step)
+                model[step] = hash
+            } else if let victim = model.keys.sorted().randomElement(using: &random), let hash = model.removeValue(forKey: victim) {
+                index.remove(hash, record: victim)
+            }
+            #expect(index.count == model.count)
+            if step % 100 == 0 {
+                for (record, hash) in model { #expect(index.find(hash) { $0 == record } == record) }
+            }
+        }
+    }
+
+    @Test func `a removed record is not found, its neighbours are`() {
+        var index = KeyIndex()
+        for record in 0..<5 { index.insert(15, record: record) }
+        index.remove(15, record: 2)
+        #expect(index.find(15) { $0 == 2 } == nil)
+        for record in [0, 1, 3, 4] { #expect(index.find(15) { $0 == record } == record) }
+    }
+}
+
+/// SplitMix64: the same numbers for the same seed, on every machine.
+struct SeededRandom: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) {
+        state = seed
+    }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var value = state
+        value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
+        return value ^ (value >> 31)
+    }
+}
