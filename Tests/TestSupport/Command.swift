@@ -12,8 +12,9 @@ public enum Command {
 
     /// The program's path, if it is installed.
     public static func find(_ name: String) -> URL? {
-        let folders = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":") + ["/usr/bin", "/usr/sbin", "/bin"]
-        return folders.map { URL(filePath: String($0)).appending(path: name) }
+        let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
+        let folders = path.split(separator: ":").map(String.init) + ["/usr/bin", "/usr/sbin", "/bin"]
+        return folders.map { URL(filePath: $0).appending(path: name) }
             .first { FileManager.default.isExecutableFile(atPath: $0.path) }
     }
 

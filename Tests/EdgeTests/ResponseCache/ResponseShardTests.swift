@@ -199,7 +199,8 @@ import Testing
         #expect(second?.representation === plain)
         let made = Representation(
             response: plain.response, coding: .gzip, effort: .fast, head: ByteBuffer(), body: ByteBuffer(string: "gz"), entityTag: nil)
-        #expect(shard.addCoding(made, key: key("/a")))
+        let isAdded = shard.addCoding(made, key: key("/a"))
+        #expect(isAdded)
         let third = shard.find(key("/a"), request("/a"), accepted: accepted)
         #expect(third?.representation === made)
         #expect(third?.deservesHighEffort == true)
@@ -216,7 +217,8 @@ import Testing
         let accepted = AcceptedCodings(request("/a", [("Accept-Encoding", "gzip")]).fields)
         _ = shard.find(key("/a"), request("/a"), accepted: accepted)
         shard.abandonCoding(.gzip, of: plain.response, key: key("/a"), forGood: true)
-        #expect(shard.find(key("/a"), request("/a"), accepted: accepted)?.missingCoding == nil)
+        let again = shard.find(key("/a"), request("/a"), accepted: accepted)
+        #expect(again?.missingCoding == nil)
     }
 
     @Test func `the budget holds, and what makes room is counted`() throws {
