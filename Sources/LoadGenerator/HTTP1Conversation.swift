@@ -1,0 +1,168 @@
+import HTTP1Wire
+import HTTPSemantics
+import NIOCore
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// The client's side of one connection: says when the response to a request is complete, and whether it is the one that
+/// was expected. No I/O, no clock.
+///
+/// | state | waits for | next |
+/// |---|---|---|
+/// | idle | a request to be sent | awaitingHead, closed (the server ends it, or speaks unasked) |
+/// | awaitingHead | a final response's head; interim ones are read over | body, closed |
+/// | body | the body's end | idle, closed |
+/// | closed | nothing | – |
+struct HTTP1Conversation {
+    private enum State {
+        case idle
+        case awaitingHead
+        case body
+        case closed
+    }
+
+    enum Progress: Equatable {
+        /// The response is not complete yet.
+        case wait
+        /// The request has come to its end; without a failure, as expected. `isReusable`: another may be sent.
+        case ended(failure: FailureKind?, isReusable: Bool)
+    }
+
+    /// Interim responses that are read over before one is called malformed.
+    /// 16: servers send one or two; without a bound a server could keep us reading for ever.
+    static let interimMax = 16
+
+    private var state = State.idle
+    private var method = Method.get
+    private var expectation = ResponseExpectation()
+    private var parser = HTTP1ResponseParser()
+    private var decoder = HTTP1BodyDecoder(.none)
+    private var head = ResponseHead()
+    private var interimCount = 0
+    private var isBodyAsExpected = true
+    /// What has come and could not be used yet: part of a head or of a chunk's line, bounded by ``HTTP1Limits``.
+    private var pending = ByteBuffer()
+
+    /// Bytes of the current response's body, as they are transferred but for chunk lines.
+    private(set) var bodyByteCount = 0
+
+    /// - Precondition: no other request waits for its response.
+    mutating func requestSent(_ method: Method, expecting expectation: ResponseExpectation) {
+        precondition(state == .idle, "a request on a connection that is not idle")
+        state = .awaitingHead
+        self.method = method
+        self.expectation = expectation
+        interimCount = 0
+        bodyByteCount = 0
+        isBodyAsExpected = true
+    }
+
+    mutating func bytesReceived(_ bytes: ByteBuffer) -> Progress {
+        if pending.readableBytes == 0 {
+            pending = bytes
+        } else {
+            var bytes = bytes
+            pending.writeBuffer(&bytes)
+        }
+        let progress = advance()
+        // The memory goes back to the channel, which reads the next response into it.
+        if pending.readableBytes == 0 { pending = ByteBuffer() } else { pending.discardReadBytes() }
+        return progress
+    }
+
+    /// The server has ended the connection in good order.
+    mutating func inputClosed() -> Progress {
+        defer { state = .closed }
+        switch state {
+        case .idle, .closed: return .wait
+        case .awaitingHead:
+            let isUntouched = pending.readableBytes == 0 && interimCount == 0
+            return .ended(failure: isUntouched ? .closed : .truncated, isReusable: false)
+        case .body:
+            do throws(HTTP1Error) {
+                try decoder.inputClosed()
+            } catch {
+                return .ended(failure: .truncated, isReusable: false)
+            }
+            return .ended(failure: verdict(), isReusable: false)
+        }
+    }
+
+    /// The connection broke.
+    mutating func connectionReset() -> Progress {
+        defer { state = .closed }
+        switch state {
+        case .idle, .closed: return .wait
+        case .awaitingHead, .body: return .ended(failure: .reset, isReusable: false)
+        }
+    }
+
+    private mutating func advance() -> Progress {
+        do throws(HTTP1Error) {
+            switch state {
+            case .idle, .closed:
+                return refuse()
+            case .awaitingHead:
+                repeat {
+                    guard try parser.parse(&pending, into: &head, answering: method) else { return .wait }
+                    interimCount += 1
+                } while head.status < 200 && head.status != 101 && interimCount <= Self.interimMax
+                // 101 answers an Upgrade that we never ask for.
+                guard head.status >= 200 else { return refuse() }
+                decoder = HTTP1BodyDecoder(head.framing)
+                state = .body
+                return try readBody()
+            case .body:
+                return try readBody()
+            }
+        } catch {
+            return refuse()
+        }
+    }
+
+    private mutating func readBody() throws(HTTP1Error) -> Progress {
+        while true {
+            switch try decoder.next(&pending) {
+            case .needMore: return .wait
+            case .bytes(let part): check(part)
+            case .end:
+                // More than was asked for: where this response ends is anybody's guess.
+                guard pending.readableBytes == 0 else { return refuse() }
+                state = head.keepsAlive ? .idle : .closed
+                return .ended(failure: verdict(), isReusable: head.keepsAlive)
+            }
+        }
+    }
+
+    private mutating func refuse() -> Progress {
+        let wasAsked = state != .idle && state != .closed
+        state = .closed
+        pending.clear()
+        return wasAsked ? .ended(failure: .malformed, isReusable: false) : .wait
+    }
+
+    private mutating func check(_ part: ByteBuffer) {
+        let start = bodyByteCount
+        bodyByteCount += part.readableBytes
+        guard case .bytes(let expected) = expectation.body, isBodyAsExpected else { return }
+        // A part is never empty, so neither address is nil.
+        isBodyAsExpected =
+            bodyByteCount <= expected.count
+            && part.withUnsafeReadableBytes { actual in
+                expected.withUnsafeBytes { memcmp($0.baseAddress! + start, actual.baseAddress!, actual.count) == 0 }
+            }
+    }
+
+    private func verdict() -> FailureKind? {
+        guard expectation.accepts(status: head.status) else { return .status }
+        switch expectation.body {
+        case .any: return nil
+        case .length(let count): return bodyByteCount == count ? nil : .content
+        case .bytes(let expected): return isBodyAsExpected && bodyByteCount == expected.count ? nil : .content
+        }
+    }
+}
