@@ -1,0 +1,267 @@
+import ArgumentParser
+import Foundation
+import LoadGenerator
+import Transport
+
+/// `headrace bench URL…`: a closed-loop load test, one level of concurrency after the other.
+///
+/// The table goes to stdout, progress to stderr. With `--json` stdout has one JSON document instead:
+///
+/// | key | |
+/// |---|---|
+/// | `headrace` | `"bench"` |
+/// | `model` | `"closed-loop"` |
+/// | `url` | the URLs, as given |
+/// | `levels` | an object per level of concurrency, in the order given |
+///
+/// | key of a level | unit |
+/// |---|---|
+/// | `users` | connections that ask at the same time |
+/// | `seconds` | the measured time |
+/// | `requests` | succeeded and failed |
+/// | `requests_per_second` | those that succeeded |
+/// | `mean_ms`, `p50_ms`, `p95_ms`, `p99_ms`, `max_ms` | response times of those that succeeded; 0 if none did |
+/// | `bytes_per_request` | body bytes as transferred, of those that succeeded |
+/// | `failed` | |
+/// | `failures` | an object with a number for every `FailureKind`, zeros too |
+/// | `generator_cpu_share` | of one core; near 1, the generator measures itself |
+///
+/// Exit codes: 0; 1 when a request failed or the origin could not be reached; 64 when the command line is wrong.
+struct BenchCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bench",
+        abstract: "Measure how many requests a server answers, and how fast.",
+        discussion: """
+            EXAMPLES
+              headrace bench http://127.0.0.1:8080/
+                  5, then 20, then 50 users, 10 seconds each.
+              headrace bench http://127.0.0.1:8080/ --concurrency 50 --duration 30s --header 'Accept-Encoding: gzip'
+                  One level, asking for compressed pages.
+              headrace bench http://127.0.0.1:8080/a http://127.0.0.1:8080/b --json
+                  Several URLs of one origin in rotation, results for a program.
+
+            The loop is closed: each user waits for its response before the next request, so stalls are under-reported.
+
+            EXIT CODES
+              0   every request succeeded
+              1   a request failed, or the server could not be reached
+              64  the command line is wrong
+            """
+    )
+
+    @Argument(help: ArgumentHelp("What to ask for; several URLs of one origin are asked for in rotation.", valueName: "url"))
+    var urls: [String]
+
+    @Option(help: "Users that ask at the same time; several numbers are measured one after the other.")
+    var concurrency = "5,20,50"
+
+    @Option(help: "How long each level is measured.")
+    var duration = "10s"
+
+    @Option(help: "How long each level runs before it is measured.")
+    var warmUp = "1s"
+
+    @Option(help: "End a level after so many measured requests, if its time is not over before.")
+    var requests: Int?
+
+    @Option(name: [.customLong("header"), .customShort("H")], help: "A field to send with each request; may be repeated.")
+    var headers: [String] = []
+
+    @Option(help: "A response that is not complete after this time is a failure.")
+    var timeout = "10s"
+
+    @Flag(name: .customLong("no-keep-alive"), help: "Make a new connection for each request.")
+    var isConnectionPerRequest = false
+
+    @Option(help: "The one status that is a success; without it any from 200 to 399 is.")
+    var expectStatus: Int?
+
+    @Option(help: "Connect to this Unix domain socket instead of the URL's host.")
+    var unixSocket: String?
+
+    @Flag(help: "Print one JSON document instead of the table.")
+    var json = false
+
+    func validate() throws {
+        _ = try plans()
+    }
+
+    func run() async throws {
+        let plans = try plans()
+        var reports: [LoadReport] = []
+        for plan in plans {
+            Self.say("\(plan.users) users: \(Self.text(plan.warmUp)) of warm-up, then \(Self.text(plan.duration)) …")
+            do {
+                reports.append(try await LoadRun(plan).run())
+            } catch let error as LoadRun.Unreachable {
+                Self.say("headrace bench: \(error)")
+                throw ExitCode.failure
+            }
+        }
+        if json {
+            print(try BenchDocument(urls: urls, reports: reports).text())
+        } else {
+            print(BenchTable(reports).text(heading: "\(urls.joined(separator: " "))"))
+        }
+        for report in reports where report.generatorCPUShare > 0.9 {
+            Self.say("At \(report.users) users the load generator itself was busy: the server may be able to do more.")
+        }
+        if reports.contains(where: { $0.failed > 0 }) { throw ExitCode.failure }
+    }
+
+    /// One plan for each level of concurrency.
+    private func plans() throws -> [LoadPlan] {
+        let levels = try Self.levels(concurrency)
+        let duration = try Self.duration(duration, "--duration")
+        let warmUp = try Self.duration(warmUp, "--warm-up")
+        let timeout = try Self.duration(timeout, "--timeout")
+        guard duration > .zero else { throw ValidationError("--duration: nothing can be measured in no time") }
+        guard timeout > .zero else { throw ValidationError("--timeout: no response takes no time") }
+        if let requests, requests < 1 { throw ValidationError("--requests: at least 1") }
+        if let expectStatus, !(200...999).contains(expectStatus) {
+            throw ValidationError("--expect-status: a final status has three digits, from 200")
+        }
+        let expectation = ResponseExpectation(status: expectStatus.map { .exactly($0) } ?? .successOrRedirection)
+        let workload: Workload
+        do {
+            workload = try Workload(
+                urls: try urls.map { try HTTPURL($0) }, fields: try headers.map { try Self.field($0) },
+                keepsAlive: !isConnectionPerRequest, expecting: expectation)
+        } catch {
+            throw ValidationError("\(error)")
+        }
+        return levels.map { users in
+            LoadPlan(
+                workload: workload, endpoint: unixSocket.map { .unix(path: $0) }, users: users, warmUp: warmUp, duration: duration,
+                requestsMax: requests, timeout: timeout)
+        }
+    }
+
+    /// Users per level: at most 10,000, as each has a socket.
+    private static func levels(_ text: String) throws -> [Int] {
+        try text.split(separator: ",", omittingEmptySubsequences: false).map { part in
+            guard let users = Int(part), (1...10_000).contains(users) else {
+                throw ValidationError("--concurrency \(text): numbers from 1 to 10000, as in 5,20,50")
+            }
+            return users
+        }
+    }
+
+    private static func field(_ text: String) throws -> Workload.Field {
+        guard let colon = text.firstIndex(of: ":") else { throw Workload.Invalid.field(text) }
+        let value = text[text.index(after: colon)...].trimmingCharacters(in: .whitespaces)
+        return Workload.Field(String(text[..<colon]), value)
+    }
+
+    private static func duration(_ text: String, _ option: String) throws -> Duration {
+        let digits = text.prefix { $0.isASCII && $0.isNumber }
+        guard let number = Int(digits), number <= 86_400_000 else {
+            throw ValidationError("\(option) \(text): write a number and a unit, as in 10s, 500ms or 2m")
+        }
+        switch text.dropFirst(digits.count) {
+        case "ms": return .milliseconds(number)
+        case "s": return .seconds(number)
+        case "m": return .seconds(number * 60)
+        case "h": return .seconds(number * 3600)
+        case "": throw ValidationError("\(option): \(number) what? write \(number)s or \(number)ms")
+        default: throw ValidationError("\(option) \(text): the units are ms, s, m and h")
+        }
+    }
+
+    private static func text(_ duration: Duration) -> String {
+        duration.formatted(.units(allowed: [.hours, .minutes, .seconds, .milliseconds], width: .narrow))
+    }
+
+    private static func say(_ text: String) {
+        FileHandle.standardError.write(Data((text + "\n").utf8))
+    }
+}
+
+/// The results as a table for people. No colour, so NO_COLOR has nothing to forbid.
+struct BenchTable {
+    private static let model = "closed loop: each user waits for its response before the next request; stalls are under-reported"
+    private static let titles = [
+        "users", "requests", "requests/s", "mean ms", "p50 ms", "p95 ms", "p99 ms", "max ms", "bytes/request", "seconds",
+        "generator CPU", "failed",
+    ]
+
+    private let rows: [[String]]
+
+    init(_ reports: [LoadReport]) {
+        rows = reports.map { report in
+            let times = [
+                report.meanMilliseconds, report.milliseconds(percentile: 50), report.milliseconds(percentile: 95),
+                report.milliseconds(percentile: 99), report.maxMilliseconds,
+            ]
+            return [
+                "\(report.users)", "\(report.requests)", Self.number(report.requestsPerSecond, digits: 1),
+            ] + times.map { report.succeeded > 0 ? Self.number($0, digits: 2) : "–" } + [
+                Self.number(report.bytesPerRequest, digits: 0), Self.number(report.seconds, digits: 1),
+                Self.number(report.generatorCPUShare * 100, digits: 0) + " %", Self.failures(report),
+            ]
+        }
+    }
+
+    func text(heading: String) -> String {
+        let table = [Self.titles] + rows
+        let widths = Self.titles.indices.map { column in table.map { $0[column].count }.max() ?? 0 }
+        let lines = table.map { row in
+            zip(row, widths).map { cell, width in String(repeating: " ", count: width - cell.count) + cell }.joined(separator: "  ")
+        }
+        return ([heading, Self.model, ""] + lines).joined(separator: "\n")
+    }
+
+    private static func failures(_ report: LoadReport) -> String {
+        let kinds = FailureKind.allCases.compactMap { kind in report.failures[kind].map { "\(kind.rawValue) \($0)" } }
+        return kinds.isEmpty ? "0" : "\(report.failed) (\(kinds.joined(separator: ", ")))"
+    }
+
+    private static func number(_ value: Double, digits: Int) -> String {
+        String(format: "%.\(digits)f", value)
+    }
+}
+
+/// The results as JSON; ``BenchCommand`` says what the keys mean. Keys are sorted, so that two documents can be compared.
+struct BenchDocument: Encodable {
+    struct Level: Encodable {
+        var users: Int
+        var seconds: Double
+        var requests: Int
+        var requestsPerSecond: Double
+        var meanMs: Double
+        var p50Ms: Double
+        var p95Ms: Double
+        var p99Ms: Double
+        var maxMs: Double
+        var bytesPerRequest: Double
+        var failed: Int
+        var failures: [String: Int]
+        var generatorCpuShare: Double
+    }
+
+    var headrace = "bench"
+    var model = "closed-loop"
+    var url: [String]
+    var levels: [Level]
+
+    init(urls: [String], reports: [LoadReport]) {
+        url = urls
+        levels = reports.map { report in
+            Level(
+                users: report.users, seconds: report.seconds, requests: report.requests,
+                requestsPerSecond: report.requestsPerSecond, meanMs: report.meanMilliseconds,
+                p50Ms: report.milliseconds(percentile: 50), p95Ms: report.milliseconds(percentile: 95),
+                p99Ms: report.milliseconds(percentile: 99), maxMs: report.maxMilliseconds,
+                bytesPerRequest: report.bytesPerRequest, failed: report.failed,
+                failures: Dictionary(uniqueKeysWithValues: FailureKind.allCases.map { ($0.rawValue, report.failures[$0] ?? 0) }),
+                generatorCpuShare: report.generatorCPUShare)
+        }
+    }
+
+    func text() throws -> String {
+        let encoder = JSONEncoder()
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        return String(decoding: try encoder.encode(self), as: UTF8.self)
+    }
+}
