@@ -22,8 +22,24 @@ public struct EdgeConfiguration: Sendable, Equatable {
     public var accessLog = AccessLog.stdout
     /// The path that answers with the metrics in Prometheus' text format; `nil` switches it off.
     public var metricsPath: String? = "/metrics"
+    /// Who sends it as `Authorization: Bearer …` may read the metrics from anywhere; without one, only this machine may.
+    public var metricsToken: String?
 
     public init() {}
+
+    /// This configuration with what may change while a server runs taken from another; the rest needs a restart.
+    public func adopting(_ new: EdgeConfiguration) -> EdgeConfiguration {
+        var adopted = self
+        adopted.deadlines = new.deadlines
+        adopted.limits = new.limits
+        adopted.limits.connectionsMax = limits.connectionsMax
+        adopted.cache.isEnabled = new.cache.isEnabled
+        adopted.cache.objectBytesMax = new.cache.objectBytesMax
+        adopted.compression.isEnabled = new.compression.isEnabled
+        adopted.compression.bytesMin = new.compression.bytesMin
+        adopted.compression.extraTypes = new.compression.extraTypes
+        return adopted
+    }
 
     public typealias SocketEndpoint = Transport.SocketEndpoint
 

@@ -15,12 +15,13 @@ public final class EdgeServer: Sendable {
     private let store: ResponseStore
     private let background: BackgroundCompression
     private let accessLog: AccessLogWriter?
-    private let running = Lock(Running())
+    private let running: Lock<Running>
 
     private struct Running: Sendable {
         var workers: [NIOLoopBound<EdgeWorker>] = []
         var metrics: [EdgeMetrics] = []
         var listeners: [Listener] = []
+        var configuration: EdgeConfiguration
     }
 
     /// - Throws: when the access log cannot be opened.
@@ -29,6 +30,7 @@ public final class EdgeServer: Sendable {
         if configuration.threads <= 0 { configuration.threads = System.coreCount }
         self.configuration = configuration
         self.logger = logger
+        running = Lock(Running(configuration: configuration))
         group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
         limit = ConnectionLimit(max: configuration.limits.connectionsMax)
         store = ResponseStore(
@@ -68,12 +70,26 @@ public final class EdgeServer: Sendable {
         return listeners.map(\.address)
     }
 
+    /// Lets a changed configuration take effect: those of its parts that may change while the server runs.
+    ///
+    /// Exchanges that are under way go on under what they began with where they have read it already.
+    public func reload(_ new: EdgeConfiguration) {
+        let adopted = configuration.adopting(new)
+        let workers = running.withLock {
+            $0.configuration = adopted
+            return $0.workers
+        }
+        for worker in workers {
+            worker.eventLoop.execute { worker.value.reload(adopted) }
+        }
+    }
+
     /// Stops accepting, lets exchanges in flight finish (at most as long as the configuration says), and ends.
     ///
     /// Each response that goes out meanwhile says `Connection: close`; a connection without a request is given a moment more,
     /// because its next request may be on the way.
     public func drain() async {
-        let (listeners, workers) = running.withLock { ($0.listeners, $0.workers) }
+        let (listeners, workers, configuration) = running.withLock { ($0.listeners, $0.workers, $0.configuration) }
         for listener in listeners { await listener.close() }
         for worker in workers {
             worker.eventLoop.execute { worker.value.beginDraining() }

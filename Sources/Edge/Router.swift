@@ -13,21 +13,36 @@ enum Route: Equatable, Sendable {
 /// Chooses a route. Built-in pages first, then files, then the application.
 struct Router: Sendable {
     private let metricsPath: [UInt8]?
+    /// What `Authorization` says of whoever may read the metrics from anywhere.
+    private let metricsAuthorization: [UInt8]?
     private let hasFiles: Bool
     private let hasApplication: Bool
 
     init(_ configuration: EdgeConfiguration) {
         metricsPath = configuration.metricsPath.map { Array($0.utf8) }
+        metricsAuthorization = configuration.metricsToken.map { Array("Bearer \($0)".utf8) }
         hasFiles = configuration.root != nil
         hasApplication = configuration.upstream != nil
     }
 
-    /// - Parameter isFromLoopback: Built-in pages show what operators may see; until there is an access rule for them,
-    ///   they answer this machine only, and for everybody else the path is the application's.
+    /// - Parameter isFromLoopback: Built-in pages show what operators may see: they answer this machine and whoever knows the
+    ///   token, and for everybody else the path is the application's.
     func route(_ request: borrowing RequestHead, isFromLoopback: Bool) -> Route {
-        if isFromLoopback, let metricsPath, isPath(metricsPath, request) { return .metrics }
+        if let metricsPath, isPath(metricsPath, request), isFromLoopback || isAuthorized(request) { return .metrics }
         if hasFiles, request.method == .get || request.method == .head || !hasApplication { return .files }
         return .application
+    }
+
+    /// Compares in time that does not depend on where the bytes differ.
+    private func isAuthorized(_ request: borrowing RequestHead) -> Bool {
+        guard let metricsAuthorization, request.fields.count(of: .authorization) == 1,
+            let index = request.fields.firstIndex(of: .authorization)
+        else { return false }
+        let value = request.fields.value(at: index)
+        guard value.count == metricsAuthorization.count else { return false }
+        var difference: UInt8 = 0
+        for position in metricsAuthorization.indices { difference |= value[position] ^ metricsAuthorization[position] }
+        return difference == 0
     }
 
     private func isPath(_ path: [UInt8], _ request: borrowing RequestHead) -> Bool {

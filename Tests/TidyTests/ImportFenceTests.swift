@@ -19,8 +19,8 @@ import Testing
         ],
         "LoadGenerator": ["HTTPSemantics", "HTTP1Wire", "Transport", "Telemetry", "NIOCore", "NIOPosix", "Synchronization"],
         "headrace": [
-            "Edge", "LoadGenerator", "HTTPSemantics", "Transport", "Telemetry", "NIOCore", "NIOPosix", "Logging", "ArgumentParser",
-            "Yams", "ServiceLifecycle", "UnixSignals", "Foundation", "Synchronization",
+            "Edge", "LoadGenerator", "HTTP1Wire", "HTTPSemantics", "Transport", "Telemetry", "CCodecs", "NIOCore", "NIOPosix", "Logging",
+            "ArgumentParser", "Yams", "ServiceLifecycle", "UnixSignals", "Foundation", "Synchronization",
         ],
     ]
     private static let cLibraries: Set<String> = ["Glibc", "Musl"]

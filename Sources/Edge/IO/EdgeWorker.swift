@@ -6,7 +6,7 @@ import Telemetry
 /// What the connections of one event loop share. Belongs to its event loop: no lock, not Sendable.
 final class EdgeWorker {
     let eventLoop: any EventLoop
-    let configuration: EdgeConfiguration
+    private(set) var configuration: EdgeConfiguration
     let logger: Logger
     let router: Router
     let store: ResponseStore
@@ -77,6 +77,11 @@ final class EdgeWorker {
         for holder in sweep.overdue(now: now) where holder.deadline <= now { holder.deadlinePassed(now: now) }
         upstream?.swept(now: now)
         flushLog()
+    }
+
+    /// Takes over what may change while the server runs; see ``EdgeConfiguration/adopting(_:)``.
+    func reload(_ configuration: EdgeConfiguration) {
+        self.configuration = configuration
     }
 
     func beginDraining() {

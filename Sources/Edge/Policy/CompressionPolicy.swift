@@ -79,8 +79,7 @@ enum CompressionPolicy {
 
     /// The configured codings, best first; words that are none of ours are refused with the configuration.
     static func serverOrder(_ configuration: EdgeConfiguration.Compression) -> [ContentCoding] {
-        guard configuration.isEnabled else { return [] }
-        return configuration.codings.compactMap { ContentCoding(token: Array($0.utf8).span) }.filter { $0 != .identity }
+        configuration.codings.compactMap { ContentCoding(token: Array($0.utf8).span) }.filter { $0 != .identity }
     }
 
     static func level(_ coding: ContentCoding, _ effort: Representation.Effort, _ configuration: EdgeConfiguration.Compression) -> Int {
