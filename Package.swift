@@ -68,7 +68,7 @@ let package = Package(
         .executableTarget(
             name: "headrace",
             dependencies: [
-                "Edge", "LoadGenerator", "HTTPSemantics", "Transport", "Telemetry", nioCore, nioPosix, logging,
+                "Edge", "LoadGenerator", "HTTP1Wire", "HTTPSemantics", "Transport", "Telemetry", "CCodecs", nioCore, nioPosix, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Yams", package: "Yams"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

@@ -222,8 +222,8 @@ struct BenchTable {
 }
 
 /// The results as JSON; ``BenchCommand`` says what the keys mean. Keys are sorted, so that two documents can be compared.
-struct BenchDocument: Encodable {
-    struct Level: Encodable {
+struct BenchDocument: Codable {
+    struct Level: Codable, Sendable {
         var users: Int
         var seconds: Double
         var requests: Int
@@ -256,6 +256,13 @@ struct BenchDocument: Encodable {
                 failures: Dictionary(uniqueKeysWithValues: FailureKind.allCases.map { ($0.rawValue, report.failures[$0] ?? 0) }),
                 generatorCpuShare: report.generatorCPUShare)
         }
+    }
+
+    /// Reads what ``text()`` wrote.
+    init(text: String) throws {
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        self = try decoder.decode(Self.self, from: Data(text.utf8))
     }
 
     func text() throws -> String {

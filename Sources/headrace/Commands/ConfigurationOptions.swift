@@ -1,0 +1,63 @@
+import ArgumentParser
+import Foundation
+
+/// The flags that say what to run, shared by the commands that read the configuration.
+struct ConfigurationOptions: ParsableArguments {
+    @Option(name: [.customShort("c"), .long], help: ArgumentHelp("The file; without it $HEADRACE_CONFIG, else ./headrace.yaml.", valueName: "file"))
+    var config: String?
+
+    @Option(help: ArgumentHelp("The application: http://HOST:PORT or unix:/PATH (edge.app).", valueName: "url"))
+    var app: String?
+
+    @Option(help: ArgumentHelp("A folder of static files (edge.root).", valueName: "folder"))
+    var root: String?
+
+    @Option(help: ArgumentHelp("Where clients connect: HOST:PORT, may be repeated (edge.listen).", valueName: "address"))
+    var listen: [String] = []
+
+    @Option(name: .customLong("set"), help: ArgumentHelp("Any other key, such as edge.cache.size=1GB; may be repeated.", valueName: "key=value"))
+    var assignments: [String] = []
+
+    /// Where the file is, if any.
+    private func filePath(_ environment: [String: String]) -> String? {
+        if let config { return config }
+        if let path = environment["HEADRACE_CONFIG"], !path.isEmpty { return path }
+        return FileManager.default.fileExists(atPath: "headrace.yaml") ? "headrace.yaml" : nil
+    }
+
+    /// - Throws: `ConfigurationProblems`.
+    func load() throws(ConfigurationProblems) -> ConfigurationSources.Loaded {
+        var sources = ConfigurationSources()
+        sources.environment = ProcessInfo.processInfo.environment
+        if let path = filePath(sources.environment) {
+            sources.file = (path, try Self.text(ofFile: path))
+        }
+        if let app { sources.flags.append(("--app", "edge.app", [app])) }
+        if let root { sources.flags.append(("--root", "edge.root", [root])) }
+        if !listen.isEmpty { sources.flags.append(("--listen", "edge.listen", listen)) }
+        for text in assignments { sources.flags.append(ConfigurationSources.assignment(text)) }
+        return try sources.load()
+    }
+
+    /// ``load()`` for a command: what is wrong goes to standard error.
+    func loadOrExit() throws -> ConfigurationSources.Loaded {
+        do {
+            return try load()
+        } catch {
+            Terminal.fail("the configuration has mistakes\n\(error.rendered)")
+            throw ExitCode.badConfiguration
+        }
+    }
+
+    private static func text(ofFile path: String) throws(ConfigurationProblems) -> String {
+        func failed(_ text: String) -> ConfigurationProblems {
+            ConfigurationProblems(problems: [ConfigurationProblem(place: .wholeFile(name: path), text: text)], source: nil)
+        }
+        guard let file = FileHandle(forReadingAtPath: path), let data = try? file.read(upToCount: ConfigurationFile.bytesMax + 1) else {
+            throw failed("cannot be read")
+        }
+        guard data.count <= ConfigurationFile.bytesMax else { throw failed("is larger than \(SizeText.render(ConfigurationFile.bytesMax))") }
+        guard let text = String(data: data, encoding: .utf8) else { throw failed("is not UTF-8 text") }
+        return text
+    }
+}

@@ -1,0 +1,35 @@
+import ArgumentParser
+import Logging
+
+struct ServeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "serve",
+        abstract: "Run what the configuration describes until SIGTERM.",
+        discussion: """
+            EXAMPLES:
+              headrace serve --app http://127.0.0.1:3000 --listen 127.0.0.1:8080
+              headrace serve --root ./public
+              headrace serve --config headrace.yaml --set edge.cache.size=1GB
+
+            Access records go to standard output, one JSON line per exchange; all else to standard error.
+            SIGTERM and SIGINT drain: no request that was accepted is lost. SIGHUP reads the configuration anew.
+            """)
+
+    @OptionGroup var options: ConfigurationOptions
+
+    @Flag(name: .customLong("until-eof"), help: ArgumentHelp("Drain, too, when standard input ends: for a parent that may be killed."))
+    var untilEOF = false
+
+    func run() async throws {
+        let loaded = try options.loadOrExit()
+        let composition: Composition
+        do {
+            composition = try Composition(loaded) { [options] in try options.load() }
+            try await composition.start()
+        } catch {
+            Terminal.fail("cannot start: \(error)")
+            throw ExitCode.unavailable
+        }
+        try await composition.run(untilEOF: untilEOF)
+    }
+}

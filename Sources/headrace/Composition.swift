@@ -1,0 +1,116 @@
+import Edge
+import Foundation
+import Logging
+import NIOCore
+import ServiceLifecycle
+import UnixSignals
+
+/// The products that the configuration asks for, put together, started, reloaded and drained. Read this first.
+///
+/// So far there is one: the edge.
+final class Composition: Sendable {
+    private let loaded: ConfigurationSources.Loaded
+    private let edge: EdgeServer
+    private let logger: Logger
+    private let readAgain: @Sendable () throws -> ConfigurationSources.Loaded
+
+    /// - Parameter readAgain: Reads the configuration anew, for SIGHUP.
+    /// - Throws: when a product cannot be made of its configuration: a folder or the access log cannot be opened.
+    init(_ loaded: ConfigurationSources.Loaded, readAgain: @escaping @Sendable () throws -> ConfigurationSources.Loaded) throws {
+        self.loaded = loaded
+        self.readAgain = readAgain
+        var logger = Logger(label: "headrace") { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = .notice
+        self.logger = logger
+        edge = try EdgeServer(configuration: loaded.settings.edgeConfiguration, logger: logger)
+        OpenFiles.raiseLimit()
+    }
+
+    /// Binds the addresses and says where it serves.
+    /// - Throws: when an address cannot be bound.
+    func start() async throws {
+        let addresses = try await edge.start()
+        if let name = loaded.fileName { Terminal.say("configuration: \(name)") }
+        for address in addresses { Terminal.say("edge: \(Self.url(address)) → \(Self.destination(loaded.settings))") }
+    }
+
+    /// Serves until SIGTERM or SIGINT, then drains.
+    /// - Parameter untilEOF: Or until standard input ends.
+    func run(untilEOF: Bool) async throws {
+        if untilEOF { StandardInput.raiseSignalAtEnd(SIGTERM) }
+        let group = ServiceGroup(
+            configuration: .init(
+                services: [
+                    .init(service: EdgeService(edge: edge)),
+                    .init(service: ReloadService { [self] in reload() }),
+                ],
+                gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+        try await group.run()
+    }
+
+    /// A file with a mistake changes nothing and says why.
+    private func reload() {
+        do {
+            let new = try readAgain()
+            edge.reload(new.settings.edgeConfiguration)
+            let changed = ConfigurationKeys.all.filter { $0.render($0.isSecret ? loaded.settings : new.settings) != $0.render(loaded.settings) }
+            for key in changed where !key.isReloadable {
+                logger.warning("\(key.path) has changed to \(key.shown(new.settings)): that needs a restart")
+            }
+            let effective = changed.filter(\.isReloadable).map { "\($0.path)=\($0.shown(new.settings))" }
+            logger.notice("configuration read anew: \(effective.isEmpty ? "no change" : effective.joined(separator: " "))")
+        } catch {
+            let text = (error as? ConfigurationProblems)?.rendered ?? "\(error)"
+            logger.error("configuration not read: it has mistakes, and the old one stays\n\(text)")
+        }
+    }
+
+    private static func url(_ address: SocketAddress) -> String {
+        guard let port = address.port, let host = address.ipAddress else { return "unix:\(address.pathname ?? "")" }
+        return "http://\(host.contains(":") ? "[\(host)]" : host):\(port)"
+    }
+
+    private static func destination(_ settings: Settings) -> String {
+        [settings.edge.root, settings.application.map(ValueFormat.application.render)].compactMap { $0 }.joined(separator: ", then ")
+    }
+}
+
+/// The edge as a service: it drains when the group shuts down.
+private struct EdgeService: Service {
+    let edge: EdgeServer
+
+    func run() async throws {
+        try? await gracefulShutdown()
+        await edge.drain()
+    }
+}
+
+/// Waits for SIGHUP.
+private struct ReloadService: Service {
+    let reload: @Sendable () -> Void
+
+    func run() async throws {
+        for await _ in await UnixSignalsSequence(trapping: .sighup).cancelOnGracefulShutdown() { reload() }
+    }
+}
+
+/// A parent that holds the other end of standard input: when it dies, however it dies, the input ends.
+private enum StandardInput {
+    static func raiseSignalAtEnd(_ signal: Int32) {
+        Thread.detachNewThread {
+            var byte: UInt8 = 0
+            while read(STDIN_FILENO, &byte, 1) > 0 {}
+            kill(getpid(), signal)
+        }
+    }
+}
+
+/// The process' limit of open files: a connection needs one, and the default of 1024 is from another age.
+private enum OpenFiles {
+    static func raiseLimit() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+}

@@ -1,0 +1,62 @@
+import Edge
+
+/// Addresses as operators write them.
+enum AddressText {
+    /// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `unix:/run/headrace.sock`. Port 0 lets the system choose.
+    static func parse(_ text: String) throws(ValueProblem) -> EdgeConfiguration.SocketEndpoint {
+        if let path = unixPath(text) { return .unix(path: path) }
+        guard let (host, port) = split(text), let port else {
+            throw ValueProblem("\"\(text)\" is no address such as 127.0.0.1:8080, [::1]:8080 or unix:/run/headrace.sock")
+        }
+        return .tcp(host: host, port: port)
+    }
+
+    /// `http://127.0.0.1:3000`, `http://localhost`, `unix:/run/app.sock`.
+    static func parseApplication(_ text: String) throws(ValueProblem) -> EdgeConfiguration.SocketEndpoint {
+        if let path = unixPath(text) { return .unix(path: path) }
+        if text.hasPrefix("https://") {
+            throw ValueProblem("\"\(text)\" is encrypted; the application is reached by http://HOST:PORT or unix:/PATH")
+        }
+        let prefix = "http://"
+        var authority = text.hasPrefix(prefix) ? text.dropFirst(prefix.count)[...] : text[...]
+        if authority.hasSuffix("/") { authority = authority.dropLast() }
+        guard !authority.contains("/"), !authority.contains("@"), let (host, port) = split(String(authority)), port != 0,
+            port != nil || text.hasPrefix(prefix)
+        else {
+            throw ValueProblem("\"\(text)\" is no application such as http://127.0.0.1:3000 or unix:/run/app.sock")
+        }
+        return .tcp(host: host, port: port ?? 80)
+    }
+
+    private static func unixPath(_ text: String) -> String? {
+        guard text.hasPrefix("unix:/") else { return nil }
+        return String(text.dropFirst("unix:".count))
+    }
+
+    /// Host and port; `nil` when it is neither, a port of `nil` when there is none.
+    private static func split(_ text: String) -> (host: String, port: Int?)? {
+        var host = text[...]
+        var port: Int?
+        if text.hasPrefix("[") {
+            guard let end = text.firstIndex(of: "]") else { return nil }
+            host = text[text.index(after: text.startIndex)..<end]
+            let rest = text[text.index(after: end)...]
+            guard rest.isEmpty || rest.hasPrefix(":") else { return nil }
+            if !rest.isEmpty { guard let number = portNumber(rest.dropFirst()) else { return nil }; port = number }
+        } else if let colon = text.lastIndex(of: ":") {
+            host = text[..<colon]
+            guard let number = portNumber(text[text.index(after: colon)...]) else { return nil }
+            port = number
+            guard !host.contains(":") else { return nil }
+        }
+        guard !host.isEmpty, host.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "/") }) else { return nil }
+        return (String(host), port)
+    }
+
+    private static func portNumber(_ text: Substring) -> Int? {
+        guard !text.isEmpty, text.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }), let number = Int(text), number <= 65_535 else {
+            return nil
+        }
+        return number
+    }
+}

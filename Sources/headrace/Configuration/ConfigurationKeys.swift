@@ -1,0 +1,194 @@
+import Edge
+import NIOCore
+
+/// One thing that can be set: everything about it in one row.
+///
+/// The default is no column: it is what ``Settings`` holds when nothing is said, so the reference cannot differ from the code.
+struct ConfigurationKey: Sendable {
+    /// `edge.cache.size`: sections and name, joined by dots. In the file each is a level of the mapping, in the environment it is
+    /// `HEADRACE_EDGE_CACHE_SIZE`, on the command line `--set edge.cache.size=…`.
+    let path: String
+    let format: String
+    let units: String
+    let range: String
+    let isList: Bool
+    /// Whether SIGHUP makes a changed value effective; otherwise it needs a restart, and the reload says so.
+    let isReloadable: Bool
+    /// A secret is given as `env:NAME` or `file:PATH`, never as it is, and printed as `(redacted)`.
+    let isSecret: Bool
+    let help: String
+    /// - Throws: `ValueProblem`.
+    let assign: @Sendable ([String], inout Settings) throws -> Void
+    /// The value as it would be written; empty when nothing is set.
+    let render: @Sendable (Settings) -> String
+
+    init<Value>(
+        _ path: String, _ place: any WritableKeyPath<Settings, Value> & Sendable, _ format: ValueFormat<Value>, isReloadable: Bool = false,
+        isSecret: Bool = false, _ help: String
+    ) {
+        self.path = path
+        self.format = format.name
+        units = format.units
+        range = format.range
+        isList = format.isList
+        self.isReloadable = isReloadable
+        self.isSecret = isSecret
+        self.help = help
+        assign = { words, settings in settings[keyPath: place] = try format.parse(words) }
+        render = { settings in format.render(settings[keyPath: place]) }
+    }
+
+    var environmentName: String {
+        "HEADRACE_" + path.uppercased().replacing(".", with: "_")
+    }
+
+    /// The last part of the path.
+    var name: Substring { path.split(separator: ".").last ?? "" }
+
+    /// The value for a reader: as it would be written, secrets redacted.
+    func shown(_ settings: Settings) -> String {
+        let text = render(settings)
+        return isSecret && !text.isEmpty ? "(redacted)" : text
+    }
+}
+
+/// The one table of everything that can be set. The file's checker, the environment, `--set`, `headrace check`, the example file
+/// and `docs/configuration.md` are all read off it.
+enum ConfigurationKeys {
+    static let all: [ConfigurationKey] = [
+        // The edge
+        .init(
+            "edge.listen", \.edge.listen, .list("addresses", of: .listenAddress),
+            "Where clients connect. Loopback unless told otherwise; 0.0.0.0:80 opens it to the network."),
+        .init(
+            "edge.app", \.application, .optional(.application),
+            "The application behind the edge. Its own header fields decide what is cached and for how long."),
+        .init(
+            "edge.root", \.edge.root, .optional(.text("folder")),
+            "A folder of static files. With an application too, files come first and it answers what is no file."),
+        .init("edge.threads", \.edge.threads, .number(0...256), "Event loops; 0 is one per core."),
+        .init(
+            "edge.access_log", \.edge.accessLog, .accessLog, "Where one JSON line per exchange goes."),
+        .init(
+            "edge.metrics_path", \.edge.metricsPath, .optional(.urlPath, off: "off"),
+            "The page with the metrics in Prometheus' text format. It answers this machine, and whoever knows the token."),
+        .init(
+            "edge.metrics_token", \.edge.metricsToken, .optional(.text("token")), isSecret: true,
+            "Who sends it (Authorization: Bearer …) may read the metrics from anywhere."),
+
+        .init("edge.compression.enabled", \.edge.compression.isEnabled, .boolean, isReloadable: true, "Compress responses."),
+        .init(
+            "edge.compression.codings", \.edge.compression.codings, .list("codings", of: .choice(["br", "zstd", "gzip"])),
+            "Codings on offer, best first. The client's own weights come before this order."),
+        .init(
+            "edge.compression.min_size", \.edge.compression.bytesMin, .size(0...1 << 20), isReloadable: true,
+            "Smaller bodies go out as they are."),
+        .init(
+            "edge.compression.types", \.edge.compression.extraTypes, .list("media types", of: .mediaType, isEmptyAllowed: true),
+            isReloadable: true, "Media types that are compressed besides the built-in table of text-like types."),
+        .init(
+            "edge.compression.gzip_level_fast", \.edge.compression.gzipLevelFast, .number(1...12),
+            "Level of gzip while the client waits."),
+        .init(
+            "edge.compression.gzip_level_high", \.edge.compression.gzipLevelHigh, .number(1...12),
+            "Level of gzip for what is stored, made once in the background."),
+        .init(
+            "edge.compression.brotli_level_fast", \.edge.compression.brotliLevelFast, .number(0...11),
+            "Level of brotli while the client waits."),
+        .init(
+            "edge.compression.brotli_level_high", \.edge.compression.brotliLevelHigh, .number(0...11),
+            "Level of brotli for what is stored, made once in the background."),
+        .init(
+            "edge.compression.zstd_level_fast", \.edge.compression.zstdLevelFast, .number(1...19),
+            "Level of zstd while the client waits."),
+        .init(
+            "edge.compression.zstd_level_high", \.edge.compression.zstdLevelHigh, .number(1...19),
+            "Level of zstd for what is stored, made once in the background."),
+        .init(
+            "edge.compression.background_share", \.edge.compression.backgroundShare, .share,
+            "The share of one core that compression in the background may take."),
+        .init(
+            "edge.compression.background_queue", \.edge.compression.backgroundQueueMax, .number(0...10_000),
+            "Jobs that may wait for it; more are dropped and come again with the next hit."),
+
+        .init("edge.cache.enabled", \.edge.cache.isEnabled, .boolean, isReloadable: true, "Keep responses that the application lets be kept."),
+        .init(
+            "edge.cache.size", \.edge.cache.bytesMax, .size(1 << 20...1 << 40),
+            "Memory of all stored responses, their variants and bookkeeping included."),
+        .init(
+            "edge.cache.max_object_size", \.edge.cache.objectBytesMax, .size(1 << 10...1 << 30), isReloadable: true,
+            "The largest body that is stored."),
+
+        .init(
+            "edge.limits.request_line", \.edge.limits.requestLineBytesMax, .size(256...1 << 20), isReloadable: true,
+            "The longest request line; 414 beyond. Holds for new connections."),
+        .init(
+            "edge.limits.head", \.edge.limits.headBytesMax, .size(512...1 << 20), isReloadable: true,
+            "Request line and header section together; 431 beyond. Holds for new connections."),
+        .init(
+            "edge.limits.fields", \.edge.limits.fieldCountMax, .number(1...10_000), isReloadable: true,
+            "Header lines of a request; 431 beyond. Holds for new connections."),
+        .init(
+            "edge.limits.body", \.edge.limits.requestBodyBytesMax, .size(0...1 << 40), isReloadable: true,
+            "A request's body; 413 beyond. Holds for new connections."),
+        .init(
+            "edge.limits.connections", \.edge.limits.connectionsMax, .number(1...1_000_000),
+            "Open client connections; more are closed at once."),
+
+        .init(
+            "edge.deadlines.request_head", \.edge.deadlines.requestHead, .duration(.milliseconds(100)...(.hours(1))), isReloadable: true,
+            "From a request's first byte to the end of its header section; 408 beyond."),
+        .init(
+            "edge.deadlines.request_body", \.edge.deadlines.requestBody, .duration(.milliseconds(100)...(.hours(1))), isReloadable: true,
+            "Between two reads of a request's body; 408 beyond."),
+        .init(
+            "edge.deadlines.keep_alive", \.edge.deadlines.keepAlive, .duration(.milliseconds(100)...(.hours(24))), isReloadable: true,
+            "Between two requests on a connection."),
+        .init(
+            "edge.deadlines.write", \.edge.deadlines.write, .duration(.milliseconds(100)...(.hours(24))), isReloadable: true,
+            "A client that takes nothing of its response for so long is given up."),
+        .init(
+            "edge.deadlines.drain", \.edge.deadlines.drain, .duration(.seconds(0)...(.hours(24))), isReloadable: true,
+            "After SIGTERM: how long exchanges in flight may take to finish."),
+
+        .init(
+            "edge.upstream.host", \.upstream.host, .optional(.text("host name")),
+            "What Host says to the application; without it, what the client said."),
+        .init(
+            "edge.upstream.max_connections", \.upstream.connectionsMax, .number(1...100_000),
+            "Connections to the application, from all event loops together."),
+        .init(
+            "edge.upstream.idle_connections", \.upstream.idleConnectionsMax, .number(0...100_000),
+            "Connections that are kept for the next request, per event loop."),
+        .init(
+            "edge.upstream.idle_timeout", \.upstream.idleTimeout, .duration(.milliseconds(100)...(.hours(24))),
+            "How long an unused connection is kept; less than the application keeps it."),
+        .init(
+            "edge.upstream.connect_timeout", \.upstream.connectTimeout, .duration(.milliseconds(10)...(.minutes(10))),
+            "For a connection to the application; 504 beyond."),
+        .init(
+            "edge.upstream.first_byte_timeout", \.upstream.firstByteTimeout, .duration(.milliseconds(10)...(.hours(24))),
+            "From a request's last byte to its response's first; 504 beyond."),
+        .init(
+            "edge.upstream.read_timeout", \.upstream.readTimeout, .duration(.milliseconds(10)...(.hours(24))),
+            "Between two reads of a response's body; the response is cut beyond."),
+    ]
+
+    private static let byPath = Dictionary(uniqueKeysWithValues: all.map { ($0.path, $0) })
+
+    static func key(_ path: String) -> ConfigurationKey? { byPath[path] }
+
+    /// The names that may stand in a section, sorted: `cache` and `listen` in `edge`. The empty section is the file itself.
+    static func names(in section: [String]) -> [String] {
+        let prefix = section.isEmpty ? "" : section.joined(separator: ".") + "."
+        let names = all.filter { $0.path.hasPrefix(prefix) }.map { key in
+            String(key.path.dropFirst(prefix.count).prefix { $0 != "." })
+        }
+        return Set(names).sorted()
+    }
+
+    static func isSection(_ path: [String]) -> Bool {
+        let prefix = path.joined(separator: ".") + "."
+        return all.contains { $0.path.hasPrefix(prefix) }
+    }
+}

@@ -1,0 +1,91 @@
+/// `docs/configuration.md` and `headrace.example.yaml`, as the table of keys gives them; `make docs` writes them, and a test
+/// compares them.
+enum ConfigurationReference {
+    static func markdown() -> String {
+        let defaults = Settings()
+        var text = """
+            # Configuration
+
+            Everything is optional but one of `edge.app` and `edge.root`. What is said on the command line counts before the environment, that
+            before the file, that before the defaults.
+
+            ```
+            headrace serve --app http://127.0.0.1:3000                      # flags
+            headrace serve --config headrace.yaml --set edge.cache.size=1GB
+            HEADRACE_EDGE_CACHE_SIZE=1GB headrace serve                     # the environment
+            headrace check --config headrace.yaml                           # says what is wrong, or what would run
+            headrace init                                                   # writes a commented file
+            ```
+
+            Without `--config` the file is what `HEADRACE_CONFIG` names, or else `headrace.yaml` in the current folder, if it is there. In it
+            each part of a key's name is a level: `edge.cache.size` is `size` within `cache` within `edge`; the whole is
+            [headrace.example.yaml](../headrace.example.yaml).
+
+            Durations and sizes carry their unit (`30s`, `1m30s`; `8KB`, `256MB`; 1 KB is 1024 bytes), shares a `%`. Lists are YAML lists;
+            elsewhere their members are parted by commas. A secret never stands in the file or on the command line itself: write
+            `env:NAME` or `file:/PATH`; its own variable in the environment holds it as it is. It is printed as `(redacted)`.
+
+            SIGHUP reads everything anew: a file with a mistake changes nothing and says why; keys marked ↻ take effect at once, and a change
+            of any other key is named as one that needs a restart.
+
+            This page is printed from the table of keys (`headrace reference configuration`).
+
+
+            """
+        var section = ""
+        for key in ConfigurationKeys.all {
+            let own = key.path.split(separator: ".").dropLast().joined(separator: ".")
+            if own != section {
+                section = own
+                text += "\n## \(section)\n\n| key | format | default | what it does |\n|---|---|---|---|\n"
+            }
+            let units = [key.units, key.range].filter { !$0.isEmpty }.joined(separator: "; ")
+            let format = units.isEmpty ? key.format : "\(key.format): \(units)"
+            let standard = key.render(defaults)
+            let reload = key.isReloadable ? " ↻" : ""
+            let secret = key.isSecret ? " Secret." : ""
+            text += "| `\(key.name)`\(reload) | \(format) | \(standard.isEmpty ? "–" : "`\(standard)`") | \(key.help)\(secret) |\n"
+        }
+        return text.replacing("\n\n\n", with: "\n\n")
+    }
+
+    /// Every key with its default, commented out.
+    /// - Parameter found: values that are set in the file, by path; `headrace init` gives what it found running.
+    static func example(found: [String: String] = [:], heading: [String] = ["Headrace, with every key at its default."]) -> String {
+        let defaults = Settings()
+        var lines = heading.map { "# \($0)" } + ["# `headrace check` says what is wrong with it; docs/configuration.md says more.", ""]
+        var section: [Substring] = []
+        for key in ConfigurationKeys.all {
+            let parts = key.path.split(separator: ".")
+            let own = Array(parts.dropLast())
+            let shared = zip(own, section).prefix { $0 == $1 }.count
+            for level in own.indices where level >= shared {
+                if level > 0 { lines.append("") }
+                lines.append(indent(level) + "\(own[level]):")
+            }
+            section = own
+            lines.append(indent(own.count) + "# \(key.help)")
+            if let value = found[key.path] {
+                lines.append(indent(own.count) + "\(key.name): \(value)")
+            } else {
+                let standard = key.render(defaults)
+                let value = standard.isEmpty ? sample(key) : standard
+                lines.append(indent(own.count) + "# \(key.name): \(value)")
+            }
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    private static func indent(_ level: Int) -> String { String(repeating: "  ", count: level) }
+
+    /// What a key without a default could look like.
+    private static func sample(_ key: ConfigurationKey) -> String {
+        switch key.path {
+        case "edge.app": "http://127.0.0.1:3000"
+        case "edge.root": "./public"
+        case "edge.metrics_token": "file:/etc/headrace/metrics-token"
+        case "edge.upstream.host": "app.internal"
+        default: "…"
+        }
+    }
+}

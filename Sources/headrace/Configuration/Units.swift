@@ -1,0 +1,65 @@
+import NIOCore
+
+/// Durations as operators write them: `250ms`, `5s`, `1m30s`, `2h`, `7d`.
+enum DurationText {
+    static let units = "ms, s, m, h, d"
+
+    private static let nanoseconds: [(unit: String, value: Int64)] = [
+        ("d", 86_400_000_000_000), ("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000),
+    ]
+
+    /// - Throws: `ValueProblem`, also for a bare number: nobody can tell seconds from milliseconds.
+    static func parse(_ text: String) throws(ValueProblem) -> TimeAmount {
+        if Double(text) != nil { throw ValueProblem("\"\(text)\" has no unit: write \(text)s, \(text)ms or \(text)m") }
+        var total: Int64 = 0
+        var rest = text[...]
+        guard !rest.isEmpty else { throw ValueProblem("is empty, but a duration such as 30s is expected") }
+        while !rest.isEmpty {
+            let digits = rest.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
+            rest = rest.dropFirst(digits.count)
+            let unit = rest.prefix { $0.isLetter }
+            rest = rest.dropFirst(unit.count)
+            guard let number = Double(digits), let scale = nanoseconds.first(where: { $0.unit == unit })?.value else {
+                throw ValueProblem("\"\(text)\" is no duration such as 250ms, 30s, 5m or 1m30s")
+            }
+            let part = number * Double(scale)
+            let (sum, overflow) = total.addingReportingOverflow(part < 9e18 ? Int64(part) : .max)
+            if overflow { throw ValueProblem("\"\(text)\" is too long") }
+            total = sum
+        }
+        return .nanoseconds(total)
+    }
+
+    /// The shortest way to write it: the largest unit that divides it.
+    static func render(_ duration: TimeAmount) -> String {
+        for (unit, value) in nanoseconds where duration.nanoseconds != 0 && duration.nanoseconds % value == 0 {
+            return "\(duration.nanoseconds / value)\(unit)"
+        }
+        return duration.nanoseconds == 0 ? "0s" : "\(Double(duration.nanoseconds) / 1e6)ms"
+    }
+}
+
+/// Sizes as operators write them: `512B`, `8KB`, `256MB`, `1GB`. 1 KB is 1024 bytes, as in PostgreSQL and nginx.
+enum SizeText {
+    static let units = "B, KB, MB, GB (1 KB = 1024 B)"
+
+    private static let bytes: [(unit: String, value: Int)] = [("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10), ("B", 1)]
+
+    /// - Throws: `ValueProblem`, also for a bare number.
+    static func parse(_ text: String) throws(ValueProblem) -> Int {
+        if Double(text) != nil { throw ValueProblem("\"\(text)\" has no unit: write \(text)MB, \(text)KB or \(text)B") }
+        let digits = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
+        let unit = text.dropFirst(digits.count).uppercased()
+        guard let number = Double(digits), let scale = bytes.first(where: { $0.unit == unit })?.value else {
+            throw ValueProblem("\"\(text)\" is no size such as 512B, 8KB, 256MB or 1GB")
+        }
+        let value = number * Double(scale)
+        guard value < 9e18 else { throw ValueProblem("\"\(text)\" is too large") }
+        return Int(value)
+    }
+
+    static func render(_ size: Int) -> String {
+        for (unit, value) in bytes where size != 0 && size % value == 0 { return "\(size / value)\(unit)" }
+        return "0B"
+    }
+}
