@@ -1,0 +1,51 @@
+# `make help` lists what there is. Flags of the release build are here and nowhere else.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# The standard library inside, no symbols, and no exclusivity checks at run time: tests in debug keep those. See ARCHITECTURE.md.
+RELEASE := swift build -c release --product headrace --static-swift-stdlib -Xswiftc -enforce-exclusivity=unchecked -Xlinker -s
+BINARY := .build/release/headrace
+
+ifdef ONCE
+DEMO += --once
+endif
+ifdef QUICK
+DEMO += --rounds 1 --duration 1s
+endif
+
+.PHONY: help demo build test test-full bench docs
+
+help: ## what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: ## the sample application with and without the edge; then it stays up (ONCE=1: ends by itself, QUICK=1: short)
+	@scripts/setup build demo
+	@$(RELEASE) >&2
+	@exec $(BINARY) demo $(DEMO)
+
+build: ## the release binary, .build/release/headrace
+	@scripts/setup build
+	@$(RELEASE)
+
+test: ## every test, those against real peers too
+	@scripts/setup build demo test
+	@$(RELEASE)
+	@swift test
+
+test-full: test ## the long ones besides: fuzzing, sanitizers, soak
+	@HEADRACE_LONG=1 swift test --filter HTTP1WireTests
+	@Fuzz/run 60
+	@swift test --scratch-path .build-tsan --sanitize=thread -Xswiftc -DHEADRACE_THREAD_SANITIZER --skip IntegrationTests
+	@swift test --scratch-path .build-asan --sanitize=address --skip IntegrationTests
+	@scripts/soak 300
+
+bench: ## server CPU per request beside nginx, HAProxy, Varnish and a bare epoll loop; writes docs/benchmarks.md
+	@scripts/setup build bench
+	@$(RELEASE)
+	@Benchmarks/run --write
+
+docs: ## the pages that are printed from the program's tables
+	@$(RELEASE)
+	@$(BINARY) reference configuration > docs/configuration.md
+	@$(BINARY) reference example > headrace.example.yaml
