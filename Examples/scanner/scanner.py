@@ -82,27 +82,29 @@ def get_worst_hosts(scan_id):
 
 
 def get_trend(scan):
-    """The scans of the same network up to this one, oldest first, each with its risk."""
+    """The last dozen scans of the same network up to this one, oldest first, each with its risk."""
     return rows("""
-        SELECT * FROM (
-            SELECT s.id, s.started_at, count(*) AS findings, sum(c.score) AS risk
-            FROM scans s JOIN findings f ON f.scan_id = s.id JOIN checks c ON c.id = f.check_id
-            WHERE s.network = %(network)s AND s.started_at <= %(at)s
-            GROUP BY s.id ORDER BY s.started_at DESC LIMIT 12) recent
-        ORDER BY started_at""", network=scan["network"], at=scan["started_at"])
+        SELECT s.id, s.started_at, count(*) AS findings, sum(c.score) AS risk
+        FROM (SELECT id, started_at FROM scans WHERE network = %(network)s AND started_at <= %(at)s
+              ORDER BY started_at DESC LIMIT 12) s
+        JOIN findings f ON f.scan_id = s.id JOIN checks c ON c.id = f.check_id
+        GROUP BY s.id, s.started_at ORDER BY s.started_at""", network=scan["network"], at=scan["started_at"])
 
 
 def get_findings(scan, limit=None):
     """The findings of a scan, worst first, each with the time when the same problem was first seen on that host."""
     return rows("""
-        SELECT f.id, h.name AS host, host(h.address) AS address, f.port, c.code, c.severity, c.score, c.title, f.evidence,
-               c.advice, f.state,
-               (SELECT min(s.started_at) FROM findings e JOIN scans s ON s.id = e.scan_id
-                WHERE e.host_id = f.host_id AND e.check_id = f.check_id AND e.port = f.port
-                  AND s.started_at <= %(at)s) AS first_seen
-        FROM findings f JOIN hosts h ON h.id = f.host_id JOIN checks c ON c.id = f.check_id
-        WHERE f.scan_id = %(id)s
-        ORDER BY c.score DESC, h.name, c.code, f.id LIMIT %(limit)s""", id=scan["id"], at=scan["started_at"], limit=limit)
+        SELECT listed.*, (
+            SELECT min(s.started_at) FROM findings e JOIN scans s ON s.id = e.scan_id
+            WHERE e.host_id = listed.host_id AND e.check_id = listed.check_id AND e.port = listed.port
+              AND s.started_at <= %(at)s) AS first_seen
+        FROM (
+            SELECT f.id, f.host_id, f.check_id, h.name AS host, host(h.address) AS address, f.port, c.code, c.severity, c.score,
+                   c.title, f.evidence, c.advice, f.state
+            FROM findings f JOIN hosts h ON h.id = f.host_id JOIN checks c ON c.id = f.check_id
+            WHERE f.scan_id = %(id)s
+            ORDER BY c.score DESC, h.name, c.code, f.id LIMIT %(limit)s) listed
+        ORDER BY score DESC, host, code, id""", id=scan["id"], at=scan["started_at"], limit=limit)
 
 
 def get_scan_results(scan_id):
