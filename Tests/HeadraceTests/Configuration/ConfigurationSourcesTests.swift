@@ -1,0 +1,151 @@
+import Edge
+import NIOCore
+import Testing
+
+@testable import headrace
+
+@Suite struct ConfigurationSourcesTests {
+    private func load(
+        _ yaml: String? = nil, environment: [String: String] = [:], set: [String] = [], secrets: [String: String] = [:]
+    ) throws -> ConfigurationSources.Loaded {
+        var sources = ConfigurationSources()
+        sources.file = yaml.map { ("headrace.yaml", $0) }
+        sources.environment = environment
+        sources.flags = set.map(ConfigurationSources.assignment)
+        struct NoSuchFile: Error {}
+        sources.readSecret = { path in
+            guard let text = secrets[path] else { throw NoSuchFile() }
+            return text
+        }
+        return try sources.load()
+    }
+
+    private func problems(
+        _ yaml: String? = nil, environment: [String: String] = [:], set: [String] = []
+    ) -> String {
+        do {
+            _ = try load(yaml, environment: environment, set: set)
+            return ""
+        } catch {
+            return (error as? ConfigurationProblems)?.rendered ?? "\(error)"
+        }
+    }
+
+    private let application = "edge:\n  app: http://127.0.0.1:3000\n"
+
+    @Test func `flags come before the environment, that before the file, that before the defaults`() throws {
+        let file = application + "  cache: {size: 1MB, max_object_size: 1MB}\n  threads: 1\n"
+        let environment = ["HEADRACE_EDGE_CACHE_SIZE": "2MB", "HEADRACE_EDGE_THREADS": "2"]
+        let loaded = try load(file, environment: environment, set: ["edge.threads=3"])
+        #expect(loaded.settings.edge.threads == 3)
+        #expect(loaded.settings.edge.cache.bytesMax == 2 << 20)
+        #expect(loaded.settings.edge.cache.objectBytesMax == 1 << 20)
+        #expect(loaded.settings.edge.limits.fieldCountMax == 100)
+        #expect(loaded.origins["edge.threads"] == .flag)
+        #expect(loaded.origins["edge.cache.size"] == .environment)
+        #expect(loaded.origins["edge.cache.max_object_size"] == .file)
+        #expect(loaded.origins["edge.limits.fields"] == nil)
+    }
+
+    @Test func `lists are YAML lists in the file, and parted by commas elsewhere`() throws {
+        let loaded = try load(application + "  listen: [127.0.0.1:1, '[::1]:2']\n", set: ["edge.compression.codings=gzip, br"])
+        #expect(loaded.settings.edge.listen == [.tcp(host: "127.0.0.1", port: 1), .tcp(host: "::1", port: 2)])
+        #expect(loaded.settings.edge.compression.codings == ["gzip", "br"])
+    }
+
+    @Test func `one value will do for a list of one`() throws {
+        #expect(try load(application + "  listen: 127.0.0.1:1\n").settings.edge.listen == [.tcp(host: "127.0.0.1", port: 1)])
+    }
+
+    @Test func `a section with nothing in it but comments is empty`() throws {
+        _ = try load(application + "  cache:\n    # size: 1MB\n")
+    }
+
+    @Test func `every mistake is said at once, in the order of the lines, with a caret under each`() {
+        let text = problems(
+            """
+            edge:
+              app: http://127.0.0.1:3000
+              cahce:
+                size: 1GB
+              cache:
+                size: 256
+              compression:
+                codings: [br, gzipp]
+            """, environment: ["HEADRACE_EDGE_CACHE_SISE": "1"], set: ["edge.thread=1"])
+        #expect(
+            text == """
+                headrace.yaml:3:3: there is no key "cahce" in edge: did you mean cache?
+                  3 |   cahce:
+                    |   ^~~~~
+                  allowed here: access_log, app, cache, compression, deadlines, limits, listen, metrics_path, metrics_token, root, \
+                threads, upstream
+                headrace.yaml:6:11: edge.cache.size: "256" has no unit: write 256MB, 256KB or 256B
+                  6 |     size: 256
+                    |           ^~~
+                headrace.yaml:8:19: edge.compression.codings: "gzipp" is none of br, zstd, gzip: did you mean gzip?
+                  8 |     codings: [br, gzipp]
+                    |                   ^~~~~
+                environment HEADRACE_EDGE_CACHE_SISE: there is no such key: did you mean HEADRACE_EDGE_CACHE_SIZE?
+                --set edge.thread: there is no key "edge.thread": did you mean edge.threads?
+                """)
+    }
+
+    @Test(arguments: [
+        ("edge: 3", "edge holds keys, not a value"), ("- a", "the file holds keys, not a value"),
+        ("edge:\n  cache:\n    size: {a: 1}", "edge.cache.size: holds keys, but one size is expected"),
+        ("edge:\n  cache:\n    size: [1MB]", "edge.cache.size: is a list, but one size is expected"),
+        ("edge:\n  threads:", "edge.threads: no value; leave the line out for the default"),
+        ("edge:\n  listen: [[a]]", "edge.listen: its members are single values"),
+        ("edge: {threads: 1", "this is no YAML"), ("edge:\n  threads: 1\n  threads: 2", "stands here more than once"),
+        ("size: 1MB", "it belongs to edge.cache.size"), ("edge:\n\tthreads: 1", "this is no YAML"),
+    ])
+    func `what has the wrong shape is refused with its place`(yaml: String, message: String) {
+        let text = problems(yaml)
+        #expect(text.contains(message), "\(text)")
+        #expect(text.contains("headrace.yaml:"))
+    }
+
+    @Test(arguments: [
+        (["edge.threads=1"], "there is nothing to serve"),
+        (["edge.app=http://a:1", "edge.limits.head=512B"], "edge.limits.request_line is larger than edge.limits.head"),
+        (["edge.app=http://a:1", "edge.cache.size=1MB"], "edge.cache.max_object_size is larger than edge.cache.size"),
+        (["edge.app=http://127.0.0.1:8080"], "on which the edge itself listens"),
+    ])
+    func `values that do not go together are refused`(set: [String], message: String) {
+        #expect(problems(set: set).contains(message))
+    }
+
+    @Test func `a secret comes from the environment or a file, and is never shown`() throws {
+        let key = try #require(ConfigurationKeys.key("edge.metrics_token"))
+        for (yaml, environment) in [
+            ("  metrics_token: env:MINE\n", ["MINE": "hush"]), ("  metrics_token: file:/run/token\n", [:]),
+            ("", ["HEADRACE_EDGE_METRICS_TOKEN": "hush"]),
+        ] {
+            let loaded = try load(application + yaml, environment: environment, secrets: ["/run/token": "hush\n"])
+            #expect(loaded.settings.edge.metricsToken == "hush")
+            #expect(key.shown(loaded.settings) == "(redacted)")
+        }
+    }
+
+    @Test func `a secret that stands in the file itself is refused without being repeated`() {
+        let text = problems(application + "  metrics_token: hunter2\n")
+        #expect(text.contains("edge.metrics_token: a secret does not stand here itself"))
+        #expect(!text.contains("hunter2"))
+    }
+
+    @Test func `variables of others are none of ours`() throws {
+        _ = try load(application, environment: ["HEADRACE_BINARY": "x", "EDGE_THREADS": "y", "HEADRACEEDGE_X": "z"])
+    }
+}
+
+@Suite struct SettingsTests {
+    @Test func `the application and how it is connected to come together`() {
+        var settings = Settings()
+        #expect(settings.edgeConfiguration.upstream == nil)
+        settings.application = .unix(path: "/run/app.sock")
+        settings.upstream.connectTimeout = .seconds(1)
+        #expect(settings.edgeConfiguration.upstream?.endpoint == .unix(path: "/run/app.sock"))
+        #expect(settings.edgeConfiguration.upstream?.connectTimeout == .seconds(1))
+    }
+}

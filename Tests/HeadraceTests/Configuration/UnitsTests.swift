@@ -1,0 +1,93 @@
+import Edge
+import NIOCore
+import Testing
+
+@testable import headrace
+
+@Suite struct DurationTextTests {
+    @Test(arguments: [
+        ("250ms", TimeAmount.milliseconds(250)), ("30s", .seconds(30)), ("5m", .minutes(5)), ("2h", .hours(2)), ("7d", .hours(168)),
+        ("1m30s", .seconds(90)), ("1h1m1s1ms", .milliseconds(3_661_001)), ("0.5s", .milliseconds(500)), ("0s", .zero),
+    ])
+    func `durations are read`(text: String, duration: TimeAmount) throws {
+        #expect(try DurationText.parse(text) == duration)
+    }
+
+    @Test(arguments: ["5", "1.5", "0"])
+    func `a bare number is asked for its unit`(text: String) {
+        #expect(throws: ValueProblem("\"\(text)\" has no unit: write \(text)s, \(text)ms or \(text)m")) { try DurationText.parse(text) }
+    }
+
+    @Test(arguments: ["", "s", "5 s", "5sec", "-5s", "5s5", "1e3s", "99999999999999999999d", "5µs", "٣s"])
+    func `what is no duration is refused`(text: String) {
+        #expect(throws: ValueProblem.self) { try DurationText.parse(text) }
+    }
+
+    @Test(arguments: [TimeAmount.zero, .milliseconds(1), .seconds(90), .minutes(5), .hours(24), .hours(25), .milliseconds(1500)])
+    func `what is rendered is read as the same`(duration: TimeAmount) throws {
+        #expect(try DurationText.parse(DurationText.render(duration)) == duration)
+    }
+}
+
+@Suite struct SizeTextTests {
+    @Test(arguments: [("512B", 512), ("8KB", 8 << 10), ("256MB", 256 << 20), ("1GB", 1 << 30), ("1.5kb", 1536), ("0B", 0)])
+    func `sizes are read`(text: String, bytes: Int) throws {
+        #expect(try SizeText.parse(text) == bytes)
+    }
+
+    @Test func `a bare number is asked for its unit`() {
+        #expect(throws: ValueProblem("\"256\" has no unit: write 256MB, 256KB or 256B")) { try SizeText.parse("256") }
+    }
+
+    @Test(arguments: ["", "MB", "1TB", "-1MB", "1 MB", "99999999999999999GB", "1MBs"])
+    func `what is no size is refused`(text: String) {
+        #expect(throws: ValueProblem.self) { try SizeText.parse(text) }
+    }
+
+    @Test(arguments: [0, 1, 1023, 1024, 1536, 256 << 20, 1 << 40])
+    func `what is rendered is read as the same`(bytes: Int) throws {
+        #expect(try SizeText.parse(SizeText.render(bytes)) == bytes)
+    }
+}
+
+@Suite struct AddressTextTests {
+    @Test(arguments: [
+        ("127.0.0.1:8080", EdgeConfiguration.SocketEndpoint.tcp(host: "127.0.0.1", port: 8080)),
+        ("[::1]:443", .tcp(host: "::1", port: 443)), ("localhost:0", .tcp(host: "localhost", port: 0)),
+        ("unix:/run/a.sock", .unix(path: "/run/a.sock")),
+    ])
+    func `listen addresses are read`(text: String, endpoint: EdgeConfiguration.SocketEndpoint) throws {
+        #expect(try AddressText.parse(text) == endpoint)
+    }
+
+    @Test(arguments: ["", ":80", "127.0.0.1", "::1:80", "[::1]", "[::1:80", "a:65536", "a:-1", "a:8o", "unix:relative", "a b:80", "a:"])
+    func `what is no listen address is refused`(text: String) {
+        #expect(throws: ValueProblem.self) { try AddressText.parse(text) }
+    }
+
+    @Test(arguments: [
+        ("http://127.0.0.1:3000", EdgeConfiguration.SocketEndpoint.tcp(host: "127.0.0.1", port: 3000)),
+        ("http://app/", .tcp(host: "app", port: 80)), ("127.0.0.1:3000", .tcp(host: "127.0.0.1", port: 3000)),
+        ("http://[::1]:3000", .tcp(host: "::1", port: 3000)), ("unix:/run/app.sock", .unix(path: "/run/app.sock")),
+    ])
+    func `applications are read`(text: String, endpoint: EdgeConfiguration.SocketEndpoint) throws {
+        #expect(try AddressText.parseApplication(text) == endpoint)
+    }
+
+    @Test(arguments: ["https://a:443", "http://a:0", "http://a/path", "http://u:p@a:80", "ftp://a", "http://", "a", "http://a:b"])
+    func `what is no application is refused`(text: String) {
+        #expect(throws: ValueProblem.self) { try AddressText.parseApplication(text) }
+    }
+}
+
+@Suite struct SpellingTests {
+    @Test(arguments: [("cahce", "cache"), ("cach", "cache"), ("Cache", "cache"), ("limit", "limits"), ("deadline", "deadlines")])
+    func `a near miss is understood`(written: String, meant: String) {
+        #expect(Spelling.nearest(written, in: ["cache", "limits", "deadlines", "compression"]) == meant)
+    }
+
+    @Test(arguments: ["", "x", "pooler", "zzzzzzzz"])
+    func `what is far from everything is not guessed at`(written: String) {
+        #expect(Spelling.nearest(written, in: ["cache", "limits", "deadlines", "compression"]) == nil)
+    }
+}
