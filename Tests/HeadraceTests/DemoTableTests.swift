@@ -24,13 +24,13 @@ import Testing
 
     @Test func `the table gives medians, the ratio's spread, and all that failed`() {
         let text = table().rendered()
-        #expect(text.contains("light       5  application alone         100"))
+        #expect(text.contains("light      5  application alone         100"))
         #expect(text.contains("20.0 × (10.0…30.0)"))
         #expect(table().failed == 3)
         #expect(text.contains("  3  20.0 ×"))
     }
 
-    @Test(arguments: [([3.0, 1, 2], 2.0), ([4, 1], 2.5), ([], 0)])
+    @Test(arguments: [([3, 1, 2], 2), ([4, 1], 2.5), ([], 0)] as [([Double], Double)])
     func `a median is the middle`(values: [Double], median: Double) {
         #expect(DemoTable.median(values) == median)
     }

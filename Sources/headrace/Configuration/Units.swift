@@ -23,9 +23,9 @@ enum DurationText {
                 throw ValueProblem("\"\(text)\" is no duration such as 250ms, 30s, 5m or 1m30s")
             }
             let part = number * Double(scale)
-            let (sum, overflow) = total.addingReportingOverflow(part < 9e18 ? Int64(part) : .max)
-            if overflow { throw ValueProblem("\"\(text)\" is too long") }
-            total = sum
+            // Half of what the type holds, so that the sum cannot overflow: 146 years.
+            guard part + Double(total) < 4.6e18 else { throw ValueProblem("\"\(text)\" is too long") }
+            total += Int64(part)
         }
         return .nanoseconds(total)
     }
