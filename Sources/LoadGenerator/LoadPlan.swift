@@ -37,11 +37,9 @@ public struct LoadPlan: Sendable {
 }
 
 extension Duration {
-    /// Nanoseconds; what is negative or beyond 292 years is cut to that.
+    /// Nanoseconds; what is negative becomes zero, what is over 100 days becomes that, so that sums cannot overflow.
     var nanosecondsClamped: UInt64 {
-        let (seconds, attoseconds) = components
-        guard seconds >= 0, attoseconds >= 0 else { return 0 }
-        let limit = Int64.max / 1_000_000_000 - 1
-        return UInt64(min(seconds, limit)) * 1_000_000_000 + UInt64(attoseconds / 1_000_000_000)
+        let (seconds, attoseconds) = min(max(self, .zero), .seconds(100 * 86_400)).components
+        return UInt64(seconds) * 1_000_000_000 + UInt64(attoseconds / 1_000_000_000)
     }
 }

@@ -77,14 +77,15 @@ public struct LoadRun: Sendable {
         let end = isSpent && lastEnd > window.measuredFrom ? lastEnd : window.end
         report.seconds = Double(end - window.measuredFrom) / 1e9
         report.generatorCPUSeconds = Double(cpuNanoseconds) / 1e9
-        report.generatorSeconds = Double(max(MonotonicClock.nanoseconds(), window.measuredFrom + 1) - window.measuredFrom) / 1e9
+        report.generatorSeconds = Double(MonotonicClock.nanoseconds() - window.measuredFrom) / 1e9
         return report
     }
 
     /// Finds the one address that all users connect to, by connecting to it: a name may have several, of which only one
     /// answers, and no request should wait for a look-up.
     private func lookUp(on group: MultiThreadedEventLoopGroup) async throws -> SocketAddress {
-        let bootstrap = ClientBootstrap(group: group).connectTimeout(.nanoseconds(Int64(clamping: plan.timeout.nanosecondsClamped)))
+        let timeout = TimeAmount.nanoseconds(Int64(clamping: plan.timeout.nanosecondsClamped))
+        let bootstrap = ClientBootstrap(group: group).connectTimeout(timeout)
         do {
             let channel =
                 switch plan.endpoint {

@@ -101,7 +101,7 @@ struct BenchCommand: AsyncParsableCommand {
         if json {
             print(try BenchDocument(urls: urls, reports: reports).text())
         } else {
-            print(BenchTable(reports).text(heading: "\(urls.joined(separator: " "))"))
+            print(BenchTable(reports).text(heading: urls.joined(separator: " ")))
         }
         for report in reports where report.generatorCPUShare > 0.9 {
             Self.say("At \(report.users) users the load generator itself was busy: the server may be able to do more.")
@@ -132,8 +132,8 @@ struct BenchCommand: AsyncParsableCommand {
         }
         return levels.map { users in
             LoadPlan(
-                workload: workload, endpoint: unixSocket.map { .unix(path: $0) }, users: users, warmUp: warmUp, duration: duration,
-                requestsMax: requests, timeout: timeout)
+                workload: workload, endpoint: unixSocket.map { .unix(path: $0) }, users: users, warmUp: warmUp,
+                duration: duration, requestsMax: requests, timeout: timeout)
         }
     }
 
@@ -206,7 +206,7 @@ struct BenchTable {
         let table = [Self.titles] + rows
         let widths = Self.titles.indices.map { column in table.map { $0[column].count }.max() ?? 0 }
         let lines = table.map { row in
-            zip(row, widths).map { cell, width in String(repeating: " ", count: width - cell.count) + cell }.joined(separator: "  ")
+            zip(row, widths).map { String(repeating: " ", count: $1 - $0.count) + $0 }.joined(separator: "  ")
         }
         return ([heading, Self.model, ""] + lines).joined(separator: "\n")
     }
