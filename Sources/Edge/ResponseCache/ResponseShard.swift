@@ -199,7 +199,7 @@ struct ResponseShard: Sendable {
         let record = findRecord(key) ?? addRecord(key)
         if let mark = records[record]?.passMark {
             if entries[mark].passUntil > now { return .pass }
-            dropEntry(mark)
+            dropEntry(mark, keepsRecord: true)
         }
         guard var content = records[record] else { return .pass }
         let secondaryKey = content.vary.isEmpty ? nil : content.vary.secondaryKey(request.fields)
