@@ -75,10 +75,11 @@ final class StaticFiles: Sendable {
         pool.runIfActive(eventLoop: eventLoop) {
             var buffer = ByteBufferAllocator().buffer(capacity: count)
             while buffer.readableBytes < count {
-                let read = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: count - buffer.readableBytes) { space in
-                    max(0, pread(file.descriptor, space.baseAddress, min(space.count, count), off_t(offset)))
+                let (rest, position) = (count - buffer.readableBytes, off_t(offset + buffer.readableBytes))
+                let read = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: rest) { space in
+                    max(0, pread(file.descriptor, space.baseAddress, min(space.count, rest), position))
                 }
-                if read == 0 || buffer.readableBytes == count { break }
+                if read == 0 { break }
             }
             return buffer
         }
