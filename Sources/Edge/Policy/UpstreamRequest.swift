@@ -81,7 +81,8 @@ struct UpstreamRequest {
         output.writeField(.xRealIP, clientAddress.span)
         output.writeStaticString("X-Forwarded-Proto: http\r\nX-Forwarded-Host: ")
         output.writeBytes(fields.bytes.span.extracting(request.authority).bytes)
-        output.writeStaticString("\r\nVia: 1.1 headrace\r\ntraceparent: ")
+        output.writeStaticString(
+            request.minorVersion == 0 ? "\r\nVia: 1.0 headrace\r\ntraceparent: " : "\r\nVia: 1.1 headrace\r\ntraceparent: ")
         var traceText: [UInt8] = []
         trace.append(to: &traceText)
         output.writeBytes(traceText.span.bytes)
