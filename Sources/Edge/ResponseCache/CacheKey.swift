@@ -1,6 +1,6 @@
 import HTTPSemantics
 
-/// The primary key of a stored response: the authority in lower case without the default port, a line feed, and the
+/// The primary key of a stored response: the authority in lower case without the default port or an empty one, a line feed, and the
 /// request target as it was sent.
 ///
 /// The method is no part of it: only GET fills the cache, and HEAD is answered from what GET stored.
@@ -14,11 +14,13 @@ struct CacheKey: Sendable, Equatable {
         bytes.removeAll(keepingCapacity: true)
         let text = head.fields.bytes.span
         var authority = head.authority
-        if authority.count > 3, text[authority.upperBound - 3] == UInt8(ascii: ":"),
-            text[authority.upperBound - 2] == UInt8(ascii: "8"), text[authority.upperBound - 1] == UInt8(ascii: "0")
-        {
-            authority = authority.lowerBound..<authority.upperBound - 3
+        var end = authority.upperBound
+        if authority.count > 3, text[end - 3] == UInt8(ascii: ":"), text[end - 2] == UInt8(ascii: "8"), text[end - 1] == UInt8(ascii: "0") {
+            end -= 3
+        } else if authority.count > 1, text[end - 1] == UInt8(ascii: ":") {
+            end -= 1
         }
+        authority = authority.lowerBound..<end
         for index in authority {
             let byte = text[index]
             bytes.append(byte >= UInt8(ascii: "A") && byte <= UInt8(ascii: "Z") ? byte | 0x20 : byte)
