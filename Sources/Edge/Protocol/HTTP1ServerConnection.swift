@@ -129,6 +129,16 @@ struct HTTP1ServerConnection {
         }
     }
 
+    /// What is said from here on, until the next head is whole, is no answer to the request that has ended. The memory of its
+    /// fields is kept for the next one.
+    private mutating func forgetRequest() {
+        head.method = .other
+        head.methodRange = 0..<0
+        head.target = 0..<0
+        head.authority = 0..<0
+        head.minorVersion = 1
+    }
+
     /// The response's last byte was written.
     /// - Parameter keepsAlive: what the response's head promised.
     mutating func responseEnded(keepsAlive: Bool) -> Next {
@@ -142,6 +152,7 @@ struct HTTP1ServerConnection {
                 return isRequestComplete ? .close : .linger
             }
             state = .awaitingHead
+            forgetRequest()
             return .request
         }
     }
