@@ -5,7 +5,8 @@ import NIOCore
 extension Exchange {
     /// `Cache-Status: headrace; hit; ttl=27`.
     ///
-    /// What was forwarded says why (`fwd=`), and whether it is stored now; `detail` is one of our named reasons.
+    /// What was forwarded says why (`fwd=`), and whether it is stored now; `detail` is one of our named reasons. `hit` and `fwd`
+    /// exclude each other. An answer of the edge's own making (an error before the lookup, a built-in page) has none.
     /// - Source: RFC 9211 §2.
     func appendCacheStatus(to output: inout ByteBuffer) {
         switch cacheResult {
@@ -14,12 +15,11 @@ extension Exchange {
         case .hit:
             output.writeStaticString("Cache-Status: headrace; hit; ttl=")
             output.writeDecimal(secondsFresh)
-        case .revalidated:
-            output.writeStaticString("Cache-Status: headrace; hit; fwd=stale; fwd-status=304")
         case .miss:
             output.writeStaticString("Cache-Status: headrace; fwd=uri-miss")
-        case .stale:
-            output.writeStaticString("Cache-Status: headrace; fwd=stale")
+        case .stale, .revalidated:
+            output.writeStaticString(isForwardedOnRequest ? "Cache-Status: headrace; fwd=request" : "Cache-Status: headrace; fwd=stale")
+            if cacheResult == .revalidated { output.writeStaticString("; fwd-status=304") }
         case .coalesced:
             output.writeStaticString("Cache-Status: headrace; fwd=uri-miss; collapsed")
         case .bypass:

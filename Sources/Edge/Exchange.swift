@@ -37,6 +37,8 @@ struct Exchange {
     /// Why the cache was bypassed or the response not stored; one of the named reasons.
     var detail = ""
     var isStored = false
+    /// What is stored would have answered another request: this one asked for better.
+    var isForwardedOnRequest = false
     /// Seconds of freshness left in what a hit gave; for `Cache-Status`.
     var secondsFresh = 0
     var ageSeconds = 0

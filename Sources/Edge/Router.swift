@@ -2,6 +2,8 @@ import HTTPSemantics
 
 /// Where a request goes.
 enum Route: Equatable, Sendable {
+    /// Nowhere: CONNECT asks for a tunnel, and a gateway that made one would let anybody into the network behind it.
+    case tunnel
     /// The metrics in Prometheus' text format.
     case metrics
     /// The folder of static files; what is none there goes to the application, if there is one.
@@ -28,6 +30,7 @@ struct Router: Sendable {
     /// - Parameter isFromLoopback: Built-in pages show what operators may see: they answer this machine and whoever knows the
     ///   token, and for everybody else the path is the application's.
     func route(_ request: borrowing RequestHead, isFromLoopback: Bool) -> Route {
+        if request.method == .connect { return .tunnel }
         if let metricsPath, isPath(metricsPath, request), isFromLoopback || isAuthorized(request) { return .metrics }
         if hasFiles, request.method == .get || request.method == .head || !hasApplication { return .files }
         return .application

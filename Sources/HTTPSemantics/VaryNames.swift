@@ -27,6 +27,13 @@ public struct VaryNames: Equatable, Sendable {
         names.sort { $0.lexicographicallyPrecedes($1) }
     }
 
+    /// The others than a name, which is in lower case.
+    public func without(_ name: String) -> VaryNames {
+        var rest = self
+        rest.names.removeAll { $0.elementsEqual(name.utf8) }
+        return rest
+    }
+
     public var isEmpty: Bool { names.isEmpty && !isAny }
 
     /// What a request says in these fields, normalised: requests with the same key get the same response.

@@ -50,7 +50,7 @@ final class Fetch {
     private var client: HTTPServerHandler?
     private var lease: ResponseShard.Lease?
     private let key: CacheKey
-    private let stale: Representation?
+    private let stale: ResponseShard.Ready?
     private let request: RequestHead
     private let accepted: AcceptedCodings
     private let trace: TraceParent
@@ -71,6 +71,8 @@ final class Fetch {
     private var head = ResponseHead()
     private var headReceived = NIODeadline.now()
     private var body = ByteBuffer()
+    /// The codings of a stored response that the application has confirmed: as current as the response itself.
+    private var confirmed: [Representation] = []
     private var stream: StreamingCompressor?
     private var reservedBytes = 0
     private var flushesStream = false
@@ -78,7 +80,7 @@ final class Fetch {
 
     init(
         worker: EdgeWorker, origin: Origin, client: HTTPServerHandler, lease: ResponseShard.Lease?,
-        stale: Representation?, now: NIODeadline
+        stale: ResponseShard.Ready?, now: NIODeadline
     ) {
         self.worker = worker
         self.origin = origin
@@ -105,6 +107,8 @@ final class Fetch {
     }
 
     var method: Method { request.method }
+    /// The request, if its conditions are for who makes the response; `nil` when what comes is stored first.
+    var conditionalRequest: RequestHead? { lease == nil ? request : nil }
 
     func start() {
         switch origin {
@@ -279,10 +283,7 @@ final class Fetch {
         let lifetime = lifetimeSeconds(head, cacheControl)
         let notStored = lease == nil ? nil : reasonNotToStore(head, cacheControl)
         let isStored = lease != nil && notStored == nil
-        if let notStored {
-            client?.noteNotStored(notStored.rawValue)
-            finish(notStored.saysAboutNext ? .notShareable : .notStored)
-        }
+        if let notStored { refuseToStore(notStored) }
         let verdict = SharedVerdict(lifetimeSeconds: lifetime, cacheControl: cacheControl, isStored: isStored)
 
         let hasBody = head.framing != .none
@@ -317,6 +318,11 @@ final class Fetch {
         }
     }
 
+    private func refuseToStore(_ reason: NotStoredReason) {
+        client?.noteNotStored(reason.rawValue)
+        finish(reason.saysAboutNext ? .notShareable : .notStored)
+    }
+
     private func beginPassing(isCompressed: Bool, now: NIODeadline) {
         guard let client else { return }
         var coding = ContentCoding.identity
@@ -337,8 +343,18 @@ final class Fetch {
         var writer = ResponseHeadWriter(framing: framing)
         writer.coding = coding
         writer.variesByCoding = !codings.isEmpty
-        writer.entityTag = worker.codec.entityTag(of: head.fields, coding: coding, effort: .fast)
+        writer.entityTag = entityTagOnPassing(coding)
         client.beginResponse(status: head.status, head.fields, writer, now: now)
+    }
+
+    private func entityTagOnPassing(_ coding: ContentCoding) -> EntityTag? {
+        guard let index = head.fields.firstIndex(of: .etag), let own = EntityTag(head.fields.value(at: index)) else { return nil }
+        if head.status == 304 { return EntityTagVariants.known(request.fields, as: own) }
+        guard coding != .identity else { return nil }
+        // Where a stream is flushed depends on when its parts come: the same tag would name other bytes the next time.
+        var tag = EntityTagVariants.variant(of: own, coding: coding, effort: .fast)
+        tag.isWeak = true
+        return tag
     }
 
     func responseBody(_ part: ByteBuffer) {
@@ -349,10 +365,10 @@ final class Fetch {
             body.writeImmutableBuffer(part)
         case .fill:
             pass(part)
-            let (grown, isTooLarge) = (body.readableBytes + part.readableBytes, worker.configuration.cache.objectBytesMax)
-            guard grown <= isTooLarge, reserve(part.readableBytes) else {
+            let isTooLarge = body.readableBytes + part.readableBytes > worker.configuration.cache.objectBytesMax
+            guard !isTooLarge, reserve(part.readableBytes) else {
                 client?.noteNotStored(NotStoredReason.tooLarge.rawValue)
-                finish(.notStored)
+                finish(isTooLarge ? .notShareable : .notStored)
                 body = ByteBuffer()
                 way = .pass
                 if client == nil { abandonOrigin() }
@@ -447,6 +463,7 @@ final class Fetch {
     }
 
     /// Stores what was fetched and lets the followers go.
+    /// - Returns: what suits the client best of what is ready.
     private func store(_ verdict: SharedVerdict, now: NIODeadline) -> Representation {
         let age = Freshness.initialAgeSeconds(
             response: head, requestSent: worker.unixSeconds(started), responseReceived: worker.unixSeconds(headReceived))
@@ -454,16 +471,21 @@ final class Fetch {
             head: head, fields: StoredFields.make(head.fields, date: worker.httpDate(now: headReceived)),
             cacheControl: verdict.cacheControl, lifetimeSeconds: verdict.lifetimeSeconds, initialAgeSeconds: age,
             received: headReceived, codings: codings)
-        let representation = worker.codec.representation(of: response, body: body)
-        guard let lease else { return representation }
-        self.lease = nil
-        let isStored = worker.store.finish(
-            lease, .store(representation, requestFields: request.fields), key: key, now: now)
-        client?.noteStored(isStored)
-        return representation
+        let plain = ResponseCodec.representation(of: response, coding: .identity, effort: .asReceived, body: body)
+        let coded = confirmed.map {
+            ResponseCodec.representation(of: response, coding: $0.coding, effort: $0.effort, body: $0.body)
+        }
+        if let lease {
+            self.lease = nil
+            let isStored = worker.store.finish(
+                lease, .store(plain, coded: coded, requestFields: request.fields), key: key, now: now)
+            client?.noteStored(isStored)
+        }
+        let best = accepted.best(of: codings.union(CodingSet(.identity)), serverOrder: worker.codec.order)
+        return coded.first { $0.coding == best } ?? plain
     }
 
-    private func revalidated(_ stale: Representation, _ head: ResponseHead, now: NIODeadline) {
+    private func revalidated(_ stale: ResponseShard.Ready, _ head: ResponseHead, now: NIODeadline) {
         // The rest of a 304 is nothing; the connection goes back when the handler sees its end.
         let fields = StoredFields.updated(stale.response.fields, by: head.fields)
         var merged = ResponseHead()
@@ -472,13 +494,14 @@ final class Fetch {
         self.head = merged
         let cacheControl = CacheControl(fields)
         codings = stale.response.codings
-        body = stale.body
+        body = stale.plain.body
+        confirmed = stale.coded
+        client?.noteRevalidated()
+        let notStored = Storability.decide(request: request, response: merged, cacheControl: cacheControl)
+        if let notStored { refuseToStore(notStored) }
         way = .hold(
             SharedVerdict(
-                lifetimeSeconds: lifetimeSeconds(merged, cacheControl), cacheControl: cacheControl,
-                isStored: lease != nil
-                    && Storability.decide(request: request, response: merged, cacheControl: cacheControl) == nil))
-        client?.noteRevalidated()
+                lifetimeSeconds: lifetimeSeconds(merged, cacheControl), cacheControl: cacheControl, isStored: notStored == nil))
     }
 
     /// A change through here makes stored copies of its target useless.

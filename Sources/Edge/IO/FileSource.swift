@@ -37,8 +37,13 @@ final class FileSource {
         case .success(.file(let file)):
             self.file = file
             var head = ResponseHead()
-            head.status = known == file.entityTag ? 304 : 200
-            head.framing = head.status == 304 || fetch.method == .head ? .none : .length(file.size)
+            head.status = known == file.entityTag ? 304 : status(of: file, for: fetch)
+            head.framing =
+                switch head.status {
+                case 200: fetch.method == .head ? .none : .length(file.size)
+                case 412: .length(0)
+                default: .none
+                }
             var text: [UInt8] = []
             head.fields.append("Content-Type", file.contentType)
             if head.framing == .none, head.status == 200 { head.fields.append("Content-Length", String(file.size)) }
@@ -48,13 +53,23 @@ final class FileSource {
             file.entityTag.append(to: &text)
             head.fields.append("ETag", String(decoding: text, as: UTF8.self))
             fetch.responseBegan(head, now: .now())
-            if head.framing == .none { end() } else { resume() }
+            if case .length = head.framing, head.status == 200 { resume() } else { end() }
         case .success(.folderWithoutSlash):
             self.fetch = nil
             fetch.isFolderWithoutSlash()
         case .success(.nothing), .failure:
             self.fetch = nil
             fetch.isNoFile()
+        }
+    }
+
+    /// What the client's own conditions make of a file, when no stored response answers them.
+    private func status(of file: StaticFiles.OpenFile, for fetch: Fetch) -> Int {
+        guard let request = fetch.conditionalRequest else { return 200 }
+        return switch ConditionalPolicy.evaluate(request, current: file.entityTag, lastModified: file.modified) {
+        case .proceed: 200
+        case .notModified: 304
+        case .failed: 412
         }
     }
 

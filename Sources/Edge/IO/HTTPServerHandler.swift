@@ -53,6 +53,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     private var isInTurn = false
     private var isReadSuppressed = false
     private var isInputClosed = false
+    private var isClosing = false
     private var source = Source.none
     private(set) var exchange: Exchange
     private var responseFraming: ResponseHeadWriter.Framing?
@@ -63,6 +64,8 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     private var isFromLoopback = false
     private var deadlineReason = DeadlineReason.none
     private(set) var deadline = NIODeadline.distantFuture
+    /// When the write deadline was set.
+    private var unsentBytes = 0
     var sweepPosition = -1
 
     init(worker: EdgeWorker, limit: ConnectionRelease) {
@@ -218,7 +221,10 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
                 arm(.requestHead, for: worker.configuration.deadlines.requestHead, from: now)
             }
         } else if deadlineReason != .requestHead || hasServed {
-            if worker.isDraining {
+            if !isWritable {
+                // The client is still taking the last response.
+                arm(.write, for: worker.configuration.deadlines.write, from: now)
+            } else if worker.isDraining {
                 arm(.drain, for: Self.drainIdleTime, from: now)
             } else {
                 arm(.keepAlive, for: worker.configuration.deadlines.keepAlive, from: now)
@@ -242,6 +248,8 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
             arm(.requestBody, for: worker.configuration.deadlines.requestBody, from: now)
         }
         switch worker.router.route(connection.head, isFromLoopback: isFromLoopback) {
+        case .tunnel:
+            respondError(501, reason: "method", now: now)
         case .metrics:
             respond(status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", worker.metrics.text(), now: now)
         case .files:
@@ -267,6 +275,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         let accepted = exchange.accepted
         let found = worker.store.withShard(worker.key) { [key = worker.key] in $0.find(key, head, accepted: accepted) }
         guard let found, SharedCachePolicy.mayAnswer(found.representation.response, connection.head) else {
+            if let found { worker.codec.release(found, key: worker.key) }
             exchange.cacheResult = .miss
             if exchange.requestCacheControl.onlyIfCached { return respondError(504, reason: "only-if-cached", now: now) }
             return join(stale: nil, now: now)
@@ -277,16 +286,18 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
             exchange.secondsFresh = secondsLeft
             deliver(found, now: now)
         case .stale(let reason):
+            worker.codec.release(found, key: worker.key)
             if exchange.requestCacheControl.onlyIfCached { return respondError(504, reason: "only-if-cached", now: now) }
             exchange.cacheResult = .stale
-            exchange.detail = reason
-            worker.codec.release(found, key: worker.key)
-            join(stale: found.representation, now: now)
+            exchange.detail = reason.rawValue
+            exchange.isForwardedOnRequest = reason.isOfRequest
+            let response = found.representation.response
+            join(stale: worker.store.withShard(worker.key) { [key = worker.key] in $0.ready(of: response, key: key) }, now: now)
         }
     }
 
     /// Fetches for all who ask for this key, or waits for whoever does.
-    private func join(stale: Representation?, now: NIODeadline) {
+    private func join(stale: ResponseShard.Ready?, now: NIODeadline) {
         guard SharedCachePolicy.mayLead(connection.head, exchange.requestCacheControl) else {
             return fetch(lease: nil, stale: nil, now: now)
         }
@@ -342,7 +353,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     }
 
     /// Has the response made: by the folder of files if the route says so, else by the application.
-    private func fetch(lease: ResponseShard.Lease?, stale: Representation?, now: NIODeadline) {
+    private func fetch(lease: ResponseShard.Lease?, stale: ResponseShard.Ready?, now: NIODeadline) {
         let origin: Fetch.Origin
         if isForFiles, let files = worker.files {
             origin = .files(files)
@@ -386,7 +397,8 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
             case .proceed: break
             case .notModified:
                 exchange.status = 304
-                ResponseHeadWriter.writeNotModified(representation, date: worker.httpDate(now: now), into: &output)
+                let known = response.entityTag.flatMap { EntityTagVariants.known(fields, as: $0) }
+                ResponseHeadWriter.writeNotModified(representation, entityTag: known, date: worker.httpDate(now: now), into: &output)
                 finishHead(.noBody, age: exchange.ageSeconds, now: now)
                 return finishExchange(now: now)
             case .failed:
@@ -414,7 +426,8 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
             of: representation.response.codings.union(.identity), serverOrder: worker.codec.order) ?? .identity
         worker.key = key
         let found = ResponseShard.Found(
-            representation: representation, missingCoding: coding == .identity ? nil : coding, deservesHighEffort: false)
+            representation: representation,
+            missingCoding: coding == .identity || coding == representation.coding ? nil : coding, deservesHighEffort: false)
         turn { answer(found, now: now) }
         flushAndResume()
     }
@@ -493,6 +506,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         }
         if responseFraming == .untilClose { abortivelyClose() }
         count(now: now)
+        hasBegun = false
         source = .none
         context?.close(promise: nil)
     }
@@ -507,6 +521,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
             output.writeField(.cacheControl, "no-store" as StaticString)
             if let location { output.writeField(.location, location) }
             output.writeField(.date, worker.httpDate(now: now).span)
+            if status == 405 { output.writeStaticString("Allow: GET, HEAD\r\n") }
             if status == 503 { output.writeStaticString("Retry-After: 1\r\n") }
             finishHead(.length(body.utf8.count), age: nil, now: now)
             if connection.head.method != .head {
@@ -572,15 +587,25 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         case .request:
             awaitHead(hasBytes: false, now: now)
         case .close:
-            emit()
-            context?.flush()
-            context?.close(promise: nil)
+            closeWhenSent(now: now)
         case .linger:
             emit()
             context?.flush()
             context?.close(mode: .output, promise: nil)
             arm(.linger, for: Self.lingerTime, from: now)
         }
+    }
+
+    /// Closes as soon as the kernel has the whole response: what a closed channel has not written yet is lost.
+    private func closeWhenSent(now: NIODeadline) {
+        guard let context else { return }
+        let sent = context.eventLoop.makePromise(of: Void.self)
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        sent.futureResult.whenComplete { _ in bound.value.close(promise: nil) }
+        isClosing = true
+        arm(.write, for: worker.configuration.deadlines.write, from: now)
+        context.writeAndFlush(wrapOutboundOut(output), promise: sent)
+        output = ByteBuffer()
     }
 
     private func count(now: NIODeadline) {
@@ -637,17 +662,29 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     private func arm(_ reason: DeadlineReason, for time: TimeAmount, from now: NIODeadline) {
         deadlineReason = reason
         deadline = reason == .none ? .distantFuture : now + time
+        if reason == .write { unsentBytes = unsentBytesNow() }
     }
 
     private func updateWriteDeadline(now: NIODeadline) {
-        if isWritable {
-            if deadlineReason == .write { arm(.none, for: .zero, from: now) }
-        } else if deadlineReason != .write {
-            arm(.write, for: worker.configuration.deadlines.write, from: now)
+        guard !isClosing else { return }
+        if !isWritable {
+            if deadlineReason != .write { arm(.write, for: worker.configuration.deadlines.write, from: now) }
+        } else if deadlineReason == .write {
+            arm(.none, for: .zero, from: now)
+            if connection.isAwaitingHead { awaitHead(hasBytes: pending.readableBytes > 0, now: now) }
         }
     }
 
+    /// What was written and is not with the kernel yet.
+    private func unsentBytesNow() -> Int {
+        (try? context?.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+    }
+
     func deadlinePassed(now: NIODeadline) {
+        // A client that takes little is slow, not gone.
+        if deadlineReason == .write, unsentBytesNow() < unsentBytes {
+            return arm(.write, for: worker.configuration.deadlines.write, from: now)
+        }
         worker.metrics.deadlinePassed()
         switch deadlineReason {
         case .requestHead where pending.readableBytes > 0:
@@ -659,7 +696,8 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
             if case .fetch(let fetch) = source { fetch.clientGone() }
             source = .none
             keepsAlive = false
-            respondError(408, reason: "request-body-deadline", now: now)
+            // Reading stopped because the application takes no more: then it is not the client who is late.
+            respondError(isReadSuppressed ? 504 : 408, reason: "request-body-deadline", now: now)
             context?.flush()
         case .requestHead, .requestBody, .keepAlive, .write, .linger, .drain:
             context?.close(promise: nil)
@@ -670,7 +708,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     }
 
     func drainBegan(now: NIODeadline) {
-        guard !hasBegun, deadlineReason == .keepAlive else { return }
+        guard !hasBegun, pending.readableBytes == 0, deadlineReason == .keepAlive || deadlineReason == .requestHead else { return }
         arm(.drain, for: Self.drainIdleTime, from: now)
     }
 

@@ -78,7 +78,8 @@ final class ResponseCodec {
         let store = self.store
         let isAccepted = background.submit(plain, coding: coding, level: CompressionPolicy.level(coding, .high, configuration)) { body in
             guard let body else {
-                store.withShard(key) { $0.abandonCoding(coding, of: response, key: key, forGood: false) }
+                // It did not get smaller, and will not the next time.
+                store.withShard(key) { $0.abandonCoding(coding, of: response, key: key, forGood: true) }
                 return
             }
             let made = Self.representation(of: response, coding: coding, effort: .high, body: body)
@@ -110,12 +111,8 @@ final class ResponseCodec {
         return EntityTagVariants.variant(of: tag, coding: coding, effort: effort)
     }
 
-    /// The response as the application sent it.
-    func representation(of response: StoredResponse, body: ByteBuffer) -> Representation {
-        Self.representation(of: response, coding: .identity, effort: .asReceived, body: body)
-    }
-
-    private static func representation(
+    /// A response ready to write, from the body in a coding.
+    static func representation(
         of response: StoredResponse, coding: ContentCoding, effort: Representation.Effort, body: ByteBuffer
     ) -> Representation {
         let hasBody = response.status != 204 && response.status != 304

@@ -12,11 +12,18 @@ enum ConditionalPolicy {
                 method: request.method, fields: request.fields, entityTag: representation.entityTag,
                 lastModified: response.lastModified)
         }
-        if case .tags(let tags)? = EntityTagList(request.fields, .ifNoneMatch) {
-            guard let own = response.entityTag else { return .proceed }
-            return tags.contains { EntityTagVariants.original(of: $0).weaklyMatches(own) } ? .notModified : .proceed
+        return evaluate(request, current: response.entityTag, lastModified: response.lastModified)
+    }
+
+    /// - Parameter current: the tag that the response has without a coding of ours.
+    static func evaluate(
+        _ request: borrowing RequestHead, current: EntityTag?, lastModified: Int64?
+    ) -> Preconditions.Outcome {
+        if !request.fields.contains(.ifMatch), case .tags(let tags)? = EntityTagList(request.fields, .ifNoneMatch) {
+            guard let current else { return .proceed }
+            return tags.contains { EntityTagVariants.original(of: $0).weaklyMatches(current) } ? .notModified : .proceed
         }
         return Preconditions.evaluate(
-            method: request.method, fields: request.fields, entityTag: response.entityTag, lastModified: response.lastModified)
+            method: request.method, fields: request.fields, entityTag: current, lastModified: lastModified)
     }
 }

@@ -41,6 +41,15 @@ enum EntityTagVariants {
         return value
     }
 
+    /// The tag by which a client knows a response that the application calls `own`: a 304 gives it back, since with another tag
+    /// the client could not tell which of its copies is meant.
+    /// - Returns: `nil` when `If-None-Match` names none.
+    /// - Source: RFC 9111 §4.3.4.
+    static func known(_ request: FieldSection, as own: EntityTag) -> EntityTag? {
+        guard case .tags(let tags)? = EntityTagList(request, .ifNoneMatch) else { return nil }
+        return tags.first { original(of: $0).weaklyMatches(own) }
+    }
+
     private static func suffix(_ coding: ContentCoding) -> String {
         switch coding {
         case .identity: ""

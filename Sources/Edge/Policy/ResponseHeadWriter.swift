@@ -11,7 +11,7 @@ import NIOCore
 struct ResponseHeadWriter {
     /// How the client finds the end of the body.
     enum Framing: Equatable {
-        /// The response has no body: its own `Content-Length`, if any, passes (HEAD, 304).
+        /// The response has no body: its own `Content-Length`, if any, passes (HEAD, 304; not 204: RFC 9110 §8.6).
         case noBody
         case length(Int)
         case chunked
@@ -38,7 +38,7 @@ struct ResponseHeadWriter {
         for index in fields.lines.indices {
             let name = fields.lines[index].name
             switch name {
-            case .contentLength where framing == .noBody && coding == .identity:
+            case .contentLength where framing == .noBody && coding == .identity && status != 204:
                 break
             case .contentLength:
                 continue
@@ -83,7 +83,10 @@ struct ResponseHeadWriter {
 
     /// The head of a 304: what a 200 would have said about caching, and nothing about the body.
     /// - Source: RFC 9110 §15.4.5.
-    static func writeNotModified(_ representation: Representation, date: [UInt8], into output: inout ByteBuffer) {
+    /// - Parameter entityTag: the tag by which the client knows the response; `nil` for the representation's own.
+    static func writeNotModified(
+        _ representation: Representation, entityTag: EntityTag?, date: [UInt8], into output: inout ByteBuffer
+    ) {
         output.writeStatusLine(304)
         let response = representation.response
         let fields = response.fields
@@ -97,7 +100,7 @@ struct ResponseHeadWriter {
                 continue
             }
         }
-        if let entityTag = representation.entityTag {
+        if let entityTag = entityTag ?? representation.entityTag {
             var value: [UInt8] = []
             entityTag.append(to: &value)
             output.writeField(.etag, value.span)

@@ -7,8 +7,29 @@ enum RevalidationPolicy {
     enum Verdict: Equatable {
         /// With so many seconds of freshness left.
         case fresh(secondsLeft: Int)
-        /// With a named reason.
-        case stale(String)
+        case stale(Reason)
+    }
+
+    /// Why a stored response may not answer as it is. The raw value is the `detail` of `Cache-Status`.
+    enum Reason: String, CaseIterable, Sendable {
+        /// Its lifetime is over.
+        case expired
+        /// The application wants to be asked each time.
+        case responseNoCache = "response-no-cache"
+        /// The client wants the application to be asked.
+        case requestNoCache = "request-no-cache"
+        /// It is older than the client accepts.
+        case requestMaxAge = "request-max-age"
+        /// It will not be fresh for as long as the client needs.
+        case requestMinFresh = "request-min-fresh"
+
+        /// Whether the response would have answered another request.
+        var isOfRequest: Bool {
+            switch self {
+            case .expired, .responseNoCache: false
+            case .requestNoCache, .requestMaxAge, .requestMinFresh: true
+            }
+        }
     }
 
     static func verdict(
@@ -16,13 +37,13 @@ enum RevalidationPolicy {
     ) -> Verdict {
         let age = response.ageSeconds(now: now)
         let left = response.lifetimeSeconds - age
-        if response.cacheControl.noCache { return .stale("response-no-cache") }
-        if left <= 0 { return .stale("expired") }
-        if request.noCache { return .stale("request-no-cache") }
-        if let maxAge = request.maxAge, age >= maxAge { return .stale("request-max-age") }
-        if let minFresh = request.minFresh, left < minFresh { return .stale("request-min-fresh") }
+        if response.cacheControl.noCache { return .stale(.responseNoCache) }
+        if left <= 0 { return .stale(.expired) }
+        if request.noCache { return .stale(.requestNoCache) }
+        if let maxAge = request.maxAge, age >= maxAge { return .stale(.requestMaxAge) }
+        if let minFresh = request.minFresh, left < minFresh { return .stale(.requestMinFresh) }
         if !fields.contains(.cacheControl), fields.contains(.pragma), isNoCachePragma(fields) {
-            return .stale("request-no-cache")
+            return .stale(.requestNoCache)
         }
         return .fresh(secondsLeft: left)
     }

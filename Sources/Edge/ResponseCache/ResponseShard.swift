@@ -142,18 +142,40 @@ struct ResponseShard: Sendable {
         return true
     }
 
-    /// Gives back what ``find(_:_:accepted:)`` asked for and could not be made now; the next request may ask again.
+    /// Gives back what ``find(_:_:accepted:)`` asked for and could not be made; the next request may ask again.
+    /// - Parameter forGood: It never will be made: a coding that is ready stays as it is, one that is not is offered no more.
     mutating func abandonCoding(_ coding: ContentCoding, of response: StoredResponse, key: borrowing CacheKey, forGood: Bool) {
         guard let entry = entry(of: response, key: key) else { return }
-        if forGood { entries[entry].offered.remove(CodingSet(coding)) }
         entries[entry].claimed.remove(CodingSet(coding))
-        entries[entry].claimedHigh.remove(CodingSet(coding))
+        if !forGood {
+            entries[entry].claimedHigh.remove(CodingSet(coding))
+        } else if !entries[entry].readySet.contains(CodingSet(coding)) {
+            entries[entry].offered.remove(CodingSet(coding))
+        }
     }
 
     /// The stored response without a coding: what others are made from.
     func plain(of response: StoredResponse, key: borrowing CacheKey) -> Representation? {
         guard let entry = entry(of: response, key: key) else { return nil }
         return entries[entry].ready[Int(ContentCoding.identity.rawValue)]
+    }
+
+    /// A stored response in all codings that lie ready: what a confirmation by the application makes the next one from.
+    struct Ready: Sendable {
+        let plain: Representation
+        let coded: [Representation]
+
+        var response: StoredResponse { plain.response }
+    }
+
+    /// - Returns: `nil` when the response is not stored any more.
+    func ready(of response: StoredResponse, key: borrowing CacheKey) -> Ready? {
+        guard let entry = entry(of: response, key: key), let plain = plain(of: response, key: key) else { return nil }
+        var coded: [Representation] = []
+        for coding in ContentCoding.allCases where coding != .identity {
+            if let representation = entries[entry].ready[Int(coding.rawValue)] { coded.append(representation) }
+        }
+        return Ready(plain: plain, coded: coded)
     }
 
     private func entry(of response: StoredResponse, key: borrowing CacheKey) -> Int? {
@@ -220,8 +242,8 @@ struct ResponseShard: Sendable {
 
     /// How a leader's fetch ended.
     enum FetchOutcome: Sendable {
-        /// To be stored for a request that had these fields.
-        case store(Representation, requestFields: FieldSection)
+        /// To be stored for a request that had these fields: without a coding, and in those that are ready already.
+        case store(Representation, coded: [Representation] = [], requestFields: FieldSection)
         /// Not to be stored, and the next ones under this key probably neither.
         case notShareable
         /// Not to be stored this time; says nothing about the next.
@@ -236,12 +258,14 @@ struct ResponseShard: Sendable {
         guard let position = records[lease.record]?.fetches.firstIndex(where: { $0.id == lease.id }),
             let fetch = records[lease.record]?.fetches.remove(at: position)
         else { return ([], .fetchAlone, false) }
+        // An emptied array would keep its memory for as long as the response is stored.
+        if records[lease.record]?.fetches.isEmpty == true { records[lease.record]?.fetches = [] }
         var told = FollowerOutcome.fetchAlone
         var isStored = false
         switch outcome {
-        case .store(let representation, let requestFields):
+        case .store(let representation, let coded, let requestFields):
             if !fetch.isOvertaken {
-                store(representation, requestFields: requestFields, record: lease.record)
+                store(representation, coded: coded, requestFields: requestFields, record: lease.record)
                 isStored = true
                 // A response that must be asked for each time says nothing to a request that came after its fetch began.
                 if !representation.response.alwaysRevalidates { told = .lookAgain }
@@ -268,8 +292,12 @@ struct ResponseShard: Sendable {
 
     // MARK: Storing
 
-    private mutating func store(_ representation: Representation, requestFields: FieldSection, record: Int) {
-        let vary = VaryNames(representation.response.fields)
+    private mutating func store(
+        _ plain: Representation, coded: [Representation], requestFields: FieldSection, record: Int
+    ) {
+        var vary = VaryNames(plain.response.fields)
+        // Where we compress, the application is always asked for the plain response, whatever the client accepts.
+        if !codingOrder.isEmpty { vary = vary.without("accept-encoding") }
         if let mark = records[record]?.passMark { dropEntry(mark, keepsRecord: true) }
         if records[record]?.vary != vary {
             // The application changed by what its responses vary: the old variants cannot be told apart any more.
@@ -283,10 +311,12 @@ struct ResponseShard: Sendable {
         if let variants = records[record]?.variants, variants.count >= Self.variantsMax {
             dropEntry(variants[0].entry, keepsRecord: true)
         }
-        var entry = Entry(record: record, response: representation.response)
-        entry.offered = representation.response.codings.union(CodingSet(.identity))
-        entry.ready[Int(representation.coding.rawValue)] = representation
-        entry.readySet = CodingSet(representation.coding)
+        var entry = Entry(record: record, response: plain.response)
+        entry.offered = plain.response.codings.union(CodingSet(.identity))
+        for representation in [plain] + coded {
+            entry.ready[Int(representation.coding.rawValue)] = representation
+            entry.readySet.insert(CodingSet(representation.coding))
+        }
         let slot = place(entry)
         records[record]?.variants.append(Variant(secondaryKey: secondaryKey, entry: slot))
         eviction.admit(slot, hash: (records[record]?.hash ?? 0) ^ KeyHash.hash(secondaryKey.span, seed: 0), bytes: memoryBytes(of: slot))
@@ -330,6 +360,7 @@ struct ResponseShard: Sendable {
             entries[slot] = entry
             return slot
         }
+        entries.makeRoom()
         entries.append(entry)
         return entries.count - 1
     }
@@ -341,6 +372,7 @@ struct ResponseShard: Sendable {
             records[free] = record
             position = free
         } else {
+            records.makeRoom()
             records.append(record)
             position = records.count - 1
         }
@@ -355,16 +387,29 @@ struct ResponseShard: Sendable {
         freeRecords.append(position)
     }
 
-    /// What an entry takes: its representations, its place in the arrays, and the first entry of a record also the record.
+    /// What an entry takes: its representations, what they share, and its places in the arrays. What several variants of a key
+    /// share is counted for each of them; it is little.
     private func memoryBytes(of slot: Int) -> Int {
-        var sum = MemoryLayout<Entry>.stride + MemoryLayout<Record?>.stride + MemoryLayout<Variant>.stride + 64
-        sum += AllocatedBytes.of(32 + (records[entries[slot].record]?.key.count ?? 0))
-        for position in entries[slot].ready.indices { sum += entries[slot].ready[position]?.memoryBytes ?? 0 }
-        if let fields = entries[slot].response?.fields {
-            sum += AllocatedBytes.of(32 + fields.bytes.capacity)
-            sum += AllocatedBytes.of(32 + fields.lines.capacity * MemoryLayout<FieldSection.Line>.stride)
-            sum += AllocatedBytes.of(256)
+        let entry = entries[slot]
+        // 48: a node of the eviction queues has 32 bytes, in an array that is two thirds full on average.
+        var sum = MemoryLayout<Entry>.stride + MemoryLayout<Record?>.stride + 48
+        if let record = records[entry.record] {
+            sum += AllocatedBytes.array(record.key) + AllocatedBytes.array(record.vary.names)
+            for name in record.vary.names { sum += AllocatedBytes.array(name) }
+            if let variant = record.variants.first(where: { $0.entry == slot }) {
+                sum += AllocatedBytes.of(32 + MemoryLayout<Variant>.stride) + AllocatedBytes.array(variant.secondaryKey)
+            }
         }
+        if let response = entry.response { sum += response.memoryBytes }
+        for position in entry.ready.indices { sum += entry.ready[position]?.memoryBytes ?? 0 }
         return sum
+    }
+}
+
+extension Array {
+    /// Makes room for one more, an eighth at a time. Growing to the double would leave half of a large array empty; the price is
+    /// that an element is moved some eight times in its life, which only storing pays.
+    fileprivate mutating func makeRoom() {
+        if count == capacity { reserveCapacity(count + count / 8 + 16) }
     }
 }

@@ -40,6 +40,14 @@ final class StoredResponse: Sendable {
         self.codings = codings
     }
 
+    /// What it takes in memory, in bytes: this object and the arrays of its own.
+    var memoryBytes: Int {
+        AllocatedBytes.object(
+            MemoryLayout<(Int, FieldSection, CacheControl, EntityTag?, Int64?, Int, Int, NIODeadline, CodingSet)>.size)
+            + AllocatedBytes.array(fields.bytes) + AllocatedBytes.array(fields.lines)
+            + AllocatedBytes.array(entityTag?.opaque ?? [])
+    }
+
     /// Whether the application can be asked if the response is still current.
     var hasValidator: Bool { entityTag != nil || lastModified != nil }
 
@@ -91,24 +99,35 @@ final class Representation: Sendable {
         self.entityTag = entityTag
     }
 
-    /// What it takes in memory, in bytes: two allocations and this object.
+    /// What it takes in memory, in bytes: this object, its pieces, and the tag if it is not the response's own.
     var memoryBytes: Int {
-        AllocatedBytes.of(head.readableBytes) + AllocatedBytes.of(body.readableBytes) + 2 * AllocatedBytes.bufferObject
-            + AllocatedBytes.of(MemoryLayout<Int>.size * 16)
+        AllocatedBytes.object(MemoryLayout<(StoredResponse, ContentCoding, Effort, ByteBuffer, ByteBuffer, EntityTag?)>.size)
+            + AllocatedBytes.buffer(head) + AllocatedBytes.buffer(body)
+            + (coding == .identity ? 0 : AllocatedBytes.array(entityTag?.opaque ?? []))
     }
 }
 
-/// What an allocation of a size really takes.
+/// What allocations really take.
 ///
 /// glibc's malloc adds eight bytes and rounds up to sixteen, at least 32; from 128 KiB on it maps whole pages. The cache's
 /// budget counts these, so that it holds for what the process takes and not for the sum of the bodies.
 enum AllocatedBytes {
-    /// The object that NIO keeps per piece of buffer storage.
-    static let bufferObject = 64
-
     static func of(_ bytes: Int) -> Int {
         if bytes >= 128 << 10 { return (bytes + 16 + 4095) & ~4095 }
         return max(32, (bytes + 8 + 15) & ~15)
+    }
+
+    /// An object whose properties have this size together: two words precede them.
+    static func object(_ bytes: Int) -> Int { of(16 + bytes) }
+
+    /// An array's elements, with the four words before them; an empty one that never grew takes nothing.
+    static func array<Element>(_ array: [Element]) -> Int {
+        array.capacity == 0 ? 0 : of(32 + array.capacity * MemoryLayout<Element>.stride)
+    }
+
+    /// A buffer's bytes, and the object that NIO keeps for them: their place, their count and four functions.
+    static func buffer(_ buffer: ByteBuffer) -> Int {
+        buffer.storageCapacity == 0 ? 0 : of(buffer.storageCapacity) + object(6 * MemoryLayout<Int>.size)
     }
 }
 
