@@ -1,0 +1,87 @@
+import HTTPSemantics
+import NIOCore
+import Testing
+
+@testable import Edge
+
+@Suite struct AnswerFieldsTests {
+    private func exchange(_ change: (inout Exchange) -> Void) -> Exchange {
+        var exchange = Exchange(
+            started: .uptimeNanoseconds(1_000_000), trace: TraceParent(traceID: (1, 1), parentID: 1, flags: 0))
+        change(&exchange)
+        return exchange
+    }
+
+    private func cacheStatus(_ change: (inout Exchange) -> Void) -> String {
+        var buffer = ByteBuffer()
+        exchange(change).appendCacheStatus(to: &buffer)
+        return String(buffer: buffer)
+    }
+
+    @Test func `Cache-Status says how the answer came about (RFC 9211 §2)`() {
+        #expect(
+            cacheStatus {
+                $0.cacheResult = .hit
+                $0.secondsFresh = 27
+            } == "Cache-Status: headrace; hit; ttl=27\r\n")
+        #expect(
+            cacheStatus {
+                $0.cacheResult = .miss
+                $0.isStored = true
+            } == "Cache-Status: headrace; fwd=uri-miss; stored\r\n")
+        #expect(
+            cacheStatus {
+                $0.cacheResult = .miss
+                $0.detail = "no-store"
+            } == "Cache-Status: headrace; fwd=uri-miss; detail=no-store\r\n")
+        #expect(
+            cacheStatus {
+                $0.cacheResult = .stale
+                $0.isStored = true
+                $0.detail = "expired"
+            } == "Cache-Status: headrace; fwd=stale; stored; detail=expired\r\n")
+        #expect(cacheStatus { $0.cacheResult = .revalidated } == "Cache-Status: headrace; fwd=stale; fwd-status=304\r\n")
+        #expect(
+            cacheStatus {
+                $0.cacheResult = .stale
+                $0.isForwardedOnRequest = true
+            } == "Cache-Status: headrace; fwd=request\r\n")
+        #expect(cacheStatus { $0.cacheResult = .coalesced } == "Cache-Status: headrace; fwd=uri-miss; collapsed\r\n")
+        #expect(
+            cacheStatus {
+                $0.cacheResult = .bypass
+                $0.detail = "method"
+            } == "Cache-Status: headrace; fwd=method; detail=method\r\n")
+        #expect(
+            cacheStatus {
+                $0.cacheResult = .bypass
+                $0.detail = "disabled"
+            } == "Cache-Status: headrace; fwd=bypass; detail=disabled\r\n")
+    }
+
+    @Test func `what the edge made itself has no Cache-Status (RFC 9211 §2)`() {
+        #expect(cacheStatus { $0.detail = "x" } == "")
+    }
+
+    @Test(arguments: Exchange.CacheResult.allCases) func `hit and fwd exclude each other (RFC 9211 §2.2)`(result: Exchange.CacheResult) {
+        let value = cacheStatus { $0.cacheResult = result }
+        #expect(!(value.contains("; hit") && value.contains("; fwd")))
+        #expect("\(result.word)" == result.rawValue)
+    }
+
+    @Test func `every named reason is a token, as a detail has to be`() {
+        let words =
+            SharedCachePolicy.BypassReason.allCases.map(\.rawValue) + RevalidationPolicy.Reason.allCases.map(\.rawValue)
+            + NotStoredReason.allCases.map(\.rawValue) + GatewayFailure.allCases.map(\.rawValue)
+        for word in words { #expect(word.wholeMatch(of: /[a-zA-Z][-a-zA-Z0-9]*/) != nil, "\(word)") }
+    }
+
+    @Test func `Server-Timing says how long the edge and the application took`() {
+        var buffer = ByteBuffer()
+        exchange { _ in }.appendServerTiming(now: .uptimeNanoseconds(1_021_000), to: &buffer)
+        #expect(String(buffer: buffer) == "Server-Timing: edge;dur=0.021\r\n")
+        buffer.clear()
+        exchange { $0.upstreamNanoseconds = 12_300_999 }.appendServerTiming(now: .uptimeNanoseconds(14_000_000), to: &buffer)
+        #expect(String(buffer: buffer) == "Server-Timing: edge;dur=13.000, app;dur=12.300\r\n")
+    }
+}

@@ -1,0 +1,89 @@
+import HTTP1Wire
+import HTTPSemantics
+import NIOCore
+import Synchronization
+import Testing
+
+@testable import Edge
+
+@Suite struct EdgeMetricsTests {
+    private final class Loops: Sendable {
+        let all = Mutex<[EdgeMetrics]>([])
+    }
+
+    private func make(loops count: Int) -> [EdgeMetrics] {
+        let loops = Loops()
+        let process = EdgeMetrics.ProcessNumbers(
+            loops: { loops.all.withLock { $0 } }, store: ResponseStore(configuration: .init(), codingOrder: [.gzip]),
+            background: BackgroundCompression(queueMax: 1, share: 0), accessLogDropped: { 17 })
+        loops.all.withLock { $0 = (0..<count).map { _ in EdgeMetrics(process) } }
+        return loops.all.withLock { $0 }
+    }
+
+    private func exchange(_ change: (inout Exchange) -> Void) -> Exchange {
+        var exchange = Exchange(started: .uptimeNanoseconds(0), trace: TraceParent(traceID: (1, 1), parentID: 1, flags: 0))
+        change(&exchange)
+        return exchange
+    }
+
+    @Test func `each label of each closed enum is a series from the start`() throws {
+        let text = try #require(make(loops: 1).first).text()
+        for result in Exchange.CacheResult.allCases { #expect(text.contains("headrace_edge_requests_total{cache=\"\(result.rawValue)\"} 0\n")) }
+        for code in HTTP1Error.Code.allCases { #expect(text.contains("headrace_edge_refused_total{reason=\"\(code.rawValue)\"} 0\n")) }
+        for failure in GatewayFailure.allCases {
+            #expect(text.contains("headrace_edge_upstream_failures_total{reason=\"\(failure.rawValue)\"} 0\n"))
+        }
+        for coding in ContentCoding.allCases { #expect(text.contains("headrace_edge_codings_total{coding=\"\(coding.token)\"} 0\n")) }
+        for number in 1...5 { #expect(text.contains("headrace_edge_responses_total{class=\"\(number)xx\"} 0\n")) }
+        #expect(text.contains("headrace_access_log_dropped_bytes_total 17\n"))
+    }
+
+    @Test func `every family says what it is, and its name says the unit`() throws {
+        let text = try #require(make(loops: 1).first).text()
+        let families = text.split(separator: "\n").filter { $0.hasPrefix("# TYPE ") }.map { $0.split(separator: " ") }
+        #expect(families.count > 20)
+        for family in families {
+            #expect(text.contains("# HELP \(family[2]) "))
+            if family[3] == "counter" { #expect(family[2].hasSuffix("_total")) }
+            if family[3] == "histogram" { #expect(family[2].hasSuffix("_seconds")) }
+            #expect(family[2].hasPrefix("headrace_"))
+        }
+    }
+
+    @Test func `loops are summed, and every event is counted once`() throws {
+        let loops = make(loops: 2)
+        for (index, metrics) in loops.enumerated() {
+            metrics.ended(
+                exchange {
+                    $0.cacheResult = .hit
+                    $0.status = index == 0 ? 200 : 304
+                    $0.coding = .brotli
+                    $0.bodyBytes = 100
+                }, now: .uptimeNanoseconds(30_000))
+            metrics.refused(HTTP1Error(.bareLF))
+            metrics.gatewayFailed(.truncated)
+            metrics.upstreamAnswered(status: 200, nanoseconds: 2_000_000)
+            metrics.deadlinePassed()
+            metrics.compressed(from: 1000, to: 300)
+            metrics.connections.add(2)
+            metrics.upstreamConnects.add(1)
+        }
+        let text = loops[0].text()
+        for line in [
+            "headrace_edge_requests_total{cache=\"hit\"} 2", "headrace_edge_responses_total{class=\"2xx\"} 1",
+            "headrace_edge_responses_total{class=\"3xx\"} 1", "headrace_edge_not_modified_total 1",
+            "headrace_edge_codings_total{coding=\"br\"} 2", "headrace_edge_body_bytes_total 200",
+            "headrace_edge_refused_total{reason=\"\(HTTP1Error.Code.bareLF.rawValue)\"} 2",
+            "headrace_edge_upstream_failures_total{reason=\"truncated\"} 2", "headrace_edge_deadlines_total 2",
+            "headrace_compression_in_bytes_total 2000", "headrace_compression_out_bytes_total 600", "headrace_edge_connections 4",
+            "headrace_edge_upstream_connects_total 2", "headrace_edge_response_seconds_count 2", "headrace_edge_upstream_seconds_count 2",
+        ] {
+            #expect(text.contains(line + "\n"), "\(line)")
+        }
+    }
+
+    @Test func `a status that no class has does not trap`() {
+        let metrics = make(loops: 1)
+        for status in [0, -1, 99, 600, 1000] { metrics[0].ended(exchange { $0.status = status }, now: .uptimeNanoseconds(1)) }
+    }
+}

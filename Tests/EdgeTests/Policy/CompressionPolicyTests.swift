@@ -1,0 +1,93 @@
+import HTTPSemantics
+import Testing
+
+@testable import Edge
+
+@Suite struct CompressionPolicyTests {
+    private func reason(
+        _ fields: [String], status: Int = 200, method: Method = .get, _ change: (inout EdgeConfiguration.Compression) -> Void = { _ in }
+    ) throws -> NotCompressedReason? {
+        var configuration = EdgeConfiguration.Compression()
+        change(&configuration)
+        let head = try ResponseHead.parsed(status, fields, answering: method)
+        return CompressionPolicy.reasonNotTo(
+            head, method: method, cacheControl: CacheControl(head.fields), configuration: configuration)
+    }
+
+    @Test func `there are more than thirty types`() {
+        #expect(CompressionPolicy.types.count > 30)
+    }
+
+    @Test(arguments: CompressionPolicy.types.sorted())
+    func `every type of the table is compressed, in any case and with parameters`(type: String) throws {
+        #expect(try reason(["Content-Type: \(type)", "Content-Length: 1000"]) == nil)
+        #expect(try reason(["Content-Type: \(type.uppercased()) ; charset=utf-8", "Content-Length: 1000"]) == nil)
+        #expect(type == type.lowercased() && type.split(separator: "/").count == 2)
+    }
+
+    @Test(arguments: ["text/x-invented", "application/vnd.example+json", "application/vnd.example+xml", "application/x+yaml", "a/b+text"])
+    func `text and structured suffixes are compressed without being listed`(type: String) throws {
+        #expect(try reason(["Content-Type: \(type)", "Content-Length: 1000"]) == nil)
+    }
+
+    @Test(arguments: [
+        "image/png", "image/jpeg", "image/webp", "image/avif", "video/mp4", "audio/mpeg", "font/woff", "font/woff2", "application/zip",
+        "application/gzip", "application/zstd", "application/pdf", "application/octet-stream", "nonsense", "",
+    ])
+    func `what is compressed already, or unknown, is left alone`(type: String) throws {
+        #expect(try reason(["Content-Type: \(type)", "Content-Length: 1000"]) == .type)
+    }
+
+    @Test func `types can be added, in any case`() throws {
+        #expect(try reason(["Content-Type: application/x-mine", "Content-Length: 1000"]) == .type)
+        #expect(try reason(["Content-Type: application/x-mine", "Content-Length: 1000"]) { $0.extraTypes = ["Application/X-Mine"] } == nil)
+    }
+
+    @Test(arguments: [
+        (["Content-Type: text/html", "Content-Length: 255"], 200, NotCompressedReason.small),
+        (["Content-Type: text/html", "Content-Length: 1000"], 204, .noBody), (["Content-Type: text/html"], 304, .noBody),
+        (["Content-Type: text/html", "Content-Length: 1000"], 206, .partial),
+        (["Content-Type: text/html", "Content-Range: bytes 0-1/9"], 200, .partial),
+        (["Content-Type: text/html", "Content-Encoding: gzip"], 200, .encoded),
+        (["Content-Type: text/html", "Content-Encoding: identity, br"], 200, .encoded),
+        (["Content-Type: text/html", "Content-Encoding: x-unknown"], 200, .encoded),
+        (["Content-Type: text/html", "Cache-Control: max-age=9, No-Transform"], 200, .noTransform),
+        (["Content-Type: image/png"], 200, .type), (["Content-Length: 1000"], 200, .type),
+    ])
+    func `every reason has its case`(fields: [String], status: Int, expected: NotCompressedReason) throws {
+        #expect(try reason(fields, status: status) == expected)
+    }
+
+    @Test func `switched off, or without codings, nothing is compressed`() throws {
+        let fields = ["Content-Type: text/html", "Content-Length: 1000"]
+        #expect(try reason(fields) { $0.isEnabled = false } == .disabled)
+        #expect(try reason(fields) { $0.codings = [] } == .disabled)
+        #expect(try reason(fields) == nil)
+    }
+
+    @Test func `the minimum size itself is compressed, one byte less is not`() throws {
+        #expect(try reason(["Content-Type: text/html", "Content-Length: 256"]) == nil)
+        #expect(try reason(["Content-Type: text/html", "Content-Length: 255"]) == .small)
+        #expect(try reason(["Content-Type: text/html", "Transfer-Encoding: chunked"]) == nil, "its size is not known")
+    }
+
+    @Test func `an identity coding that is spelled out is none`() throws {
+        #expect(try reason(["Content-Type: text/html", "Content-Encoding: Identity", "Content-Length: 1000"]) == nil)
+    }
+
+    @Test func `codings are offered in the configured order, and words that are none of ours are passed over`() {
+        var configuration = EdgeConfiguration.Compression()
+        configuration.codings = ["gzip", "deflate", "identity", "BR"]
+        #expect(CompressionPolicy.serverOrder(configuration) == [.gzip, .brotli])
+        configuration.isEnabled = false
+        #expect(CompressionPolicy.serverOrder(configuration) == [])
+    }
+
+    @Test func `levels are those of the configuration`() {
+        var configuration = EdgeConfiguration.Compression()
+        (configuration.gzipLevelFast, configuration.brotliLevelFast, configuration.zstdLevelFast) = (2, 3, 4)
+        (configuration.gzipLevelHigh, configuration.brotliLevelHigh, configuration.zstdLevelHigh) = (7, 8, 9)
+        #expect([ContentCoding.gzip, .brotli, .zstd].map { CompressionPolicy.level($0, .fast, configuration) } == [2, 3, 4])
+        #expect([ContentCoding.gzip, .brotli, .zstd].map { CompressionPolicy.level($0, .high, configuration) } == [7, 8, 9])
+    }
+}

@@ -1,0 +1,86 @@
+import Foundation
+import HTTPSemantics
+import NIOCore
+import Testing
+
+@testable import Edge
+
+/// Whether the budget counts what the process takes.
+///
+/// How it works: 1. Store many responses of one size, built as a fetch builds them. 2. Ask malloc how much more is in use.
+/// 3. Compare with what the shard says. Other tests allocate meanwhile, so tens of megabytes are stored, and a measurement that
+/// is off is taken again: what is accounted wrongly is wrong each time.
+@Suite(.serialized) struct MemoryAccountingTests {
+    private let t0 = NIODeadline.uptimeNanoseconds(1_000_000_000)
+
+    @Test(arguments: [500, 2_000, 8_273, 39_000, 100_000], [false, true])
+    func `memory is accounted to within 5 percent of what it takes`(bodyBytes: Int, isCoded: Bool) throws {
+        var ratios: [Double] = []
+        for _ in 0..<5 {
+            let before = try Malloc.bytesInUse()
+            let (shard, count) = try fill(bodyBytes: bodyBytes, isCoded: isCoded)
+            let taken = try Malloc.bytesInUse() - before
+            #expect(shard.entryCount == count)
+            let ratio = Double(shard.memoryBytes) / Double(taken)
+            if (0.95...1.05).contains(ratio) { return }
+            ratios.append(ratio)
+        }
+        Issue.record("accounted ÷ taken is \(ratios)")
+    }
+
+    private func fill(bodyBytes: Int, isCoded: Bool) throws -> (ResponseShard, Int) {
+        let count = max(200, min(3_000, (16 << 20) / bodyBytes))
+        let body = ByteBuffer(bytes: Decoder.page(bodyBytes))
+        let page = try ResponseHead.parsed(
+            200,
+            [
+                "Server: gunicorn", "Date: Sat, 31 Jan 2026 12:00:00 GMT", "Connection: keep-alive", "Content-Type: text/html; charset=utf-8",
+                "Content-Length: \(bodyBytes)", "Cache-Control: public, max-age=60", "ETag: \"5f3b-6a1c2e9d\"", "Vary: Cookie",
+            ])
+        var shard = ResponseShard(bytesMax: 1 << 30, codingOrder: [.brotli, .zstd, .gzip])
+        for number in 0..<count {
+            var key = CacheKey()
+            let request = try RequestHead.get("/scans/\(number)/results?page=\(number % 7)", ["Cookie: a=b"])
+            key.assign(request, seed: 7)
+            guard case .lead(let lease) = shard.join(key, request, follower: nil, now: t0) else { throw HeadIsNotWhole() }
+            let response = StoredResponse(
+                head: page, fields: StoredFields.make(page.fields, date: []), cacheControl: CacheControl(page.fields), lifetimeSeconds: 60,
+                initialAgeSeconds: 0, received: t0, codings: [.gzip])
+            var copy = ByteBuffer()
+            copy.writeImmutableBuffer(body)
+            let plain = ResponseCodec.representation(of: response, coding: .identity, effort: .asReceived, body: copy)
+            _ = shard.finish(lease, .store(plain, requestFields: request.fields), now: t0)
+            if isCoded {
+                var coded = ByteBuffer()
+                coded.writeBytes(body.readableBytesView.prefix(bodyBytes / 4))
+                let made = ResponseCodec.representation(of: response, coding: .gzip, effort: .fast, body: coded)
+                let isAdded = shard.addCoding(made, key: key)
+                #expect(isAdded)
+            }
+        }
+        return (shard, count)
+    }
+}
+
+/// What the C library's allocator says of itself: glibc's `malloc_info`, which is found by name because its header is in no
+/// module.
+private enum Malloc {
+    static func bytesInUse() throws -> Int {
+        typealias Info = @convention(c) (CInt, UnsafeMutablePointer<FILE>) -> CInt
+        let symbol = try #require(dlsym(nil, "malloc_info"))
+        var (start, count): (UnsafeMutablePointer<CChar>?, Int) = (nil, 0)
+        let file = try #require(open_memstream(&start, &count))
+        _ = unsafeBitCast(symbol, to: Info.self)(0, file)
+        fclose(file)
+        defer { free(start) }
+        let text = String(cString: try #require(start))
+        // The totals over all arenas stand behind the last of them.
+        let totals = text[(text.range(of: "</heap>", options: .backwards)?.upperBound ?? text.startIndex)...]
+        func size(_ element: String) throws -> Int {
+            let line = try #require(totals.split(separator: "\n").first { $0.hasPrefix("<" + element) })
+            return Int(line.firstMatch(of: /size="(\d+)"/)?.1 ?? "") ?? 0
+        }
+        return try size("system type=\"current\"") - size("total type=\"fast\"") - size("total type=\"rest\"")
+            + size("total type=\"mmap\"")
+    }
+}
