@@ -3,6 +3,7 @@ import Foundation
 import Logging
 import NIOCore
 import ServiceLifecycle
+import Telemetry
 import UnixSignals
 
 /// The products that the configuration asks for, put together, started, reloaded and drained. Read this first.
@@ -10,6 +11,8 @@ import UnixSignals
 /// So far there is one: the edge.
 final class Composition: Sendable {
     private let loaded: ConfigurationSources.Loaded
+    /// As the last reload left them.
+    private let settings: Lock<Settings>
     private let edge: EdgeServer
     private let logger: Logger
     private let readAgain: @Sendable () throws -> ConfigurationSources.Loaded
@@ -18,6 +21,7 @@ final class Composition: Sendable {
     /// - Throws: when a product cannot be made of its configuration: a folder or the access log cannot be opened.
     init(_ loaded: ConfigurationSources.Loaded, readAgain: @escaping @Sendable () throws -> ConfigurationSources.Loaded) throws {
         self.loaded = loaded
+        settings = Lock(loaded.settings)
         self.readAgain = readAgain
         var logger = Logger(label: "headrace") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = .notice
@@ -51,14 +55,18 @@ final class Composition: Sendable {
     /// A file with a mistake changes nothing and says why.
     private func reload() {
         do {
-            let new = try readAgain()
-            edge.reload(new.settings.edgeConfiguration)
-            let changed = ConfigurationKeys.all.filter { $0.render($0.isSecret ? loaded.settings : new.settings) != $0.render(loaded.settings) }
-            for key in changed where !key.isReloadable {
-                logger.warning("\(key.path) has changed to \(key.shown(new.settings)): that needs a restart")
+            let new = try readAgain().settings
+            let old = settings.withLock { settings in
+                defer { settings = new }
+                return settings
             }
-            let effective = changed.filter(\.isReloadable).map { "\($0.path)=\($0.shown(new.settings))" }
-            logger.notice("configuration read anew: \(effective.isEmpty ? "no change" : effective.joined(separator: " "))")
+            edge.reload(new.edgeConfiguration)
+            for key in ConfigurationKeys.all where !key.isReloadable && key.render(new) != key.render(loaded.settings) {
+                logger.warning("\(key.path) has changed to \(key.shown(new)): that needs a restart")
+            }
+            let effective = ConfigurationKeys.all.filter { $0.isReloadable && $0.render(new) != $0.render(old) }
+            let changes = effective.map { "\($0.path)=\($0.shown(new))" }
+            logger.notice("configuration read anew: \(changes.isEmpty ? "no change" : changes.joined(separator: " "))")
         } catch {
             let text = (error as? ConfigurationProblems)?.rendered ?? "\(error)"
             logger.error("configuration not read: it has mistakes, and the old one stays\n\(text)")

@@ -32,20 +32,14 @@ struct BenchCommand: AsyncParsableCommand {
         commandName: "bench",
         abstract: "Measure how many requests a server answers, and how fast.",
         discussion: """
-            EXAMPLES
+            EXAMPLES:
               headrace bench http://127.0.0.1:8080/
-                  5, then 20, then 50 users, 10 seconds each.
-              headrace bench http://127.0.0.1:8080/ --concurrency 50 --duration 30s --header 'Accept-Encoding: gzip'
-                  One level, asking for compressed pages.
+              headrace bench http://127.0.0.1:8080/ --concurrency 50 --duration 30s
+              headrace bench http://127.0.0.1:8080/ -H 'Accept-Encoding: gzip'
               headrace bench http://127.0.0.1:8080/a http://127.0.0.1:8080/b --json
-                  Several URLs of one origin in rotation, results for a program.
 
-            The loop is closed: each user waits for its response before the next request, so stalls are under-reported.
-
-            EXIT CODES
-              0   every request succeeded
-              1   a request failed, or the server could not be reached
-              64  the command line is wrong
+            The loop is closed: each user waits for its response before the next request, so stalls are under-reported. Without \
+            more words: 5, then 20, then 50 users, 10 seconds each. Exits with 1 if a request failed.
             """
     )
 
@@ -90,21 +84,21 @@ struct BenchCommand: AsyncParsableCommand {
         let plans = try plans()
         var reports: [LoadReport] = []
         for plan in plans {
-            Self.say("\(plan.users) users: \(Self.text(plan.warmUp)) of warm-up, then \(Self.text(plan.duration)) …")
+            Terminal.say("\(plan.users) users: \(warmUp) of warm-up, then \(duration) …")
             do {
                 reports.append(try await LoadRun(plan).run())
             } catch let error as LoadRun.Unreachable {
-                Self.say("headrace bench: \(error)")
+                Terminal.fail("\(error)")
                 throw ExitCode.failure
             }
         }
         if json {
-            print(try BenchDocument(urls: urls, reports: reports).text())
+            Terminal.print(try BenchDocument(urls: urls, reports: reports).text())
         } else {
-            print(BenchTable(reports).text(heading: urls.joined(separator: " ")))
+            Terminal.print("\(urls.joined(separator: " "))\n\(BenchTable.text(reports))")
         }
         for report in reports where report.generatorCPUShare > 0.9 {
-            Self.say("At \(report.users) users the load generator itself was busy: the server may be able to do more.")
+            Terminal.say("At \(report.users) users the load generator itself was busy: the server may be able to do more.")
         }
         if reports.contains(where: { $0.failed > 0 }) { throw ExitCode.failure }
     }
@@ -154,121 +148,10 @@ struct BenchCommand: AsyncParsableCommand {
     }
 
     private static func duration(_ text: String, _ option: String) throws -> Duration {
-        let digits = text.prefix { $0.isASCII && $0.isNumber }
-        guard let number = Int(digits), number <= 86_400_000 else {
-            throw ValidationError("\(option) \(text): write a number and a unit, as in 10s, 500ms or 2m")
+        do {
+            return .nanoseconds(try DurationText.parse(text).nanoseconds)
+        } catch {
+            throw ValidationError("\(option): \(error.text)")
         }
-        switch text.dropFirst(digits.count) {
-        case "ms": return .milliseconds(number)
-        case "s": return .seconds(number)
-        case "m": return .seconds(number * 60)
-        case "h": return .seconds(number * 3600)
-        case "": throw ValidationError("\(option): \(number) what? write \(number)s or \(number)ms")
-        default: throw ValidationError("\(option) \(text): the units are ms, s, m and h")
-        }
-    }
-
-    private static func text(_ duration: Duration) -> String {
-        duration.formatted(.units(allowed: [.hours, .minutes, .seconds, .milliseconds], width: .narrow))
-    }
-
-    private static func say(_ text: String) {
-        FileHandle.standardError.write(Data((text + "\n").utf8))
-    }
-}
-
-/// The results as a table for people. No colour, so NO_COLOR has nothing to forbid.
-struct BenchTable {
-    private static let model = "closed loop: each user waits for its response before the next request; stalls are under-reported"
-    private static let titles = [
-        "users", "requests", "requests/s", "mean ms", "p50 ms", "p95 ms", "p99 ms", "max ms", "bytes/request", "seconds",
-        "generator CPU", "failed",
-    ]
-
-    private let rows: [[String]]
-
-    init(_ reports: [LoadReport]) {
-        rows = reports.map { report in
-            let times = [
-                report.meanMilliseconds, report.milliseconds(percentile: 50), report.milliseconds(percentile: 95),
-                report.milliseconds(percentile: 99), report.maxMilliseconds,
-            ]
-            return [
-                "\(report.users)", "\(report.requests)", Self.number(report.requestsPerSecond, digits: 1),
-            ] + times.map { report.succeeded > 0 ? Self.number($0, digits: 2) : "–" } + [
-                Self.number(report.bytesPerRequest, digits: 0), Self.number(report.seconds, digits: 1),
-                Self.number(report.generatorCPUShare * 100, digits: 0) + " %", Self.failures(report),
-            ]
-        }
-    }
-
-    func text(heading: String) -> String {
-        let table = [Self.titles] + rows
-        let widths = Self.titles.indices.map { column in table.map { $0[column].count }.max() ?? 0 }
-        let lines = table.map { row in
-            zip(row, widths).map { String(repeating: " ", count: $1 - $0.count) + $0 }.joined(separator: "  ")
-        }
-        return ([heading, Self.model, ""] + lines).joined(separator: "\n")
-    }
-
-    private static func failures(_ report: LoadReport) -> String {
-        let kinds = FailureKind.allCases.compactMap { kind in report.failures[kind].map { "\(kind.rawValue) \($0)" } }
-        return kinds.isEmpty ? "0" : "\(report.failed) (\(kinds.joined(separator: ", ")))"
-    }
-
-    private static func number(_ value: Double, digits: Int) -> String {
-        String(format: "%.\(digits)f", value)
-    }
-}
-
-/// The results as JSON; ``BenchCommand`` says what the keys mean. Keys are sorted, so that two documents can be compared.
-struct BenchDocument: Codable {
-    struct Level: Codable, Sendable {
-        var users: Int
-        var seconds: Double
-        var requests: Int
-        var requestsPerSecond: Double
-        var meanMs: Double
-        var p50Ms: Double
-        var p95Ms: Double
-        var p99Ms: Double
-        var maxMs: Double
-        var bytesPerRequest: Double
-        var failed: Int
-        var failures: [String: Int]
-        var generatorCpuShare: Double
-    }
-
-    var headrace = "bench"
-    var model = "closed-loop"
-    var url: [String]
-    var levels: [Level]
-
-    init(urls: [String], reports: [LoadReport]) {
-        url = urls
-        levels = reports.map { report in
-            Level(
-                users: report.users, seconds: report.seconds, requests: report.requests,
-                requestsPerSecond: report.requestsPerSecond, meanMs: report.meanMilliseconds,
-                p50Ms: report.milliseconds(percentile: 50), p95Ms: report.milliseconds(percentile: 95),
-                p99Ms: report.milliseconds(percentile: 99), maxMs: report.maxMilliseconds,
-                bytesPerRequest: report.bytesPerRequest, failed: report.failed,
-                failures: Dictionary(uniqueKeysWithValues: FailureKind.allCases.map { ($0.rawValue, report.failures[$0] ?? 0) }),
-                generatorCpuShare: report.generatorCPUShare)
-        }
-    }
-
-    /// Reads what ``text()`` wrote.
-    init(text: String) throws {
-        let decoder = JSONDecoder()
-        decoder.keyDecodingStrategy = .convertFromSnakeCase
-        self = try decoder.decode(Self.self, from: Data(text.utf8))
-    }
-
-    func text() throws -> String {
-        let encoder = JSONEncoder()
-        encoder.keyEncodingStrategy = .convertToSnakeCase
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        return String(decoding: try encoder.encode(self), as: UTF8.self)
     }
 }

@@ -1,0 +1,180 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// What a user sees of the commands: data on standard output, talk on standard error, and exit codes as documented.
+@Suite struct CommandTests {
+    private func headrace(
+        _ arguments: [String], environment: [String: String] = [:], folder: URL? = nil
+    ) throws -> Command.Result {
+        // In a folder without a headrace.yaml, with nothing of ours in the environment.
+        let assignments = environment.map { "\($0.key)=\($0.value)" }
+        let place = folder ?? FileManager.default.temporaryDirectory
+        return try Command.run("env", ["-C", place.path, "-u", "HEADRACE_CONFIG"] + assignments + [HeadraceProcess.binary.path] + arguments)
+    }
+
+    private func temporaryFolder() throws -> URL {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "headrace-command-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        return folder
+    }
+
+    @Test(arguments: ["", "serve", "check", "init", "bench", "demo", "reference", "version"])
+    func `help begins with examples`(command: String) throws {
+        let result = try headrace((command.isEmpty ? [] : [command]) + ["--help"])
+        #expect(result.status == 0)
+        let text = result.text
+        let examples = try #require(text.range(of: "EXAMPLES:"))
+        let usage = try #require(text.range(of: "USAGE:"))
+        #expect(examples.lowerBound < usage.lowerBound)
+        #expect(try headrace(["help"] + (command.isEmpty ? [] : [command])).status == 0)
+    }
+
+    @Test(arguments: ["bash", "zsh", "fish"])
+    func `completion is made for a shell`(shell: String) throws {
+        let result = try headrace(["--generate-completion-script", shell])
+        #expect(result.status == 0)
+        #expect(result.text.contains("headrace"))
+    }
+
+    @Test func `the version is on standard output, and JSON if asked for`() throws {
+        #expect(try headrace(["version"]).text.hasPrefix("headrace "))
+        let json = try headrace(["version", "--json"])
+        let object = try #require(try JSONSerialization.jsonObject(with: json.output) as? [String: String])
+        #expect(object["headrace"]?.isEmpty == false)
+    }
+
+    @Test func `a command line that is not understood is 64`() throws {
+        for arguments in [["serve", "--nonsense"], ["nonsense"], ["bench"], ["bench", "http://a/", "--duration", "10"]] {
+            let result = try headrace(arguments)
+            #expect(result.status == 64, "\(arguments)")
+            #expect(result.output.isEmpty)
+        }
+        #expect(try headrace(["bench", "http://a/", "--duration", "10"]).errors.contains("write 10s, 10ms or 10m"))
+    }
+
+    @Test func `a configuration with mistakes is 78, and all of them are on standard error`() throws {
+        let folder = try temporaryFolder()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try Data("edge:\n  cahce:\n    size: 1GB\n  threads: many\n".utf8).write(to: folder.appending(path: "headrace.yaml"))
+        for command in ["check", "serve"] {
+            let result = try headrace([command], folder: folder)
+            #expect(result.status == 78)
+            #expect(result.output.isEmpty)
+            #expect(result.errors.contains("headrace.yaml:2:3: there is no key \"cahce\" in edge: did you mean cache?"))
+            #expect(result.errors.contains("headrace.yaml:4:12: edge.threads: \"many\" is no whole number"))
+            #expect(!result.errors.contains("\u{1B}["), "no colour where there is no terminal")
+        }
+    }
+
+    @Test func `check shows what would run and who said so`() throws {
+        let result = try headrace(
+            ["check", "--app", "http://127.0.0.1:3000"], environment: ["HEADRACE_EDGE_METRICS_TOKEN": "hunter2", "HEADRACE_EDGE_THREADS": "3"])
+        #expect(result.status == 0)
+        #expect(result.text.contains("edge.threads        3                      environment"))
+        #expect(result.text.contains("(redacted)") && !result.text.contains("hunter2") && !result.errors.contains("hunter2"))
+        let json = try headrace(["check", "--json", "--app", "http://127.0.0.1:3000", "--set", "edge.cache.size=1GB"])
+        let object = try #require(try JSONSerialization.jsonObject(with: json.output) as? [String: [String: String]])
+        #expect(object["edge.cache.size"] == ["value": "1GB", "origin": "flag"])
+        #expect(object["edge.limits.fields"] == ["value": "100", "origin": "default"])
+    }
+
+    @Test func `init writes a file that check accepts, and overwrites nothing`() throws {
+        let origin = try ScriptedOrigin(body: "hello")
+        let folder = try temporaryFolder()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let first = try headrace(["init"], folder: folder)
+        #expect(first.status == 0, "\(first.errors)")
+        #expect(first.errors.contains("http://127.0.0.1:\(origin.port)"), "the origin of this test is running: \(first.errors)")
+        #expect(try headrace(["check"], folder: folder).status == 0)
+        let second = try headrace(["init"], folder: folder)
+        #expect(second.status == 1)
+        #expect(second.errors.contains("headrace.yaml exists"))
+    }
+
+    @Test func `an address that is taken is 69, with the reason`() throws {
+        let origin = try ScriptedOrigin(body: "x")
+        let result = try headrace(["serve", "--app", "http://127.0.0.1:1", "--listen", "127.0.0.1:\(origin.port)"])
+        #expect(result.status == 69)
+        #expect(result.errors.contains("cannot start"))
+    }
+
+    @Test func `a folder that is not there is 69`() throws {
+        #expect(try headrace(["serve", "--root", "/nonexistent", "--listen", "127.0.0.1:0"]).status == 69)
+    }
+
+    @Test func `reference prints the repository's own pages`() throws {
+        let page = try String(contentsOf: HeadraceProcess.repository.appending(path: "docs/configuration.md"), encoding: .utf8)
+        #expect(try headrace(["reference", "configuration"]).text == page)
+        let file = try String(contentsOf: HeadraceProcess.repository.appending(path: "headrace.example.yaml"), encoding: .utf8)
+        #expect(try headrace(["reference", "example"]).text == file)
+    }
+
+    @Test func `bench prints a table, or JSON, and fails when a request does`() throws {
+        let origin = try ScriptedOrigin { request in
+            [.send(ScriptedOrigin.response(status: request.target == "/bad" ? "500 Oh" : "200 OK", body: "hello"))]
+        }
+        let arguments = ["--concurrency", "2", "--duration", "300ms", "--warm-up", "0s"]
+        let table = try headrace(["bench", origin.url + "/"] + arguments)
+        #expect(table.status == 0)
+        #expect(table.text.contains("closed loop") && table.text.contains("requests/s"))
+        let json = try headrace(["bench", "--json", origin.url + "/bad"] + arguments)
+        #expect(json.status == 1)
+        let document = try #require(try JSONSerialization.jsonObject(with: json.output) as? [String: Any])
+        let level = try #require((document["levels"] as? [[String: Any]])?.first)
+        #expect(level["users"] as? Int == 2)
+        #expect((level["failures"] as? [String: Int])?["status"] == level["failed"] as? Int)
+        #expect((level["failed"] as? Int ?? 0) > 0)
+    }
+}
+
+/// What the running server does when it is told something.
+@Suite struct ServeTests {
+    @Test func `SIGHUP takes over what may change, names what needs a restart, and keeps the old on a mistake`() throws {
+        let file = FileManager.default.temporaryDirectory.appending(path: "headrace-\(UUID().uuidString).yaml")
+        defer { try? FileManager.default.removeItem(at: file) }
+        let origin = try ScriptedOrigin(fields: ["Content-Type: text/plain", "Cache-Control: no-store"], body: String(repeating: "a", count: 1000))
+        func write(_ text: String) throws { try Data("edge:\n  app: \(origin.url)\n\(text)".utf8).write(to: file) }
+        try write("")
+        let edge = try HeadraceProcess(["--config", file.path])
+        func coding() throws -> String? {
+            try RawClient.get(port: edge.port, "/", ["Accept-Encoding: gzip"]).field("Content-Encoding")
+        }
+        func reload(until word: String) {
+            kill(edge.processIdentifier, SIGHUP)
+            let end = Date().addingTimeInterval(5)
+            while Date() < end, !edge.errorOutput.contains(word) { usleep(20_000) }
+            #expect(edge.errorOutput.contains(word), "\(edge.errorOutput)")
+        }
+        #expect(try coding() == "gzip")
+        try write("  threads: 7\n  compression:\n    min_size: 2KB\n")
+        reload(until: "edge.compression.min_size=2KB")
+        #expect(edge.errorOutput.contains("edge.threads has changed to 7: that needs a restart"))
+        #expect(try coding() == nil)
+        try write("  compression:\n    min_size: 2\n")
+        reload(until: "has no unit")
+        #expect(try coding() == nil)
+        try write("")
+        reload(until: "edge.compression.min_size=256B")
+        #expect(try coding() == "gzip")
+    }
+
+    @Test func `a Unix socket serves as an address`() throws {
+        let path = FileManager.default.temporaryDirectory.appending(path: "headrace-\(UUID().uuidString.prefix(8)).sock").path
+        let origin = try ScriptedOrigin(body: "hello")
+        let edge = try HeadraceProcess(["--app", origin.url, "--listen", "unix:\(path)"])
+        let result = try Command.run("curl", ["-s", "--unix-socket", path, "http://a.example/"])
+        #expect(result.text == "hello")
+        edge.terminate()
+        #expect(edge.waitForExit() == 0)
+        #expect(!FileManager.default.fileExists(atPath: path))
+    }
+
+    @Test func `the metrics answer this machine, and from elsewhere whoever knows the token`() throws {
+        // A Unix socket's clients count as this machine; what comes with a token is checked in RouterTests.
+        let origin = try ScriptedOrigin(body: "the application's own")
+        let edge = try HeadraceProcess(["--app", origin.url, "--set", "edge.metrics_path=/numbers"])
+        #expect(try RawClient.get(port: edge.port, "/numbers").text.contains("headrace_edge_requests_total"))
+        #expect(try RawClient.get(port: edge.port, "/metrics").text == "the application's own")
+    }
+}
