@@ -10,7 +10,7 @@ public struct LoadPlan: Sendable {
     public var endpoint: SocketEndpoint
     /// Each has a connection of its own.
     public var users: Int
-    /// Requests that begin in it are sent, but do not count.
+    /// Requests that begin in it are sent, but do not count, unless they fail when it is over.
     public var warmUp: Duration
     /// Requests that begin in it, behind the warm-up, count.
     public var duration: Duration

@@ -11,6 +11,16 @@ import Testing
         #expect(window.admission(at: now) == admission)
     }
 
+    @Test func `a request counts by its beginning, a failure by its end as well`() {
+        let window = LoadWindow(from: 1000, warmUp: .nanoseconds(100), duration: .nanoseconds(200))
+        for isFailure in [false, true] {
+            #expect(!window.counts(began: 1000, ended: 1099, isFailure: isFailure))
+            #expect(window.counts(began: 1000, ended: 1100, isFailure: isFailure) == isFailure)
+            #expect(window.counts(began: 1100, ended: 1101, isFailure: isFailure))
+            #expect(window.counts(began: 1299, ended: 9999, isFailure: isFailure))
+        }
+    }
+
     @Test func `without warm-up the first request counts`() {
         #expect(LoadWindow(from: 7, warmUp: .zero, duration: .seconds(1)).admission(at: 7) == .measured)
     }

@@ -10,7 +10,6 @@ final class LoadUser {
     private var connection: LoadConnection?
     /// The place of the next request in the workload's rotation.
     private var position: Int
-    private var isMeasured = false
     private var began: UInt64 = 0
     /// Counts connection attempts, so that one that was given up is known when it succeeds after all.
     private var attempt = 0
@@ -25,10 +24,7 @@ final class LoadUser {
 
     /// Wants the next response, or stops.
     func proceed(now: UInt64) {
-        switch worker.admit(now: now) {
-        case .warmUp: isMeasured = false
-        case .measured: isMeasured = true
-        case .over:
+        guard worker.admit(now: now) != .over else {
             connection?.close()
             connection = nil
             return worker.userStopped()
@@ -40,7 +36,7 @@ final class LoadUser {
 
     func requestEnded(failure: FailureKind?, bodyByteCount: Int, isReusable: Bool) {
         let now = MonotonicClock.nanoseconds()
-        if isMeasured { worker.record(failure, nanoseconds: now &- began, bodyByteCount: bodyByteCount, now: now) }
+        worker.record(failure, began: began, ended: now, bodyByteCount: bodyByteCount)
         deadline = .max
         if !isReusable || !worker.workload.keepsAlive {
             connection?.close()

@@ -91,12 +91,13 @@ final class LoadWorker {
     }
 
     @inline(__always)
-    func record(_ failure: FailureKind?, nanoseconds: UInt64, bodyByteCount: Int, now: UInt64) {
-        tally.lastEnd = now
+    func record(_ failure: FailureKind?, began: UInt64, ended: UInt64, bodyByteCount: Int) {
+        guard shared.window.counts(began: began, ended: ended, isFailure: failure != nil) else { return }
+        tally.lastEnd = ended
         if let failure {
             tally.failures[failure, default: 0] += 1
         } else {
-            histogram.record(nanoseconds: nanoseconds)
+            histogram.record(nanoseconds: ended &- began)
             tally.succeeded += 1
             tally.bodyBytes += bodyByteCount
         }

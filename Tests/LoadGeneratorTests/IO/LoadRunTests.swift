@@ -145,6 +145,17 @@ import Testing
         await server.stop()
     }
 
+    @Test func `a server that hangs from the warm-up on is not let off`() async throws {
+        let server = try await PlannedServer { _ in .hang }
+        let workload = try Workload(urls: [try HTTPURL("http://127.0.0.1:\(server.port)/")])
+        let report = try await LoadRun(
+            LoadPlan(
+                workload: workload, users: 4, warmUp: .milliseconds(20), duration: .milliseconds(20), timeout: .milliseconds(200))
+        ).run()
+        #expect(report.failures == [.timeout: 4])
+        await server.stop()
+    }
+
     @Test func `a server that goes away during the run costs connect failures, at a bounded rate`() async throws {
         let server = try await PlannedServer { _ in .stopListening }
         let report = try await Self.run(server, users: 1, requests: 4)
