@@ -348,7 +348,8 @@ final class Fetch {
     }
 
     private func entityTagOnPassing(_ coding: ContentCoding) -> EntityTag? {
-        guard let index = head.fields.firstIndex(of: .etag), let own = EntityTag(head.fields.value(at: index)) else { return nil }
+        let fields = head.fields
+        guard let index = fields.firstIndex(of: .etag), let own = EntityTag(fields.value(at: index)) else { return nil }
         if head.status == 304 { return EntityTagVariants.known(request.fields, as: own) }
         guard coding != .identity else { return nil }
         // Where a stream is flushed depends on when its parts come: the same tag would name other bytes the next time.

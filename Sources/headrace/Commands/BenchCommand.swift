@@ -26,7 +26,8 @@ import Transport
 /// | `failures` | an object with a number for every `FailureKind`, zeros too |
 /// | `generator_cpu_share` | of one core; near 1, the generator measures itself |
 ///
-/// Exit codes: 0; 1 when a request failed or the origin could not be reached; 64 when the command line is wrong.
+/// Exit codes: 0; 1 when a request failed, a level has none, or the origin could not be reached; 64 when the command line is
+/// wrong.
 struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
@@ -100,7 +101,10 @@ struct BenchCommand: AsyncParsableCommand {
         for report in reports where report.generatorCPUShare > 0.9 {
             Terminal.say("At \(report.users) users the load generator itself was busy: the server may be able to do more.")
         }
-        if reports.contains(where: { $0.failed > 0 }) { throw ExitCode.failure }
+        for report in reports where report.requests == 0 {
+            Terminal.say("At \(report.users) users no request began in the measured time: measure for longer.")
+        }
+        if reports.contains(where: { $0.failed > 0 || $0.requests == 0 }) { throw ExitCode.failure }
     }
 
     /// One plan for each level of concurrency.
