@@ -42,7 +42,8 @@ struct DemoTests {
         #expect(isUp, "the demo came up")
         kill(process.processIdentifier, signal)
         process.waitUntilExit()
-        let isEmpty = try waitUntil(seconds: 40) { try processes(with: word).isEmpty }
-        #expect(isEmpty, "left over: \(try processes(with: word))")
+        _ = try waitUntil(seconds: 40) { try processes(with: word).isEmpty }
+        let leftOver = try processes(with: word)
+        #expect(leftOver.isEmpty)
     }
 }
