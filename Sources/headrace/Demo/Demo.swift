@@ -25,11 +25,14 @@ struct Demo {
     }
 
     /// What the sample application serves that must be the same through the edge.
-    static let pages = ["/", "/scans/1", "/scans/2", "/scans/3", "/api/scans/1", "/login", "/static/scanner.css", "/static/scanner.js", "/static/logo.svg", "/static/favicon.png"]
+    static let pages = [
+        "/", "/scans/400", "/scans/401", "/scans/402", "/api/scans/400", "/login", "/static/scanner.css", "/static/scanner.js",
+        "/static/logo.svg", "/static/favicon.png",
+    ]
     /// What the load asks for, in rotation.
-    static let loadedPages = ["/scans/1", "/scans/2", "/scans/3", "/api/scans/1"]
+    static let loadedPages = ["/scans/400", "/scans/401", "/scans/402", "/api/scans/400"]
     /// The page whose sizes are shown: about 39 KB, as the one of the system that Headrace replaces.
-    static let measuredPage = "/scans/1"
+    static let measuredPage = "/scans/400"
     /// Less than this share saved by gzip would mean that compression does not work.
     static let savedMin = 0.8
 
@@ -75,21 +78,24 @@ struct Demo {
         report(table, sizes)
         guard table.failed == 0 else { throw Failure(description: "\(table.failed) requests failed") }
         guard sizes.savedByGzip >= Self.savedMin else {
-            throw Failure(description: "gzip saves \(Int(sizes.savedByGzip * 100)) % of \(sizes.target), less than \(Int(Self.savedMin * 100)) %")
+            let (saved, least) = (Int(sizes.savedByGzip * 100), Int(Self.savedMin * 100))
+            throw Failure(description: "gzip saves \(saved) % of \(sizes.target), less than \(least) %")
         }
         guard !options.isOnce else { return }
         Terminal.say(
             """
 
             Open  \(front)/            the application through the edge
-                  \(front)/scans/1     a page of 39 KB; look at Cache-Status and Server-Timing in the browser's tools
+                  \(front)/scans/400   a page of 39 KB; look at Cache-Status and Server-Timing in the browser's tools
                   \(front)/metrics     the edge's numbers
                   \(origin)/           the application alone
             Ctrl-C ends all of it.
             """)
         while true {
             try await Task.sleep(for: .milliseconds(500))
-            for child in children where !child.isRunning { throw Failure(description: "\(child.name) has ended:\n\(child.errors.suffix(2000))") }
+            for child in children where !child.isRunning {
+                throw Failure(description: "\(child.name) has ended:\n\(child.errors.suffix(2000))")
+            }
         }
     }
 
@@ -153,9 +159,8 @@ struct Demo {
                 for way in ways {
                     let level = try await bench(way == .edge ? front : origin, users: users)
                     table.add(.init(users: users, way: way, level: level))
-                    Terminal.say(
-                        "round \(round) of \(options.rounds), \(users) users, \(way.rawValue): "
-                            + "\(DemoTable.number(level.requestsPerSecond)) requests/s, p99 \(DemoTable.number(level.p99Ms)) ms, \(level.failed) failed")
+                    let figures = "\(DemoTable.number(level.requestsPerSecond)) requests/s, p99 \(DemoTable.number(level.p99Ms)) ms"
+                    Terminal.say("round \(round) of \(options.rounds), \(users) users, \(way.rawValue): \(figures), \(level.failed) failed")
                 }
             }
         }
@@ -165,8 +170,10 @@ struct Demo {
     private func bench(_ base: String, users: Int) async throws -> BenchDocument.Level {
         let child = try ChildProcess(
             "bench", Self.ownBinary,
-            ["bench", "--json", "--concurrency", "\(users)", "--duration", options.duration, "--warm-up", "500ms", "--header", "Accept-Encoding: gzip"]
-                + Self.loadedPages.map { base + $0 }, folder: folder)
+            [
+                "bench", "--json", "--concurrency", "\(users)", "--duration", options.duration, "--warm-up", "500ms",
+                "--header", "Accept-Encoding: gzip",
+            ] + Self.loadedPages.map { base + $0 }, folder: folder)
         defer { child.stop(seconds: 1) }
         _ = try await child.waitForExit(seconds: 600)
         guard let level = try? BenchDocument(text: child.output).levels.first else {
