@@ -156,8 +156,8 @@ import Testing
 
     @Test func `a body of another length is a failure of content`() {
         var conversation = Self.asked(.init(body: .length(5)))
-        #expect(
-            conversation.textReceived("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhell") == Self.failed(.content, isReusable: true))
+        let response = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhell"
+        #expect(conversation.textReceived(response) == Self.failed(.content, isReusable: true))
     }
 }
 
