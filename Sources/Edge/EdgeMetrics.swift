@@ -169,22 +169,3 @@ final class EdgeMetrics: Sendable {
         60,
     ]
 }
-
-/// Counters that share a family, one per label value.
-final class CounterRow: Sendable {
-    private let cells: [Cell]
-
-    private final class Cell: Sendable {
-        let counter = Counter()
-    }
-
-    init(count: Int) {
-        cells = (0..<count).map { _ in Cell() }
-    }
-
-    func add(_ index: Int) {
-        cells[index].counter.add()
-    }
-
-    func value(_ index: Int) -> UInt64 { cells[index].counter.value }
-}

@@ -8,18 +8,18 @@ import Synchronization
 /// 36 KB each.
 /// - Source: hdrhistogram.org, "HdrHistogram: a better latency capture method".
 public final class Histogram: Sendable {
-    private let counts: Cells
+    private let counts: CounterRow
     private let sum = Atomic<UInt64>(0)
     private let minimum = Atomic<UInt64>(.max)
     private let maximum = Atomic<UInt64>(0)
 
     public init() {
-        counts = Cells(count: HistogramScale.bucketCount)
+        counts = CounterRow(count: HistogramScale.bucketCount)
     }
 
     /// Counts a value. One writer.
     public func record(nanoseconds value: UInt64) {
-        counts.increment(HistogramScale.bucket(value))
+        counts.add(HistogramScale.bucket(value))
         sum.store(sum.load(ordering: .relaxed) &+ value, ordering: .relaxed)
         if value < minimum.load(ordering: .relaxed) { minimum.store(value, ordering: .relaxed) }
         if value > maximum.load(ordering: .relaxed) { maximum.store(value, ordering: .relaxed) }
@@ -29,33 +29,6 @@ public final class Histogram: Sendable {
         HistogramSnapshot(
             counts: counts.values(), sum: sum.load(ordering: .relaxed), min: minimum.load(ordering: .relaxed),
             max: maximum.load(ordering: .relaxed))
-    }
-
-    /// An array of counts that one thread writes and all may read.
-    private final class Cells: @unchecked Sendable {
-        // Sendable because the pointer never changes and what it points to is atomic.
-        private let start: UnsafeMutablePointer<Atomic<UInt64>>
-        private let count: Int
-
-        init(count: Int) {
-            self.count = count
-            start = .allocate(capacity: count)
-            for index in 0..<count { (start + index).initialize(to: Atomic(0)) }
-        }
-
-        deinit {
-            start.deinitialize(count: count)
-            start.deallocate()
-        }
-
-        func increment(_ index: Int) {
-            precondition(index < count)
-            start[index].store(start[index].load(ordering: .relaxed) &+ 1, ordering: .relaxed)
-        }
-
-        func values() -> [UInt64] {
-            (0..<count).map { start[$0].load(ordering: .relaxed) }
-        }
     }
 }
 

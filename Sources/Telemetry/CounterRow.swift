@@ -1,0 +1,35 @@
+import Synchronization
+
+/// Counters in a row, with one writer as a ``Counter`` has; anybody may read.
+///
+/// One piece of memory and not an array of objects: counting touches, and retains, nothing but the row.
+public final class CounterRow: @unchecked Sendable {
+    // Sendable because the pointer never changes and what it points to is atomic.
+    private let start: UnsafeMutablePointer<Atomic<UInt64>>
+    private let count: Int
+
+    public init(count: Int) {
+        self.count = count
+        start = .allocate(capacity: count)
+        for index in 0..<count { (start + index).initialize(to: Atomic(0)) }
+    }
+
+    deinit {
+        start.deinitialize(count: count)
+        start.deallocate()
+    }
+
+    public func add(_ index: Int) {
+        precondition(index >= 0 && index < count)
+        start[index].store(start[index].load(ordering: .relaxed) &+ 1, ordering: .relaxed)
+    }
+
+    public func value(_ index: Int) -> UInt64 {
+        precondition(index >= 0 && index < count)
+        return start[index].load(ordering: .relaxed)
+    }
+
+    public func values() -> [UInt64] {
+        (0..<count).map { start[$0].load(ordering: .relaxed) }
+    }
+}
