@@ -10,6 +10,9 @@ import NIOCore
 /// `upstream_ms`, `detail` and `error` are there when they say something. Written by hand: it is on every request's path,
 /// and everything in it is either ours or was checked by the parser; what a client chose is escaped.
 enum AccessRecord {
+    /// More than all that a line has besides what the exchange brings: names, numbers, time and trace are 350 bytes at most.
+    private static let fixedBytesMax = 512
+
     /// - Parameters:
     ///   - ended: when the response's last byte was written.
     ///   - wallClock: the time of day of `ended`, in milliseconds since 1970.
@@ -17,47 +20,51 @@ enum AccessRecord {
         _ exchange: borrowing Exchange, _ request: borrowing RequestHead, client: [UInt8], ended: NIODeadline,
         second: borrowing WallClockSecond, milliseconds: Int, to line: inout ByteBuffer
     ) {
-        line.writeStaticString("{\"time\":\"")
-        line.writeBytes(second.iso8601.span.bytes)
-        line.writeInteger(UInt8(ascii: "."))
-        line.writeThreeDigits(milliseconds)
-        line.writeStaticString("Z\",\"client\":\"")
-        line.writeBytes(client.span.bytes)
-        line.writeStaticString("\",\"method\":\"")
-        let text = request.fields.bytes.span
-        line.writeJSONText(text.extracting(request.methodRange))
-        line.writeStaticString("\",\"host\":\"")
-        line.writeJSONText(text.extracting(request.authority))
-        line.writeStaticString("\",\"target\":\"")
-        line.writeJSONText(text.extracting(request.target))
-        line.writeStaticString("\",\"status\":")
-        line.writeDecimal(exchange.status)
-        line.writeStaticString(",\"bytes\":")
-        line.writeDecimal(exchange.bodyBytes)
-        line.writeStaticString(",\"ms\":")
-        line.writeMilliseconds((ended - exchange.started).nanoseconds)
-        line.writeStaticString(",\"cache\":\"")
-        line.writeStaticString(exchange.cacheResult.word)
-        if !exchange.detail.isEmpty {
-            line.writeStaticString("\",\"detail\":\"")
-            line.writeString(exchange.detail)
+        let chosen = request.methodRange.count + request.authority.count + request.target.count
+        let failure = exchange.failure?.rawValue ?? ""
+        let bytesMax = Self.fixedBytesMax + TextOutput.jsonBytesMax * chosen + client.count + exchange.detail.utf8.count
+        line.writeText(bytesMax: bytesMax + failure.utf8.count) { line in
+            line.text("{\"time\":\"")
+            line.bytes(second.iso8601.span)
+            line.text(".")
+            line.threeDigits(milliseconds)
+            line.text("Z\",\"client\":\"")
+            line.bytes(client.span)
+            line.text("\",\"method\":\"")
+            line.json(request.fields.bytes.span.extracting(request.methodRange))
+            line.text("\",\"host\":\"")
+            line.json(request.fields.bytes.span.extracting(request.authority))
+            line.text("\",\"target\":\"")
+            line.json(request.fields.bytes.span.extracting(request.target))
+            line.text("\",\"status\":")
+            line.decimal(exchange.status)
+            line.text(",\"bytes\":")
+            line.decimal(exchange.bodyBytes)
+            line.text(",\"ms\":")
+            line.milliseconds((ended - exchange.started).nanoseconds)
+            line.text(",\"cache\":\"")
+            line.text(exchange.cacheResult.word)
+            if !exchange.detail.isEmpty {
+                line.text("\",\"detail\":\"")
+                line.string(exchange.detail)
+            }
+            line.text("\",\"coding\":\"")
+            line.text(exchange.coding.token)
+            if exchange.upstreamNanoseconds > 0 {
+                line.text("\",\"upstream_ms\":")
+                line.milliseconds(exchange.upstreamNanoseconds)
+                line.text(",\"trace\":\"")
+            } else {
+                line.text("\",\"trace\":\"")
+            }
+            line.hexadecimal(exchange.trace.traceID.0)
+            line.hexadecimal(exchange.trace.traceID.1)
+            if !failure.isEmpty {
+                line.text("\",\"error\":\"")
+                line.string(failure)
+            }
+            line.text("\"}\n")
         }
-        line.writeStaticString("\",\"coding\":\"")
-        line.writeStaticString(exchange.coding.token)
-        if exchange.upstreamNanoseconds > 0 {
-            line.writeStaticString("\",\"upstream_ms\":")
-            line.writeMilliseconds(exchange.upstreamNanoseconds)
-            line.writeStaticString(",\"trace\":\"")
-        } else {
-            line.writeStaticString("\",\"trace\":\"")
-        }
-        line.writeHexadecimal(exchange.trace.traceID.0)
-        line.writeHexadecimal(exchange.trace.traceID.1)
-        if let failure = exchange.failure {
-            line.writeStaticString("\",\"error\":\"")
-            line.writeString(failure.rawValue)
-        }
-        line.writeStaticString("\"}\n")
     }
 }
 
@@ -77,7 +84,7 @@ extension Exchange.CacheResult {
 }
 
 /// The current second as text, rendered once per second and not per answer.
-struct WallClockSecond {
+struct WallClockSecond: ~Copyable {
     private(set) var unixSeconds: Int64 = .min
     /// `2026-01-31T12:00:00`.
     private(set) var iso8601: [UInt8] = []

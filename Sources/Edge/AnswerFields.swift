@@ -9,44 +9,48 @@ extension Exchange {
     /// exclude each other. An answer of the edge's own making (an error before the lookup, a built-in page) has none.
     /// - Source: RFC 9211 §2.
     func appendCacheStatus(to output: inout ByteBuffer) {
-        switch cacheResult {
-        case .none:
-            return
-        case .hit:
-            output.writeStaticString("Cache-Status: headrace; hit; ttl=")
-            output.writeDecimal(secondsFresh)
-        case .miss:
-            output.writeStaticString("Cache-Status: headrace; fwd=uri-miss")
-        case .stale, .revalidated:
-            output.writeStaticString(isForwardedOnRequest ? "Cache-Status: headrace; fwd=request" : "Cache-Status: headrace; fwd=stale")
-            if cacheResult == .revalidated { output.writeStaticString("; fwd-status=304") }
-        case .coalesced:
-            output.writeStaticString("Cache-Status: headrace; fwd=uri-miss; collapsed")
-        case .bypass:
-            if detail == SharedCachePolicy.BypassReason.method.rawValue {
-                output.writeStaticString("Cache-Status: headrace; fwd=method")
-            } else {
-                output.writeStaticString("Cache-Status: headrace; fwd=bypass")
+        guard cacheResult != .none else { return }
+        output.writeText(bytesMax: 128 + detail.utf8.count) { output in
+            switch cacheResult {
+            case .none: break
+            case .hit:
+                output.text("Cache-Status: headrace; hit; ttl=")
+                output.decimal(secondsFresh)
+            case .miss:
+                output.text("Cache-Status: headrace; fwd=uri-miss")
+            case .stale, .revalidated:
+                output.text(isForwardedOnRequest ? "Cache-Status: headrace; fwd=request" : "Cache-Status: headrace; fwd=stale")
+                if cacheResult == .revalidated { output.text("; fwd-status=304") }
+            case .coalesced:
+                output.text("Cache-Status: headrace; fwd=uri-miss; collapsed")
+            case .bypass:
+                if detail == SharedCachePolicy.BypassReason.method.rawValue {
+                    output.text("Cache-Status: headrace; fwd=method")
+                } else {
+                    output.text("Cache-Status: headrace; fwd=bypass")
+                }
             }
+            if isStored { output.text("; stored") }
+            if !detail.isEmpty {
+                output.text("; detail=")
+                output.string(detail)
+            }
+            output.text("\r\n")
         }
-        if isStored { output.writeStaticString("; stored") }
-        if !detail.isEmpty {
-            output.writeStaticString("; detail=")
-            output.writeString(detail)
-        }
-        output.writeStaticString("\r\n")
     }
 
     /// `Server-Timing: edge;dur=0.021, app;dur=12.300`: milliseconds until this head was written, and those of the
     /// application in them.
     /// - Source: W3C Server Timing §2.
     func appendServerTiming(now: NIODeadline, to output: inout ByteBuffer) {
-        output.writeStaticString("Server-Timing: edge;dur=")
-        output.writeMilliseconds((now - started).nanoseconds)
-        if upstreamNanoseconds > 0 {
-            output.writeStaticString(", app;dur=")
-            output.writeMilliseconds(upstreamNanoseconds)
+        output.writeText(bytesMax: 128) { output in
+            output.text("Server-Timing: edge;dur=")
+            output.milliseconds((now - started).nanoseconds)
+            if upstreamNanoseconds > 0 {
+                output.text(", app;dur=")
+                output.milliseconds(upstreamNanoseconds)
+            }
+            output.text("\r\n")
         }
-        output.writeStaticString("\r\n")
     }
 }

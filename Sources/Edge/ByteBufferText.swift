@@ -1,73 +1,123 @@
 import NIOCore
 
-/// The numbers and texts that every answer carries, written without making a `String`.
 extension ByteBuffer {
-    mutating func writeDecimal(_ value: Int) {
-        guard value >= 0 else {
-            writeInteger(UInt8(ascii: "-"))
-            // `magnitude` cannot overflow, `-value` can.
-            return writeDigits(UInt64(value.magnitude))
-        }
-        writeDigits(UInt64(value))
-    }
-
-    private mutating func writeDigits(_ value: UInt64) {
-        writeWithUnsafeMutableBytes(minimumWritableBytes: 20) { space in
-            var count = 1
-            var rest = value
-            while rest >= 10 {
-                rest /= 10
-                count += 1
-            }
-            rest = value
-            for position in stride(from: count - 1, through: 0, by: -1) {
-                space[position] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
-                rest /= 10
-            }
-            return count
+    /// Asks for room once and lets `body` fill it with text.
+    ///
+    /// A line of the access log is twenty pieces. Written one by one, each asks anew whether the memory is ours alone, large
+    /// enough and where it ends: 130 instructions for ten bytes, and a third of what a hit cost in user space.
+    /// - Parameter bytesMax: at least what `body` writes.
+    @inline(__always)
+    mutating func writeText(bytesMax: Int, _ body: (inout TextOutput) -> Void) {
+        writeWithUnsafeMutableBytes(minimumWritableBytes: bytesMax) { room in
+            var output = TextOutput(room)
+            body(&output)
+            return output.count
         }
     }
+}
 
-    mutating func writeThreeDigits(_ value: Int) {
-        writeInteger(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value / 100 % 10))
-        writeInteger(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value / 10 % 10))
-        writeInteger(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value % 10))
+/// Room for text, of which the caller has said how much is needed. Every write is checked against its end.
+struct TextOutput {
+    private let room: UnsafeMutableRawBufferPointer
+    private(set) var count = 0
+
+    /// What a byte may grow to in a JSON string.
+    static let jsonBytesMax = 6
+    /// Digits and sign of any `Int`.
+    static let decimalBytesMax = 20
+
+    @inline(__always)
+    init(_ room: UnsafeMutableRawBufferPointer) {
+        self.room = room
+    }
+
+    @inline(__always)
+    mutating func text(_ text: StaticString) {
+        copy(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+
+    @inline(__always)
+    mutating func bytes(_ bytes: Span<UInt8>) {
+        bytes.withUnsafeBytes { copy($0) }
+    }
+
+    mutating func string(_ string: String) {
+        bytes(string.utf8.span)
+    }
+
+    @inline(__always)
+    private mutating func copy(_ source: UnsafeRawBufferPointer) {
+        precondition(source.count <= room.count - count, "more text than was asked room for")
+        guard let from = source.baseAddress, let to = room.baseAddress else { return }
+        (to + count).copyMemory(from: from, byteCount: source.count)
+        count += source.count
+    }
+
+    @inline(__always)
+    private mutating func byte(_ byte: UInt8) {
+        room[count] = byte
+        count += 1
+    }
+
+    mutating func decimal(_ value: Int) {
+        if value < 0 { byte(UInt8(ascii: "-")) }
+        // `magnitude` cannot overflow, `-value` can.
+        var rest = value.magnitude
+        var end = count + 1
+        var bound: UInt = 10
+        while rest >= bound, end < count + 19 {
+            end += 1
+            bound &*= 10
+        }
+        precondition(end <= room.count, "more text than was asked room for")
+        count = end
+        repeat {
+            end -= 1
+            room[end] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
+            rest /= 10
+        } while rest > 0
+    }
+
+    /// - Precondition: 0…999.
+    mutating func threeDigits(_ value: Int) {
+        byte(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value / 100 % 10))
+        byte(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value / 10 % 10))
+        byte(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value % 10))
     }
 
     /// Milliseconds with three decimals: `12.034`.
-    mutating func writeMilliseconds(_ nanoseconds: Int64) {
+    mutating func milliseconds(_ nanoseconds: Int64) {
         let microseconds = Int(max(nanoseconds, 0) / 1000)
-        writeDecimal(microseconds / 1000)
-        writeInteger(UInt8(ascii: "."))
-        writeThreeDigits(microseconds % 1000)
+        decimal(microseconds / 1000)
+        byte(UInt8(ascii: "."))
+        threeDigits(microseconds % 1000)
     }
 
     /// Sixteen lower-case digits.
-    mutating func writeHexadecimal(_ value: UInt64) {
-        writeWithUnsafeMutableBytes(minimumWritableBytes: 16) { space in
-            for position in 0..<16 {
-                let nibble = UInt8(truncatingIfNeeded: value &>> UInt64(60 - 4 * position)) & 0xF
-                space[position] = nibble < 10 ? UInt8(ascii: "0") + nibble : UInt8(ascii: "a") - 10 + nibble
-            }
-            return 16
+    mutating func hexadecimal(_ value: UInt64) {
+        precondition(16 <= room.count - count, "more text than was asked room for")
+        for position in 0..<16 {
+            let nibble = UInt8(truncatingIfNeeded: value &>> UInt64(60 &- 4 &* position)) & 0xF
+            room[count &+ position] = nibble < 10 ? UInt8(ascii: "0") &+ nibble : UInt8(ascii: "a") &- 10 &+ nibble
         }
+        count += 16
     }
 
     /// Bytes as the inside of a JSON string: quotes, backslashes and what is not ASCII text are escaped.
-    mutating func writeJSONText(_ bytes: Span<UInt8>) {
+    mutating func json(_ bytes: Span<UInt8>) {
         var plainFrom = 0
         for index in bytes.indices {
             let byte = bytes[index]
             if byte >= 0x20, byte < 0x7F, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") { continue }
-            writeBytes(bytes.extracting(plainFrom..<index).bytes)
+            self.bytes(bytes.extracting(plainFrom..<index))
             plainFrom = index + 1
             // One byte above 0x7F is taken for the Latin-1 character of that number: the line stays valid JSON whatever
             // a client sends, and the byte can be told from it.
-            writeStaticString("\\u00")
+            text("\\u00")
             let digits: StaticString = "0123456789abcdef"
-            writeInteger(digits.utf8Start[Int(byte >> 4)])
-            writeInteger(digits.utf8Start[Int(byte & 0xF)])
+            self.byte(digits.utf8Start[Int(byte >> 4)])
+            self.byte(digits.utf8Start[Int(byte & 0xF)])
         }
-        writeBytes(bytes.extracting(plainFrom..<bytes.count).bytes)
+        self.bytes(bytes.extracting(plainFrom..<bytes.count))
     }
 }

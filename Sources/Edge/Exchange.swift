@@ -10,7 +10,9 @@ import NIOCore
 ///             ├► follow ─► lookup again | fetch alone | error   another request fetches the same key
 ///             └► fetch  ─► transform ─► store ─► deliver        a miss, a revalidation, or past the cache
 /// ```
-struct Exchange {
+///
+/// Not copyable, so that it is lent and not retained where an answer, the metrics and the access record read it.
+struct Exchange: ~Copyable {
     /// How the response cache had its part in the answer. The raw value is the word in logs and metric labels.
     enum CacheResult: String, CaseIterable, Sendable {
         /// The edge made the answer itself: an error, a built-in page.

@@ -83,7 +83,7 @@ import Testing
     @Test(arguments: [(Int64(0), "0.000"), (1_999, "0.001"), (12_034_567, "12.034"), (-5, "0.000")])
     func `milliseconds have three decimals`(nanoseconds: Int64, text: String) {
         var buffer = ByteBuffer()
-        buffer.writeMilliseconds(nanoseconds)
+        buffer.writeText(bytesMax: 24) { $0.milliseconds(nanoseconds) }
         #expect(String(buffer: buffer) == text)
     }
 }

@@ -77,14 +77,15 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
 
     var request: RequestHead { connection.head }
     var client: [UInt8] { clientAddress }
-    /// Whether the client takes more output now.
-    var isWritable: Bool { context?.channel.isWritable ?? false }
+    /// Whether the client takes more output now: what the channel said last, since asking it costs more than to remember.
+    private(set) var isWritable = false
 
     // MARK: Channel events
 
     func handlerAdded(context: ChannelHandlerContext) {
         context.eventLoop.preconditionInEventLoop()
         self.context = context
+        isWritable = context.channel.isWritable
         (clientAddress, isFromLoopback) = Self.text(of: context.channel.remoteAddress)
         worker.sweep.add(self)
         worker.metrics.connections.add(1)
@@ -96,6 +97,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         worker.metrics.connections.subtract(1)
         limit.release()
         self.context = nil
+        isWritable = false
     }
 
     func channelInactive(context: ChannelHandlerContext) {
@@ -132,7 +134,8 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable {
+        isWritable = context.channel.isWritable
+        if isWritable {
             switch source {
             case .none, .follow: resume()
             case .fetch(let fetch): fetch.clientWritabilityChanged()
@@ -157,7 +160,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     }
 
     private var wantsInput: Bool {
-        guard let context, context.channel.isWritable else { return false }
+        guard isWritable else { return false }
         if connection.isAwaitingHead { return true }
         if case .fetch(let fetch) = source, !connection.isRequestComplete { return fetch.wantsRequestBody }
         return pending.readableBytes < Self.pendingBytesMax
@@ -239,61 +242,66 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     private func begin(now: NIODeadline) {
         hasBegun = true
         hasServed = true
-        keepsAlive = connection.head.keepsAlive
+        // One copy for all that is asked of it: each time that the connection's own were passed on, it would be retained.
+        let head = connection.head
+        keepsAlive = head.keepsAlive
         arm(.none, for: .zero, from: now)
-        exchange = Exchange(started: now, trace: worker.trace(connection.head.fields))
-        exchange.method = connection.head.method
-        if connection.head.fields.contains(.acceptEncoding) { exchange.accepted = AcceptedCodings(connection.head.fields) }
+        exchange = Exchange(started: now, trace: worker.trace(head.fields))
+        exchange.method = head.method
+        if head.fields.contains(.acceptEncoding) { exchange.accepted = AcceptedCodings(head.fields) }
         if !connection.isRequestComplete {
             arm(.requestBody, for: worker.configuration.deadlines.requestBody, from: now)
         }
-        switch worker.router.route(connection.head, isFromLoopback: isFromLoopback) {
+        switch worker.router.route(head, isFromLoopback: isFromLoopback) {
         case .tunnel:
             respondError(501, reason: "method", now: now)
         case .metrics:
             respond(status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", worker.metrics.text(), now: now)
         case .files:
             isForFiles = true
-            lookUp(now: now)
+            lookUp(head, now: now)
         case .application:
             isForFiles = false
-            lookUp(now: now)
+            lookUp(head, now: now)
         }
     }
 
-    private func lookUp(now: NIODeadline) {
-        if let reason = SharedCachePolicy.bypassReason(connection.head, worker.configuration.cache) {
+    private func lookUp(_ head: RequestHead, now: NIODeadline) {
+        if let reason = SharedCachePolicy.bypassReason(head, worker.configuration.cache) {
             exchange.cacheResult = .bypass
             exchange.detail = reason.rawValue
             return fetch(lease: nil, stale: nil, now: now)
         }
-        if connection.head.fields.contains(.cacheControl) || connection.head.fields.contains(.pragma) {
-            exchange.requestCacheControl = CacheControl(connection.head.fields)
+        if head.fields.contains(.cacheControl) || head.fields.contains(.pragma) {
+            exchange.requestCacheControl = CacheControl(head.fields)
         }
-        worker.key.assign(connection.head, seed: worker.store.seed)
-        let head = connection.head
-        let accepted = exchange.accepted
-        let found = worker.store.withShard(worker.key) { [key = worker.key] in $0.find(key, head, accepted: accepted) }
-        guard let found, SharedCachePolicy.mayAnswer(found.representation.response, connection.head) else {
+        let found = find(head)
+        guard let found, SharedCachePolicy.mayAnswer(found.representation.response, head) else {
             if let found { worker.codec.release(found, key: worker.key) }
             exchange.cacheResult = .miss
             if exchange.requestCacheControl.onlyIfCached { return respondError(504, reason: "only-if-cached", now: now) }
             return join(stale: nil, now: now)
         }
-        switch RevalidationPolicy.verdict(found.representation.response, exchange.requestCacheControl, connection.head.fields, now: now) {
+        let response = found.representation.response
+        switch RevalidationPolicy.verdict(response, exchange.requestCacheControl, head.fields, now: now) {
         case .fresh(let secondsLeft):
             exchange.cacheResult = .hit
             exchange.secondsFresh = secondsLeft
-            deliver(found, now: now)
+            deliver(found, head, now: now)
         case .stale(let reason):
             worker.codec.release(found, key: worker.key)
             if exchange.requestCacheControl.onlyIfCached { return respondError(504, reason: "only-if-cached", now: now) }
             exchange.cacheResult = .stale
             exchange.detail = reason.rawValue
             exchange.isForwardedOnRequest = reason.isOfRequest
-            let response = found.representation.response
             join(stale: worker.store.withShard(worker.key) { [key = worker.key] in $0.ready(of: response, key: key) }, now: now)
         }
+    }
+
+    private func find(_ head: RequestHead) -> ResponseShard.Found? {
+        worker.key.assign(head, seed: worker.store.seed)
+        let (key, accepted) = (worker.key, exchange.accepted)
+        return worker.store.withShard(key) { $0.find(key, head, accepted: accepted) }
     }
 
     /// Fetches for all who ask for this key, or waits for whoever does.
@@ -332,12 +340,10 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     private func follow(_ outcome: ResponseShard.FollowerOutcome, now: NIODeadline) {
         switch outcome {
         case .lookAgain:
-            worker.key.assign(connection.head, seed: worker.store.seed)
             let head = connection.head
-            let accepted = exchange.accepted
-            if let found = worker.store.withShard(worker.key, { [key = worker.key] in $0.find(key, head, accepted: accepted) }) {
+            if let found = find(head) {
                 exchange.secondsFresh = found.representation.response.lifetimeSeconds
-                deliver(found, now: now)
+                deliver(found, head, now: now)
             } else {
                 // Another variant than ours was fetched, or it made room already.
                 join(stale: nil, now: now)
@@ -380,24 +386,23 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     // MARK: Answers
 
     /// Answers from a stored response.
-    func deliver(_ found: ResponseShard.Found, now: NIODeadline) {
-        turn { answer(found, now: now) }
+    private func deliver(_ found: ResponseShard.Found, _ head: RequestHead, now: NIODeadline) {
+        turn { answer(found, head, now: now) }
     }
 
-    private func answer(_ found: ResponseShard.Found, now: NIODeadline) {
-        let representation = worker.codec.best(found, key: worker.key, now: now)
+    private func answer(_ found: ResponseShard.Found, _ head: RequestHead, now: NIODeadline) {
+        let representation = found.isReady ? found.representation : worker.codec.best(found, key: worker.key, now: now)
         let response = representation.response
         exchange.coding = representation.coding
         exchange.ageSeconds = response.ageSeconds(now: now)
-        let fields = connection.head.fields
-        let isConditional = fields.contains(.ifNoneMatch) || fields.contains(.ifModifiedSince) || fields.contains(.ifMatch)
-            || fields.contains(.ifUnmodifiedSince)
+        let isConditional = head.fields.contains(.ifNoneMatch) || head.fields.contains(.ifModifiedSince)
+            || head.fields.contains(.ifMatch) || head.fields.contains(.ifUnmodifiedSince)
         if isConditional {
-            switch ConditionalPolicy.evaluate(connection.head, representation) {
+            switch ConditionalPolicy.evaluate(head, representation) {
             case .proceed: break
             case .notModified:
                 exchange.status = 304
-                let known = response.entityTag.flatMap { EntityTagVariants.known(fields, as: $0) }
+                let known = response.entityTag.flatMap { EntityTagVariants.known(head.fields, as: $0) }
                 ResponseHeadWriter.writeNotModified(representation, entityTag: known, date: worker.httpDate(now: now), into: &output)
                 finishHead(.noBody, age: exchange.ageSeconds, now: now)
                 return finishExchange(now: now)
@@ -408,7 +413,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         exchange.status = response.status
         output.writeImmutableBuffer(representation.head)
         finishHead(.length(representation.body.readableBytes), age: exchange.ageSeconds, now: now)
-        if connection.head.method != .head {
+        if head.method != .head {
             exchange.bodyBytes = representation.body.readableBytes
             if representation.body.readableBytes <= Self.copiedBodyBytesMax {
                 output.writeImmutableBuffer(representation.body)
@@ -428,7 +433,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         let found = ResponseShard.Found(
             representation: representation,
             missingCoding: coding == .identity || coding == representation.coding ? nil : coding, deservesHighEffort: false)
-        turn { answer(found, now: now) }
+        turn { answer(found, connection.head, now: now) }
         flushAndResume()
     }
 
@@ -562,9 +567,11 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     private func finishHead(_ framing: ResponseHeadWriter.Framing, age: Int?, now: NIODeadline) {
         responseFraming = framing
         if let age {
-            output.writeStaticString("Age: ")
-            output.writeDecimal(age)
-            output.writeStaticString("\r\n")
+            output.writeText(bytesMax: 32) { output in
+                output.text("Age: ")
+                output.decimal(age)
+                output.text("\r\n")
+            }
         }
         exchange.appendCacheStatus(to: &output)
         exchange.appendServerTiming(now: .now(), to: &output)

@@ -94,6 +94,9 @@ struct ResponseShard: Sendable {
         let missingCoding: ContentCoding?
         /// The representation was compressed fast and is asked for again: the caller has it compressed well.
         let deservesHighEffort: Bool
+
+        /// Whether the representation goes out with nothing left to be done.
+        var isReady: Bool { missingCoding == nil && !deservesHighEffort }
     }
 
     /// The stored response that suits a request, in the coding that suits its client best. Says nothing about freshness.
@@ -101,7 +104,8 @@ struct ResponseShard: Sendable {
         guard let record = findRecord(key), let entry = matchingEntry(record, request) else { return nil }
         eviction.touched(entry)
         let wanted = accepted.best(of: entries[entry].offered, serverOrder: codingOrder) ?? .identity
-        if let ready = entries[entry].ready[Int(wanted.rawValue)] {
+        // By way of `span`, which reads in place: a subscript of the array copies the entry, with a retain for all in it.
+        if let ready = entries.span[entry].ready[Int(wanted.rawValue)] {
             guard ready.effort == .fast, !entries[entry].claimedHigh.contains(CodingSet(wanted)) else {
                 return Found(representation: ready, missingCoding: nil, deservesHighEffort: false)
             }
@@ -111,7 +115,7 @@ struct ResponseShard: Sendable {
         let isClaimed = entries[entry].claimed.contains(CodingSet(wanted))
         entries[entry].claimed.insert(CodingSet(wanted))
         let next = accepted.best(of: entries[entry].readySet, serverOrder: codingOrder) ?? .identity
-        guard let ready = entries[entry].ready[Int(next.rawValue)] else { return nil }
+        guard let ready = entries.span[entry].ready[Int(next.rawValue)] else { return nil }
         return Found(representation: ready, missingCoding: isClaimed ? nil : wanted, deservesHighEffort: false)
     }
 
