@@ -98,7 +98,9 @@ public struct HistogramSnapshot: Sendable, Equatable {
     public func percentile(_ percentile: Double) -> UInt64 {
         let count = count
         guard count > 0 else { return 0 }
-        let rank = Swift.max(1, UInt64((Double(count) * Swift.min(Swift.max(percentile, 0), 100) / 100).rounded(.up)))
+        // A product that should be a whole number can come out a little larger, which would be the next rank.
+        let share = (Double(count) * Swift.min(Swift.max(percentile, 0), 100) / 100).nextDown.nextDown
+        let rank = Swift.max(1, UInt64(Swift.max(share, 0).rounded(.up)))
         var seen: UInt64 = 0
         for (bucket, number) in counts.enumerated() where number > 0 {
             seen &+= number
