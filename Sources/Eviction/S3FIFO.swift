@@ -5,7 +5,7 @@
 /// the main queue at once. The main queue is a second-chance FIFO. So what is asked for once — most of what a crawler or a
 /// cache-buster asks for — passes through a tenth of the cache and never displaces what is asked for often.
 ///
-/// The price is a queue entry of 24 bytes per cache entry, and that sizes are counted, not weighed: a large entry stays as long
+/// The price is a queue entry of 32 bytes per cache entry, and that sizes are counted, not weighed: a large entry stays as long
 /// as a small one that is used as often. Entries are known by a slot number, which their owner chooses and keeps small; all
 /// operations take constant time, amortised.
 /// - Source: Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023.
@@ -164,30 +164,43 @@ public struct S3FIFO: Sendable {
 
 /// Hashes of entries that left the small queue unused, oldest first, each once.
 struct GhostQueue: Sendable {
-    private var order: [UInt64] = []
-    private var first = 0
-    private var hashes: Set<UInt64> = []
+    /// An insertion. It counts only while ``tickets`` has its number: a hash that came back and left anew has another one.
+    private struct Place {
+        var hash: UInt64
+        var ticket: UInt64
+    }
 
-    var count: Int { hashes.count }
+    private var order: [Place] = []
+    private var first = 0
+    private var tickets: [UInt64: UInt64] = [:]
+    private var nextTicket: UInt64 = 0
+
+    var count: Int { tickets.count }
+    /// Places that are held in memory, those of hashes that came back included.
+    var orderCount: Int { order.count }
 
     mutating func insert(_ hash: UInt64, countMax: Int) {
-        guard hashes.insert(hash).inserted else { return }
-        order.append(hash)
-        while hashes.count > countMax, first < order.count {
-            hashes.remove(order[first])
+        guard tickets[hash] == nil else { return }
+        tickets[hash] = nextTicket
+        order.append(Place(hash: hash, ticket: nextTicket))
+        nextTicket += 1
+        while tickets.count > countMax, first < order.count {
+            if counts(order[first]) { tickets[order[first].hash] = nil }
             first += 1
         }
         // Entries that came back leave a gap in the order; swept out once they are the half of it.
-        if order.count - first > 2 * hashes.count + 64 || first > order.count / 2 + 64 {
-            order = order[first...].filter { hashes.contains($0) }
+        if order.count - first > 2 * tickets.count + 64 || first > order.count / 2 + 64 {
+            order = order[first...].filter { counts($0) }
             first = 0
         }
     }
 
     /// - Returns: whether the hash was there.
     mutating func remove(_ hash: UInt64) -> Bool {
-        hashes.remove(hash) != nil
+        tickets.removeValue(forKey: hash) != nil
     }
 
-    var isConsistent: Bool { Set(order[first...]).isSuperset(of: hashes) }
+    private func counts(_ place: Place) -> Bool { tickets[place.hash] == place.ticket }
+
+    var isConsistent: Bool { order[first...].filter { counts($0) }.count == tickets.count }
 }
