@@ -33,29 +33,4 @@ enum ASCII {
         while end > start, isSpace(bytes[end - 1]) { end -= 1 }
         return start..<end
     }
-
-    /// Walks the members of a comma-separated list; commas within quoted strings do not part members.
-    ///
-    /// Empty members are passed over (RFC 9110 §5.6.1.2), a quoted string without its end reaches to the end of the value.
-    static func forEachMember(_ bytes: Span<UInt8>, _ body: (Range<Int>) -> Void) {
-        var start = 0
-        while start < bytes.count {
-            var end = start
-            var isQuoted = false
-            while end < bytes.count {
-                let byte = bytes[end]
-                if isQuoted, byte == UInt8(ascii: "\\") {
-                    end += 1
-                } else if byte == UInt8(ascii: "\"") {
-                    isQuoted.toggle()
-                } else if byte == UInt8(ascii: ","), !isQuoted {
-                    break
-                }
-                end += 1
-            }
-            let member = trimmed(bytes, start..<min(end, bytes.count))
-            if !member.isEmpty { body(member) }
-            start = end + 1
-        }
-    }
 }

@@ -23,7 +23,7 @@ public struct AcceptedCodings: Equatable, Sendable {
     /// Reads all `Accept-Encoding` lines; ``identityOnly`` when there is none.
     ///
     /// Identity is acceptable unless `identity;q=0`, or `*;q=0` without naming it. A coding named twice counts with its
-    /// larger weight, one with a malformed weight not at all: sending it could be a page that the client cannot read.
+    /// larger weight. One with a malformed weight is not sent, whatever `*` says: it could be a page that the client cannot read.
     public init(_ fields: borrowing FieldSection) {
         weights = [0, 0, 0, 0]
         guard fields.contains(.acceptEncoding) else {
@@ -52,12 +52,13 @@ public struct AcceptedCodings: Equatable, Sendable {
         var end = member.lowerBound
         while end < member.upperBound, value[end] != UInt8(ascii: ";") { end += 1 }
         let name = ASCII.trimmed(value, member.lowerBound..<end)
-        guard !name.isEmpty, let weight = Weight.parse(value, end..<member.upperBound) else { return }
+        guard !name.isEmpty else { return }
+        let weight = Weight.parse(value, end..<member.upperBound)
         if name.count == 1, value[name.lowerBound] == UInt8(ascii: "*") {
-            others = max(others ?? 0, weight)
-        } else if let coding = ContentCoding(token: value.extracting(name)) {
+            if let weight { others = max(others ?? 0, weight) }
+        } else if let coding = ContentCoding(token: value.extracting(name)), weight != nil || coding != .identity {
             let position = Int(coding.rawValue)
-            weights[position] = named & (1 << coding.rawValue) == 0 ? weight : max(weights[position], weight)
+            weights[position] = max(weights[position], weight ?? 0)
             named |= 1 << coding.rawValue
         }
     }
@@ -79,10 +80,21 @@ public struct AcceptedCodings: Equatable, Sendable {
         return best
     }
 
-    /// The codings that are acceptable, as a number that is the same for all spellings: a part of secondary cache keys.
+    /// The order in which the codings are liked, as a number that is the same for all spellings: a part of secondary cache keys.
+    ///
+    /// The weights themselves do not count, for ``best(of:serverOrder:)`` only compares them: else a client could make a
+    /// thousand variants of a response. A coding's rank is the number of accepted ones that are liked no better, 0 for
+    /// one that is not accepted; identity comes after its equals, as it does in ``best(of:serverOrder:)``.
     public var signature: UInt64 {
         var value: UInt64 = 0
-        for index in weights.indices { value = value << 16 | UInt64(weights[index]) }
+        for index in weights.indices {
+            var rank: UInt64 = 0
+            for other in weights.indices where weights[other] > 0 {
+                let isIdentityBefore = index == 0 && other != 0
+                if isIdentityBefore ? weights[other] < weights[index] : weights[other] <= weights[index] { rank += 1 }
+            }
+            value = value << 16 | rank
+        }
         return value
     }
 }

@@ -5,6 +5,7 @@
 /// - a lifetime that is no number, negative, or has junk behind it counts as 0 (RFC 9111 §4.2.1: "encouraged to consider
 ///   stale"); one too large for 2³¹ seconds is 2³¹ (§1.2.2);
 /// - of a repeated lifetime the smallest counts;
+/// - behind a quote that does not end may be anything, `no-store` too: it counts as that;
 /// - `private` and `no-cache` with field names count as without: the whole response is treated so. That costs a fetch, and
 ///   spares us answers with fields missing that the application thought would be there.
 /// - Source: RFC 9111 §5.2; RFC 5861 (stale-…); RFC 8246 (immutable).
@@ -39,14 +40,16 @@ public struct CacheControl: Equatable, Sendable {
             let value = fields.value(at: index)
             // Where the members lie is collected first: a span cannot be captured by the closure that changes us.
             var start = 0
-            while let member = Self.nextMember(value, &start) { read(value, member) }
+            var isOpen = false
+            while let member = Self.nextMember(value, &start, &isOpen) { read(value, member) }
+            if isOpen { noStore = true }
         }
     }
 
-    private static func nextMember(_ value: Span<UInt8>, _ start: inout Int) -> Range<Int>? {
+    /// - Parameter isQuoted: on return, whether the member ended within quotes.
+    private static func nextMember(_ value: Span<UInt8>, _ start: inout Int, _ isQuoted: inout Bool) -> Range<Int>? {
         while start < value.count {
             var end = start
-            var isQuoted = false
             while end < value.count {
                 let byte = value[end]
                 if isQuoted, byte == UInt8(ascii: "\\") {

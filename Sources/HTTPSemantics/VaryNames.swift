@@ -1,10 +1,13 @@
 /// By which request fields a response varies, and what a request says in them.
 /// - Source: RFC 9110 §12.5.5; RFC 9111 §4.1.
 public struct VaryNames: Equatable, Sendable {
-    /// Lower-case names, sorted, each once.
+    /// Lower-case names, sorted, each once; empty when ``isAny``.
     public private(set) var names: [[UInt8]] = []
-    /// `*` is among them.
+    /// `*` is among them; or something that is no name, so that nobody knows what was meant; or more than ``namesMax``.
     public private(set) var isAny = false
+
+    /// The most names that are kept. 64: applications have a handful, and every lookup walks the request once per name.
+    public static let namesMax = 64
 
     public init() {}
 
@@ -20,8 +23,18 @@ public struct VaryNames: Equatable, Sendable {
                 start = end + 1
                 guard !member.isEmpty else { continue }
                 var name: [UInt8] = []
-                for position in member { name.append(ASCII.lowercased(value[position])) }
+                for position in member {
+                    let byte = value[position]
+                    if !ASCII.isToken(byte) { isAny = true }
+                    name.append(ASCII.lowercased(byte))
+                }
                 if name == [UInt8(ascii: "*")] { isAny = true } else if !names.contains(name) { names.append(name) }
+                // Nothing that follows could change what this means, and a hostile list would take long to read.
+                if names.count > Self.namesMax { isAny = true }
+                if isAny {
+                    names = []
+                    return
+                }
             }
         }
         names.sort { $0.lexicographicallyPrecedes($1) }
@@ -75,9 +88,14 @@ public struct VaryNames: Equatable, Sendable {
             var end = start
             var isQuoted = false
             while end < value.count, isQuoted || value[end] != UInt8(ascii: ",") {
-                if value[end] == UInt8(ascii: "\"") { isQuoted.toggle() }
+                if isQuoted, value[end] == UInt8(ascii: "\\") {
+                    end += 1
+                } else if value[end] == UInt8(ascii: "\"") {
+                    isQuoted.toggle()
+                }
                 end += 1
             }
+            end = min(end, value.count)
             if start > 0 { key.append(UInt8(ascii: ",")) }
             for position in ASCII.trimmed(value, start..<end) { key.append(value[position]) }
             start = end + 1

@@ -1,0 +1,181 @@
+import Testing
+
+@testable import HTTPSemantics
+
+private func asking(_ method: Method = .get, _ lines: [(String, String)] = []) -> RequestHead {
+    var head = RequestHead()
+    head.method = method
+    for (name, value) in lines { head.fields.append(name, value) }
+    return head
+}
+
+private func answering(_ status: Int, _ lines: [(String, String)] = []) -> ResponseHead {
+    var head = ResponseHead()
+    head.status = status
+    for (name, value) in lines { head.fields.append(name, value) }
+    return head
+}
+
+@Suite struct StorabilityTests {
+    private struct Row {
+        var reason: NotStoredReason?
+        var request: RequestHead
+        var response: ResponseHead
+
+        init(_ reason: NotStoredReason?, _ status: Int, _ lines: (String, String)..., to request: RequestHead = asking()) {
+            self.reason = reason
+            self.request = request
+            response = answering(status, lines)
+        }
+
+        var decided: NotStoredReason? {
+            Storability.decide(request: request, response: response, cacheControl: CacheControl(response.fields))
+        }
+    }
+
+    private static let fresh = ("Cache-Control", "max-age=60")
+    private static let date = ("Date", "Sun, 06 Nov 1994 08:49:37 GMT")
+    private static let later = ("Expires", "Sun, 06 Nov 1994 08:50:37 GMT")
+    private static let withCredentials = asking(.get, [("Authorization", "Basic x")])
+
+    private static let rows: [Row] = [
+        // A lifetime or a validator.
+        Row(nil, 200, fresh), Row(nil, 200, ("Cache-Control", "s-maxage=60")), Row(nil, 200, date, later), Row(nil, 404, fresh),
+        Row(nil, 500, fresh), Row(nil, 301, fresh),
+        Row(nil, 200, ("ETag", "\"1\"")), Row(nil, 200, ("Last-Modified", "x")),
+        Row(nil, 200, ("Cache-Control", "max-age=0"), ("ETag", "\"1\"")),
+        Row(nil, 200, ("Cache-Control", "no-cache, max-age=60")),
+        Row(nil, 200, ("Cache-Control", "no-cache"), ("ETag", "\"1\"")), Row(nil, 999, fresh),
+        Row(.noLifetime, 200), Row(.noLifetime, 200, ("Cache-Control", "max-age=0")),
+        Row(.noLifetime, 200, ("Cache-Control", "public")),
+        Row(.noLifetime, 200, ("Cache-Control", "s-maxage=0, max-age=60")), Row(.noLifetime, 200, later),
+        Row(.noLifetime, 200, date, ("Expires", "0")),
+        Row(.noLifetime, 404, ("ETag", "\"1\"")), Row(.noLifetime, 500, ("ETag", "\"1\"")),
+        Row(.noLifetime, 200, ("Cache-Control", "max-age=x")),
+        // The request.
+        Row(.method, 200, fresh, to: asking(.head)), Row(.method, 200, fresh, to: asking(.post)),
+        Row(.method, 200, fresh, to: asking(.other)),
+        Row(.requestNoStore, 200, fresh, to: asking(.get, [("Cache-Control", "no-store")])),
+        Row(.authorization, 200, fresh, to: withCredentials), Row(.authorization, 200, ("ETag", "\"1\""), to: withCredentials),
+        // RFC 9111 §3.5: three directives open it.
+        Row(nil, 200, ("Cache-Control", "max-age=60, public"), to: withCredentials),
+        Row(nil, 200, ("Cache-Control", "max-age=60, must-revalidate"), to: withCredentials),
+        Row(nil, 200, ("Cache-Control", "s-maxage=60"), to: withCredentials),
+        Row(.noLifetime, 200, ("Cache-Control", "s-maxage=0"), to: withCredentials),
+        // The response.
+        Row(.noStore, 200, ("Cache-Control", "no-store, max-age=60")), Row(.noStore, 200, fresh, ("Cache-Control", "No-Store")),
+        Row(.isPrivate, 200, ("Cache-Control", "private, max-age=60")),
+        Row(.isPrivate, 200, ("Cache-Control", "private=\"X\", max-age=60")),
+        Row(.isPrivate, 200, ("Cache-Control", "private, public, s-maxage=60"), to: withCredentials),
+        Row(.setCookie, 200, fresh, ("Set-Cookie", "a=b")),
+        Row(.setCookie, 200, ("Cache-Control", "public, max-age=60"), ("Set-Cookie", "a=b")),
+        Row(.varyAny, 200, fresh, ("Vary", "*")), Row(.varyAny, 200, fresh, ("Vary", "Accept, *")),
+        Row(nil, 200, fresh, ("Vary", "Accept")),
+        Row(.partial, 206, fresh), Row(.partial, 200, fresh, ("Content-Range", "bytes 0-1/2")),
+        Row(.status, 103, fresh), Row(.status, 101, fresh), Row(.status, 304, fresh), Row(.status, 416, fresh),
+        // RFC 9111 §5.2.2.3: must-understand lifts no-store for who understands the status.
+        Row(nil, 200, ("Cache-Control", "no-store, must-understand, max-age=60")),
+        Row(.noStore, 299, ("Cache-Control", "no-store, must-understand, max-age=60")),
+        Row(.status, 299, ("Cache-Control", "must-understand, max-age=60")),
+        Row(nil, 404, ("Cache-Control", "must-understand, max-age=60")),
+        // Two reasons: the one that says more comes first.
+        Row(.method, 206, ("Cache-Control", "no-store"), to: asking(.post)),
+        Row(.noStore, 200, ("Cache-Control", "no-store, private"), ("Set-Cookie", "a")),
+    ]
+
+    @Test func `each row of the table is decided as it says`() {
+        for row in Self.rows {
+            #expect(row.decided == row.reason, "\(row.response.status) \(String(copying: row.response.fields.bytes.span))")
+        }
+    }
+
+    @Test func `every reason has a row, but for those that only who holds the body knows`() {
+        #expect(Set(Self.rows.compactMap(\.reason)).union([.tooLarge, .lengthUnknown]) == Set(NotStoredReason.allCases))
+    }
+
+    @Test func `what the response itself says will most likely be said of the next`() {
+        let next = NotStoredReason.allCases.filter(\.saysAboutNext)
+        #expect(next == [.noStore, .isPrivate, .setCookie, .varyAny, .noLifetime, .tooLarge, .lengthUnknown])
+    }
+
+    @Test func `words for logs are small letters and hyphens, each once`() {
+        let words = NotStoredReason.allCases.map(\.rawValue)
+        #expect(Set(words).count == words.count)
+        #expect(words.allSatisfy { $0.allSatisfy { $0.isLowercase || $0 == "-" } })
+    }
+}
+
+@Suite struct FreshnessTests {
+    private static let date = ("Date", "Sun, 06 Nov 1994 08:49:37 GMT")
+    private static let expires = ("Expires", "Sun, 06 Nov 1994 08:50:37 GMT")
+
+    private func lifetime(_ lines: (String, String)...) -> Int {
+        let head = answering(200, lines)
+        return Freshness.lifetimeSeconds(response: head, cacheControl: CacheControl(head.fields))
+    }
+
+    @Test func `RFC 9111 §4.2.1: s-maxage, max-age, Expires less Date, in this order`() {
+        #expect(lifetime(("Cache-Control", "max-age=10, s-maxage=20"), Self.date, Self.expires) == 20)
+        #expect(lifetime(("Cache-Control", "s-maxage=0, max-age=10"), Self.date, Self.expires) == 0)
+        #expect(lifetime(("Cache-Control", "max-age=10"), Self.date, Self.expires) == 10)
+        #expect(lifetime(("Cache-Control", "max-age=0"), Self.date, Self.expires) == 0)
+        #expect(lifetime(("Cache-Control", "public"), Self.date, Self.expires) == 60)
+        #expect(lifetime() == 0)
+    }
+
+    @Test func `an Expires that is no date, repeated, past, or cannot be compared is in the past`() {
+        #expect(lifetime(Self.date, ("Expires", "0")) == 0)
+        #expect(lifetime(Self.date, ("Expires", "-1")) == 0)
+        #expect(lifetime(Self.date, ("Expires", "")) == 0)
+        #expect(lifetime(Self.date, Self.expires, Self.expires) == 0)
+        #expect(lifetime(Self.date, ("Expires", "Sun, 06 Nov 1994 08:49:36 GMT")) == 0)
+        #expect(lifetime(Self.expires) == 0)
+        #expect(lifetime(("Date", "yesterday"), Self.expires) == 0)
+        #expect(lifetime(("Date", "Mon, 01 Jan 0001 00:00:00 GMT"), ("Expires", "Fri, 31 Dec 9999 23:59:59 GMT")) == 1 << 31)
+    }
+
+    @Test func `a lifetime is explicit when it is longer than nothing`() {
+        func isExplicit(_ lines: (String, String)...) -> Bool {
+            let head = answering(200, lines)
+            return Freshness.hasExplicitLifetime(response: head, cacheControl: CacheControl(head.fields))
+        }
+        #expect(
+            isExplicit(("Cache-Control", "max-age=1")) && isExplicit(("Cache-Control", "s-maxage=1"))
+                && isExplicit(Self.date, Self.expires))
+        #expect(
+            !isExplicit() && !isExplicit(("Cache-Control", "max-age=0")) && !isExplicit(Self.date) && !isExplicit(Self.expires))
+        #expect(!isExplicit(("Cache-Control", "max-age=0"), Self.date, Self.expires))
+    }
+
+    // MARK: Age
+
+    private func age(_ lines: (String, String)..., sent: Int64 = 784_111_777, received: Int64 = 784_111_777) -> Int {
+        Freshness.initialAgeSeconds(response: answering(200, lines), requestSent: sent, responseReceived: received)
+    }
+
+    @Test func `RFC 9111 §4.2.3: the age is Age and the delay, or what the clocks say if that is more`() {
+        #expect(age() == 0)
+        #expect(age(("Age", "5")) == 5)
+        #expect(age(("Age", "5"), received: 784_111_780) == 8)
+        #expect(age(Self.date, received: 784_111_787) == 10)
+        #expect(age(Self.date, ("Age", "3"), sent: 784_111_785, received: 784_111_787) == 10)
+        #expect(age(Self.date, ("Age", "30"), sent: 784_111_785, received: 784_111_787) == 32)
+        // A clock that is behind the origin's, and one that was set back in between.
+        #expect(age(Self.date, sent: 784_111_700, received: 784_111_700) == 0)
+        #expect(age(sent: 784_111_777, received: 784_111_700) == 0)
+    }
+
+    @Test(arguments: ["", "-1", "x", "5x", "1.5", "99999999999999999999"]) func `an Age that is no number is too old to use`(
+        value: String
+    ) {
+        #expect(age(("Age", value)) == 1 << 31)
+    }
+
+    @Test func `of several ages the largest counts`() {
+        #expect(age(("Age", "5"), ("Age", "7"), ("Age", "6")) == 7)
+    }
+
+    @Test func `times far apart do not overflow`() {
+        #expect(age(Self.date, ("Age", "9999999999"), sent: 0, received: .max / 2) == 1 << 32)
+    }
+}
