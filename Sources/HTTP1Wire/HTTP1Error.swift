@@ -98,7 +98,7 @@ public struct HTTP1Error: Error, Equatable, Sendable {
         case chunkedNotFinal
         /// `Transfer-Encoding` in a message of HTTP/1.0 (RFC 9112 §6.1).
         case transferEncodingInOldVersion
-        /// `Connection` is not a list of tokens.
+        /// `Connection` is not a list of tokens, or has more than 64.
         case connectionMalformed
         /// `Expect` asks for something besides `100-continue` (RFC 9110 §10.1.1).
         case expectationUnknown

@@ -13,6 +13,8 @@ struct MessageFraming {
     var closes = false
     /// `Connection: keep-alive`, which HTTP/1.0 needs.
     var asksToKeepAlive = false
+    /// Options of all `Connection` lines.
+    private var connectionOptionCount = 0
     /// `Expect: 100-continue`.
     var expectsContinue = false
     /// Where `Host` lies.
@@ -89,11 +91,17 @@ struct MessageFraming {
         }
     }
 
+    /// The most options that `Connection` may list. 64: each is compared with each field when a message is forwarded, and a
+    /// head could list thousands.
+    static let connectionOptionsMax = 64
+
     /// A list of tokens; empty elements are passed over, as RFC 9110 §5.6.1.2 asks of who receives a list.
     private mutating func addConnection(_ bytes: Span<UInt8>, _ start: Int, _ end: Int) throws(HTTP1Error) {
         var index = start
         while index < end {
             let tokenEnd = OctetScan.endOfToken(in: bytes, from: index, to: end)
+            if tokenEnd > index { connectionOptionCount += 1 }
+            if connectionOptionCount > Self.connectionOptionsMax { throw HTTP1Error(.connectionMalformed) }
             if Self.equals(bytes, index, tokenEnd, "keep-alive") {
                 asksToKeepAlive = true
             } else if Self.equals(bytes, index, tokenEnd, "close") {

@@ -43,7 +43,9 @@ import Testing
     @Test func `the end is said again and again`() throws {
         var decoder = HTTP1BodyDecoder(.length(1))
         var buffer = ByteBuffer(string: "ab")
-        guard case .bytes = try decoder.next(&buffer), case .end = try decoder.next(&buffer), case .end = try decoder.next(&buffer) else {
+        guard case .bytes = try decoder.next(&buffer), case .end = try decoder.next(&buffer),
+            case .end = try decoder.next(&buffer)
+        else {
             Issue.record("not bytes, end, end")
             return
         }
@@ -68,15 +70,17 @@ import Testing
     // MARK: Chunk lines
 
     @Test(arguments: [
-        "3", "03", "0000000000000003", "3;a", "3;a=b", "3 ; a", "3\t;\ta = b", "3;a=\"b\"", "3;a=\"\"", "3;a=\"\\\"\\\\\\\u{9}\u{80}\"", "3;a;b;c=d",
+        "3", "03", "0000000000000003", "3;a", "3;a=b", "3 ; a", "3\t;\ta = b", "3;a=\"b\"", "3;a=\"\"",
+        "3;a=\"\\\"\\\\\\\u{9}\u{80}\"", "3;a;b;c=d",
         "3;a=\"b\" ;c", "3;a=b ;c", "3;a ;b", "3;!#$%&'*+-.^_`|~=1", "3;a=\";=\"",
     ])
     func `RFC 9112 §7.1.1: extensions are read over`(line: String) throws {
-        let decoded = try #require(try decode(.chunked, "\(line)\r\nabc\r\n\(line.replacing("3", with: "0", maxReplacements: 1))\r\n\r\n"))
+        let decoded = try #require(
+            try decode(.chunked, "\(line)\r\nabc\r\n\(line.replacing("3", with: "0", maxReplacements: 1))\r\n\r\n"))
         #expect(decoded.body == "abc")
     }
 
-    @Test(arguments: [("a", 10), ("A", 10), ("F", 15), ("1f", 31), ("10", 16), ("Ff", 255)])
+    @Test(arguments: [("a", 10), ("A", 10), ("F", 15), ("1f", 31), ("10", 16), ("Ff", 255)] as [(String, Int)])
     func `a size is hexadecimal in any case`(digits: String, size: Int) throws {
         let decoded = try #require(try decode(.chunked, "\(digits)\r\n\(String(repeating: "x", count: size))\r\n0\r\n\r\n"))
         #expect(decoded.body.count == size)
@@ -107,7 +111,9 @@ import Testing
         #expect(try decode(.chunked, body(20), limits: limits)?.body == "x")
         #expect(throws: HTTP1Error(.chunkExtensionTooLong)) { try decode(.chunked, body(21), limits: limits) }
         // As soon as that is certain.
-        #expect(throws: HTTP1Error(.chunkExtensionTooLong)) { try decode(.chunked, "1;\(String(repeating: "a", count: 20))", limits: limits) }
+        #expect(throws: HTTP1Error(.chunkExtensionTooLong)) {
+            try decode(.chunked, "1;\(String(repeating: "a", count: 20))", limits: limits)
+        }
         // The limit is for one chunk, not for all together.
         #expect(try decode(.chunked, "1;aaaaaaaaaaaaaaaa\r\nx\r\n0;aaaaaaaaaaaaaaaa\r\n\r\n", limits: limits)?.body == "x")
     }
@@ -122,7 +128,9 @@ import Testing
     @Test func `as many trailers as the limit pass, one more does not, dropped ones included`() throws {
         let limits = HTTP1Limits(fieldCountMax: 2)
         #expect(try decode(.chunked, "0\r\nX: y\r\nHost: a\r\n\r\n", limits: limits)?.trailers.lines.count == 1)
-        #expect(throws: HTTP1Error(.fieldsTooMany)) { try decode(.chunked, "0\r\nHost: a\r\nHost: a\r\nHost: a\r\n\r\n", limits: limits) }
+        #expect(throws: HTTP1Error(.fieldsTooMany)) {
+            try decode(.chunked, "0\r\nHost: a\r\nHost: a\r\nHost: a\r\n\r\n", limits: limits)
+        }
     }
 
     @Test func `a size of 63 bits passes, of 64 does not`() throws {
@@ -133,11 +141,14 @@ import Testing
 
     // MARK: The connection ends
 
-    @Test(arguments: [
-        (BodyFraming.length(3), "ab"), (.length(3), ""), (.chunked, ""), (.chunked, "3"), (.chunked, "3\r"), (.chunked, "3\r\n"), (.chunked, "3\r\nab"),
-        (.chunked, "3\r\nabc"), (.chunked, "3\r\nabc\r"), (.chunked, "3\r\nabc\r\n"), (.chunked, "0\r\n"), (.chunked, "0\r\nX: y\r\n"),
-        (.chunked, "0\r\n\r"), (.chunked, "0;a"),
-    ])
+    @Test(
+        arguments: [
+            (BodyFraming.length(3), "ab"), (.length(3), ""), (.chunked, ""), (.chunked, "3"), (.chunked, "3\r"),
+            (.chunked, "3\r\n"), (.chunked, "3\r\nab"),
+            (.chunked, "3\r\nabc"), (.chunked, "3\r\nabc\r"), (.chunked, "3\r\nabc\r\n"), (.chunked, "0\r\n"),
+            (.chunked, "0\r\nX: y\r\n"),
+            (.chunked, "0\r\n\r"), (.chunked, "0;a"),
+        ] as [(BodyFraming, String)])
     func `a body cut short is never complete`(framing: BodyFraming, wire: String) throws {
         var decoder = HTTP1BodyDecoder(framing)
         var buffer = ByteBuffer(string: wire)
@@ -167,7 +178,9 @@ import Testing
     // MARK: Work
 
     @Test func `trailers that come one byte at a time are looked at once`() {
-        let wire = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + String(repeating: "X: \(String(repeating: "x", count: 75))\r\n", count: 98) + "\r\n"
+        let wire =
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+            + String(repeating: "X: \(String(repeating: "x", count: 75))\r\n", count: 98) + "\r\n"
         let elapsed = ContinuousClock().measure {
             #expect(Conversation.eventsByteByByte(.client, wire.latin1).count == 2)
         }

@@ -30,33 +30,38 @@ import Testing
         #expect(head.fields.lines[2].valueCount == 0)
     }
 
-    @Test(arguments: [
-        ("GET", Method.get), ("HEAD", .head), ("POST", .post), ("PUT", .put), ("DELETE", .delete), ("OPTIONS", .options),
-        ("TRACE", .trace), ("PATCH", .patch), ("get", .other), ("GETS", .other), ("PROPFIND", .other), ("!#$%&'*+-.^_`|~", .other),
-    ])
+    @Test(
+        arguments: [
+            ("GET", Method.get), ("HEAD", .head), ("POST", .post), ("PUT", .put), ("DELETE", .delete), ("OPTIONS", .options),
+            ("TRACE", .trace), ("PATCH", .patch), ("get", .other), ("GETS", .other), ("PROPFIND", .other),
+            ("!#$%&'*+-.^_`|~", .other),
+        ] as [(String, Method)])
     func `methods are known by their exact bytes`(name: String, method: Method) throws {
         let head = try #require(try parse("\(name) / HTTP/1.1\r\nHost: a\r\n\r\n"))
         #expect(head.method == method)
         #expect(text(head, head.methodRange) == name)
     }
 
-    @Test(arguments: [
-        ("GET /x?y HTTP/1.1", "a", "/x?y", "a"),
-        ("GET http://a/x?y HTTP/1.1", "a", "/x?y", "a"),
-        ("GET http://A:80/x HTTP/1.1", "a", "/x", "A:80"),
-        ("GET https://a/x HTTP/1.1", "a:443", "/x", "a"),
-        ("GET HtTp://a HTTP/1.1", "a", "/", "a"),
-        ("GET http://a? HTTP/1.1", "a", "/?", "a"),
-        ("GET http://a?q=/ HTTP/1.1", "a:", "/?q=/", "a"),
-        ("GET http://[::1]:8080/ HTTP/1.1", "[::1]:8080", "/", "[::1]:8080"),
-        ("OPTIONS * HTTP/1.1", "a", "*", "a"),
-        ("OPTIONS http://a HTTP/1.1", "a", "*", "a"),
-        ("OPTIONS http://a?q HTTP/1.1", "a", "/?q", "a"),
-        ("OPTIONS http://a/ HTTP/1.1", "a", "/", "a"),
-        ("CONNECT a:443 HTTP/1.1", "A:443", "a:443", "a:443"),
-        ("GET //a/x HTTP/1.1", "b", "//a/x", "b"),
-    ])
-    func `the four forms of a target give path and authority`(line: String, host: String, target: String, authority: String) throws {
+    @Test(
+        arguments: [
+            ("GET /x?y HTTP/1.1", "a", "/x?y", "a"),
+            ("GET http://a/x?y HTTP/1.1", "a", "/x?y", "a"),
+            ("GET http://A:80/x HTTP/1.1", "a", "/x", "A:80"),
+            ("GET https://a/x HTTP/1.1", "a:443", "/x", "a"),
+            ("GET HtTp://a HTTP/1.1", "a", "/", "a"),
+            ("GET http://a? HTTP/1.1", "a", "/?", "a"),
+            ("GET http://a?q=/ HTTP/1.1", "a:", "/?q=/", "a"),
+            ("GET http://[::1]:8080/ HTTP/1.1", "[::1]:8080", "/", "[::1]:8080"),
+            ("OPTIONS * HTTP/1.1", "a", "*", "a"),
+            ("OPTIONS http://a HTTP/1.1", "a", "*", "a"),
+            ("OPTIONS http://a?q HTTP/1.1", "a", "/?q", "a"),
+            ("OPTIONS http://a/ HTTP/1.1", "a", "/", "a"),
+            ("CONNECT a:443 HTTP/1.1", "A:443", "a:443", "a:443"),
+            ("GET //a/x HTTP/1.1", "b", "//a/x", "b"),
+        ] as [(String, String, String, String)])
+    func `the four forms of a target give path and authority`(line: String, host: String, target: String, authority: String)
+        throws
+    {
         let head = try #require(try parse("\(line)\r\nHost: \(host)\r\nX: y\r\n\r\n"))
         #expect(text(head, head.target) == target)
         #expect(text(head, head.authority) == authority)
@@ -64,9 +69,11 @@ import Testing
     }
 
     @Test(arguments: [
-        ("a", true), ("A.example", true), ("a:", true), ("a:0", true), ("a:65535", true), ("a:00080", true), ("127.0.0.1:80", true),
+        ("a", true), ("A.example", true), ("a:", true), ("a:0", true), ("a:65535", true), ("a:00080", true),
+        ("127.0.0.1:80", true),
         ("[::1]", true), ("[::ffff:1.2.3.4]:8", true), ("%41b", true), ("a_b~c!$&'()*+,;=", true), ("a:65536", false),
-        ("a:99999999999999999999", false), ("a:8 ", true), ("a:8x", false), ("[:]", false), ("[g::1]", false), ("[::1]]", false),
+        ("a:99999999999999999999", false), ("a:8 ", true), ("a:8x", false), ("[:]", false), ("[g::1]", false),
+        ("[::1]]", false),
     ])
     func `a Host is a host and perhaps a port`(host: String, isValid: Bool) {
         if isValid {
@@ -76,13 +83,16 @@ import Testing
         }
     }
 
-    @Test(arguments: [
-        ("1.1", "", true), ("1.1", "Connection: keep-alive", true), ("1.1", "Connection: close", false),
-        ("1.1", "Connection: CLOSE", false), ("1.1", "Connection: x, , close ,", false), ("1.1", "Connection: x\r\nConnection: close", false),
-        ("1.1", "Connection: closed", true), ("1.1", "Connection: keep-alive, close", false), ("1.0", "", false),
-        ("1.0", "Connection: Keep-Alive", true), ("1.0", "Connection: x,keep-alive", true), ("1.0", "Connection: keep-alive, close", false),
-        ("1.2", "", true),
-    ])
+    @Test(
+        arguments: [
+            ("1.1", "", true), ("1.1", "Connection: keep-alive", true), ("1.1", "Connection: close", false),
+            ("1.1", "Connection: CLOSE", false), ("1.1", "Connection: x, , close ,", false),
+            ("1.1", "Connection: x\r\nConnection: close", false),
+            ("1.1", "Connection: closed", true), ("1.1", "Connection: keep-alive, close", false), ("1.0", "", false),
+            ("1.0", "Connection: Keep-Alive", true), ("1.0", "Connection: x,keep-alive", true),
+            ("1.0", "Connection: keep-alive, close", false),
+            ("1.2", "", true),
+        ] as [(String, String, Bool)])
     func `RFC 9112 §9.3: who keeps the connection`(version: String, connection: String, keepsAlive: Bool) throws {
         let lines = connection.isEmpty ? "" : connection + "\r\n"
         let head = try #require(try parse("GET / HTTP/\(version)\r\nHost: a\r\n\(lines)\r\n"))
@@ -95,7 +105,9 @@ import Testing
     }
 
     @Test func `framing is none, a length, or chunked`() throws {
-        func framing(_ lines: String) throws -> BodyFraming? { try parse("POST / HTTP/1.1\r\nHost: a\r\n\(lines)\r\n\r\n")?.framing }
+        func framing(_ lines: String) throws -> BodyFraming? {
+            try parse("POST / HTTP/1.1\r\nHost: a\r\n\(lines)\r\n\r\n")?.framing
+        }
         #expect(try framing("X: y") == BodyFraming.none)
         #expect(try framing("Content-Length: 0") == .length(0))
         #expect(try framing("Content-Length:\t007 ") == .length(7))
@@ -140,7 +152,9 @@ import Testing
         var parser = HTTP1RequestParser()
         var head = RequestHead()
         var buffer = ByteBuffer(
-            string: "POST http://a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\nCookie: x\r\n\r\nGET /2 HTTP/1.1\r\nHost: b\r\n\r\n")
+            string:
+                "POST http://a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\nCookie: x\r\n\r\nGET /2 HTTP/1.1\r\nHost: b\r\n\r\n"
+        )
         #expect(try parser.parse(&buffer, into: &head))
         #expect(try parser.parse(&buffer, into: &head))
         #expect(head.framing == .none)
@@ -176,7 +190,10 @@ import Testing
         #expect(HTTP1Error(.requestLineTooLong).status == 414)
     }
 
-    @Test(arguments: [("GET /\(String(repeating: "a", count: 95))", 100), (String(repeating: "G", count: 100), 100), ("GET / H", 13)])
+    @Test(
+        arguments: [
+            ("GET /\(String(repeating: "a", count: 95))", 100), (String(repeating: "G", count: 100), 100), ("GET / H", 13),
+        ] as [(String, Int)])
     func `a request line that cannot end within the limit is refused before it ends`(start: String, limit: Int) {
         #expect(throws: HTTP1Error(.requestLineTooLong)) { try parse(start, limits: HTTP1Limits(requestLineBytesMax: limit)) }
     }
@@ -197,16 +214,31 @@ import Testing
     @Test func `a head that cannot end within the limit is refused before it ends`() {
         let start = "GET / HTTP/1.1\r\nHost: a\r\nX: "
         let limits = HTTP1Limits(headBytesMax: 200)
-        #expect(throws: HTTP1Error(.headTooLarge)) { try parse(start + String(repeating: "x", count: 200 - start.utf8.count), limits: limits) }
+        #expect(throws: HTTP1Error(.headTooLarge)) {
+            try parse(start + String(repeating: "x", count: 200 - start.utf8.count), limits: limits)
+        }
         #expect(throws: Never.self) { try parse(start + String(repeating: "x", count: 199 - start.utf8.count), limits: limits) }
     }
 
     @Test func `as many fields as the limit pass, one more does not`() {
         let limits = HTTP1Limits(fieldCountMax: 7)
-        func head(_ count: Int) -> String { "GET / HTTP/1.1\r\nHost: a\r\n" + String(repeating: "X: y\r\n", count: count - 1) + "\r\n" }
+        func head(_ count: Int) -> String {
+            "GET / HTTP/1.1\r\nHost: a\r\n" + String(repeating: "X: y\r\n", count: count - 1) + "\r\n"
+        }
         #expect(accepts(head(7), limits, else: .fieldsTooMany))
         #expect(!accepts(head(8), limits, else: .fieldsTooMany))
         #expect(HTTP1Error(.fieldsTooMany).status == 431)
+    }
+
+    @Test func `as many connection options as the limit pass, on one line or several, one more does not`() {
+        func head(_ count: Int, by separator: String) -> String {
+            let options = Array(repeating: "x", count: count).joined(separator: separator)
+            return "GET / HTTP/1.1\r\nHost: a\r\nConnection: \(options)\r\n\r\n"
+        }
+        for separator in [", ", ",,", "\r\nConnection: "] {
+            #expect(accepts(head(64, by: separator), HTTP1Limits(), else: .connectionMalformed))
+            #expect(!accepts(head(65, by: separator), HTTP1Limits(), else: .connectionMalformed))
+        }
     }
 
     @Test func `a name and a value of 65,535 bytes pass, one byte more does not`() {
@@ -221,7 +253,8 @@ import Testing
 
     @Test func `white space around a value is not of it, and does not count for its length`() throws {
         let spaces = String(repeating: " ", count: 70_000)
-        let head = try #require(try parse("GET / HTTP/1.1\r\nHost:\(spaces)a\(spaces)\r\n\r\n", limits: HTTP1Limits(headBytesMax: 1 << 20)))
+        let head = try #require(
+            try parse("GET / HTTP/1.1\r\nHost:\(spaces)a\(spaces)\r\n\r\n", limits: HTTP1Limits(headBytesMax: 1 << 20)))
         #expect(head.fields.string(.host) == "a")
     }
 
@@ -229,7 +262,9 @@ import Testing
 
     @Test func `a head that comes one byte at a time is looked at once`() throws {
         // A parser that began anew with each byte would take 32,000² / 2 steps here: half a minute, not a moment.
-        let wire = "GET / HTTP/1.1\r\nHost: a\r\n" + String(repeating: "X: \(String(repeating: "x", count: 300))\r\n", count: 98) + "\r\n"
+        let wire =
+            "GET / HTTP/1.1\r\nHost: a\r\n" + String(repeating: "X: \(String(repeating: "x", count: 300))\r\n", count: 98)
+            + "\r\n"
         let clock = ContinuousClock()
         let elapsed = clock.measure {
             #expect(Conversation.eventsByteByByte(.client, wire.latin1).count == 2)

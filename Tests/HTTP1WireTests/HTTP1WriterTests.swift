@@ -29,10 +29,13 @@ import Testing
         }
     }
 
-    @Test(arguments: [
-        (200, "OK"), (206, "Partial Content"), (304, "Not Modified"), (413, "Content Too Large"), (422, "Unprocessable Content"),
-        (431, "Request Header Fields Too Large"), (502, "Bad Gateway"), (504, "Gateway Timeout"), (511, "Network Authentication Required"),
-    ])
+    @Test(
+        arguments: [
+            (200, "OK"), (206, "Partial Content"), (304, "Not Modified"), (413, "Content Too Large"),
+            (422, "Unprocessable Content"),
+            (431, "Request Header Fields Too Large"), (502, "Bad Gateway"), (504, "Gateway Timeout"),
+            (511, "Network Authentication Required"),
+        ] as [(Int, String)])
     func `reasons are the registry's`(status: Int, reason: String) {
         #expect(written { $0.writeStatusLine(status) } == "HTTP/1.1 \(status) \(reason)\r\n")
     }
@@ -80,7 +83,9 @@ import Testing
         #expect(written { $0.writeField(.location, "") } == "Location: \r\n")
     }
 
-    @Test(arguments: [0, 1, 9, 10, 99, 100, 12345, -1, -10, Int.max, Int.min, 1_000_000_000_000_000_000, 999_999_999_999_999_999])
+    @Test(arguments: [
+        0, 1, 9, 10, 99, 100, 12345, -1, -10, Int.max, Int.min, 1_000_000_000_000_000_000, 999_999_999_999_999_999,
+    ])
     func `a number is written in decimal`(value: Int) {
         #expect(written { $0.writeDecimal(value) } == String(value))
         #expect(written { $0.writeField(.age, value) } == "Age: \(value)\r\n")
@@ -92,7 +97,8 @@ import Testing
         var parser = HTTP1RequestParser()
         var head = RequestHead()
         #expect(try parser.parse(&buffer, into: &head))
-        #expect(written { output in head.fields.lines.indices.forEach { output.writeFieldLine(of: head.fields, at: $0) } } == lines)
+        #expect(
+            written { output in head.fields.lines.indices.forEach { output.writeFieldLine(of: head.fields, at: $0) } } == lines)
     }
 
     // MARK: Chunks

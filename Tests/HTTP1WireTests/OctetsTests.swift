@@ -13,7 +13,8 @@ import Testing
         let host = Self.letters.union(Self.digits).union("-._~".utf8).union("!$&'()*+,;=".utf8)
         for byte in UInt8.min...UInt8.max {
             // RFC 9110 §5.6.4: HTAB / SP / %x21 / %x23-5B / %x5D-7E / obs-text
-            let isQuoted = byte == 0x09 || byte == 0x20 || byte == 0x21 || 0x23...0x5B ~= byte || 0x5D...0x7E ~= byte || byte >= 0x80
+            let isQuoted =
+                byte == 0x09 || byte == 0x20 || byte == 0x21 || 0x23...0x5B ~= byte || 0x5D...0x7E ~= byte || byte >= 0x80
             // RFC 9110 §5.5: field-vchar, SP, HTAB
             let isValue = byte == 0x09 || 0x20...0x7E ~= byte || byte >= 0x80
             let isTarget = 0x21...0x7E ~= byte && byte != UInt8(ascii: "#")
