@@ -105,3 +105,17 @@ let package = Package(
         .testTarget(name: "TidyTests", swiftSettings: settings),
     ]
 )
+
+// Fuzz/run asks for this: what reads bytes from peers, instrumented, and one program with all fuzz targets.
+if Context.environment["HEADRACE_FUZZ"] != nil {
+    // Optimised, but with every `assert`; gold fails on what the sanitizers emit.
+    let fuzzed: [SwiftSetting] = [.unsafeFlags(["-sanitize=fuzzer,address", "-assert-config", "Debug"])]
+    for target in package.targets where ["HTTPSemantics", "HTTP1Wire"].contains(target.name) {
+        target.swiftSettings?.append(contentsOf: fuzzed)
+    }
+    package.targets.append(
+        .executableTarget(
+            name: "headrace-fuzz", dependencies: ["HTTP1Wire", "HTTPSemantics", nioCore], path: "Fuzz/Targets",
+            swiftSettings: settings + fuzzed, linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]))
+    package.products.append(.executable(name: "headrace-fuzz", targets: ["headrace-fuzz"]))
+}

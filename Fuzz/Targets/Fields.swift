@@ -1,0 +1,69 @@
+import HTTPSemantics
+
+/// Every field that we read, with the input as its value in one line and in two; the first byte chooses where it is cut.
+func checkFields(_ input: UnsafeBufferPointer<UInt8>) {
+    guard let choice = input.first else { return }
+    let bytes = Array(input.dropFirst())
+    let split = bytes.count * Int(choice) / 256
+    var fields = FieldSection()
+    for name in FieldName.allCases where name != .other {
+        fields.append(name: Array("\(name.spelling)".utf8).span, value: bytes.span.extracting(..<split))
+        fields.append(name: Array("\(name.spelling)".utf8).span, value: bytes.span.extracting(split...))
+    }
+    checkValue(bytes.span)
+
+    let cacheControl = CacheControl(fields)
+    for seconds in [
+        cacheControl.maxAge, cacheControl.sMaxAge, cacheControl.staleIfError, cacheControl.staleWhileRevalidate,
+        cacheControl.minFresh,
+    ] {
+        precondition(seconds.map { (0...CacheControl.secondsMax).contains($0) } ?? true)
+    }
+
+    let accepted = AcceptedCodings(fields)
+    for available in 0..<16 as Range<UInt8> {
+        let best = accepted.best(of: CodingSet(rawValue: available), serverOrder: [.zstd, .brotli, .gzip])
+        if let best { precondition(accepted.accepts(best) && CodingSet(rawValue: available).contains(CodingSet(best))) }
+    }
+
+    let vary = VaryNames(fields)
+    precondition(vary.names.count <= VaryNames.namesMax && (!vary.isAny || vary.names.isEmpty))
+    precondition(vary.secondaryKey(fields) == vary.secondaryKey(fields))
+    _ = ConnectionOptions(fields).names("te".utf8.span)
+
+    var request = RequestHead()
+    request.method = .get
+    request.fields = fields
+    var response = ResponseHead()
+    response.status = 200
+    response.fields = fields
+    _ = Storability.decide(request: request, response: response, cacheControl: cacheControl)
+    let lifetime = Freshness.lifetimeSeconds(response: response, cacheControl: cacheControl)
+    precondition((0...CacheControl.secondsMax).contains(lifetime))
+    precondition(Freshness.initialAgeSeconds(response: response, requestSent: 0, responseReceived: 1) >= 0)
+    for method in Method.allCases {
+        _ = Preconditions.evaluate(
+            method: method, fields: fields, entityTag: EntityTag(bytes.span), lastModified: HTTPDate.parse(bytes.span))
+    }
+}
+
+/// What reads one value, and what it must give back when it accepts it.
+private func checkValue(_ value: Span<UInt8>) {
+    var output: [UInt8] = []
+    if let seconds = HTTPDate.parse(value) {
+        HTTPDate.append(seconds, to: &output)
+        precondition(output.count == 29 && HTTPDate.parse(output.span) == seconds, "a date does not come back")
+    }
+    output = []
+    if let tag = EntityTag(value) {
+        tag.append(to: &output)
+        precondition(EntityTag(output.span) == tag && output.count == value.count, "a tag does not come back")
+    }
+    output = []
+    if let trace = TraceParent(value) {
+        trace.append(to: &output)
+        precondition(TraceParent(output.span) == trace, "a trace does not come back")
+    }
+    if let type = MediaType(value) { precondition(MediaType(type.essence.utf8.span) == type, "a type does not come back") }
+    if let coding = ContentCoding(token: value) { precondition(coding != .identity || value.count == 8) }
+}
