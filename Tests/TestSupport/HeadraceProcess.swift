@@ -30,7 +30,7 @@ public final class HeadraceProcess: Sendable {
             throw Failure(description: "no binary at \(Self.binary.path): run `make build`, or set HEADRACE_BINARY")
         }
         accessLog = FileManager.default.temporaryDirectory.appending(path: "headrace-\(UUID().uuidString).log")
-        FileManager.default.createFile(atPath: accessLog.path, contents: nil)
+        try Data().write(to: accessLog)
         let process = Process()
         process.executableURL = Self.binary
         process.arguments = ["serve", "--listen", "127.0.0.1:0"] + arguments
@@ -87,6 +87,13 @@ public final class HeadraceProcess: Sendable {
             usleep(20_000)
         }
         return nil
+    }
+
+    /// The value of a series in the metrics, `name{label="value"}` as it is written there; 0 when there is none.
+    public func metric(_ series: String) throws -> Double {
+        let text = try RawClient.get(port: port, "/metrics").text
+        let line = text.split(separator: "\n").first { $0.hasPrefix(series + " ") }
+        return line.flatMap { Double($0.dropFirst(series.count + 1)) } ?? 0
     }
 
     /// The access log's lines so far, once at least `count` are there; they are written in batches.

@@ -10,9 +10,17 @@ public final class RawClient {
     private var received: [UInt8] = []
     public private(set) var isClosedByPeer = false
 
-    public init(port: Int) throws {
+    /// Whether the peer ended the connection with a reset.
+    public private(set) var isReset = false
+
+    /// - Parameter receiveBuffer: bytes that the kernel takes before the client does; 0 for what is usual.
+    public init(port: Int, receiveBuffer: Int32 = 0) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var one: Int32 = 1
+        if receiveBuffer > 0 {
+            var size = receiveBuffer
+            setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, 4)
+        }
         setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &one, 4)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -46,11 +54,13 @@ public final class RawClient {
         shutdown(descriptor, Int32(SHUT_WR))
     }
 
-    /// Closes with a reset.
+    /// Ends the connection with a reset.
     public func reset() {
-        var option = linger(l_onoff: 1, l_linger: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
-        shutdown(descriptor, Int32(SHUT_RDWR))
+        // Linux: a socket that is connected to nothing sends RST (connect(2), AF_UNSPEC).
+        var nothing = sockaddr()
+        nothing.sa_family = sa_family_t(AF_UNSPEC)
+        _ = connect(descriptor, &nothing, socklen_t(MemoryLayout<sockaddr>.size))
+        isClosedByPeer = true
     }
 
     /// Reads what comes within the time.
@@ -62,6 +72,7 @@ public final class RawClient {
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
         let count = recv(descriptor, &buffer, buffer.count, 0)
         guard count > 0 else {
+            isReset = count < 0 && errno == ECONNRESET
             isClosedByPeer = true
             return false
         }
@@ -83,6 +94,21 @@ public final class RawClient {
         while !isClosedByPeer, Date() < end { readSome(milliseconds: 10) }
         defer { received = [] }
         return String(decoding: received, as: UTF8.self)
+    }
+
+    /// What has come and was not taken yet, without waiting for more than a moment.
+    public func peek() -> String {
+        if !isClosedByPeer { readSome(milliseconds: 1) }
+        return String(decoding: received, as: UTF8.self)
+    }
+
+    /// Takes at most so many bytes from the socket, and forgets them.
+    /// - Returns: how many came.
+    public func readSlowly(upTo count: Int) -> Int {
+        var buffer = [UInt8](repeating: 0, count: count)
+        let received = recv(descriptor, &buffer, count, 0)
+        if received <= 0 { isClosedByPeer = true }
+        return max(received, 0)
     }
 
     /// Whether the peer closes within a time.

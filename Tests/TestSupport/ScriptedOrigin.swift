@@ -1,4 +1,4 @@
-public import NIOCore
+import NIOCore
 import NIOPosix
 import Synchronization
 
@@ -31,7 +31,34 @@ public final class ScriptedOrigin: Sendable {
         case send(String)
         case sendBytes([UInt8])
         case wait(milliseconds: Int)
+        /// Goes on when the test opens the gate.
+        case waitFor(Gate)
         case close
+    }
+
+    /// Holds steps back until it is opened, once and for all.
+    public final class Gate: Sendable {
+        private let state = Mutex<(isOpen: Bool, waiting: [@Sendable () -> Void])>((false, []))
+
+        public init() {}
+
+        public func open() {
+            let waiting = state.withLock { state in
+                state.isOpen = true
+                defer { state.waiting = [] }
+                return state.waiting
+            }
+            for resume in waiting { resume() }
+        }
+
+        /// - Parameter resume: called once, at once if the gate is open.
+        func whenOpen(_ resume: @escaping @Sendable () -> Void) {
+            let isOpen = state.withLock { state in
+                if !state.isOpen { state.waiting.append(resume) }
+                return state.isOpen
+            }
+            if isOpen { resume() }
+        }
     }
 
     public typealias Script = @Sendable (Request) -> [Step]
@@ -111,6 +138,17 @@ private final class ScriptHandler: ChannelInboundHandler {
             case .send(let text): context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: text)), promise: nil)
             case .sendBytes(let bytes): context.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: bytes)), promise: nil)
             case .close: return context.close(promise: nil)
+            case .waitFor(let gate):
+                isWaiting = true
+                let bound = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
+                let eventLoop = context.eventLoop
+                gate.whenOpen {
+                    eventLoop.execute {
+                        bound.value.handler.isWaiting = false
+                        bound.value.handler.act(bound.value.context)
+                    }
+                }
+                return
             case .wait(let milliseconds):
                 isWaiting = true
                 let bound = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
