@@ -1,0 +1,96 @@
+import Foundation
+import Synchronization
+import TestSupport
+import Testing
+
+/// SIGTERM: nothing that was accepted is lost, nothing new is accepted, and it ends.
+@Suite struct DrainTests {
+    /// What the clients of a load saw, from threads of their own.
+    private final class Load: Sendable {
+        private let state = Mutex<(answers: Int, failures: [String], running: Int)>((0, [], 0))
+
+        var answers: Int { state.withLock { $0.answers } }
+        var failures: [String] { state.withLock { $0.failures } }
+        var hasEnded: Bool { state.withLock { $0.running == 0 } }
+
+        /// A client that sends its next request only on a connection that its last response did not announce to close.
+        func start(client number: Int, port: Int) {
+            state.withLock { $0.running += 1 }
+            Thread.detachNewThread { [self] in
+                do {
+                    let client = try RawClient(port: port)
+                    for request in 0..<100_000 {
+                        client.send("GET /\(number)/\(request) HTTP/1.1\r\nHost: a\r\n\r\n")
+                        let response = try client.readResponse()
+                        state.withLock {
+                            $0.answers += 1
+                            if response.text != "/\(number)/\(request)" { $0.failures.append(response.head) }
+                        }
+                        if response.field("Connection") == "close" { break }
+                    }
+                } catch {
+                    state.withLock { $0.failures.append("\(error)") }
+                }
+                state.withLock { $0.running -= 1 }
+            }
+        }
+    }
+
+    @Test func `under load no request fails`() throws {
+        let origin = try ScriptedOrigin { request in
+            [.wait(milliseconds: request.number % 5), .send(ScriptedOrigin.response(fields: ["Cache-Control: no-store"], body: request.target))]
+        }
+        let edge = try HeadraceProcess(["--app", origin.url])
+        let load = Load()
+        for number in 0..<8 { load.start(client: number, port: edge.port) }
+        #expect(eventually { load.answers > 200 })
+        edge.terminate()
+        #expect(eventually { load.hasEnded })
+        #expect(load.failures == [])
+        #expect(edge.waitForExit() == 0)
+        let lines = try edge.logLines(atLeast: load.answers)
+        #expect(lines.count == load.answers, "the last lines of the log are written, too")
+    }
+
+    @Test func `a response under way ends, nobody new is let in`() throws {
+        let gate = ScriptedOrigin.Gate()
+        let origin = try ScriptedOrigin { _ in
+            [.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\nCache-Control: no-store\r\n\r\nhello"), .waitFor(gate), .send("world")]
+        }
+        let edge = try HeadraceProcess(["--app", origin.url])
+        let client = try RawClient(port: edge.port)
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        #expect(eventually { client.peek().contains("hello") })
+        edge.terminate()
+        #expect(eventually { (try? RawClient(port: edge.port)) == nil }, "the listener is closed")
+        #expect(edge.isRunning)
+        gate.open()
+        #expect(try client.readResponse().text == "helloworld")
+        #expect(client.isClosed())
+        #expect(edge.waitForExit() == 0)
+    }
+
+    @Test func `connections without a request do not hold it up`() throws {
+        let origin = try ScriptedOrigin(body: "x")
+        let edge = try HeadraceProcess(["--app", origin.url])
+        let (idle, fresh) = (try RawClient(port: edge.port), try RawClient(port: edge.port))
+        idle.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        _ = try idle.readResponse()
+        #expect(try eventually { try edge.metric("headrace_edge_connections") >= 3 })
+        let began = Date()
+        edge.terminate()
+        #expect(edge.waitForExit() == 0)
+        #expect(Date().timeIntervalSince(began) < 5)
+        #expect(idle.isClosed() && fresh.isClosed())
+    }
+
+    @Test func `what does not end within the deadline is cut`() throws {
+        let origin = try ScriptedOrigin { _ in [.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\nCache-Control: no-store\r\n\r\nhello")] }
+        let edge = try HeadraceProcess(["--app", origin.url, "--set", "edge.deadlines.drain=1s"])
+        let client = try RawClient(port: edge.port)
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        #expect(eventually { client.peek().contains("hello") })
+        edge.terminate()
+        #expect(edge.waitForExit(seconds: 10) == 0)
+    }
+}

@@ -1,0 +1,39 @@
+import Foundation
+import TestSupport
+import Testing
+
+@Suite struct MetricsTests {
+    // Prometheus' own checker; scripts/setup installs it.
+    @Test(.enabled(if: Command.find("promtool") != nil, "promtool is not installed: run scripts/setup"))
+    func `promtool has nothing to say against the metrics`() throws {
+        let origin = try ScriptedOrigin(fields: ["Cache-Control: max-age=60", "Content-Type: text/html"], body: String(repeating: "page ", count: 1000))
+        let edge = try HeadraceProcess(["--app", origin.url])
+        for target in ["/", "/", "/b"] { _ = try RawClient.get(port: edge.port, target, ["Accept-Encoding: gzip"]) }
+        let response = try RawClient.get(port: edge.port, "/metrics")
+        #expect(response.field("Content-Type") == "text/plain; version=0.0.4; charset=utf-8")
+        let result = try Command.run("promtool", ["check", "metrics"], input: Data(response.body))
+        #expect(result.status == 0 && result.errors == "" && result.text == "", "\(result.errors)\(result.text)")
+    }
+
+    @Test func `the metrics count what happened`() throws {
+        let origin = try ScriptedOrigin(fields: ["Cache-Control: max-age=60", "Content-Type: text/html"], body: String(repeating: "page ", count: 1000))
+        let edge = try HeadraceProcess(["--app", origin.url])
+        for _ in 0..<3 { _ = try RawClient.get(port: edge.port, "/", ["Accept-Encoding: gzip"]) }
+        #expect(try edge.metric("headrace_edge_requests_total{cache=\"hit\"}") == 2)
+        #expect(try edge.metric("headrace_edge_requests_total{cache=\"miss\"}") == 1)
+        #expect(try edge.metric("headrace_edge_codings_total{coding=\"gzip\"}") == 3)
+        #expect(try edge.metric("headrace_compression_in_bytes_total") == 5000)
+        #expect(try edge.metric("headrace_edge_upstream_connects_total") == 1)
+        #expect(try edge.metric("headrace_response_cache_entries") == 1)
+        #expect(try edge.metric("headrace_edge_upstream_seconds_count") == 1)
+    }
+
+    @Test func `another path, or none`() throws {
+        let origin = try ScriptedOrigin(body: "the application's")
+        let moved = try HeadraceProcess(["--app", origin.url, "--set", "edge.metrics_path=/-/numbers"])
+        #expect(try RawClient.get(port: moved.port, "/-/numbers").text.contains("headrace_edge_connections"))
+        #expect(try RawClient.get(port: moved.port, "/metrics").text == "the application's")
+        let off = try HeadraceProcess(["--app", origin.url, "--set", "edge.metrics_path=off"])
+        #expect(try RawClient.get(port: off.port, "/metrics").text == "the application's")
+    }
+}
