@@ -59,6 +59,6 @@ extension StoredResponse {
         return StoredResponse(
             head: head, fields: StoredFields.make(head.fields, date: Array("Sat, 31 Jan 2026 12:00:00 GMT".utf8)),
             cacheControl: CacheControl(head.fields), lifetimeSeconds: lifetime, initialAgeSeconds: age, received: received,
-            codings: codings)
+            codings: codings, wasAskedForPlain: true)
     }
 }

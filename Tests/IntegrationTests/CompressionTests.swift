@@ -48,10 +48,12 @@ import Testing
         #expect(origin.requestCount == 1)
     }
 
-    @Test(arguments: [
-        ("gzip, br, zstd", "br"), ("gzip, br;q=0.5", "gzip"), ("br;q=0, *", "zstd"), ("*;q=0, gzip", "gzip"), ("deflate", nil),
-        ("identity, gzip;q=0", nil), ("gzip;q=2", nil), ("", nil), ("identity;q=0, zstd", "zstd"), ("gzip;q=0.001", "gzip"),
-    ] as [(String, String?)])
+    @Test(
+        arguments: [
+            ("gzip, br, zstd", "br"), ("gzip, br;q=0.5", "gzip"), ("br;q=0, *", "zstd"), ("*;q=0, gzip", "gzip"),
+            ("deflate", nil),
+            ("identity, gzip;q=0", nil), ("gzip;q=2", nil), ("", nil), ("identity;q=0, zstd", "zstd"), ("gzip;q=0.001", "gzip"),
+        ] as [(String, String?)])
     func `the client's weights decide, then the configured order`(accepted: String, expected: String?) throws {
         let origin = try origin(["Content-Type: text/html", "Cache-Control: max-age=60"])
         let edge = try edge(origin)
@@ -61,7 +63,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ["Content-Type: image/png"], ["Content-Type: text/html", "Content-Encoding: gzip"], ["Content-Type: text/html", "Cache-Control: no-transform"], [],
+        ["Content-Type: image/png"], ["Content-Type: text/html", "Content-Encoding: gzip"],
+        ["Content-Type: text/html", "Cache-Control: no-transform"], [],
     ])
     func `what must stay as it is stays as it is`(fields: [String]) throws {
         for lifetime in ["max-age=60", "no-store"] {
@@ -77,7 +80,8 @@ import Testing
 
     @Test func `a body of the minimum size is compressed, one byte less is not`() throws {
         for (count, expected) in [(256, "gzip"), (255, nil)] as [(Int, String?)] {
-            let origin = try origin(["Content-Type: text/html", "Cache-Control: max-age=60"], body: String(repeating: "x", count: count))
+            let origin = try origin(
+                ["Content-Type: text/html", "Cache-Control: max-age=60"], body: String(repeating: "x", count: count))
             let edge = try edge(origin)
             #expect(try RawClient.get(port: edge.port, "/", ["Accept-Encoding: gzip"]).field("Content-Encoding") == expected)
         }
@@ -85,7 +89,8 @@ import Testing
 
     @Test func `a large body is compressed as it passes`() throws {
         let body = String(repeating: Self.page, count: 40)
-        let origin = try origin(["Content-Type: text/html", "Cache-Control: no-store", "ETag: \"v\"", "Accept-Ranges: bytes"], body: body)
+        let origin = try origin(
+            ["Content-Type: text/html", "Cache-Control: no-store", "ETag: \"v\"", "Accept-Ranges: bytes"], body: body)
         let edge = try edge(origin)
         for coding in ["gzip", "br", "zstd"] {
             let response = try RawClient.get(port: edge.port, "/", ["Accept-Encoding: \(coding)"])
@@ -113,8 +118,14 @@ import Testing
     func `an event stream is not held back`(coding: String) throws {
         let gates = (0..<3).map { _ in ScriptedOrigin.Gate() }
         let origin = try ScriptedOrigin { _ in
-            [.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n")]
-                + gates.enumerated().flatMap { number, gate -> [ScriptedOrigin.Step] in [.send("9\r\ndata: \(number)\n\n\r\n"), .waitFor(gate)] }
+            [
+                .send(
+                    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n"
+                )
+            ]
+                + gates.enumerated().flatMap { number, gate -> [ScriptedOrigin.Step] in
+                    [.send("9\r\ndata: \(number)\n\n\r\n"), .waitFor(gate)]
+                }
                 + [.send("0\r\n\r\n")]
         }
         let edge = try edge(origin)
@@ -140,13 +151,18 @@ import Testing
         let origin = try ScriptedOrigin { request in
             request.field("If-None-Match") == "\"v\""
                 ? [.send("HTTP/1.1 304 Not Modified\r\nETag: \"v\"\r\nCache-Control: private\r\n\r\n")]
-                : [.send(ScriptedOrigin.response(fields: ["Content-Type: text/html", "Cache-Control: private", "ETag: \"v\""], body: Self.page))]
+                : [
+                    .send(
+                        ScriptedOrigin.response(
+                            fields: ["Content-Type: text/html", "Cache-Control: private", "ETag: \"v\""], body: Self.page))
+                ]
         }
         let edge = try edge(origin)
         let first = try RawClient.get(port: edge.port, "/", ["Accept-Encoding: gzip", "Authorization: x"])
         let tag = try #require(first.field("ETag"))
         #expect(tag == "\"v~gz1\"")
-        let second = try RawClient.get(port: edge.port, "/", ["Accept-Encoding: gzip", "Authorization: x", "If-None-Match: \(tag)"])
+        let second = try RawClient.get(
+            port: edge.port, "/", ["Accept-Encoding: gzip", "Authorization: x", "If-None-Match: \(tag)"])
         #expect(second.status == 304 && second.field("ETag") == tag)
         #expect(origin.requests.last?.field("If-None-Match") == "\"v\"")
         _ = try RawClient.exchange(port: edge.port, "PUT / HTTP/1.1\r\nHost: a\r\nIf-Match: \(tag)\r\nContent-Length: 0\r\n\r\n")
@@ -157,8 +173,11 @@ import Testing
         let origin = try origin(["Content-Type: text/html", "Cache-Control: max-age=60", "ETag: \"v\""])
         let edge = try edge(origin, ["--set", "edge.compression.background_queue=0"])
         let get = try RawClient.get(port: edge.port, "/", ["Accept-Encoding: gzip"])
-        let head = try RawClient.exchange(port: edge.port, "HEAD / HTTP/1.1\r\nHost: a.example\r\nAccept-Encoding: gzip\r\n\r\n", hasBody: false)
-        for name in ["Content-Length", "Content-Encoding", "ETag", "Vary", "Content-Type"] { #expect(head.field(name) == get.field(name), "\(name)") }
+        let head = try RawClient.exchange(
+            port: edge.port, "HEAD / HTTP/1.1\r\nHost: a.example\r\nAccept-Encoding: gzip\r\n\r\n", hasBody: false)
+        for name in ["Content-Length", "Content-Encoding", "ETag", "Vary", "Content-Type"] {
+            #expect(head.field(name) == get.field(name), "\(name)")
+        }
     }
 
     @Test func `switched off, the client's codings go to the application`() throws {
@@ -169,11 +188,32 @@ import Testing
         #expect(origin.requests.first?.field("Accept-Encoding") == "gzip")
     }
 
+    @Test func `switched off, an application that compresses itself is kept once per variant`() throws {
+        let origin = try ScriptedOrigin { request in
+            let coding = request.field("Accept-Encoding") == "gzip" ? ["Content-Encoding: gzip"] : []
+            return [
+                .send(
+                    ScriptedOrigin.response(
+                        fields: coding + ["Cache-Control: max-age=60", "Vary: Accept-Encoding"],
+                        body: request.field("Accept-Encoding") ?? "plain"))
+            ]
+        }
+        let edge = try edge(origin, ["--set", "edge.compression.enabled=false"])
+        for _ in 0..<2 {
+            let coded = try RawClient.get(port: edge.port, "/", ["Accept-Encoding: gzip"])
+            #expect(coded.text == "gzip" && coded.field("Content-Encoding") == "gzip")
+            let plain = try RawClient.get(port: edge.port, "/")
+            #expect(plain.text == "plain" && plain.field("Content-Encoding") == nil)
+        }
+        #expect(origin.requestCount == 2)
+    }
+
     @Test func `a page of the kind that the sample has gets at least 80 percent smaller`() throws {
         let origin = try origin(["Content-Type: text/html", "Cache-Control: max-age=60"])
         let edge = try edge(origin)
-        #expect(try eventually {
-            try RawClient.get(port: edge.port, "/", ["Accept-Encoding: gzip"]).body.count * 5 < Self.page.utf8.count
-        })
+        #expect(
+            try eventually {
+                try RawClient.get(port: edge.port, "/", ["Accept-Encoding: gzip"]).body.count * 5 < Self.page.utf8.count
+            })
     }
 }

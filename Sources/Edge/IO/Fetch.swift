@@ -471,7 +471,7 @@ final class Fetch {
         let response = StoredResponse(
             head: head, fields: StoredFields.make(head.fields, date: worker.httpDate(now: headReceived)),
             cacheControl: verdict.cacheControl, lifetimeSeconds: verdict.lifetimeSeconds, initialAgeSeconds: age,
-            received: headReceived, codings: codings)
+            received: headReceived, codings: codings, wasAskedForPlain: plan.wantsIdentity)
         let plain = ResponseCodec.representation(of: response, coding: .identity, effort: .asReceived, body: body)
         let coded = confirmed.map {
             ResponseCodec.representation(of: response, coding: $0.coding, effort: $0.effort, body: $0.body)

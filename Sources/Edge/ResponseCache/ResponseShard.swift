@@ -299,9 +299,7 @@ struct ResponseShard: Sendable {
     private mutating func store(
         _ plain: Representation, coded: [Representation], requestFields: FieldSection, record: Int
     ) {
-        var vary = VaryNames(plain.response.fields)
-        // Where we compress, the application is always asked for the plain response, whatever the client accepts.
-        if !codingOrder.isEmpty { vary = vary.without("accept-encoding") }
+        let vary = plain.response.vary
         if let mark = records[record]?.passMark { dropEntry(mark, keepsRecord: true) }
         if records[record]?.vary != vary {
             // The application changed by what its responses vary: the old variants cannot be told apart any more.
@@ -398,8 +396,7 @@ struct ResponseShard: Sendable {
         // 48: a node of the eviction queues has 32 bytes, in an array that is two thirds full on average.
         var sum = MemoryLayout<Entry>.stride + MemoryLayout<Record?>.stride + 48
         if let record = records[entry.record] {
-            sum += AllocatedBytes.array(record.key) + AllocatedBytes.array(record.vary.names)
-            for name in record.vary.names { sum += AllocatedBytes.array(name) }
+            sum += AllocatedBytes.array(record.key)
             if let variant = record.variants.first(where: { $0.entry == slot }) {
                 sum += AllocatedBytes.of(32 + MemoryLayout<Variant>.stride) + AllocatedBytes.array(variant.secondaryKey)
             }

@@ -24,11 +24,17 @@ final class StoredResponse: Sendable {
     let received: NIODeadline
     /// The codings besides identity in which this response may be served; empty when it must stay as it is.
     let codings: CodingSet
+    /// By what in a request the response was chosen.
+    let vary: VaryNames
 
+    /// - Parameter wasAskedForPlain: the application was asked for the plain response whatever the client accepts, so that it did
+    ///   not choose by `Accept-Encoding` even if it says so.
     init(
         head: ResponseHead, fields: FieldSection, cacheControl: CacheControl, lifetimeSeconds: Int, initialAgeSeconds: Int,
-        received: NIODeadline, codings: CodingSet
+        received: NIODeadline, codings: CodingSet, wasAskedForPlain: Bool
     ) {
+        let named = VaryNames(fields)
+        vary = wasAskedForPlain ? named.without("accept-encoding") : named
         status = head.status
         self.fields = fields
         self.cacheControl = cacheControl
@@ -43,9 +49,10 @@ final class StoredResponse: Sendable {
     /// What it takes in memory, in bytes: this object and the arrays of its own.
     var memoryBytes: Int {
         AllocatedBytes.object(
-            MemoryLayout<(Int, FieldSection, CacheControl, EntityTag?, Int64?, Int, Int, NIODeadline, CodingSet)>.size)
+            MemoryLayout<(Int, FieldSection, CacheControl, EntityTag?, Int64?, Int, Int, NIODeadline, CodingSet, VaryNames)>.size)
             + AllocatedBytes.array(fields.bytes) + AllocatedBytes.array(fields.lines)
-            + AllocatedBytes.array(entityTag?.opaque ?? [])
+            + AllocatedBytes.array(entityTag?.opaque ?? []) + AllocatedBytes.array(vary.names)
+            + vary.names.reduce(0) { $0 + AllocatedBytes.array($1) }
     }
 
     /// Whether the application can be asked if the response is still current.

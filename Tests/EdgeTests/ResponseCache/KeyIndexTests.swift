@@ -13,7 +13,8 @@ import Testing
                 let hash = random.next() & 0x7
                 index.insert(hash, record: step)
                 model[step] = hash
-            } else if let victim = model.keys.sorted().randomElement(using: &random), let hash = model.removeValue(forKey: victim) {
+            } else if let victim = model.keys.sorted().randomElement(using: &random), let hash = model.removeValue(forKey: victim)
+            {
                 index.remove(hash, record: victim)
             }
             #expect(index.count == model.count)

@@ -34,7 +34,8 @@ import Testing
         let page = try ResponseHead.parsed(
             200,
             [
-                "Server: gunicorn", "Date: Sat, 31 Jan 2026 12:00:00 GMT", "Connection: keep-alive", "Content-Type: text/html; charset=utf-8",
+                "Server: gunicorn", "Date: Sat, 31 Jan 2026 12:00:00 GMT", "Connection: keep-alive",
+                "Content-Type: text/html; charset=utf-8",
                 "Content-Length: \(bodyBytes)", "Cache-Control: public, max-age=60", "ETag: \"5f3b-6a1c2e9d\"", "Vary: Cookie",
             ])
         var shard = ResponseShard(bytesMax: 1 << 30, codingOrder: [.brotli, .zstd, .gzip])
@@ -44,8 +45,9 @@ import Testing
             key.assign(request, seed: 7)
             guard case .lead(let lease) = shard.join(key, request, follower: nil, now: t0) else { throw HeadIsNotWhole() }
             let response = StoredResponse(
-                head: page, fields: StoredFields.make(page.fields, date: []), cacheControl: CacheControl(page.fields), lifetimeSeconds: 60,
-                initialAgeSeconds: 0, received: t0, codings: [.gzip])
+                head: page, fields: StoredFields.make(page.fields, date: []), cacheControl: CacheControl(page.fields),
+                lifetimeSeconds: 60,
+                initialAgeSeconds: 0, received: t0, codings: [.gzip], wasAskedForPlain: true)
             var copy = ByteBuffer()
             copy.writeImmutableBuffer(body)
             let plain = ResponseCodec.representation(of: response, coding: .identity, effort: .asReceived, body: copy)

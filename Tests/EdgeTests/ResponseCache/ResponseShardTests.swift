@@ -39,13 +39,15 @@ import Testing
         for (name, value) in fields { head.fields.append(name, value) }
         let stored = StoredResponse(
             head: head, fields: head.fields, cacheControl: CacheControl(head.fields), lifetimeSeconds: lifetime,
-            initialAgeSeconds: 0, received: t0, codings: codings)
+            initialAgeSeconds: 0, received: t0, codings: codings, wasAskedForPlain: true)
         return Representation(
             response: stored, coding: .identity, effort: .asReceived, head: ByteBuffer(string: "HTTP/1.1 200 OK\r\n"),
             body: ByteBuffer(string: body), entityTag: nil)
     }
 
-    private func lead(_ shard: inout ResponseShard, _ target: String, _ fields: [(String, String)] = []) throws -> ResponseShard.Lease {
+    private func lead(_ shard: inout ResponseShard, _ target: String, _ fields: [(String, String)] = []) throws
+        -> ResponseShard.Lease
+    {
         guard case .lead(let lease) = shard.join(key(target), request(target, fields), follower: follower, now: t0) else {
             throw NotLeading()
         }
@@ -55,7 +57,8 @@ import Testing
     private struct NotLeading: Error {}
 
     private func find(
-        _ shard: inout ResponseShard, _ target: String, _ fields: [(String, String)] = [], accepted: AcceptedCodings = .identityOnly
+        _ shard: inout ResponseShard, _ target: String, _ fields: [(String, String)] = [],
+        accepted: AcceptedCodings = .identityOnly
     ) -> Representation? {
         shard.find(key(target), request(target, fields), accepted: accepted)?.representation
     }
@@ -139,7 +142,8 @@ import Testing
             let fields = [("Accept-Language", language)]
             let lease = try lead(&shard, "/a", fields)
             _ = shard.finish(
-                lease, .store(response(fields: [("Vary", "Accept-Language")]), requestFields: request("/a", fields).fields), now: t0)
+                lease, .store(response(fields: [("Vary", "Accept-Language")]), requestFields: request("/a", fields).fields),
+                now: t0)
         }
         shard.invalidate(key("/a"))
         #expect(find(&shard, "/a", [("Accept-Language", "de")]) == nil)
@@ -198,7 +202,8 @@ import Testing
         #expect(second?.missingCoding == nil)
         #expect(second?.representation === plain)
         let made = Representation(
-            response: plain.response, coding: .gzip, effort: .fast, head: ByteBuffer(), body: ByteBuffer(string: "gz"), entityTag: nil)
+            response: plain.response, coding: .gzip, effort: .fast, head: ByteBuffer(), body: ByteBuffer(string: "gz"),
+            entityTag: nil)
         let isAdded = shard.addCoding(made, key: key("/a"))
         #expect(isAdded)
         let third = shard.find(key("/a"), request("/a"), accepted: accepted)

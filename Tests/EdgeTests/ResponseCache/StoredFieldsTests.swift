@@ -11,11 +11,14 @@ import Testing
         fields.lines.indices.map { "\(String(copying: fields.name(at: $0))): \(String(copying: fields.value(at: $0)))" }
     }
 
-    private func fields(_ lines: [String], status: Int = 200) throws -> FieldSection { try ResponseHead.parsed(status, lines).fields }
+    private func fields(_ lines: [String], status: Int = 200) throws -> FieldSection {
+        try ResponseHead.parsed(status, lines).fields
+    }
 
     @Test func `fields of the connection and the length are not stored, and a Date always is`() throws {
         let stored = StoredFields.make(
-            try fields(["Connection: X-Hop", "X-Hop: 1", "Keep-Alive: 5", "Content-Length: 5", "ETag: \"a\"", "X-Mine: 1"]), date: date)
+            try fields(["Connection: X-Hop", "X-Hop: 1", "Keep-Alive: 5", "Content-Length: 5", "ETag: \"a\"", "X-Mine: 1"]),
+            date: date)
         #expect(text(stored) == ["ETag: \"a\"", "X-Mine: 1", "Date: Sat, 31 Jan 2026 12:00:00 GMT"])
         #expect(stored.contains(.etag) && stored.contains(.date) && !stored.contains(.contentLength))
     }
@@ -26,9 +29,14 @@ import Testing
     }
 
     @Test func `a 304 replaces the fields that it carries (RFC 9111 §3.2)`() throws {
-        let stored = try fields(["Cache-Control: max-age=1", "x-mine: old", "X-Mine: old2", "X-Stays: 1", "ETag: \"a\"", "Content-Type: text/html"])
+        let stored = try fields([
+            "Cache-Control: max-age=1", "x-mine: old", "X-Mine: old2", "X-Stays: 1", "ETag: \"a\"", "Content-Type: text/html",
+        ])
         let fresh = try fields(
-            ["Cache-Control: max-age=60", "X-MINE: new", "Content-Type: text/plain", "Content-Encoding: br", "Content-Range: x", "X-New: 2"],
+            [
+                "Cache-Control: max-age=60", "X-MINE: new", "Content-Type: text/plain", "Content-Encoding: br",
+                "Content-Range: x", "X-New: 2",
+            ],
             status: 304)
         #expect(
             text(StoredFields.updated(stored, by: fresh)) == [
@@ -64,6 +72,19 @@ import Testing
         #expect(try StoredResponse.make(["Cache-Control: no-cache, max-age=60"]).alwaysRevalidates)
         #expect(!(try StoredResponse.make().alwaysRevalidates))
     }
+}
+
+@Suite struct StoredVaryTests {
+    @Test(arguments: [(true, ["cookie"]), (false, ["accept-encoding", "cookie"])])
+    func `an application that is asked for the plain response does not choose by Accept-Encoding`(isPlain: Bool, names: [String]) throws {
+        let head = try ResponseHead.parsed(200, ["Vary: Cookie, Accept-Encoding"])
+        let response = StoredResponse(
+            head: head, fields: head.fields, cacheControl: CacheControl(), lifetimeSeconds: 1, initialAgeSeconds: 0, received: t0,
+            codings: [], wasAskedForPlain: isPlain)
+        #expect(response.vary.names.map { String(decoding: $0, as: UTF8.self) } == names)
+    }
+
+    private let t0 = NIODeadline.uptimeNanoseconds(1_000_000_000)
 }
 
 @Suite struct FillBudgetTests {
