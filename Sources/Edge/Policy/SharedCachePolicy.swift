@@ -10,6 +10,8 @@ enum SharedCachePolicy {
         case disabled
         /// Only GET and HEAD are looked up.
         case method
+        /// A part is asked for: the application answers it, for the part alone.
+        case range
         /// A GET with a body means something that only the application knows.
         case requestBody = "request-body"
     }
@@ -18,17 +20,17 @@ enum SharedCachePolicy {
         guard configuration.isEnabled else { return .disabled }
         guard request.method == .get || request.method == .head else { return .method }
         guard request.framing == .none else { return .requestBody }
+        // Only GET knows ranges (RFC 9110 §14.2).
+        if request.method == .get, request.fields.contains(.range) { return .range }
         return nil
     }
 
     /// Whether a miss may be fetched for all who ask: only what would be the same for each of them.
     ///
     /// `Authorization` is left out although RFC 9111 §3.5 has exceptions: whether one applies is known only when the response
-    /// is there, and until then nobody should wait for somebody else's private page. A range is answered by the
-    /// application, for the part alone.
+    /// is there, and until then nobody should wait for somebody else's private page.
     static func mayLead(_ request: borrowing RequestHead, _ cacheControl: CacheControl) -> Bool {
-        request.method == .get && !request.fields.contains(.authorization) && !request.fields.contains(.range)
-            && !cacheControl.noStore
+        request.method == .get && !request.fields.contains(.authorization) && !cacheControl.noStore
     }
 
     /// Whether a stored response may answer a request that carries credentials: only if the application said that it is for
