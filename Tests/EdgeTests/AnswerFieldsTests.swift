@@ -63,7 +63,9 @@ import Testing
         #expect(cacheStatus { $0.detail = "x" } == "")
     }
 
-    @Test(arguments: Exchange.CacheResult.allCases) func `hit and fwd exclude each other (RFC 9211 §2.2)`(result: Exchange.CacheResult) {
+    @Test(arguments: Exchange.CacheResult.allCases) func `hit and fwd exclude each other (RFC 9211 §2.2)`(
+        result: Exchange.CacheResult
+    ) {
         let value = cacheStatus { $0.cacheResult = result }
         #expect(!(value.contains("; hit") && value.contains("; fwd")))
         #expect("\(result.word)" == result.rawValue)

@@ -28,12 +28,18 @@ import Testing
 
     @Test func `each label of each closed enum is a series from the start`() throws {
         let text = try #require(make(loops: 1).first).text()
-        for result in Exchange.CacheResult.allCases { #expect(text.contains("headrace_edge_requests_total{cache=\"\(result.rawValue)\"} 0\n")) }
-        for code in HTTP1Error.Code.allCases { #expect(text.contains("headrace_edge_refused_total{reason=\"\(code.rawValue)\"} 0\n")) }
+        for result in Exchange.CacheResult.allCases {
+            #expect(text.contains("headrace_edge_requests_total{cache=\"\(result.rawValue)\"} 0\n"))
+        }
+        for code in HTTP1Error.Code.allCases {
+            #expect(text.contains("headrace_edge_refused_total{reason=\"\(code.rawValue)\"} 0\n"))
+        }
         for failure in GatewayFailure.allCases {
             #expect(text.contains("headrace_edge_upstream_failures_total{reason=\"\(failure.rawValue)\"} 0\n"))
         }
-        for coding in ContentCoding.allCases { #expect(text.contains("headrace_edge_codings_total{coding=\"\(coding.token)\"} 0\n")) }
+        for coding in ContentCoding.allCases {
+            #expect(text.contains("headrace_edge_codings_total{coding=\"\(coding.token)\"} 0\n"))
+        }
         for number in 1...5 { #expect(text.contains("headrace_edge_responses_total{class=\"\(number)xx\"} 0\n")) }
         #expect(text.contains("headrace_access_log_dropped_bytes_total 17\n"))
     }
@@ -76,7 +82,8 @@ import Testing
             "headrace_edge_refused_total{reason=\"\(HTTP1Error.Code.bareLF.rawValue)\"} 2",
             "headrace_edge_upstream_failures_total{reason=\"truncated\"} 2", "headrace_edge_deadlines_total 2",
             "headrace_compression_in_bytes_total 2000", "headrace_compression_out_bytes_total 600", "headrace_edge_connections 4",
-            "headrace_edge_upstream_connects_total 2", "headrace_edge_response_seconds_count 2", "headrace_edge_upstream_seconds_count 2",
+            "headrace_edge_upstream_connects_total 2", "headrace_edge_response_seconds_count 2",
+            "headrace_edge_upstream_seconds_count 2",
         ] {
             #expect(text.contains(line + "\n"), "\(line)")
         }

@@ -38,7 +38,10 @@ import Testing
 
     @Test func `under load no request fails`() throws {
         let origin = try ScriptedOrigin { request in
-            [.wait(milliseconds: request.number % 5), .send(ScriptedOrigin.response(fields: ["Cache-Control: no-store"], body: request.target))]
+            [
+                .wait(milliseconds: request.number % 5),
+                .send(ScriptedOrigin.response(fields: ["Cache-Control: no-store"], body: request.target)),
+            ]
         }
         let edge = try HeadraceProcess(["--app", origin.url])
         let load = Load()
@@ -55,7 +58,10 @@ import Testing
     @Test func `a response under way ends, nobody new is let in`() throws {
         let gate = ScriptedOrigin.Gate()
         let origin = try ScriptedOrigin { _ in
-            [.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\nCache-Control: no-store\r\n\r\nhello"), .waitFor(gate), .send("world")]
+            [
+                .send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\nCache-Control: no-store\r\n\r\nhello"), .waitFor(gate),
+                .send("world"),
+            ]
         }
         let edge = try HeadraceProcess(["--app", origin.url])
         let client = try RawClient(port: edge.port)
@@ -85,7 +91,9 @@ import Testing
     }
 
     @Test func `what does not end within the deadline is cut`() throws {
-        let origin = try ScriptedOrigin { _ in [.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\nCache-Control: no-store\r\n\r\nhello")] }
+        let origin = try ScriptedOrigin { _ in
+            [.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\nCache-Control: no-store\r\n\r\nhello")]
+        }
         let edge = try HeadraceProcess(["--app", origin.url, "--set", "edge.deadlines.drain=1s"])
         let client = try RawClient(port: edge.port)
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")

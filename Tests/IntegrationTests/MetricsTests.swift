@@ -6,7 +6,8 @@ import Testing
     // Prometheus' own checker; scripts/setup installs it.
     @Test(.enabled(if: Command.find("promtool") != nil, "promtool is not installed: run scripts/setup"))
     func `promtool has nothing to say against the metrics`() throws {
-        let origin = try ScriptedOrigin(fields: ["Cache-Control: max-age=60", "Content-Type: text/html"], body: String(repeating: "page ", count: 1000))
+        let origin = try ScriptedOrigin(
+            fields: ["Cache-Control: max-age=60", "Content-Type: text/html"], body: String(repeating: "page ", count: 1000))
         let edge = try HeadraceProcess(["--app", origin.url])
         for target in ["/", "/", "/b"] { _ = try RawClient.get(port: edge.port, target, ["Accept-Encoding: gzip"]) }
         let response = try RawClient.get(port: edge.port, "/metrics")
@@ -16,7 +17,8 @@ import Testing
     }
 
     @Test func `the metrics count what happened`() throws {
-        let origin = try ScriptedOrigin(fields: ["Cache-Control: max-age=60", "Content-Type: text/html"], body: String(repeating: "page ", count: 1000))
+        let origin = try ScriptedOrigin(
+            fields: ["Cache-Control: max-age=60", "Content-Type: text/html"], body: String(repeating: "page ", count: 1000))
         let edge = try HeadraceProcess(["--app", origin.url])
         for _ in 0..<3 { _ = try RawClient.get(port: edge.port, "/", ["Accept-Encoding: gzip"]) }
         #expect(try edge.metric("headrace_edge_requests_total{cache=\"hit\"}") == 2)

@@ -15,19 +15,35 @@ import Testing
     private func site() throws -> ScriptedOrigin {
         try ScriptedOrigin { request in
             switch request.target {
-            case "/": [.send(ScriptedOrigin.response(fields: ["Content-Type: text/html", "Cache-Control: max-age=60", "ETag: \"p\""], body: Self.page))]
+            case "/":
+                [
+                    .send(
+                        ScriptedOrigin.response(
+                            fields: ["Content-Type: text/html", "Cache-Control: max-age=60", "ETag: \"p\""], body: Self.page))
+                ]
             case "/site.js":
-                [.send(ScriptedOrigin.response(
-                    fields: ["Content-Type: text/javascript", "Cache-Control: max-age=60"],
-                    body: "document.getElementById('p').textContent = 'script ' + 'ran';" + String(repeating: " ", count: 500)))]
-            case "/site.css": [.send(ScriptedOrigin.response(fields: ["Content-Type: text/css", "Cache-Control: max-age=60"], body: "p{color:#123}"))]
+                [
+                    .send(
+                        ScriptedOrigin.response(
+                            fields: ["Content-Type: text/javascript", "Cache-Control: max-age=60"],
+                            body: "document.getElementById('p').textContent = 'script ' + 'ran';"
+                                + String(repeating: " ", count: 500)))
+                ]
+            case "/site.css":
+                [
+                    .send(
+                        ScriptedOrigin.response(
+                            fields: ["Content-Type: text/css", "Cache-Control: max-age=60"], body: "p{color:#123}"))
+                ]
             case "/echo": [.send(ScriptedOrigin.response(fields: ["Cache-Control: no-store"], body: request.body))]
             default: [.send(ScriptedOrigin.response(status: "404 Not Found", body: "no"))]
             }
         }
     }
 
-    @Test(.enabled(if: has("curl"), "curl is not installed: run scripts/setup"), arguments: [[], ["--http1.0"], ["--compressed"], ["-H", "Connection: close"]])
+    @Test(
+        .enabled(if: has("curl"), "curl is not installed: run scripts/setup"),
+        arguments: [[], ["--http1.0"], ["--compressed"], ["-H", "Connection: close"]])
     func `curl gets the page, sends a body, and revalidates`(options: [String]) throws {
         let origin = try site()
         let edge = try HeadraceProcess(["--app", origin.url])
@@ -35,9 +51,12 @@ import Testing
         for _ in 0..<2 { #expect(try Command.run("curl", ["-sS", "--fail"] + options + [url + "/"]).text == Self.page) }
         let body = String(repeating: "x", count: 5000)
         // Over 1024 bytes curl may ask with Expect: 100-continue.
-        let echo = try Command.run("curl", ["-sS", "-H", "Expect: 100-continue", "--data-binary", "@-"] + options + [url + "/echo"], input: Data(body.utf8))
+        let echo = try Command.run(
+            "curl", ["-sS", "-H", "Expect: 100-continue", "--data-binary", "@-"] + options + [url + "/echo"],
+            input: Data(body.utf8))
         #expect(echo.text == body, "\(echo.errors)")
-        let status = try Command.run("curl", ["-sS", "-o", "/dev/null", "-w", "%{http_code}", "-H", "If-None-Match: \"p\""] + options + [url + "/"])
+        let status = try Command.run(
+            "curl", ["-sS", "-o", "/dev/null", "-w", "%{http_code}", "-H", "If-None-Match: \"p\""] + options + [url + "/"])
         #expect(status.text == "304")
         let missing = try Command.run("curl", ["-sS", "-o", "/dev/null", "-w", "%{http_code}"] + options + [url + "/missing"])
         #expect(missing.text == "404")
@@ -49,7 +68,8 @@ import Testing
         let edge = try HeadraceProcess(["--app", origin.url])
         let result = try Command.run("ab", ["-q", "-n", "2000", "-c", "20"] + options + ["http://127.0.0.1:\(edge.port)/"])
         #expect(result.status == 0, "\(result.errors)")
-        #expect(result.text.contains(/Complete requests: +2000\n/) && result.text.contains(/Failed requests: +0\n/), "\(result.text)")
+        #expect(
+            result.text.contains(/Complete requests: +2000\n/) && result.text.contains(/Failed requests: +0\n/), "\(result.text)")
         #expect(!result.text.contains("Non-2xx"))
         if options == ["-k"] { #expect(result.text.contains(/Keep-Alive requests: +2000\n/)) }
     }
@@ -59,7 +79,8 @@ import Testing
         let origin = try site()
         let edge = try HeadraceProcess(["--app", origin.url])
         let result = try Command.run("wrk", ["-t1", "-c20", "-d1s"] + options + ["http://127.0.0.1:\(edge.port)/"])
-        #expect(result.status == 0 && !result.text.contains("Socket errors") && !result.text.contains("Non-2xx"), "\(result.text)")
+        #expect(
+            result.status == 0 && !result.text.contains("Socket errors") && !result.text.contains("Non-2xx"), "\(result.text)")
         #expect(origin.requestCount == 1)
     }
 
@@ -75,7 +96,8 @@ import Testing
         let result = try Command.run(
             "chromium",
             [
-                "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
+                "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+                "--disable-background-networking",
                 "--user-data-dir=\(folder.appending(path: "profile").path)", "--screenshot=\(picture.path)", "--dump-dom",
                 "http://127.0.0.1:\(edge.port)/",
             ])

@@ -9,7 +9,8 @@ import Testing
     }
 
     @Test func `a request reaches the application and its answer the client, unchanged`() throws {
-        let origin = try ScriptedOrigin(fields: ["Content-Type: text/plain", "X-Odd:  spaced  ", "Cache-Control: no-store"], body: "hello")
+        let origin = try ScriptedOrigin(
+            fields: ["Content-Type: text/plain", "X-Odd:  spaced  ", "Cache-Control: no-store"], body: "hello")
         let edge = try edge(origin)
         let response = try RawClient.get(port: edge.port, "/a/b?c=%20d", ["X-Mine: 1"])
         #expect(response.status == 200)
@@ -23,22 +24,29 @@ import Testing
 
     @Test func `hop-by-hop fields and what Connection names go no further, in both directions`() throws {
         let origin = try ScriptedOrigin(
-            fields: ["Connection: X-Private, keep-alive", "X-Private: 1", "Keep-Alive: timeout=5", "Proxy-Authenticate: Basic", "X-Public: 1"],
+            fields: [
+                "Connection: X-Private, keep-alive", "X-Private: 1", "Keep-Alive: timeout=5", "Proxy-Authenticate: Basic",
+                "X-Public: 1",
+            ],
             body: "x")
         let edge = try edge(origin)
         let response = try RawClient.get(
-            port: edge.port, "/", ["Connection: X-Secret", "X-Secret: 1", "TE: trailers", "Upgrade: websocket", "Proxy-Authorization: Basic x"])
+            port: edge.port, "/",
+            ["Connection: X-Secret", "X-Secret: 1", "TE: trailers", "Upgrade: websocket", "Proxy-Authorization: Basic x"])
         for name in ["X-Private", "Keep-Alive", "Proxy-Authenticate"] { #expect(response.field(name) == nil, "\(name)") }
         #expect(response.field("X-Public") == "1")
         let request = try #require(origin.requests.first)
-        for name in ["X-Secret", "TE", "Upgrade", "Proxy-Authorization", "Connection"] { #expect(request.field(name) == nil, "\(name)") }
+        for name in ["X-Secret", "TE", "Upgrade", "Proxy-Authorization", "Connection"] {
+            #expect(request.field(name) == nil, "\(name)")
+        }
     }
 
     @Test func `the application learns who asked, and clients cannot pretend`() throws {
         let origin = try ScriptedOrigin(body: "x")
         let edge = try edge(origin)
         _ = try RawClient.get(
-            port: edge.port, "/", ["X-Forwarded-For: 6.6.6.6", "X-Forwarded-Host: evil.example", "X-Forwarded-Proto: https", "Forwarded: for=6.6.6.6"])
+            port: edge.port, "/",
+            ["X-Forwarded-For: 6.6.6.6", "X-Forwarded-Host: evil.example", "X-Forwarded-Proto: https", "Forwarded: for=6.6.6.6"])
         let request = try #require(origin.requests.first)
         #expect(request.field("X-Forwarded-For") == "127.0.0.1")
         #expect(request.field("X-Forwarded-Host") == "a.example")
@@ -67,12 +75,36 @@ import Testing
     @Test func `pipelined requests are answered in their order`() throws {
         let origin = try ScriptedOrigin { request in
             let delay = request.target == "/0" ? 150 : 0
-            return [.wait(milliseconds: delay), .send(ScriptedOrigin.response(fields: ["Cache-Control: no-store"], body: request.target))]
+            return [
+                .wait(milliseconds: delay),
+                .send(ScriptedOrigin.response(fields: ["Cache-Control: no-store"], body: request.target)),
+            ]
         }
         let edge = try edge(origin)
         let client = try RawClient(port: edge.port)
         client.send((0..<5).map { "GET /\($0) HTTP/1.1\r\nHost: a\r\n\r\n" }.joined())
         for number in 0..<5 { #expect(try client.readResponse().text == "/\(number)") }
+    }
+
+    @Test func `pipelined hits are all answered, however slowly the client takes them`() throws {
+        let body = String(repeating: "x", count: 8273)
+        let origin = try ScriptedOrigin(fields: ["Cache-Control: max-age=60"], body: body)
+        let edge = try edge(origin)
+        let client = try RawClient(port: edge.port, receiveBuffer: 16 << 10)
+        let requests = String(repeating: "GET / HTTP/1.1\r\nHost: a\r\n\r\n", count: 500)
+        client.send(requests)
+        for number in 0..<500 {
+            #expect(try client.readResponse().body.count == body.utf8.count, "answer \(number)")
+        }
+        #expect(origin.requestCount == 1)
+    }
+
+    @Test func `a tunnel is made for nobody`() throws {
+        let origin = try ScriptedOrigin(body: "x")
+        let edge = try edge(origin)
+        let response = try RawClient.exchange(
+            port: edge.port, "CONNECT db.internal:5432 HTTP/1.1\r\nHost: db.internal:5432\r\n\r\n")
+        #expect(response.status == 501 && origin.requestCount == 0)
     }
 
     @Test func `a request may come byte by byte`() throws {
@@ -89,7 +121,8 @@ import Testing
         let edge = try edge(origin)
         let response = try RawClient.exchange(
             port: edge.port,
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;note=1\r\nhello\r\n6\r\n world\r\n0\r\nX-Sum: 9\r\n\r\n")
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;note=1\r\nhello\r\n6\r\n world\r\n0\r\nX-Sum: 9\r\n\r\n"
+        )
         #expect(response.status == 200)
         let body = try #require(origin.requests.first?.body)
         #expect(body.contains("hello") && body.contains(" world") && body.contains("X-Sum: 9") && !body.contains("note"))
@@ -98,7 +131,8 @@ import Testing
     @Test func `a chunked response arrives with its trailers`() throws {
         let origin = try ScriptedOrigin { _ in
             [
-                .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5\r\nhello\r\n"), .wait(milliseconds: 30),
+                .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5\r\nhello\r\n"),
+                .wait(milliseconds: 30),
                 .send("6\r\n world\r\n0\r\nX-Sum: 9\r\n\r\n"),
             ]
         }

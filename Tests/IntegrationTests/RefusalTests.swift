@@ -7,18 +7,26 @@ import Testing
 @Suite struct RefusalTests {
     /// What is sent, the status, and the named reason.
     private static let requests: [(String, Int, String)] = [
-        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "lengthAndTransferEncoding"),
-        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 400, "lengthAndTransferEncoding"),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400,
+            "lengthAndTransferEncoding"
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 400,
+            "lengthAndTransferEncoding"
+        ),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400, "lengthRepeated"),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3, 3\r\n\r\nabc", 400, "lengthMalformed"),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -3\r\n\r\nabc", 400, "lengthMalformed"),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x3\r\n\r\nabc", 400, "lengthMalformed"),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\nabc", 400, "lengthMalformed"),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n", 400, "lengthMalformed"),
-        ("GET / HTTP/1.1\r\nHost: a\r\nX: 1\rY: 2\r\n\r\n", 400, "bareCR"), ("GET / HTTP/1.1\r\nHost: a\nX: 1\r\n\r\n", 400, "bareLF"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX: 1\rY: 2\r\n\r\n", 400, "bareCR"),
+        ("GET / HTTP/1.1\r\nHost: a\nX: 1\r\n\r\n", 400, "bareLF"),
         ("GET / HTTP/1.1\nHost: a\n\n", 400, "bareLF"), ("GET / HTTP/1.1\r\nHost: a\r\nX: \u{0}\r\n\r\n", 400, "fieldValueByte"),
         ("GET / HTTP/1.1\r\nHost: a\r\nX: \u{1B}[1m\r\n\r\n", 400, "fieldValueByte"),
-        ("GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n 2\r\n\r\n", 400, "foldedLine"), ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400, "spaceBeforeColon"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n 2\r\n\r\n", 400, "foldedLine"),
+        ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400, "spaceBeforeColon"),
         ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, gzip\r\n\r\n", 400, "chunkedNotFinal"),
         ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n", 400, "chunkedNotFinal"),
         // Not ambiguous but not understood: RFC 9112 §6.1 asks for 501.
@@ -28,11 +36,15 @@ import Testing
         ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "chunkSizeMalformed"),
         ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFF\r\n", 400, "chunkSizeTooLarge"),
         ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcX\r\n", 400, "chunkEndMissing"),
-        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;a=\(String(repeating: "b", count: 300))\r\n", 400, "chunkExtensionTooLong"),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;a=\(String(repeating: "b", count: 300))\r\n", 400,
+            "chunkExtensionTooLong"
+        ),
         ("GET / HTTP/1.1\r\n\r\n", 400, "hostMissing"), ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400, "hostRepeated"),
         ("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, "hostInvalid"),
         ("GET http://b.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n", 400, "hostDisagrees"),
-        ("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400, "versionMalformed"), ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505, "versionUnsupported"),
+        ("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400, "versionMalformed"),
+        ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505, "versionUnsupported"),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 200-maybe\r\n\r\nabc", 417, "expectationUnknown"),
     ]
 
@@ -67,7 +79,8 @@ import Testing
         "HTTP/1.1 200 OK\nContent-Length: 1\n\nx", "HTTP/1.1 200 OK\r\nX: 1\rY: 2\r\nContent-Length: 1\r\n\r\nx",
         "HTTP/1.1 200 OK\r\nX : 1\r\nContent-Length: 1\r\n\r\nx", "HTTP/1.1 200 OK\r\nX: 1\r\n 2\r\nContent-Length: 1\r\n\r\nx",
         "HTTP/1.1 200 OK\r\nX: \u{0}\r\nContent-Length: 1\r\n\r\nx", "HTTP/1.1 20 OK\r\nContent-Length: 1\r\n\r\nx",
-        "HTTP/2.0 200 OK\r\nContent-Length: 1\r\n\r\nx", "nonsense\r\n\r\n", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+        "HTTP/2.0 200 OK\r\nContent-Length: 1\r\n\r\nx", "nonsense\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
     ]
 
     @Test func `an ambiguous response is a 502, its connection is not used again, and it is never stored`() throws {
@@ -90,7 +103,10 @@ import Testing
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Control: no-store\r\n\r\n5\r\nhello\r\n", "truncated"),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Control: max-age=60\r\n\r\n5\r\nhello\r\n0\r\n", "truncated"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 400000\r\nCache-Control: max-age=60\r\n\r\nhello", "truncated"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 400000\r\nContent-Type: text/html\r\nCache-Control: no-store\r\n\r\nhello", "truncated"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 400000\r\nContent-Type: text/html\r\nCache-Control: no-store\r\n\r\nhello",
+            "truncated"
+        ),
     ])
     func `a body that breaks is not passed on as whole, not stored, and told of once`(text: String, failure: String) throws {
         let origin = try ScriptedOrigin { _ in [.send(text), .close] }
@@ -148,12 +164,15 @@ import Testing
 
     // MARK: Limits
 
-    private func status(_ edge: HeadraceProcess, _ text: String) throws -> Int { try RawClient.exchange(port: edge.port, text).status }
+    private func status(_ edge: HeadraceProcess, _ text: String) throws -> Int {
+        try RawClient.exchange(port: edge.port, text).status
+    }
 
     @Test func `the request line, the head and the fields may be as large as their limits, and not a byte larger`() throws {
         let origin = try ScriptedOrigin(fields: ["Cache-Control: no-store"], body: "x")
         let edge = try HeadraceProcess([
-            "--app", origin.url, "--set", "edge.limits.request_line=300B", "--set", "edge.limits.head=1000B", "--set", "edge.limits.fields=10",
+            "--app", origin.url, "--set", "edge.limits.request_line=300B", "--set", "edge.limits.head=1000B", "--set",
+            "edge.limits.fields=10",
         ])
         func line(_ count: Int) -> String { "GET /" + String(repeating: "x", count: count - 14) + " HTTP/1.1" }
         #expect(line(300).utf8.count == 300)
@@ -168,7 +187,9 @@ import Testing
         #expect(try status(edge, head(1000)) == 200)
         #expect(try status(edge, head(1001)) == 431)
 
-        func fields(_ count: Int) -> String { "GET / HTTP/1.1\r\nHost: a\r\n" + String(repeating: "X: y\r\n", count: count - 1) + "\r\n" }
+        func fields(_ count: Int) -> String {
+            "GET / HTTP/1.1\r\nHost: a\r\n" + String(repeating: "X: y\r\n", count: count - 1) + "\r\n"
+        }
         #expect(try status(edge, fields(10)) == 200)
         #expect(try status(edge, fields(11)) == 431)
     }
@@ -251,9 +272,13 @@ import Testing
     @Test func `a client that takes nothing is given up, one that takes little is not`() throws {
         let body = String(repeating: "0123456789abcdef", count: 1 << 19)  // 8 MiB
         let origin = try ScriptedOrigin(fields: ["Cache-Control: max-age=60", "Content-Type: image/png"], body: body)
-        let edge = try HeadraceProcess(["--app", origin.url, "--set", "edge.deadlines.write=400ms", "--set", "edge.cache.max_object_size=16MB"])
+        let edge = try HeadraceProcess([
+            "--app", origin.url, "--set", "edge.deadlines.write=400ms", "--set", "edge.cache.max_object_size=16MB",
+        ])
         #expect(try RawClient.get(port: edge.port, "/", seconds: 20).body.count == body.utf8.count)
-        let (dead, slow) = (try RawClient(port: edge.port, receiveBuffer: 8 << 10), try RawClient(port: edge.port, receiveBuffer: 64 << 10))
+        let (dead, slow) = (
+            try RawClient(port: edge.port, receiveBuffer: 8 << 10), try RawClient(port: edge.port, receiveBuffer: 64 << 10)
+        )
         for client in [dead, slow] { client.send("GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n") }
         var received = 0
         // Some two seconds for the whole: several times the deadline, and never as long without taking a byte.

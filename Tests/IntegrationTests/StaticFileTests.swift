@@ -19,7 +19,8 @@ import Testing
         try write("../outside.txt", "outside")
         try FileManager.default.createSymbolicLink(
             at: root.appending(path: "escape.txt"), withDestinationURL: folder.appending(path: "outside.txt"))
-        try FileManager.default.createSymbolicLink(at: root.appending(path: "inside.html"), withDestinationURL: root.appending(path: "index.html"))
+        try FileManager.default.createSymbolicLink(
+            at: root.appending(path: "inside.html"), withDestinationURL: root.appending(path: "index.html"))
     }
 
     deinit {
@@ -49,7 +50,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "/nothing", "/.env", "/%2eenv", "/../outside.txt", "/%2e%2e/outside.txt", "/docs/..%2f..%2foutside.txt", "/escape.txt", "/index.html/",
+        "/nothing", "/.env", "/%2eenv", "/../outside.txt", "/%2e%2e/outside.txt", "/docs/..%2f..%2foutside.txt", "/escape.txt",
+        "/index.html/",
         "/css/", "/index.html%00.txt", "/..%5coutside.txt",
     ])
     func `nothing outside, hidden or odd is found`(target: String) throws {
@@ -123,6 +125,8 @@ import Testing
         let edge = try edge(["--app", origin.url])
         #expect(try RawClient.get(port: edge.port, "/").text == "<h1>home</h1>")
         #expect(try RawClient.get(port: edge.port, "/api").text == "from the application")
-        #expect(try RawClient.exchange(port: edge.port, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").text == "from the application")
+        #expect(
+            try RawClient.exchange(port: edge.port, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").text
+                == "from the application")
     }
 }

@@ -20,7 +20,9 @@ public enum Command {
 
     /// Runs a program; its output is kept whole.
     public static func run(_ name: String, _ arguments: [String], input: Data? = nil) throws -> Result {
-        guard let url = find(name) else { throw HeadraceProcess.Failure(description: "\(name) is not installed: run scripts/setup") }
+        guard let url = find(name) else {
+            throw HeadraceProcess.Failure(description: "\(name) is not installed: run scripts/setup")
+        }
         let folder = FileManager.default.temporaryDirectory.appending(path: "command-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }

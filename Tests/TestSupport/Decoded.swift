@@ -13,7 +13,9 @@ public enum Decoded {
         case let coding?: throw RawClient.Failure(description: "Content-Encoding: \(coding)")
         }
         let result = try Command.run(program, ["-dc"], input: data)
-        guard result.status == 0 else { throw RawClient.Failure(description: "\(program) ended with \(result.status): \(result.errors)") }
+        guard result.status == 0 else {
+            throw RawClient.Failure(description: "\(program) ended with \(result.status): \(result.errors)")
+        }
         return result.output
     }
 

@@ -27,7 +27,9 @@ public final class RawClient {
         address.sin_port = in_port_t(port).bigEndian
         address.sin_addr.s_addr = inet_addr("127.0.0.1")
         let result = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
         }
         guard result == 0 else { throw Failure(description: "connect: \(String(cString: strerror(errno)))") }
     }
@@ -126,7 +128,9 @@ public final class RawClient {
                 throw Failure(description: "closed after \(String(decoding: received, as: UTF8.self).debugDescription)")
             }
             guard Date() < end else {
-                throw Failure(description: "no whole response in \(seconds) s: \(String(decoding: received, as: UTF8.self).debugDescription)")
+                throw Failure(
+                    description:
+                        "no whole response in \(seconds) s: \(String(decoding: received, as: UTF8.self).debugDescription)")
             }
             readSome(milliseconds: 50)
         }
@@ -151,10 +155,13 @@ public final class RawClient {
             var position = end.upperBound
             while let line = received[position...].firstRange(of: Array("\r\n".utf8)) {
                 let text = String(decoding: received[position..<line.lowerBound], as: UTF8.self)
-                guard let size = Int(text.prefix { $0 != ";" }, radix: 16) else { throw Failure(description: "chunk size \(text)") }
+                guard let size = Int(text.prefix { $0 != ";" }, radix: 16) else {
+                    throw Failure(description: "chunk size \(text)")
+                }
                 if size == 0 {
                     guard let close = received[line.lowerBound...].firstRange(of: Array("\r\n\r\n".utf8)) else { return nil }
-                    response.trailers = String(decoding: received[line.upperBound..<max(line.upperBound, close.lowerBound)], as: UTF8.self)
+                    response.trailers = String(
+                        decoding: received[line.upperBound..<max(line.upperBound, close.lowerBound)], as: UTF8.self)
                     received.removeSubrange(..<close.upperBound)
                     return response
                 }

@@ -1,7 +1,7 @@
 import HTTPSemantics
 
-/// The primary key of a stored response: the authority in lower case without the default port or an empty one, a line feed, and the
-/// request target as it was sent.
+/// The primary key of a stored response: the authority in lower case without the default port or an empty one, a line feed,
+/// and the request target as it was sent.
 ///
 /// The method is no part of it: only GET fills the cache, and HEAD is answered from what GET stored.
 /// - Source: RFC 9111 §2; RFC 3986 §6.2.2.1 for the case of the authority.
@@ -15,7 +15,9 @@ struct CacheKey: Sendable, Equatable {
         let text = head.fields.bytes.span
         var authority = head.authority
         var end = authority.upperBound
-        if authority.count > 3, text[end - 3] == UInt8(ascii: ":"), text[end - 2] == UInt8(ascii: "8"), text[end - 1] == UInt8(ascii: "0") {
+        if authority.count > 3, text[end - 3] == UInt8(ascii: ":"), text[end - 2] == UInt8(ascii: "8"),
+            text[end - 1] == UInt8(ascii: "0")
+        {
             end -= 3
         } else if authority.count > 1, text[end - 1] == UInt8(ascii: ":") {
             end -= 1

@@ -11,7 +11,9 @@ import Testing
         let background = BackgroundCompression(queueMax: 4, share: 1)
         let body = Decoder.page(20_000)
         let result: ByteBuffer? = await withCheckedContinuation { continuation in
-            let isTaken = background.submit(ByteBuffer(bytes: body), coding: coding, level: 9) { continuation.resume(returning: $0) }
+            let isTaken = background.submit(ByteBuffer(bytes: body), coding: coding, level: 9) {
+                continuation.resume(returning: $0)
+            }
             #expect(isTaken)
         }
         #expect(try Decoder.decode(try #require(result), coding) == body)
@@ -23,7 +25,9 @@ import Testing
     @Test func `what does not get smaller is answered with nothing`() async {
         let background = BackgroundCompression(queueMax: 4, share: 1)
         let result: ByteBuffer? = await withCheckedContinuation { continuation in
-            background.submit(ByteBuffer(bytes: Decoder.noise(5_000)), coding: .gzip, level: 9) { continuation.resume(returning: $0) }
+            background.submit(ByteBuffer(bytes: Decoder.noise(5_000)), coding: .gzip, level: 9) {
+                continuation.resume(returning: $0)
+            }
         }
         #expect(result == nil)
         background.shutdown()

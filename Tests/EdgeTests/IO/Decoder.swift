@@ -91,7 +91,8 @@ enum Decoder {
         var random = SeededRandom(seed: UInt64(count))
         var bytes: [UInt8] = []
         while bytes.count < count {
-            bytes += Array("<tr class=\"row\"><td>\(random.next() % 10_000)</td><td>host-\(random.next() % 200).example</td></tr>\n".utf8)
+            bytes += Array(
+                "<tr class=\"row\"><td>\(random.next() % 10_000)</td><td>host-\(random.next() % 200).example</td></tr>\n".utf8)
         }
         return Array(bytes[..<count])
     }

@@ -46,7 +46,12 @@ import Testing
             (now, used) = (now + work, used + work)
             queue.jobFinished(cpuTime: work, now: now)
         }
-        if case .rest(let until) = { _ = queue.submitted(0, bytes: 1); return queue.next(now: now) }() { now = until }
+        if case .rest(let until) = {
+            _ = queue.submitted(0, bytes: 1)
+            return queue.next(now: now)
+        }() {
+            now = until
+        }
         #expect(Double(used.nanoseconds) / Double((now - t0).nanoseconds) <= share * 1.001)
     }
 

@@ -6,7 +6,9 @@ import Testing
 @Suite struct ErrorPageTests {
     /// Every status that the edge can answer with by itself.
     private static let statuses =
-        Set(HTTP1Error.Code.allCases.map { HTTP1Error($0).status }).union(GatewayFailure.allCases.map(\.status)).union([403, 404, 405, 408, 412])
+        Set(HTTP1Error.Code.allCases.map { HTTP1Error($0).status }).union(GatewayFailure.allCases.map(\.status)).union([
+            403, 404, 405, 408, 412,
+        ])
 
     @Test(arguments: statuses.sorted())
     func `each status has a title of its own and says which reason`(status: Int) {

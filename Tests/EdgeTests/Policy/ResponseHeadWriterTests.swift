@@ -26,7 +26,8 @@ import Testing
 
     @Test func `hop-by-hop fields and what Connection names do not pass`() throws {
         let result = try written([
-            "Connection: X-Hop, close", "X-Hop: 1", "Keep-Alive: 5", "Proxy-Authenticate: x", "Upgrade: h2c", "Trailer: x", "TE: x",
+            "Connection: X-Hop, close", "X-Hop: 1", "Keep-Alive: 5", "Proxy-Authenticate: x", "Upgrade: h2c", "Trailer: x",
+            "TE: x",
         ])
         #expect(result.count == 4, "\(result)")
     }
@@ -52,16 +53,23 @@ import Testing
 
     @Test func `a coding changes what speaks of the bytes`() throws {
         let result = try written([
-            "ETag: \"a\"", "Accept-Ranges: bytes", "Content-Digest: sha-256=:x:", "digest: y", "Content-MD5: z", "Repr-Digest: sha-256=:w:",
+            "ETag: \"a\"", "Accept-Ranges: bytes", "Content-Digest: sha-256=:x:", "digest: y", "Content-MD5: z",
+            "Repr-Digest: sha-256=:w:",
         ]) {
             $0.coding = .gzip
             $0.variesByCoding = true
             $0.entityTag = EntityTag(isWeak: false, opaque: Array("a~gz".utf8))
         }
-        #expect(result.contains("Content-Encoding: gzip") && result.contains("Vary: Accept-Encoding") && result.contains("ETag: \"a~gz\""))
+        #expect(
+            result.contains("Content-Encoding: gzip") && result.contains("Vary: Accept-Encoding")
+                && result.contains("ETag: \"a~gz\""))
         #expect(result.filter { $0.hasPrefix("ETag") }.count == 1)
-        #expect(!result.contains { $0.contains("Accept-Ranges") || $0.contains("Content-Digest") || $0.contains("digest: y") || $0.contains("MD5") })
-        #expect(result.contains("Repr-Digest: sha-256=:w:"), "it speaks of the representation before transfer, by the sender's word")
+        #expect(
+            !result.contains {
+                $0.contains("Accept-Ranges") || $0.contains("Content-Digest") || $0.contains("digest: y") || $0.contains("MD5")
+            })
+        #expect(
+            result.contains("Repr-Digest: sha-256=:w:"), "it speaks of the representation before transfer, by the sender's word")
     }
 
     @Test func `a coded response never goes out with the plain one's tag`() throws {
@@ -69,7 +77,10 @@ import Testing
     }
 
     @Test func `Vary is merged where the response could come in another coding, also in the plain one`() throws {
-        #expect(try written(["Vary: Cookie"]) { $0.variesByCoding = true }.filter { $0.hasPrefix("Vary") } == ["Vary: Cookie, Accept-Encoding"])
+        #expect(
+            try written(["Vary: Cookie"]) { $0.variesByCoding = true }.filter { $0.hasPrefix("Vary") } == [
+                "Vary: Cookie, Accept-Encoding"
+            ])
         #expect(try written(["Vary: Cookie"]).filter { $0.hasPrefix("Vary") } == ["Vary: Cookie"])
     }
 
@@ -81,7 +92,8 @@ import Testing
     @Test func `a 304 says what a 200 would have said about caching, and nothing of the body (RFC 9110 §15.4.5)`() throws {
         let response = try StoredResponse.make(
             [
-                "Content-Type: text/html", "Cache-Control: max-age=60", "Vary: Cookie", "ETag: \"a\"", "Expires: x", "Content-Location: /y",
+                "Content-Type: text/html", "Cache-Control: max-age=60", "Vary: Cookie", "ETag: \"a\"", "Expires: x",
+                "Content-Location: /y",
                 "Last-Modified: z", "X-Mine: 1",
             ], codings: [.gzip])
         let representation = Representation(

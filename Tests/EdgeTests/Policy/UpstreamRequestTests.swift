@@ -28,8 +28,10 @@ import Testing
     }
 
     @Test(arguments: [
-        "Connection: keep-alive", "Keep-Alive: 5", "Proxy-Authenticate: Basic", "Proxy-Authorization: Basic x", "Proxy-Connection: x",
-        "TE: trailers", "Trailer: X", "Upgrade: websocket", "Expect: 100-continue", "Forwarded: for=6.6.6.6", "X-Forwarded-For: 6.6.6.6",
+        "Connection: keep-alive", "Keep-Alive: 5", "Proxy-Authenticate: Basic", "Proxy-Authorization: Basic x",
+        "Proxy-Connection: x",
+        "TE: trailers", "Trailer: X", "Upgrade: websocket", "Expect: 100-continue", "Forwarded: for=6.6.6.6",
+        "X-Forwarded-For: 6.6.6.6",
         "X-Forwarded-Host: evil", "X-Forwarded-Proto: https", "X-Real-IP: 6.6.6.6", "Accept-Encoding: gzip",
     ])
     func `fields of this connection, and what a client claims to be forwarded, go no further`(field: String) throws {
@@ -55,7 +57,10 @@ import Testing
         let result = written(try .get("/", ["traceparent: 00-ffffffffffffffffffffffffffffffff-ffffffffffffffff-00"]))
         #expect(result.contains("X-Forwarded-For: 192.0.2.7") && result.contains("X-Real-IP: 192.0.2.7"))
         #expect(result.contains("X-Forwarded-Host: a.example") && result.contains("X-Forwarded-Proto: http"))
-        #expect(result.filter { $0.hasPrefix("traceparent:") } == ["traceparent: 00-00000000000000010000000000000002-0000000000000003-01"])
+        #expect(
+            result.filter { $0.hasPrefix("traceparent:") } == [
+                "traceparent: 00-00000000000000010000000000000002-0000000000000003-01"
+            ])
     }
 
     @Test func `Via says in which version the request came, after those before`() throws {
@@ -66,23 +71,36 @@ import Testing
     @Test func `the plain response is asked for, unless the edge does not compress`() throws {
         let head = try RequestHead.get("/", ["Accept-Encoding: gzip, br"])
         #expect(written(head).filter { $0.hasPrefix("Accept-Encoding") } == ["Accept-Encoding: identity"])
-        #expect(written(head) { $0.wantsIdentity = false }.filter { $0.hasPrefix("Accept-Encoding") } == ["Accept-Encoding: gzip, br"])
+        #expect(
+            written(head) { $0.wantsIdentity = false }.filter { $0.hasPrefix("Accept-Encoding") } == ["Accept-Encoding: gzip, br"]
+        )
     }
 
     @Test func `framing is the edge's own`() throws {
         #expect(!written(try .get()).contains { $0.hasPrefix("Content-Length") || $0.hasPrefix("Transfer-Encoding") })
         let post = try RequestHead.parsed("POST / HTTP/1.1", ["content-length: 7"])
-        #expect(written(post) { $0.framing = .length(7) }.filter { $0.lowercased().hasPrefix("content-length") } == ["Content-Length: 7"])
+        #expect(
+            written(post) { $0.framing = .length(7) }.filter { $0.lowercased().hasPrefix("content-length") } == [
+                "Content-Length: 7"
+            ])
         let chunked = try RequestHead.parsed("POST / HTTP/1.1", ["transfer-encoding: Chunked"])
-        #expect(written(chunked) { $0.framing = .chunked }.filter { $0.lowercased().hasPrefix("transfer") } == ["Transfer-Encoding: chunked"])
+        #expect(
+            written(chunked) { $0.framing = .chunked }.filter { $0.lowercased().hasPrefix("transfer") } == [
+                "Transfer-Encoding: chunked"
+            ])
     }
 
     @Test func `conditions pass with the tags of our codings mapped back`() throws {
-        let fields = ["If-None-Match: \"a~gz\"", "If-Match: \"b~br1\"", "If-Modified-Since: Sat, 31 Jan 2026 12:00:00 GMT", "If-Range: \"c~gz\""]
+        let fields = [
+            "If-None-Match: \"a~gz\"", "If-Match: \"b~br1\"", "If-Modified-Since: Sat, 31 Jan 2026 12:00:00 GMT",
+            "If-Range: \"c~gz\"",
+        ]
         let result = written(try .get("/", fields))
         #expect(result.contains("If-None-Match: \"a\"") && result.contains("If-Match: \"b\""))
         #expect(result.contains(fields[2]))
-        #expect(result.contains(fields[3]), "a part of the plain response does not fit a client's coded bytes, so its tag must not match")
+        #expect(
+            result.contains(fields[3]),
+            "a part of the plain response does not fit a client's coded bytes, so its tag must not match")
     }
 
     @Test func `when the response is for all, no client's conditions pass`() throws {
@@ -95,7 +113,10 @@ import Testing
         let result = written(try .get("/", ["If-None-Match: \"mine\""])) {
             $0.conditions = .revalidate(EntityTag(isWeak: true, opaque: Array("v1".utf8)), lastModified: 0)
         }
-        #expect(result.filter { $0.hasPrefix("If-") } == ["If-None-Match: W/\"v1\"", "If-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT"])
+        #expect(
+            result.filter { $0.hasPrefix("If-") } == [
+                "If-None-Match: W/\"v1\"", "If-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT",
+            ])
     }
 
     @Test func `absolute-form goes on in origin-form, and a configured host replaces the client's`() throws {

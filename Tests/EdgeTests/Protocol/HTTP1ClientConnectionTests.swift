@@ -57,7 +57,9 @@ import Testing
     }
 
     @Test func `every split of a chunked response gives the same bytes`() {
-        let text = Array("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nX: 1\r\n\r\n".utf8)
+        let text = Array(
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nX: 1\r\n\r\n"
+                .utf8)
         for split in 1..<text.count {
             var connection = HTTP1ClientConnection()
             connection.requestSent(.get)
@@ -99,7 +101,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("", "failed closed-early"), ("HTTP/1.1 200", "failed closed-early"), ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", "failed truncated"),
+        ("", "failed closed-early"), ("HTTP/1.1 200", "failed closed-early"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", "failed truncated"),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "failed truncated"),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n", "failed truncated"),
         ("HTTP/1.1 200 OK\r\n\r\nabc", "end"),

@@ -113,7 +113,8 @@ import Testing
     @Test func `after many chunked bodies the limit is still per request`() {
         var connection = connection { $0.requestBodyBytesMax = 10 }
         for _ in 0..<5 {
-            var buffer = ByteBuffer(string: "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n01234567\r\n0\r\n\r\n")
+            var buffer = ByteBuffer(
+                string: "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n01234567\r\n0\r\n\r\n")
             #expect(events(&connection, &buffer) == ["head", "body 01234567", "end", "wait"])
             #expect(connection.responseEnded(keepsAlive: true) == .request)
         }
