@@ -6,13 +6,13 @@ extension Exchange {
     /// `Cache-Status: headrace; hit; ttl=27`.
     ///
     /// What was forwarded says why (`fwd=`), and whether it is stored now; `detail` is one of our named reasons. `hit` and `fwd`
-    /// exclude each other. An answer of the edge's own making (an error before the lookup, a built-in page) has none.
+    /// exclude each other. An answer of the edge's own making (an error before the lookup, a built-in page) has neither.
     /// - Source: RFC 9211 §2.
     func appendCacheStatus(to output: inout ByteBuffer) {
-        guard cacheResult != .none else { return }
         output.writeText(bytesMax: 128 + detail.utf8.count) { output in
             switch cacheResult {
-            case .none: break
+            case .none:
+                output.text("Cache-Status: headrace")
             case .hit:
                 output.text("Cache-Status: headrace; hit; ttl=")
                 output.decimal(secondsFresh)
