@@ -59,8 +59,8 @@ import Testing
             } == "Cache-Status: headrace; fwd=bypass; detail=disabled\r\n")
     }
 
-    @Test func `what the edge made itself has no Cache-Status (RFC 9211 §2)`() {
-        #expect(cacheStatus { $0.detail = "x" } == "")
+    @Test func `what the edge made itself was neither hit nor forwarded (RFC 9211 §2)`() {
+        #expect(cacheStatus { $0.detail = "x" } == "Cache-Status: headrace; detail=x\r\n")
     }
 
     @Test(arguments: Exchange.CacheResult.allCases) func `hit and fwd exclude each other (RFC 9211 §2.2)`(
