@@ -92,7 +92,8 @@ public final class EdgeServer: Sendable {
         let (listeners, workers, configuration) = running.withLock { ($0.listeners, $0.workers, $0.configuration) }
         for listener in listeners { await listener.close() }
         for worker in workers {
-            worker.eventLoop.execute { worker.value.beginDraining() }
+            // Waited for: behind it on each loop, every connection that was accepted is counted.
+            try? await worker.eventLoop.submit { worker.value.beginDraining() }.get()
         }
         let end = NIODeadline.now() + configuration.deadlines.drain
         while limit.count > 0, NIODeadline.now() < end {

@@ -53,9 +53,47 @@ public final class Listener: Sendable {
         return Listener(channel: channel, address: address, unixPath: unixPath)
     }
 
-    /// Stops accepting. Connections that were accepted live on.
+    /// Stops accepting. Connections that were made live on: those that the kernel still keeps for us are accepted first.
     public func close() async {
+        if unixPath == nil { await acceptLast() }
         try? await channel.close().get()
         if let unixPath { unlink(unixPath) }
     }
+
+    /// Lets no new connection be made, and waits until the last one that was made is accepted: to close a listening socket resets
+    /// those that wait in it, and with them requests that were sent in good faith.
+    ///
+    /// Linux has no call for that. A packet filter that takes nothing stops the handshakes (such a client tries again after a
+    /// second, and is refused then), and `TCP_INFO` of a listening socket counts who waits (`tcpi_unacked`; tcp(7), socket(7)).
+    private func acceptLast() async {
+        guard let options = channel as? any SocketOptionProvider else { return }
+        let instruction = UnsafeMutablePointer<FilterProgram.Instruction>.allocate(capacity: 1)
+        defer { instruction.deallocate() }
+        instruction.initialize(to: FilterProgram.Instruction())
+        // Where the filter is not to be had, the wait alone makes the loss unlikely.
+        try? await options.unsafeSetSocketOption(
+            level: SocketOptionLevel(SOL_SOCKET), name: SocketOptionName(SO_ATTACH_FILTER),
+            value: FilterProgram(instructions: instruction)
+        ).get()
+        for _ in 0..<200 {
+            guard let waiting = try? await options.getTCPInfo().get().tcpi_unacked, waiting > 0 else { return }
+            try? await Task.sleep(for: .milliseconds(5))
+        }
+    }
+}
+
+/// `struct sock_fprog`, whose header is in no module: a program of one instruction.
+///
+/// `@unchecked Sendable`: the pointer is not used by two threads at a time; who made it waits until the kernel has its copy.
+private struct FilterProgram: @unchecked Sendable {
+    /// `struct sock_filter`: `BPF_RET | BPF_K` with 0, "keep no byte of the packet".
+    struct Instruction {
+        var code: UInt16 = 0x06
+        var jumpIfTrue: UInt8 = 0
+        var jumpIfFalse: UInt8 = 0
+        var constant: UInt32 = 0
+    }
+
+    var count: UInt16 = 1
+    let instructions: UnsafeMutablePointer<Instruction>
 }

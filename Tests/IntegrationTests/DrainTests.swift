@@ -13,6 +13,23 @@ import Testing
         var failures: [String] { state.withLock { $0.failures } }
         var hasEnded: Bool { state.withLock { $0.running == 0 } }
 
+        /// A client that makes a connection for each request, until nobody accepts it.
+        func startAnew(client number: Int, port: Int) {
+            state.withLock { $0.running += 1 }
+            Thread.detachNewThread { [self] in
+                while let client = try? RawClient(port: port) {
+                    do {
+                        client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                        _ = try client.readResponse()
+                        state.withLock { $0.answers += 1 }
+                    } catch {
+                        state.withLock { $0.failures.append("\(error)") }
+                    }
+                }
+                state.withLock { $0.running -= 1 }
+            }
+        }
+
         /// A client that sends its next request only on a connection that its last response did not announce to close.
         func start(client number: Int, port: Int) {
             state.withLock { $0.running += 1 }
@@ -53,6 +70,18 @@ import Testing
         #expect(edge.waitForExit() == 0)
         let lines = try edge.logLines(atLeast: load.answers)
         #expect(lines.count == load.answers, "the last lines of the log are written, too")
+    }
+
+    @Test func `whose connection was made is answered`() throws {
+        let origin = try ScriptedOrigin(fields: ["Cache-Control: max-age=60"], body: "x")
+        let edge = try HeadraceProcess(["--app", origin.url])
+        let load = Load()
+        for number in 0..<8 { load.startAnew(client: number, port: edge.port) }
+        #expect(eventually { load.answers > 500 })
+        edge.terminate()
+        #expect(eventually(seconds: 10) { load.hasEnded })
+        #expect(load.failures == [])
+        #expect(edge.waitForExit() == 0)
     }
 
     @Test func `a response under way ends, nobody new is let in`() throws {

@@ -208,6 +208,32 @@ import Testing
         #expect(try RawClient.get(port: edge.port, "/").status == 504)
     }
 
+    @Test func `a request that finds all connections busy waits for one, and not for ever`() throws {
+        let gate = ScriptedOrigin.Gate()
+        let origin = try ScriptedOrigin { _ in [.waitFor(gate), .send(ScriptedOrigin.response(body: "x"))] }
+        let limits = ["edge.threads=1", "edge.upstream.max_connections=1", "edge.upstream.connect_timeout=1s"]
+        let edge = try edge(origin, limits.flatMap { ["--set", $0] })
+        let clients = try (0..<2).map { _ in try RawClient(port: edge.port) }
+        for (number, client) in clients.enumerated() {
+            client.send("POST /\(number) HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+            #expect(eventually { origin.requestCount == 1 })
+        }
+        let late = try clients[1].readResponse()
+        #expect(late.status == 503 && late.text.contains("queue-timeout") && late.field("Retry-After") == "1")
+        clients[1].send("POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+        gate.open()
+        for client in clients { #expect(try client.readResponse().text == "x") }
+        #expect(origin.requestCount == 2)
+        #expect(try edge.metric("headrace_edge_upstream_connects_total") == 1)
+    }
+
+    @Test func `who asks before sending a body is not told to send what nobody will read`() throws {
+        let edge = try HeadraceProcess(["--app", "http://127.0.0.1:1"])
+        let response = try RawClient.exchange(
+            port: edge.port, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
+        #expect(response.status == 502 && response.field("Connection") == "close")
+    }
+
     @Test func `a kept-alive connection that the application closed is not the client's error`() throws {
         let origin = try ScriptedOrigin { request in
             // Each connection is closed 30 ms after its response, as the edge may find out only when it writes.
