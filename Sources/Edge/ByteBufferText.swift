@@ -93,14 +93,16 @@ struct TextOutput {
         threeDigits(microseconds % 1000)
     }
 
-    /// Sixteen lower-case digits.
-    mutating func hexadecimal(_ value: UInt64) {
-        precondition(16 <= room.count - count, "more text than was asked room for")
-        for position in 0..<16 {
-            let nibble = UInt8(truncatingIfNeeded: value &>> UInt64(60 &- 4 &* position)) & 0xF
+    /// All digits of a number, in lower case: sixteen of a `UInt64`, two of a `UInt8`.
+    @inline(__always)
+    mutating func hexadecimal<Number: FixedWidthInteger & UnsignedInteger>(_ value: Number) {
+        let digitCount = Number.bitWidth / 4
+        precondition(digitCount <= room.count - count, "more text than was asked room for")
+        for position in 0..<digitCount {
+            let nibble = UInt8(truncatingIfNeeded: value &>> Number(Number.bitWidth &- 4 &- 4 &* position)) & 0xF
             room[count &+ position] = nibble < 10 ? UInt8(ascii: "0") &+ nibble : UInt8(ascii: "a") &- 10 &+ nibble
         }
-        count += 16
+        count += digitCount
     }
 
     /// Bytes as the inside of a JSON string: quotes, backslashes and what is not ASCII text are escaped.
@@ -114,9 +116,7 @@ struct TextOutput {
             // One byte above 0x7F is taken for the Latin-1 character of that number: the line stays valid JSON whatever
             // a client sends, and the byte can be told from it.
             text("\\u00")
-            let digits: StaticString = "0123456789abcdef"
-            self.byte(digits.utf8Start[Int(byte >> 4)])
-            self.byte(digits.utf8Start[Int(byte & 0xF)])
+            hexadecimal(byte)
         }
         self.bytes(bytes.extracting(plainFrom..<bytes.count))
     }

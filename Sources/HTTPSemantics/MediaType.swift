@@ -8,6 +8,7 @@ public struct MediaType: Equatable, Hashable, Sendable {
         while end < contentType.count, contentType[end] != UInt8(ascii: ";") { end += 1 }
         let range = ASCII.trimmed(contentType, 0..<end)
         var bytes: [UInt8] = []
+        bytes.reserveCapacity(range.count)
         var slashes = 0
         for index in range {
             let byte = contentType[index]

@@ -22,7 +22,7 @@ final class EdgeWorker {
     var sweep = DeadlineSweep()
     private(set) var isDraining = false
 
-    private var output: ByteBuffer
+    private var outputs: [ByteBuffer] = []
     private var logLines: ByteBuffer
     private var second = WallClockSecond()
     private var random: TraceRandom
@@ -47,7 +47,6 @@ final class EdgeWorker {
         self.accessLog = accessLog
         router = Router(configuration)
         codec = ResponseCodec(configuration.compression, store: store, background: background, metrics: metrics)
-        output = ByteBufferAllocator().buffer(capacity: 16 << 10)
         logLines = ByteBufferAllocator().buffer(capacity: accessLog == nil ? 0 : 2 * Self.logBatchBytes)
         random = TraceRandom()
         if let upstream = configuration.upstream {
@@ -121,18 +120,23 @@ final class EdgeWorker {
 
     // MARK: Output
 
-    /// Lends the buffer in which a turn's output is gathered. One buffer serves all connections of the loop: once a turn is
-    /// flushed, nobody else holds its memory, and the next turn writes into it again without an allocation.
+    /// Buffers that are kept for lending.
+    /// 2: a turn's answer, and the request to the application that is written in the middle of it.
+    private static let outputsMax = 2
+    private static let outputBytes = 16 << 10
+
+    /// Lends a buffer in which a turn's output is gathered. The same ones serve all connections of the loop: once a turn is
+    /// flushed, nobody else holds their memory, and the next turn writes into it again without an allocation.
     func takeOutput() -> ByteBuffer {
-        var taken = ByteBuffer()
-        swap(&taken, &output)
+        guard var taken = outputs.popLast() else { return ByteBufferAllocator().buffer(capacity: Self.outputBytes) }
         taken.clear()
         return taken
     }
 
-    /// Takes the buffer back, unless an unusual answer made it large.
-    func giveBack(_ buffer: ByteBuffer) {
-        if buffer.storageCapacity <= 256 << 10, buffer.storageCapacity >= output.storageCapacity { output = buffer }
+    /// Takes a buffer back, unless an unusual answer made it large, or its memory went out with an answer.
+    func giveBack(_ buffer: consuming ByteBuffer) {
+        let isUsual = buffer.storageCapacity >= Self.outputBytes && buffer.storageCapacity <= 256 << 10
+        if isUsual, outputs.count < Self.outputsMax { outputs.append(buffer) }
     }
 
     // MARK: Access log

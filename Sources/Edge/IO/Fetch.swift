@@ -174,9 +174,8 @@ final class Fetch {
         for part in waitingBody { write(part) }
         waitingBody = []
         waitingBytes = 0
-        connection.flush()
+        if isRequestEnded { endRequest() } else { connection.flush() }
         worker.giveBack(head)
-        if isRequestEnded { endRequest() }
         client?.resumeReading()
     }
 
@@ -391,6 +390,11 @@ final class Fetch {
         } catch {
             abandonBroken()
         }
+    }
+
+    /// Runs what one read brings, so that the client gets it in one piece.
+    func gather(_ body: () -> Void) {
+        if let client { client.gather(body) } else { body() }
     }
 
     /// All that was there has been read: what a compressor holds back goes out, so that an event stream is not delayed.

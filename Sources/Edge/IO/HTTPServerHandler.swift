@@ -51,6 +51,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     private var pending = ByteBuffer()
     private var output = ByteBuffer()
     private var isInTurn = false
+    private var flushesAfterTurn = false
     private var isReadSuppressed = false
     private var isInputClosed = false
     private var isClosing = false
@@ -306,27 +307,30 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
 
     /// Fetches for all who ask for this key, or waits for whoever does.
     private func join(stale: ResponseShard.Ready?, now: NIODeadline) {
-        guard SharedCachePolicy.mayLead(connection.head, exchange.requestCacheControl) else {
+        let head = connection.head
+        guard SharedCachePolicy.mayLead(head, exchange.requestCacheControl) else {
             return fetch(lease: nil, stale: nil, now: now)
         }
         // What must be asked for every time is asked for by everybody on their own; see `alwaysRevalidates`.
-        let bound = NIOLoopBound(self, eventLoop: worker.eventLoop)
-        let eventLoop = worker.eventLoop
-        let serial = exchange.trace.parentID
-        let follower = ResponseShard.Follower { outcome in
-            eventLoop.execute { bound.value.leaderFinished(outcome, serial: serial) }
-        }
-        let head = connection.head
         let isShared = !(stale?.response.alwaysRevalidates ?? false)
-        let joined = worker.store.withShard(worker.key) { [key = worker.key] in
-            $0.join(key, head, follower: isShared ? follower : nil, now: now)
-        }
+        let key = worker.key
+        let joined = worker.store.withShard(key) { $0.join(key, head, follower: isShared ? follower() : nil, now: now) }
         switch joined {
         case .lead(let lease): fetch(lease: lease, stale: stale, now: now)
         case .pass: fetch(lease: nil, stale: nil, now: now)
         case .follow:
             exchange.cacheResult = .coalesced
             source = .follow
+        }
+    }
+
+    /// This exchange as one that waits for another's fetch.
+    private func follower() -> ResponseShard.Follower {
+        let bound = NIOLoopBound(self, eventLoop: worker.eventLoop)
+        let eventLoop = worker.eventLoop
+        let serial = exchange.trace.parentID
+        return ResponseShard.Follower { outcome in
+            eventLoop.execute { bound.value.leaderFinished(outcome, serial: serial) }
         }
     }
 
@@ -480,16 +484,27 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
             }
             if responseFraming == .chunked { output.writeStaticString("\r\n") }
         }
-        updateWriteDeadline(now: .now())
+        if !isWritable || deadlineReason == .write { updateWriteDeadline(now: .now()) }
     }
 
+    /// Has what was written go out: now, or when the turn that is gathering it ends.
     func flush() {
-        context?.flush()
+        if isInTurn { flushesAfterTurn = true } else { context?.flush() }
+    }
+
+    /// Sends all that comes of one read from the application in one piece: a head and a body that came together go out
+    /// together.
+    func gather(_ body: () -> Void) {
+        guard !isInTurn else { return body() }
+        turn(body)
+        if flushesAfterTurn { context?.flush() }
+        flushesAfterTurn = false
+        resume()
     }
 
     /// What follows an answer that was not made while reading: out with it, then on to what the client sent meanwhile.
     func flushAndResume() {
-        context?.flush()
+        flush()
         resume()
     }
 

@@ -100,7 +100,11 @@ final class UpstreamHandler: ChannelDuplexHandler, DeadlineHolder {
             isAwaitingFirstByte = false
             deadline = now + connector.readTimeout
         }
-        understand(now: now)
+        if let fetch {
+            fetch.gather { understand(now: now) }
+        } else {
+            understand(now: now)
+        }
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {

@@ -77,16 +77,24 @@ struct UpstreamRequest {
                 output.writeField(.ifModifiedSince, value.span)
             }
         }
-        output.writeField(.xForwardedFor, clientAddress.span)
-        output.writeField(.xRealIP, clientAddress.span)
-        output.writeStaticString("X-Forwarded-Proto: http\r\nX-Forwarded-Host: ")
-        output.writeBytes(fields.bytes.span.extracting(request.authority).bytes)
-        output.writeStaticString(
-            request.minorVersion == 0 ? "\r\nVia: 1.0 headrace\r\ntraceparent: " : "\r\nVia: 1.1 headrace\r\ntraceparent: ")
-        var traceText: [UInt8] = []
-        trace.append(to: &traceText)
-        output.writeBytes(traceText.span.bytes)
-        output.writeStaticString("\r\n\r\n")
+        // 256: the names and the trace are 190 bytes.
+        output.writeText(bytesMax: 256 + 2 * clientAddress.count + request.authority.count) { output in
+            output.text("X-Forwarded-For: ")
+            output.bytes(clientAddress.span)
+            output.text("\r\nX-Real-IP: ")
+            output.bytes(clientAddress.span)
+            output.text("\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: ")
+            output.bytes(fields.bytes.span.extracting(request.authority))
+            output.text(request.minorVersion == 0 ? "\r\nVia: 1.0 headrace\r\n" : "\r\nVia: 1.1 headrace\r\n")
+            output.text("traceparent: 00-")
+            output.hexadecimal(trace.traceID.0)
+            output.hexadecimal(trace.traceID.1)
+            output.text("-")
+            output.hexadecimal(trace.parentID)
+            output.text("-")
+            output.hexadecimal(trace.flags)
+            output.text("\r\n\r\n")
+        }
     }
 
     private func passes(_ name: FieldName) -> Bool {

@@ -218,15 +218,16 @@ struct ResponseShard: Sendable {
     }
 
     /// Asks for the right to fetch, or to wait for whoever has it.
-    /// - Parameter follower: Who would wait; `nil` for a request that neither waits nor lets others wait for it.
+    /// - Parameter follower: Who would wait, not made when nobody may; `nil` for a request that neither waits nor lets others wait for it.
     mutating func join(
-        _ key: borrowing CacheKey, _ request: borrowing RequestHead, follower: Follower?, now: NIODeadline
+        _ key: borrowing CacheKey, _ request: borrowing RequestHead, follower: @autoclosure () -> Follower?, now: NIODeadline
     ) -> Joined {
         let record = findRecord(key) ?? addRecord(key)
-        if let mark = records[record]?.passMark {
-            if entries[mark].passUntil > now { return .pass }
+        if let mark = records.span[record]?.passMark {
+            if entries.span[mark].passUntil > now { return .pass }
             dropEntry(mark, keepsRecord: true)
         }
+        let follower = follower()
         guard var content = records[record] else { return .pass }
         let secondaryKey = content.vary.isEmpty ? nil : content.vary.secondaryKey(request.fields)
         if let follower,
