@@ -51,7 +51,8 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     private var pending = ByteBuffer()
     private var output = ByteBuffer()
     private var isInTurn = false
-    private var flushesAfterTurn = false
+    /// Whether something was written since the last flush: flushing nothing costs as much as a small write.
+    private var isUnflushed = false
     private var isReadSuppressed = false
     private var isInputClosed = false
     private var isClosing = false
@@ -127,7 +128,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
-        context.flush()
+        flush()
     }
 
     func read(context: ChannelHandlerContext) {
@@ -184,6 +185,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
             if output.readableBytes >= Self.turnBytesMax {
                 emit()
                 context?.flush()
+                isUnflushed = false
                 guard isWritable else { return }
             }
             switch connection.next(&bytes) {
@@ -215,7 +217,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         receive(&bytes, now: .now())
         bytes.discardReadBytes()
         pending = bytes
-        context?.flush()
+        flush()
         resumeReading()
     }
 
@@ -423,7 +425,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
                 output.writeImmutableBuffer(representation.body)
             } else {
                 emit()
-                context?.write(wrapOutboundOut(representation.body), promise: nil)
+                write(representation.body)
             }
         }
         finishExchange(now: now)
@@ -480,16 +482,18 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
                 output.writeImmutableBuffer(part)
             } else {
                 emit()
-                context?.write(wrapOutboundOut(part), promise: nil)
+                write(part)
             }
             if responseFraming == .chunked { output.writeStaticString("\r\n") }
         }
         if !isWritable || deadlineReason == .write { updateWriteDeadline(now: .now()) }
     }
 
-    /// Has what was written go out: now, or when the turn that is gathering it ends.
+    /// Has what was written go out, unless a turn is still gathering it: whoever began the turn flushes behind it.
     func flush() {
-        if isInTurn { flushesAfterTurn = true } else { context?.flush() }
+        guard isUnflushed, !isInTurn else { return }
+        isUnflushed = false
+        context?.flush()
     }
 
     /// Sends all that comes of one read from the application in one piece: a head and a body that came together go out
@@ -497,8 +501,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     func gather(_ body: () -> Void) {
         guard !isInTurn else { return body() }
         turn(body)
-        if flushesAfterTurn { context?.flush() }
-        flushesAfterTurn = false
+        flush()
         resume()
     }
 
@@ -659,16 +662,21 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         output = worker.takeOutput()
         body()
         isInTurn = false
-        if output.readableBytes > 0 { context?.write(wrapOutboundOut(output), promise: nil) }
+        if output.readableBytes > 0 { write(output) }
         var buffer = ByteBuffer()
         swap(&buffer, &output)
         worker.giveBack(buffer)
     }
 
+    private func write(_ buffer: ByteBuffer) {
+        isUnflushed = true
+        context?.write(wrapOutboundOut(buffer), promise: nil)
+    }
+
     /// Passes what was gathered to the channel before the turn ends; not yet to the kernel.
     private func emit() {
         guard output.readableBytes > 0 else { return }
-        context?.write(wrapOutboundOut(output), promise: nil)
+        write(output)
         // The channel holds the memory now: writing on would copy it.
         output = ByteBuffer()
     }
@@ -713,14 +721,14 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
             keepsAlive = false
             exchange = Exchange(started: now, trace: worker.trace(FieldSection()))
             respondError(408, reason: "request-head-deadline", now: now)
-            context?.flush()
+            flush()
         case .requestBody where responseFraming == nil:
             if case .fetch(let fetch) = source { fetch.clientGone() }
             source = .none
             keepsAlive = false
             // Reading stopped because the application takes no more: then it is not the client who is late.
             respondError(isReadSuppressed ? 504 : 408, reason: "request-body-deadline", now: now)
-            context?.flush()
+            flush()
         case .requestHead, .requestBody, .keepAlive, .write, .linger, .drain:
             context?.close(promise: nil)
         case .none:
