@@ -82,7 +82,8 @@ enum Examples {
         Example(
             "a chunked body with extensions and trailers",
             "POST /x HTTP/1.1\r\nHost: [::1]:8080\r\ntransfer-encoding:\tChunked \r\n\r\n"
-                + "3\r\nabc\r\n0A ; name ; a=b;c=\"d;\\\" \"\r\n0123456789\r\n00;last\r\nETag: \"x\"\r\nContent-Length: 3\r\nX-Sum:  7 \r\n\r\n"
+                + "3\r\nabc\r\n0A ; name ; a=b;c=\"d;\\\" \"\r\n0123456789\r\n"
+                + "00;last\r\nETag: \"x\"\r\nContent-Length: 3\r\nX-Sum:  7 \r\n\r\n"
         ),
         Example(
             "three requests in a row",
@@ -90,7 +91,8 @@ enum Examples {
                 + "DELETE /3 HTTP/1.1\r\nHost: a\r\n\r\n"),
         Example(
             "every byte that a value may have",
-            "GET /\"<>[]^`{|}\\~!$&'()*+,;=:@%41 HTTP/1.1\r\nHost: a-._~!$&'()*+,;=%41:\r\nX: \t \u{80}\u{FF} !\"#[]{}~\t \r\nY:\r\n"
+            "GET /\"<>[]^`{|}\\~!$&'()*+,;=:@%41 HTTP/1.1\r\nHost: a-._~!$&'()*+,;=%41:\r\n"
+                + "X: \t \u{80}\u{FF} !\"#[]{}~\t \r\nY:\r\n"
                 + "!#$%&'*+-.^_`|~09AZaz: token\r\n\r\n"),
         Example("an unknown method", "M-SEARCH /x HTTP/1.1\r\nHost: a\r\n\r\n"),
     ]
@@ -110,11 +112,13 @@ enum Examples {
         Example("a tunnel", "HTTP/1.1 200 Connected\r\n\r\n", from: .upstream(.connect)),
         Example(
             "RFC 9112 §7.1: chunked",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nWiki\r\n5\r\npedia\r\nE\r\n in\r\n\r\nchunks.\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                + "4\r\nWiki\r\n5\r\npedia\r\nE\r\n in\r\n\r\nchunks.\r\n0\r\n\r\n",
             from: .upstream(.get)),
         Example(
             "two responses in a row",
-            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\naHTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nb\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na"
+                + "HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nb\r\n0\r\n\r\n",
             from: .upstream(.get)),
     ]
 

@@ -153,7 +153,8 @@ import Testing
         var head = RequestHead()
         var buffer = ByteBuffer(
             string:
-                "POST http://a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\nCookie: x\r\n\r\nGET /2 HTTP/1.1\r\nHost: b\r\n\r\n"
+                "POST http://a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\nCookie: x\r\n\r\n"
+                + "GET /2 HTTP/1.1\r\nHost: b\r\n\r\n"
         )
         #expect(try parser.parse(&buffer, into: &head))
         #expect(try parser.parse(&buffer, into: &head))

@@ -14,7 +14,7 @@ import Testing
     /// `make test-full` sets HEADRACE_LONG, and may set HEADRACE_SEED to begin elsewhere.
     private static let isLong = ProcessInfo.processInfo.environment["HEADRACE_LONG"] != nil
     private static let firstSeed = ProcessInfo.processInfo.environment["HEADRACE_SEED"].flatMap(UInt64.init) ?? 1
-    private static let inputCount: UInt64 = isLong ? 1_000_000 : 8000
+    private static let inputCount: UInt64 = isLong ? 300_000 : 8000
 
     @Test func `every disagreement with llhttp has a name`() {
         var seen: [Reason: Int] = [:]
