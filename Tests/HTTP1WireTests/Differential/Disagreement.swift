@@ -60,7 +60,7 @@ enum Reason: String, CaseIterable {
     case expectIsChecked
     /// It takes statuses below 100.
     case statusIsChecked
-    /// It takes control bytes in a reason.
+    /// It takes control bytes in a reason, and a CR without LF behind it.
     case reasonIsChecked
     /// It takes parts of a chunk extension without a name or a value.
     case extensionIsChecked
@@ -77,6 +77,8 @@ enum Reason: String, CaseIterable {
     case spaceInExtension
     /// It reads trailers as if they were header fields, and refuses framing among them; we drop them (RFC 9110 §6.5.1).
     case framingInTrailers
+    /// It refuses a tab behind a length; RFC 9110 §5.5 has white space around a value be no part of it.
+    case tabBehindLength
     /// It takes `Proxy-Connection`, which no RFC knows, for `Connection`.
     case proxyConnection
 
@@ -91,6 +93,9 @@ enum Reason: String, CaseIterable {
             case .hostMissing, .hostRepeated, .hostInvalid, .hostDisagrees: self = .hostIsChecked
             case .targetForm, .targetFragment: self = .targetIsChecked
             case .targetByte where text.contains("  "), .versionMalformed where text.contains("  "): self = .oneSpaceOnly
+            // By scalars: CRLF is one character.
+            case .bareCR where text.contains(/HTTP\/1\.[0-9] [0-9]{3}[^\r\n]*\r[^\n]/.matchingSemantics(.unicodeScalar)):
+                self = .reasonIsChecked
             case .bareCR, .bareLF, .emptyLines, .versionMalformed:
                 guard ours.restStart == Octets.cr || ours.restStart == Octets.lf else { return nil }
                 self = .oneEmptyLineOnly
@@ -113,6 +118,7 @@ enum Reason: String, CaseIterable {
             case "strict mode assertion" where text.contains(/;.*[ \t]/): self = .spaceInExtension
             case "invalid character in content-length header" where text.contains("\r\nContent-Length: 5\r\n"):
                 self = .framingInTrailers
+            case "invalid character in content-length header" where text.contains(/[0-9]\t/): self = .tabBehindLength
             case "data received after completed connection: close message" where text.contains("Proxy-Connection: close"):
                 self = .proxyConnection
             default: return nil
