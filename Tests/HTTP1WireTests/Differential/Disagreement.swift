@@ -77,14 +77,19 @@ enum Reason: String, CaseIterable {
     case spaceInExtension
     /// It reads trailers as if they were header fields, and refuses framing among them; we drop them (RFC 9110 §6.5.1).
     case framingInTrailers
-    /// It refuses a tab behind a length; RFC 9110 §5.5 has white space around a value be no part of it.
-    case tabBehindLength
+    /// It takes a tab behind a value for a part of it, refuses such a length and does not know such a coding; RFC 9110 §5.5
+    /// has white space around a value be no part of it.
+    case tabBehindValue
     /// It takes `Proxy-Connection`, which no RFC knows, for `Connection`.
     case proxyConnection
 
     /// - Returns: `nil` when nobody knows why.
     init?(_ disagreement: Disagreement, ours: Reading, bytes: [UInt8]) {
         let text = String(latin1: bytes)
+        if text.contains(/chunked *\t/) {
+            self = .tabBehindValue
+            return
+        }
         switch disagreement {
         case .understanding:
             return nil
@@ -118,7 +123,7 @@ enum Reason: String, CaseIterable {
             case "strict mode assertion" where text.contains(/;.*[ \t]/): self = .spaceInExtension
             case "invalid character in content-length header" where text.contains("\r\nContent-Length: 5\r\n"):
                 self = .framingInTrailers
-            case "invalid character in content-length header" where text.contains(/[0-9]\t/): self = .tabBehindLength
+            case "invalid character in content-length header" where text.contains(/[0-9]\t/): self = .tabBehindValue
             case "data received after completed connection: close message" where text.contains("Proxy-Connection: close"):
                 self = .proxyConnection
             default: return nil
