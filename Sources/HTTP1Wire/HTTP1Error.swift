@@ -92,7 +92,8 @@ public struct HTTP1Error: Error, Equatable, Sendable {
         case lengthAndTransferEncoding
         /// `Transfer-Encoding` is empty, has an empty element, or one that is no token.
         case transferEncodingMalformed
-        /// A transfer coding besides `chunked`.
+        /// A transfer coding besides `chunked`. RFC 9112 §6.1 would have 501 for a request; it gets 400, as all framing does that
+        /// two readers may understand in two ways.
         case transferCodingUnknown
         /// `chunked` is not the last coding, or comes twice.
         case chunkedNotFinal
@@ -132,13 +133,12 @@ public struct HTTP1Error: Error, Equatable, Sendable {
             case .headTooLarge, .fieldsTooMany, .fieldTooLong, .trailersTooLarge: 431
             case .bodyTooLarge: 413
             case .expectationUnknown: 417
-            case .transferCodingUnknown: 501
             case .versionUnsupported: 505
             case .statusLineTooLong, .statusMalformed, .reasonByte: 502
             case .chunkExtensionTooLong, .bareCR, .bareLF, .emptyLines, .methodNotToken, .targetMissing, .targetByte,
                 .targetFragment, .targetForm, .versionMissing, .versionMalformed, .foldedLine, .fieldNameMissing,
                 .fieldNameNotToken, .spaceBeforeColon, .colonMissing, .fieldValueByte, .lengthMalformed,
-                .lengthRepeated, .lengthAndTransferEncoding, .transferEncodingMalformed, .chunkedNotFinal,
+                .lengthRepeated, .lengthAndTransferEncoding, .transferEncodingMalformed, .transferCodingUnknown, .chunkedNotFinal,
                 .transferEncodingInOldVersion, .connectionMalformed, .hostMissing, .hostRepeated, .hostInvalid,
                 .hostDisagrees, .chunkSizeMalformed, .chunkSizeTooLarge, .chunkExtensionMalformed, .chunkEndMissing,
                 .truncated:

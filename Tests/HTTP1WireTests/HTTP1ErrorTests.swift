@@ -7,7 +7,7 @@ import Testing
         let others: [HTTP1Error.Code: Int] = [
             .requestLineTooLong: 414, .headTooLarge: 431, .fieldsTooMany: 431, .fieldTooLong: 431, .trailersTooLarge: 431,
             .bodyTooLarge: 413,
-            .expectationUnknown: 417, .transferCodingUnknown: 501, .versionUnsupported: 505,
+            .expectationUnknown: 417, .versionUnsupported: 505,
             // Only a response can have these.
             .statusLineTooLong: 502, .statusMalformed: 502, .reasonByte: 502,
         ]
