@@ -96,7 +96,8 @@ struct BenchCommand: AsyncParsableCommand {
         if json {
             Terminal.print(try BenchDocument(urls: urls, reports: reports).text())
         } else {
-            Terminal.print("\(urls.joined(separator: " "))\n\(BenchTable.text(reports))")
+            let shown = urls.count <= 4 ? urls.joined(separator: " ") : "\(urls[0]) and \(urls.count - 1) more"
+            Terminal.print("\(shown)\n\(BenchTable.text(reports))")
         }
         for report in reports where report.generatorCPUShare > 0.9 {
             Terminal.say("At \(report.users) users the load generator itself was busy: the server may be able to do more.")

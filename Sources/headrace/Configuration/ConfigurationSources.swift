@@ -132,10 +132,12 @@ struct ConfigurationSources {
         if settings.application == nil, settings.edge.root == nil {
             contradicts("there is nothing to serve: set edge.app (--app http://127.0.0.1:3000) or edge.root (--root ./public)")
         }
-        if settings.edge.limits.requestLineBytesMax > settings.edge.limits.headBytesMax {
+        // A part that nobody set shrinks with its whole: see Settings.edgeConfiguration.
+        func isSet(_ path: String) -> Bool { loaded.origins[path] != nil }
+        if isSet("edge.limits.request_line"), settings.edge.limits.requestLineBytesMax > settings.edge.limits.headBytesMax {
             contradicts("edge.limits.request_line is larger than edge.limits.head, of which it is a part")
         }
-        if settings.edge.cache.objectBytesMax > settings.edge.cache.bytesMax {
+        if isSet("edge.cache.max_object_size"), settings.edge.cache.objectBytesMax > settings.edge.cache.bytesMax {
             contradicts("edge.cache.max_object_size is larger than edge.cache.size")
         }
         for endpoint in settings.edge.listen where endpoint == settings.application {

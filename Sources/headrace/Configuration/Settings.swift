@@ -8,9 +8,11 @@ struct Settings: Sendable {
     /// How the application is connected to; its endpoint is ``application``.
     var upstream = EdgeConfiguration.Upstream(endpoint: .tcp(host: "", port: 0))
 
-    /// The edge as it is to run.
+    /// The edge as it is to run: the default of a part is never larger than the whole that was set.
     var edgeConfiguration: EdgeConfiguration {
         var edge = edge
+        edge.limits.requestLineBytesMax = min(edge.limits.requestLineBytesMax, edge.limits.headBytesMax)
+        edge.cache.objectBytesMax = min(edge.cache.objectBytesMax, edge.cache.bytesMax)
         edge.upstream = application.map { endpoint in
             var upstream = upstream
             upstream.endpoint = endpoint

@@ -108,8 +108,8 @@ import Testing
 
     @Test(arguments: [
         (["edge.threads=1"], "there is nothing to serve"),
-        (["edge.app=http://a:1", "edge.limits.head=512B"], "edge.limits.request_line is larger than edge.limits.head"),
-        (["edge.app=http://a:1", "edge.cache.size=1MB"], "edge.cache.max_object_size is larger than edge.cache.size"),
+        (["edge.app=http://a:1", "edge.limits.head=512B", "edge.limits.request_line=1KB"], "edge.limits.request_line is larger than edge.limits.head"),
+        (["edge.app=http://a:1", "edge.cache.size=1MB", "edge.cache.max_object_size=2MB"], "edge.cache.max_object_size is larger than edge.cache.size"),
         (["edge.app=http://127.0.0.1:8080"], "on which the edge itself listens"),
     ])
     func `values that do not go together are refused`(set: [String], message: String) {
@@ -147,5 +147,13 @@ import Testing
         settings.upstream.connectTimeout = .seconds(1)
         #expect(settings.edgeConfiguration.upstream?.endpoint == .unix(path: "/run/app.sock"))
         #expect(settings.edgeConfiguration.upstream?.connectTimeout == .seconds(1))
+    }
+
+    @Test func `the default of a part shrinks with the whole that is set`() {
+        var settings = Settings()
+        settings.edge.cache.bytesMax = 1 << 20
+        settings.edge.limits.headBytesMax = 512
+        #expect(settings.edgeConfiguration.cache.objectBytesMax == 1 << 20)
+        #expect(settings.edgeConfiguration.limits.requestLineBytesMax == 512)
     }
 }
