@@ -66,6 +66,9 @@ public enum BodyFraming: Equatable, Sendable {
     case chunked
     /// A response that ends with its connection.
     case untilClose
+
+    /// Whether no byte follows the head.
+    public var isEmpty: Bool { self == .none || self == .length(0) }
 }
 
 /// A request's head. The parser has checked its syntax and framing: whoever holds one may trust both.

@@ -410,6 +410,18 @@ import Testing
         #expect(origin.requestCount == 2)
     }
 
+    @Test func `a GET that announces an empty body is one like the others`() throws {
+        let origin = try ScriptedOrigin(fields: ["Cache-Control: max-age=60"], body: "x")
+        let edge = try edge(origin)
+        let client = try RawClient(port: edge.port)
+        for expected in ["fwd=uri-miss; stored", "hit"] {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+            let response = try client.readResponse()
+            #expect(response.text == "x" && response.field("Connection") == nil)
+            #expect(response.field("Cache-Status")?.contains(expected) == true)
+        }
+    }
+
     @Test func `switched off, nothing is kept`() throws {
         let origin = try ScriptedOrigin(fields: ["Cache-Control: max-age=60"], body: "x")
         let edge = try edge(origin, ["--set", "edge.cache.enabled=false"])

@@ -71,7 +71,9 @@ public final class ScriptedOrigin: Sendable {
         let requests = Mutex<[Request]>([])
     }
 
-    public init(_ script: @escaping Script) throws {
+    /// - Parameter readsBodies: whether an answer waits for the whole request; if not, each connection answers one head, and what
+    ///   follows it is thrown away.
+    public init(readsBodies: Bool = true, _ script: @escaping Script) throws {
         group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let received = Received()
         self.received = received
@@ -80,7 +82,7 @@ public final class ScriptedOrigin: Sendable {
             .serverChannelOption(.backlog, value: 1024)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(ScriptHandler(script: script, received: received))
+                    try channel.pipeline.syncOperations.addHandler(ScriptHandler(script: script, received: received, readsBodies: readsBodies))
                 }
             }
             .bind(host: "127.0.0.1", port: 0).wait()
@@ -117,7 +119,11 @@ private final class ScriptHandler: ChannelInboundHandler {
     private var steps: [ScriptedOrigin.Step] = []
     private var isWaiting = false
 
-    init(script: @escaping ScriptedOrigin.Script, received: ScriptedOrigin.Received) {
+    private let readsBodies: Bool
+    private var hasAnswered = false
+
+    init(script: @escaping ScriptedOrigin.Script, received: ScriptedOrigin.Received, readsBodies: Bool) {
+        self.readsBodies = readsBodies
         self.script = script
         self.received = received
     }
@@ -165,6 +171,11 @@ private final class ScriptHandler: ChannelInboundHandler {
         guard let end = bytes.firstRange(of: Array("\r\n\r\n".utf8)) else { return nil }
         let head = String(decoding: bytes[..<end.lowerBound], as: UTF8.self)
         var request = ScriptedOrigin.Request(head: head, body: "", number: received.requests.withLock { $0.count })
+        guard readsBodies else {
+            defer { hasAnswered = true }
+            bytes = []
+            return hasAnswered ? nil : request
+        }
         if request.field("Transfer-Encoding") == "chunked" {
             guard let last = bytes[end.upperBound...].firstRange(of: Array("0\r\n".utf8)),
                 let close = bytes[last.lowerBound...].firstRange(of: Array("\r\n\r\n".utf8))

@@ -93,7 +93,7 @@ final class Fetch {
         trace = client.exchange.trace
         clientAddress = client.client
         started = now
-        isRequestEnded = request.framing == .none
+        isRequestEnded = request.framing.isEmpty
         var plan = UpstreamRequest()
         plan.host = worker.upstream?.host
         plan.framing = request.framing

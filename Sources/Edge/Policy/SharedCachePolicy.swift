@@ -19,7 +19,7 @@ enum SharedCachePolicy {
     static func bypassReason(_ request: borrowing RequestHead, _ configuration: EdgeConfiguration.Cache) -> BypassReason? {
         guard configuration.isEnabled else { return .disabled }
         guard request.method == .get || request.method == .head else { return .method }
-        guard request.framing == .none else { return .requestBody }
+        guard request.framing.isEmpty else { return .requestBody }
         // Only GET knows ranges (RFC 9110 §14.2).
         if request.method == .get, request.fields.contains(.range) { return .range }
         return nil

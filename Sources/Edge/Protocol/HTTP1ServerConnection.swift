@@ -98,8 +98,8 @@ struct HTTP1ServerConnection {
                 state = .closing
                 return .refused(HTTP1Error(.bodyTooLarge))
             }
-            state = .exchange(isRequestComplete: head.framing == .none)
-            if head.framing != .none {
+            state = .exchange(isRequestComplete: head.framing.isEmpty)
+            if !head.framing.isEmpty {
                 bodyBytes = 0
                 decoder = HTTP1BodyDecoder(head.framing, limits: wireLimits)
             }

@@ -10,7 +10,7 @@ import Testing
             ("GET", [], true, nil), ("HEAD", [], true, nil), ("GET", [], false, .disabled),
             ("POST", ["Content-Length: 0"], true, .method),
             ("OPTIONS", [], true, .method), ("get", [], true, .method), ("GET", ["Content-Length: 3"], true, .requestBody),
-            ("GET", ["Transfer-Encoding: chunked"], true, .requestBody), ("GET", ["Range: bytes=0-1"], true, .range),
+            ("GET", ["Transfer-Encoding: chunked"], true, .requestBody), ("GET", ["Range: bytes=0-1"], true, .range), ("GET", ["Content-Length: 0"], true, nil),
             ("HEAD", ["Range: bytes=0-1"], true, nil),
         ] as [(String, [String], Bool, SharedCachePolicy.BypassReason?)])
     func `each reason to go past the cache has its case`(

@@ -43,6 +43,13 @@ import Testing
         #expect(connection.responseEnded(keepsAlive: false) == .close)
     }
 
+    @Test func `a body of no bytes is none`() {
+        var connection = connection()
+        var buffer = ByteBuffer(string: "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\nGET")
+        #expect(events(&connection, &buffer) == ["head", "wait"])
+        #expect(connection.mayKeepAlive && String(buffer: buffer) == "GET")
+    }
+
     @Test func `a body is given in the parts in which it comes, up to its end`() {
         var connection = connection()
         var buffer = ByteBuffer(string: "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe")
