@@ -63,37 +63,53 @@ public final class Listener: Sendable {
     /// Lets no new connection be made, and waits until the last one that was made is accepted: to close a listening socket resets
     /// those that wait in it, and with them requests that were sent in good faith.
     ///
-    /// Linux has no call for that. A packet filter that takes nothing stops the handshakes (such a client tries again after a
+    /// Linux has no call for that. A packet filter that takes no SYN lets no handshake begin (such a client tries again after a
     /// second, and is refused then), and `TCP_INFO` of a listening socket counts who waits (`tcpi_unacked`; tcp(7), socket(7)).
     private func acceptLast() async {
         guard let options = channel as? any SocketOptionProvider else { return }
-        let instruction = UnsafeMutablePointer<FilterProgram.Instruction>.allocate(capacity: 1)
-        defer { instruction.deallocate() }
-        instruction.initialize(to: FilterProgram.Instruction())
-        // Where the filter is not to be had, the wait alone makes the loss unlikely.
+        let program = FilterProgram.withoutSYN()
+        defer { program.instructions.deallocate() }
+        // Where the filter is not to be had, the wait alone makes a loss unlikely.
         try? await options.unsafeSetSocketOption(
-            level: SocketOptionLevel(SOL_SOCKET), name: SocketOptionName(SO_ATTACH_FILTER),
-            value: FilterProgram(instructions: instruction)
+            level: SocketOptionLevel(SOL_SOCKET), name: SocketOptionName(SO_ATTACH_FILTER), value: program
         ).get()
-        for _ in 0..<200 {
-            guard let waiting = try? await options.getTCPInfo().get().tcpi_unacked, waiting > 0 else { return }
+        // Handshakes that had begun end within the first pause; a second at most, for clients may be kept waiting for no longer.
+        for round in 0..<200 {
             try? await Task.sleep(for: .milliseconds(5))
+            guard let waiting = try? await options.getTCPInfo().get().tcpi_unacked, waiting > 0 || round == 0 else { return }
         }
     }
 }
 
-/// `struct sock_fprog`, whose header is in no module: a program of one instruction.
+/// `struct sock_fprog`, whose header is in no module.
 ///
-/// `@unchecked Sendable`: the pointer is not used by two threads at a time; who made it waits until the kernel has its copy.
+/// `@unchecked Sendable`: nobody writes through the pointer; who made it waits until the kernel has its copy.
 private struct FilterProgram: @unchecked Sendable {
-    /// `struct sock_filter`: `BPF_RET | BPF_K` with 0, "keep no byte of the packet".
+    /// `struct sock_filter`.
     struct Instruction {
-        var code: UInt16 = 0x06
-        var jumpIfTrue: UInt8 = 0
-        var jumpIfFalse: UInt8 = 0
-        var constant: UInt32 = 0
+        var code: UInt16
+        var skipsIfTrue: UInt8 = 0
+        var skipsIfFalse: UInt8 = 0
+        var constant: UInt32
     }
 
-    var count: UInt16 = 1
+    let count: UInt16
     let instructions: UnsafeMutablePointer<Instruction>
+
+    /// Drops packets that begin a connection and keeps all others.
+    static func withoutSYN() -> FilterProgram {
+        let program = [
+            // The byte of flags in the TCP header.
+            Instruction(code: 0x30, constant: 13),
+            // SYN among them?
+            Instruction(code: 0x45, skipsIfFalse: 1, constant: 0x02),
+            // Keep nothing.
+            Instruction(code: 0x06, constant: 0),
+            // Keep all.
+            Instruction(code: 0x06, constant: .max),
+        ]
+        let instructions = UnsafeMutablePointer<Instruction>.allocate(capacity: program.count)
+        instructions.initialize(from: program, count: program.count)
+        return FilterProgram(count: UInt16(program.count), instructions: instructions)
+    }
 }
