@@ -227,6 +227,32 @@ import Testing
         #expect(try edge.metric("headrace_edge_upstream_connects_total") == 1)
     }
 
+    @Test func `an answer that comes before the whole request reaches the client`() throws {
+        let origin = try ScriptedOrigin(readsBodies: false) { _ in
+            [.send(ScriptedOrigin.response(status: "413 Content Too Large", fields: ["Connection: close"], body: "too much"))]
+        }
+        let edge = try edge(origin)
+        let client = try RawClient(port: edge.port)
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + String(repeating: "x", count: 100_000))
+        let response = try client.readResponse()
+        #expect(response.status == 413 && response.text == "too much" && response.field("Connection") == "close")
+        client.send(String(repeating: "x", count: 100_000))
+        #expect(client.isClosed())
+    }
+
+    @Test func `an application that stops reading a body is late, not the client`() throws {
+        let origin = try StalledOrigin()
+        let edge = try HeadraceProcess(["--app", "http://127.0.0.1:\(origin.port)", "--set", "edge.deadlines.request_body=500ms"])
+        let client = try RawClient(port: edge.port)
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n")
+        let isAnswered = eventually(seconds: 10) {
+            client.sendWithoutWaiting([UInt8](repeating: 0x78, count: 64 << 10))
+            return client.peek().contains("request-body-deadline")
+        }
+        #expect(isAnswered)
+        #expect(try client.readResponse().status == 504)
+    }
+
     @Test func `who asks before sending a body is not told to send what nobody will read`() throws {
         let edge = try HeadraceProcess(["--app", "http://127.0.0.1:1"])
         let response = try RawClient.exchange(

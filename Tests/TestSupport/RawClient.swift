@@ -51,6 +51,13 @@ public final class RawClient {
         }
     }
 
+    /// Sends as much of this as the kernel takes now.
+    public func sendWithoutWaiting(_ bytes: [UInt8]) {
+        _ = bytes.withUnsafeBytes {
+            Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+        }
+    }
+
     /// Says that nothing more will be sent.
     public func finishSending() {
         shutdown(descriptor, Int32(SHUT_WR))
