@@ -30,26 +30,27 @@ final class Composition: Sendable {
         OpenFiles.raiseLimit()
     }
 
-    /// Binds the addresses and says where it serves.
-    /// - Throws: when an address cannot be bound.
-    func start() async throws {
-        let addresses = try await edge.start()
-        if let name = loaded.fileName { Terminal.say("configuration: \(name)") }
-        for address in addresses { Terminal.say("edge: \(Self.url(address)) → \(Self.destination(loaded.settings))") }
-    }
-
-    /// Serves until SIGTERM or SIGINT, then drains.
+    /// Binds the addresses, says where it serves, and serves until SIGTERM or SIGINT; then it drains.
+    ///
+    /// All signals are heard before the first address is bound: whoever sees that it serves may send them.
     /// - Parameter untilEOF: Or until standard input ends.
+    /// - Throws: when an address cannot be bound.
     func run(untilEOF: Bool) async throws {
+        let hangups = await UnixSignalsSequence(trapping: .sighup)
         if untilEOF { StandardInput.raiseSignalAtEnd(SIGTERM) }
         let group = ServiceGroup(
             configuration: .init(
                 services: [
-                    .init(service: EdgeService(edge: edge)),
-                    .init(service: ReloadService { [self] in reload() }),
+                    .init(service: EdgeService(edge: edge) { [self] in started($0) }),
+                    .init(service: ReloadService(hangups: hangups) { [self] in reload() }),
                 ],
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
         try await group.run()
+    }
+
+    private func started(_ addresses: [SocketAddress]) {
+        if let name = loaded.fileName { Terminal.say("configuration: \(name)") }
+        for address in addresses { Terminal.say("edge: \(Self.url(address)) → \(Self.destination(loaded.settings))") }
     }
 
     /// A file with a mistake changes nothing and says why.
@@ -86,8 +87,10 @@ final class Composition: Sendable {
 /// The edge as a service: it drains when the group shuts down.
 private struct EdgeService: Service {
     let edge: EdgeServer
+    let started: @Sendable ([SocketAddress]) -> Void
 
     func run() async throws {
+        started(try await edge.start())
         try? await gracefulShutdown()
         await edge.drain()
     }
@@ -95,10 +98,11 @@ private struct EdgeService: Service {
 
 /// Waits for SIGHUP.
 private struct ReloadService: Service {
+    let hangups: UnixSignalsSequence
     let reload: @Sendable () -> Void
 
     func run() async throws {
-        for await _ in await UnixSignalsSequence(trapping: .sighup).cancelOnGracefulShutdown() { reload() }
+        for await _ in hangups.cancelOnGracefulShutdown() { reload() }
     }
 }
 

@@ -29,8 +29,9 @@ enum RunningServices {
     ]
 
     /// Looks through the kernel's table of listening TCP sockets and asks each once.
-    static func find() async -> [Found] {
-        let sockets = listening()
+    /// - Parameter ports: only these; all when there are none.
+    static func find(ports: [Int]) async -> [Found] {
+        let sockets = listening().filter { ports.isEmpty || ports.contains($0.0) }
         return await withTaskGroup(of: Found.self) { group in
             for (port, socket) in sockets.prefix(200) {
                 group.addTask {

@@ -83,9 +83,12 @@ import Testing
         let origin = try ScriptedOrigin(body: "hello")
         let folder = try temporaryFolder()
         defer { try? FileManager.default.removeItem(at: folder) }
-        let first = try headrace(["init"], folder: folder)
+        // That port only: what other tests listen on at the moment is none of its business.
+        let first = try headrace(["init", "--port", "\(origin.port)"], folder: folder)
         #expect(first.status == 0, "\(first.errors)")
         #expect(first.errors.contains("http://127.0.0.1:\(origin.port)"), "the origin of this test is running: \(first.errors)")
+        let file = try String(contentsOf: folder.appending(path: "headrace.yaml"), encoding: .utf8)
+        #expect(file.contains("\n  app: http://127.0.0.1:\(origin.port)\n"))
         #expect(try headrace(["check"], folder: folder).status == 0)
         let second = try headrace(["init"], folder: folder)
         #expect(second.status == 1)

@@ -9,6 +9,7 @@ struct InitCommand: AsyncParsableCommand {
             EXAMPLES:
               headrace init                            writes headrace.yaml
               headrace init --output - > other.yaml    prints it
+              headrace init --port 3000 --port 5432    asks these ports only
 
             It asks each port of this machine that listens on loopback whether it speaks HTTP; the first that does, application servers
             first, becomes edge.app. Nothing that exists is overwritten.
@@ -17,12 +18,15 @@ struct InitCommand: AsyncParsableCommand {
     @Option(name: .shortAndLong, help: ArgumentHelp("Where to write; - is standard output.", valueName: "file"))
     var output = "headrace.yaml"
 
+    @Option(name: .customLong("port"), help: ArgumentHelp("Ask this port only; may be repeated.", valueName: "port"))
+    var ports: [Int] = []
+
     func run() async throws {
         if output != "-", FileManager.default.fileExists(atPath: output) {
             Terminal.fail("\(output) exists and stays as it is; choose another with --output")
             throw ExitCode.failure
         }
-        let found = await RunningServices.find()
+        let found = await RunningServices.find(ports: ports)
         for service in found { Terminal.say("found \(service.description)") }
         let application = found.filter { $0.isHTTP && $0.program != "headrace" }.min { $0.rank < $1.rank }
         var values: [String: String] = [:]

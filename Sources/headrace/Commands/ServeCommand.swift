@@ -22,14 +22,11 @@ struct ServeCommand: AsyncParsableCommand {
 
     func run() async throws {
         let loaded = try options.loadOrExit()
-        let composition: Composition
         do {
-            composition = try Composition(loaded) { [options] in try options.load() }
-            try await composition.start()
+            try await Composition(loaded) { [options] in try options.load() }.run(untilEOF: untilEOF)
         } catch {
             Terminal.fail("cannot start: \(error)")
             throw ExitCode.unavailable
         }
-        try await composition.run(untilEOF: untilEOF)
     }
 }

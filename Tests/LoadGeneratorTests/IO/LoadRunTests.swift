@@ -168,7 +168,7 @@ import Testing
         let server = try await PlannedServer { _ in .hang }
         await server.stop()
         let error = await #expect(throws: LoadRun.Unreachable.self) { _ = try await Self.run(server) }
-        #expect(error?.description == "cannot connect to 127.0.0.1:\(server.port): Connection refused")
+        #expect(error?.description.hasPrefix("cannot connect to 127.0.0.1:\(server.port): ") == true)
     }
 
     @Test func `a cancelled run ends soon, and says so`() async throws {
