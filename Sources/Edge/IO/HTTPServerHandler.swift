@@ -66,7 +66,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     private var isFromLoopback = false
     private var deadlineReason = DeadlineReason.none
     private(set) var deadline = NIODeadline.distantFuture
-    /// When the write deadline was set.
+    /// Bytes that the client had not taken when the write deadline was set.
     private var unsentBytes = 0
     var sweepPosition = -1
 
