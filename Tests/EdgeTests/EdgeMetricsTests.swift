@@ -7,17 +7,23 @@ import Testing
 @testable import Edge
 
 @Suite struct EdgeMetricsTests {
+    /// The loops' metrics know the process, and the process the loops: one of the two must not hold the other.
     private final class Loops: Sendable {
-        let all = Mutex<[EdgeMetrics]>([])
+        struct Loop: Sendable {
+            weak let metrics: EdgeMetrics?
+        }
+
+        let all = Mutex<[Loop]>([])
     }
 
     private func make(loops count: Int) -> [EdgeMetrics] {
         let loops = Loops()
         let process = EdgeMetrics.ProcessNumbers(
-            loops: { loops.all.withLock { $0 } }, store: ResponseStore(configuration: .init(), codingOrder: [.gzip]),
+            loops: { loops.all.withLock { $0.compactMap(\.metrics) } }, store: ResponseStore(configuration: .init(), codingOrder: [.gzip]),
             background: BackgroundCompression(queueMax: 1, share: 0), accessLogDropped: { 17 })
-        loops.all.withLock { $0 = (0..<count).map { _ in EdgeMetrics(process) } }
-        return loops.all.withLock { $0 }
+        let made = (0..<count).map { _ in EdgeMetrics(process) }
+        loops.all.withLock { $0 = made.map(Loops.Loop.init) }
+        return made
     }
 
     private func exchange(_ change: (inout Exchange) -> Void) -> Exchange {
