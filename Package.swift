@@ -78,13 +78,13 @@ let package = Package(
         ),
         // Tests
         .target(name: "TestSupport", dependencies: [nioCore, nioPosix], path: "Tests/TestSupport", swiftSettings: settings),
-        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"], swiftSettings: settings),
-        .testTarget(name: "EvictionTests", dependencies: ["Eviction"], swiftSettings: settings),
-        .testTarget(name: "HTTPSemanticsTests", dependencies: ["HTTPSemantics"], swiftSettings: settings),
+        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "TestSupport"], swiftSettings: settings),
+        .testTarget(name: "EvictionTests", dependencies: ["Eviction", "TestSupport"], swiftSettings: settings),
+        .testTarget(name: "HTTPSemanticsTests", dependencies: ["HTTPSemantics", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "HTTP1WireTests",
             dependencies: [
-                "HTTP1Wire", "HTTPSemantics", nioCore,
+                "HTTP1Wire", "HTTPSemantics", "TestSupport", nioCore,
                 // The differential oracle for our parser: llhttp, as NIOHTTP1 wraps it.
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),
@@ -94,7 +94,7 @@ let package = Package(
         .testTarget(
             name: "EdgeTests",
             dependencies: [
-                "Edge", "HTTPSemantics", "HTTP1Wire", "CCodecs", nioCore, .product(name: "NIOEmbedded", package: "swift-nio"),
+                "Edge", "HTTPSemantics", "HTTP1Wire", "CCodecs", "TestSupport", nioCore, .product(name: "NIOEmbedded", package: "swift-nio"),
             ],
             swiftSettings: settings
         ),

@@ -1,5 +1,6 @@
 import HTTPSemantics
 import NIOCore
+import TestSupport
 import Testing
 
 @testable import HTTP1Wire

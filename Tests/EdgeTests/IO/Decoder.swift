@@ -1,6 +1,7 @@
 import CCodecs
 import HTTPSemantics
 import NIOCore
+import TestSupport
 
 /// The libraries' own decoders, fed piecewise: what a client can read of the bytes so far.
 enum Decoder {

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import Edge
@@ -30,22 +31,5 @@ import Testing
         index.remove(15, record: 2)
         #expect(index.find(15) { $0 == 2 } == nil)
         for record in [0, 1, 3, 4] { #expect(index.find(15) { $0 == record } == record) }
-    }
-}
-
-/// SplitMix64: the same numbers for the same seed, on every machine.
-struct SeededRandom: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) {
-        state = seed
-    }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var value = state
-        value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-        return value ^ (value >> 31)
     }
 }

@@ -1,3 +1,5 @@
+import TestSupport
+
 /// Makes requests and responses: mostly right, often odd, sometimes spoiled byte by byte.
 struct MessageGenerator {
     var random: SeededRandom
