@@ -154,13 +154,37 @@ extension FieldName {
         return seventh.isSpelled(name) ? seventh : .other
     }
 
+    /// Compares whole words, the last of which may overlap the one before it.
     @inline(__always)
     private func isSpelled(_ name: Span<UInt8>) -> Bool {
         let spelling = spelling
-        guard spelling.utf8CodeUnitCount == name.count else { return false }
-        for index in 0..<name.count where ASCII.lowercased(name[index]) != ASCII.lowercased(spelling.utf8Start[index]) {
-            return false
+        let count = name.count
+        guard spelling.utf8CodeUnitCount == count else { return false }
+        let (sent, ours) = (name.bytes, UnsafeRawPointer(spelling.utf8Start))
+        if count >= 8 {
+            var offset = 0
+            while offset &+ 8 <= count {
+                if Self.differs(sent, ours, at: offset, as: UInt64.self) { return false }
+                offset &+= 8
+            }
+            return !Self.differs(sent, ours, at: count &- 8, as: UInt64.self)
         }
-        return true
+        if count >= 4 {
+            return !Self.differs(sent, ours, at: 0, as: UInt32.self) && !Self.differs(sent, ours, at: count &- 4, as: UInt32.self)
+        }
+        guard count >= 2 else { return false }
+        return !Self.differs(sent, ours, at: 0, as: UInt16.self) && !Self.differs(sent, ours, at: count &- 2, as: UInt16.self)
+    }
+
+    /// Whether two words are different names: only the bit that makes a letter small may differ, and only where we have a letter
+    /// (those have 0x40 set; the hyphen has not).
+    @inline(__always)
+    private static func differs<Word: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
+        _ sent: RawSpan, _ ours: UnsafeRawPointer, at offset: Int, as word: Word.Type
+    ) -> Bool {
+        let sent = sent.unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: Word.self)
+        let ours = ours.loadUnaligned(fromByteOffset: offset, as: Word.self)
+        let mayDiffer = (ours &>> 1) & Word(truncatingIfNeeded: 0x2020_2020_2020_2020 as UInt64)
+        return (sent ^ ours) & ~mayDiffer != 0
     }
 }
