@@ -36,10 +36,23 @@ enum OctetScan {
         return index
     }
 
-    /// The first index from `start` on whose byte no token may have, else `limit`. Tokens are short: byte by byte.
+    /// The first index from `start` on whose byte no token may have, else `limit`.
+    ///
+    /// Letters, digits and hyphens are nearly all that is in tokens; only where something else stands is the table asked.
     @inline(__always)
     static func endOfToken(in bytes: Span<UInt8>, from start: Int, to limit: Int) -> Int {
         var index = start
+        while limit &- index >= 16 {
+            let chunk = load(bytes, at: index)
+            let isLetter = ((chunk | all(0x20)) &- all(0x61)) .< all(26)
+            let isDigit = (chunk &- all(0x30)) .< all(10)
+            let offset = firstSet(.!(isLetter .| isDigit .| (chunk .== all(UInt8(ascii: "-")))))
+            index &+= offset
+            if offset < 16 {
+                if !Octets.is(bytes[unchecked: index], Octets.token) { return index }
+                index &+= 1
+            }
+        }
         while index < limit, Octets.is(bytes[unchecked: index], Octets.token) { index &+= 1 }
         return index
     }
