@@ -193,7 +193,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
                 if connection.isAwaitingHead { awaitHead(hasBytes: bytes.readableBytes > 0, now: now) }
                 return
             case .head:
-                begin(now: now)
+                begin(connection.head, now: now)
             case .body(let part):
                 if case .fetch(let fetch) = source { fetch.sendRequestBody(part) }
                 if !connection.isRequestComplete {
@@ -242,11 +242,11 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
 
     // MARK: An exchange
 
-    private func begin(now: NIODeadline) {
+    /// - Parameter head: the connection's own, handed in: one copy for all that is asked of it. As a local constant it would be
+    ///   copied, and its memory retained, at each question.
+    private func begin(_ head: RequestHead, now: NIODeadline) {
         hasBegun = true
         hasServed = true
-        // One copy for all that is asked of it: each time that the connection's own were passed on, it would be retained.
-        let head = connection.head
         keepsAlive = head.keepsAlive
         arm(.none, for: .zero, from: now)
         exchange = Exchange(started: now, trace: worker.trace(head.fields))

@@ -10,10 +10,10 @@ struct CacheKey: Sendable, Equatable {
     var hash: UInt64
 
     /// Builds the key of `head` in `self`, reusing the memory: on a hit the key is never kept.
-    mutating func assign(_ head: RequestHead, seed: UInt64) {
+    mutating func assign(_ head: borrowing RequestHead, seed: UInt64) {
         bytes.removeAll(keepingCapacity: true)
         let text = head.fields.bytes.span
-        var authority = head.authority
+        let authority = head.authority
         var end = authority.upperBound
         if authority.count > 3, text[end - 3] == UInt8(ascii: ":"), text[end - 2] == UInt8(ascii: "8"),
             text[end - 1] == UInt8(ascii: "0")
@@ -22,11 +22,8 @@ struct CacheKey: Sendable, Equatable {
         } else if authority.count > 1, text[end - 1] == UInt8(ascii: ":") {
             end -= 1
         }
-        authority = authority.lowerBound..<end
-        for index in authority {
-            let byte = text[index]
-            bytes.append(byte >= UInt8(ascii: "A") && byte <= UInt8(ascii: "Z") ? byte | 0x20 : byte)
-        }
+        text.extracting(authority.lowerBound..<end).withUnsafeBufferPointer { bytes.append(contentsOf: $0) }
+        for index in bytes.indices where bytes[index] &- UInt8(ascii: "A") < 26 { bytes[index] |= 0x20 }
         bytes.append(UInt8(ascii: "\n"))
         text.extracting(head.target).withUnsafeBufferPointer { bytes.append(contentsOf: $0) }
         hash = KeyHash.hash(bytes.span, seed: seed)
