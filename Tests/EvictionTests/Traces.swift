@@ -1,0 +1,143 @@
+import Foundation
+import TestSupport
+
+/// A sequence of requests for keys, as caches before web applications see them. The same one for the same seed.
+enum Trace: String, CaseIterable {
+    /// Popularity falls as 1 / rank^0.99 and never changes.
+    case zipf
+    /// A quarter of the requests is for keys that never come again: crawlers, cache-busters.
+    case oneHitWonders
+    /// Every hundredth of the requests, a hundredth of the keys change places in the order of popularity.
+    case drift
+
+    func requests(_ count: Int, keys keyCount: Int, seed: UInt64) -> [Int] {
+        var random = SeededRandom(seed: seed)
+        let popularity = Zipf(count: keyCount, exponent: 0.99)
+        var keyOfRank = Array(0..<keyCount)
+        keyOfRank.shuffle(using: &random)
+        var nextNewKey = keyCount
+        return (0..<count).map { index in
+            switch self {
+            case .oneHitWonders where random.chance(oneIn: 4):
+                nextNewKey += 1
+                return nextNewKey - 1
+            case .drift where index % (count / 100) == 0:
+                for _ in 0..<keyCount / 200 {
+                    keyOfRank.swapAt(Int.random(in: 0..<keyCount, using: &random), Int.random(in: 0..<keyCount, using: &random))
+                }
+            default: break
+            }
+            return keyOfRank[popularity.rank(using: &random)]
+        }
+    }
+}
+
+/// Ranks with probabilities that fall as a power of them, by bisection in their sums.
+private struct Zipf {
+    private var sums: [Double] = []
+
+    init(count: Int, exponent: Double) {
+        sums.reserveCapacity(count)
+        var sum = 0.0
+        for rank in 1...count {
+            sum += pow(Double(rank), -exponent)
+            sums.append(sum)
+        }
+    }
+
+    func rank(using random: inout SeededRandom) -> Int {
+        let point = Double.random(in: 0..<sums[sums.count - 1], using: &random)
+        var (low, high) = (0, sums.count - 1)
+        while low < high {
+            let middle = (low + high) / 2
+            if sums[middle] > point { high = middle } else { low = middle + 1 }
+        }
+        return low
+    }
+}
+
+/// The share of a trace's requests that found their key, with room for a number of keys.
+enum HitRate {
+    static func s3FIFO(_ trace: [Int], room: Int) -> Double {
+        var cache = Cache(bytesMax: room)
+        return share(trace) { cache.request(UInt64($0)) }
+    }
+
+    /// What everybody compares with: the one that was not used for longest leaves.
+    static func leastRecentlyUsed(_ trace: [Int], room: Int) -> Double {
+        var lastUse: [Int: Int] = [:]
+        // Uses in their order; those that a later one of the same key has replaced are passed over.
+        var uses: [Int] = []
+        var oldest = 0
+        return share(trace) { key in
+            let isHit = lastUse[key] != nil
+            lastUse[key] = uses.count
+            uses.append(key)
+            while lastUse.count > room {
+                if lastUse[uses[oldest]] == oldest { lastUse[uses[oldest]] = nil }
+                oldest += 1
+            }
+            return isHit
+        }
+    }
+
+    /// The best that anybody could do who knew the future: the one that is used again last leaves, be it the new one.
+    /// - Source: Belady, "A study of replacement algorithms for a virtual-storage computer", 1966.
+    static func belady(_ trace: [Int], room: Int) -> Double {
+        var nextUse = [Int](repeating: .max, count: trace.count)
+        var seen: [Int: Int] = [:]
+        for index in trace.indices.reversed() {
+            nextUse[index] = seen[trace[index]] ?? .max
+            seen[trace[index]] = index
+        }
+        var nextUseOfKept: [Int: Int] = [:]
+        var farthest = FarthestFirst()
+        var index = 0
+        return share(trace) { key in
+            defer { index += 1 }
+            let isHit = nextUseOfKept[key] != nil
+            nextUseOfKept[key] = nextUse[index]
+            farthest.push(nextUse[index], key)
+            while nextUseOfKept.count > room, let (use, victim) = farthest.pop() {
+                if nextUseOfKept[victim] == use { nextUseOfKept[victim] = nil }
+            }
+            return isHit
+        }
+    }
+
+    private static func share(_ trace: [Int], _ isHit: (Int) -> Bool) -> Double {
+        var hits = 0
+        for key in trace where isHit(key) { hits += 1 }
+        return Double(hits) / Double(trace.count)
+    }
+}
+
+/// A binary heap with the largest use on top.
+private struct FarthestFirst {
+    private var heap: [(use: Int, key: Int)] = []
+
+    mutating func push(_ use: Int, _ key: Int) {
+        heap.append((use, key))
+        var child = heap.count - 1
+        while child > 0, heap[child].use > heap[(child - 1) / 2].use {
+            heap.swapAt(child, (child - 1) / 2)
+            child = (child - 1) / 2
+        }
+    }
+
+    mutating func pop() -> (use: Int, key: Int)? {
+        guard let top = heap.first, let last = heap.popLast() else { return nil }
+        guard !heap.isEmpty else { return top }
+        heap[0] = last
+        var parent = 0
+        while true {
+            var largest = parent
+            for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && heap[child].use > heap[largest].use {
+                largest = child
+            }
+            guard largest != parent else { return top }
+            heap.swapAt(parent, largest)
+            parent = largest
+        }
+    }
+}
