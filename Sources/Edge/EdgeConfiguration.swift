@@ -9,9 +9,9 @@ public import Transport
 public struct EdgeConfiguration: Sendable, Equatable {
     /// Where the edge accepts connections. Loopback unless told otherwise.
     public var listen: [SocketEndpoint] = [.tcp(host: "127.0.0.1", port: 8080)]
-    /// The application. `nil` together with a ``root`` makes a static server.
-    public var upstream: Upstream?
-    /// The folder of static files. With an upstream too, files come first and the application answers what is no file.
+    /// The groups of servers behind the edge, by name. Without any, a ``root`` makes a static server.
+    public var upstreams: [String: UpstreamGroup] = [:]
+    /// The folder of static files. With an application too, files come first and the application answers what is no file.
     public var root: String?
     /// How many event loops serve; 0 means one per core.
     public var threads = 0
@@ -26,6 +26,15 @@ public struct EdgeConfiguration: Sendable, Equatable {
     public var metricsToken: String?
 
     public init() {}
+
+    /// The name of the group that answers what no route sends elsewhere: `edge.app` makes it.
+    public static let applicationName = "app"
+
+    /// The group of that name.
+    public var application: UpstreamGroup? {
+        get { upstreams[Self.applicationName] }
+        set { upstreams[Self.applicationName] = newValue }
+    }
 
     /// This configuration with what may change while a server runs taken from another; the rest needs a restart.
     public func adopting(_ new: EdgeConfiguration) -> EdgeConfiguration {
@@ -42,28 +51,6 @@ public struct EdgeConfiguration: Sendable, Equatable {
     }
 
     public typealias SocketEndpoint = Transport.SocketEndpoint
-
-    /// The application behind the edge.
-    public struct Upstream: Sendable, Equatable {
-        public var endpoint: SocketEndpoint
-        /// What `Host` says upstream; `nil` passes the client's own on.
-        public var host: String?
-        /// Connections in all, idle or busy, from all event loops together.
-        public var connectionsMax = 1024
-        /// Kept-alive connections waiting for use, per event loop.
-        public var idleConnectionsMax = 64
-        /// How long an unused connection is kept.
-        public var idleTimeout = TimeAmount.seconds(60)
-        public var connectTimeout = TimeAmount.seconds(5)
-        /// From the request's last byte to the response's first.
-        public var firstByteTimeout = TimeAmount.seconds(60)
-        /// Between two reads of a response's body.
-        public var readTimeout = TimeAmount.seconds(60)
-
-        public init(endpoint: SocketEndpoint) {
-            self.endpoint = endpoint
-        }
-    }
 
     public struct Compression: Sendable, Equatable {
         public var isEnabled = true

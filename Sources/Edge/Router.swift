@@ -24,7 +24,7 @@ struct Router: Sendable {
         metricsPath = configuration.metricsPath.map { Array($0.utf8) }
         metricsAuthorization = configuration.metricsToken.map { Array("Bearer \($0)".utf8) }
         hasFiles = configuration.root != nil
-        hasApplication = configuration.upstream != nil
+        hasApplication = configuration.application != nil
     }
 
     /// - Parameter isFromLoopback: Built-in pages show what operators may see: they answer this machine and whoever knows the

@@ -10,7 +10,7 @@ import Testing
         var configuration = EdgeConfiguration()
         configuration.metricsPath = metrics
         if root { configuration.root = "/srv" }
-        if app { configuration.upstream = .init(endpoint: .tcp(host: "127.0.0.1", port: 1)) }
+        if app { configuration.application = .init(endpoint: .tcp(host: "127.0.0.1", port: 1)) }
         let host = line.hasPrefix("CONNECT") ? "a.example:443" : "a.example"
         return Router(configuration).route(try .parsed(line, host: host), isFromLoopback: isFromLoopback)
     }

@@ -49,7 +49,7 @@ final class EdgeWorker {
         codec = ResponseCodec(configuration.compression, store: store, background: background, metrics: metrics)
         logLines = ByteBufferAllocator().buffer(capacity: accessLog == nil ? 0 : 2 * Self.logBatchBytes)
         random = TraceRandom()
-        if let upstream = configuration.upstream {
+        if let upstream = configuration.application {
             self.upstream = UpstreamConnector(upstream, threads: configuration.threads, worker: self)
         }
         adjustClock(now: .now())

@@ -8,11 +8,11 @@ final class UpstreamConnector {
     /// Requests that may wait for a connection, per event loop; more get 503 at once.
     static let waitingMax = 1024
 
-    private let configuration: EdgeConfiguration.Upstream
+    private let configuration: UpstreamGroup
     private unowned let worker: EdgeWorker
     private var connections: IdleConnections<UpstreamHandler, Fetch>
 
-    init(_ configuration: EdgeConfiguration.Upstream, threads: Int, worker: EdgeWorker) {
+    init(_ configuration: UpstreamGroup, threads: Int, worker: EdgeWorker) {
         self.configuration = configuration
         self.worker = worker
         let share = max(1, threads)
@@ -80,10 +80,11 @@ final class UpstreamConnector {
             }
         worker.metrics.upstreamConnects.add(1)
         let attempt =
-            switch configuration.endpoint {
-            case .tcp(let host, let port):
+            switch configuration.members[0].address {
+            case .endpoint(.tcp(let host, let port)):
                 bootstrap.channelOption(.tcpOption(.tcp_nodelay), value: 1).connect(host: host, port: port)
-            case .unix(let path): bootstrap.connect(unixDomainSocketPath: path)
+            case .endpoint(.unix(let path)): bootstrap.connect(unixDomainSocketPath: path)
+            case .service: preconditionFailure("a service that is not resolved")
             }
         let bound = NIOLoopBound((connector: self, fetch: fetch), eventLoop: worker.eventLoop)
         attempt.hop(to: worker.eventLoop).whenComplete { result in

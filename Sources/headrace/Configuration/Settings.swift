@@ -5,17 +5,17 @@ struct Settings: Sendable {
     var edge = EdgeConfiguration()
     /// The application behind the edge.
     var application: EdgeConfiguration.SocketEndpoint?
-    /// How the application is connected to; its endpoint is ``application``.
-    var upstream = EdgeConfiguration.Upstream(endpoint: .tcp(host: "", port: 0))
+    /// How the application is connected to; its one member is ``application``.
+    var upstream = UpstreamGroup(members: [])
 
     /// The edge as it is to run: the default of a part is never larger than the whole that was set.
     var edgeConfiguration: EdgeConfiguration {
         var edge = edge
         edge.limits.requestLineBytesMax = min(edge.limits.requestLineBytesMax, edge.limits.headBytesMax)
         edge.cache.objectBytesMax = min(edge.cache.objectBytesMax, edge.cache.bytesMax)
-        edge.upstream = application.map { endpoint in
+        edge.application = application.map { endpoint in
             var upstream = upstream
-            upstream.endpoint = endpoint
+            upstream.members = [UpstreamGroup.Member(endpoint)]
             return upstream
         }
         return edge

@@ -142,11 +142,11 @@ import Testing
 @Suite struct SettingsTests {
     @Test func `the application and how it is connected to come together`() {
         var settings = Settings()
-        #expect(settings.edgeConfiguration.upstream == nil)
+        #expect(settings.edgeConfiguration.application == nil)
         settings.application = .unix(path: "/run/app.sock")
         settings.upstream.connectTimeout = .seconds(1)
-        #expect(settings.edgeConfiguration.upstream?.endpoint == .unix(path: "/run/app.sock"))
-        #expect(settings.edgeConfiguration.upstream?.connectTimeout == .seconds(1))
+        #expect(settings.edgeConfiguration.application?.members == [.init(.unix(path: "/run/app.sock"))])
+        #expect(settings.edgeConfiguration.application?.connectTimeout == .seconds(1))
     }
 
     @Test func `the default of a part shrinks with the whole that is set`() {
