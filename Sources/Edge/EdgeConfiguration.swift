@@ -13,6 +13,8 @@ public struct EdgeConfiguration: Sendable, Equatable {
     public var upstreams: [String: UpstreamGroup] = [:]
     /// The folder of static files. With an application too, files come first and the application answers what is no file.
     public var root: String?
+    /// Where requests go, before ``root`` and the application are asked.
+    public var routes: [RouteConfiguration] = []
     /// How many event loops serve; 0 means one per core.
     public var threads = 0
     public var compression = Compression()

@@ -31,6 +31,8 @@ struct CheckCommand: ParsableCommand {
         let loaded = try options.loadOrExit()
         let rows = ConfigurationKeys.all.map { key in
             (key.path, Row(value: key.shown(loaded.settings), origin: (loaded.origins[key.path] ?? .default).rawValue))
+        } + ConfigurationKeys.table.repeated.flatMap { $0.settings(loaded.settings) }.map { path, value in
+            (path, Row(value: value, origin: ConfigurationSources.Origin.file.rawValue))
         }
         if json {
             let encoder = JSONEncoder()

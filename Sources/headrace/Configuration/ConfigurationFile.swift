@@ -1,27 +1,46 @@
 import Yams
 
-/// The YAML file: its keys with the place where each stands, and every mistake in it.
-enum ConfigurationFile {
+/// What a mapping of the file holds, with the place where each value stands.
+struct SectionContent {
     struct Entry {
-        let key: ConfigurationKey
+        /// From the mapping on.
+        let path: String
         let words: [String]
         let place: ConfigurationProblem.Place
         /// Of each member of a list.
         var memberPlaces: [ConfigurationProblem.Place] = []
     }
 
+    /// One of a repeated section.
+    struct Element {
+        /// From the file's root on: `edge.routes[2]`, `edge.upstreams.app`.
+        let path: String
+        /// The name, or the number from 1.
+        let name: String
+        let place: ConfigurationProblem.Place
+        let content: SectionContent
+    }
+
+    var entries: [Entry] = []
+    /// By the path of the section from the mapping on.
+    var repeated: [String: [Element]] = [:]
+}
+
+/// The YAML file: its keys with the place where each stands, and every mistake in it.
+enum ConfigurationFile {
     /// No sensible file comes near it; a file of gigabytes given by mistake is not read into memory.
     static let bytesMax = 1 << 20
 
-    static func parse(_ text: String, name: String) -> (entries: [Entry], problems: [ConfigurationProblem]) {
+    static func parse(_ text: String, name: String) -> (content: SectionContent, problems: [ConfigurationProblem]) {
         var walk = Walk(file: name)
+        var content = SectionContent()
         do {
-            guard let root = try Yams.compose(yaml: text) else { return ([], []) }
-            walk.visit(root, path: [])
+            guard let root = try Yams.compose(yaml: text) else { return (content, []) }
+            walk.visit(root, path: [], ConfigurationKeys.shape, prefix: "", into: &content)
         } catch {
             walk.problems.append(problem(error, name: name))
         }
-        return (walk.entries, walk.problems)
+        return (content, walk.problems)
     }
 
     /// What the YAML reader could not read.
@@ -42,64 +61,123 @@ enum ConfigurationFile {
 
     private struct Walk {
         let file: String
-        var entries: [Entry] = []
         var problems: [ConfigurationProblem] = []
 
-        mutating func visit(_ node: Node, path: [String]) {
+        /// - Parameters:
+        ///   - path: the section, from the mapping on to which `shape` belongs.
+        ///   - prefix: where that mapping stands: empty, or `edge.routes[2].`.
+        mutating func visit(
+            _ node: Node, path: [String], _ shape: SectionShape, prefix: String, into content: inout SectionContent
+        ) {
             guard case .mapping(let mapping) = node else {
                 // A section whose lines are all commented out is an empty one.
                 if node.isNull { return }
-                let section = path.isEmpty ? "the file" : path.joined(separator: ".")
-                problems.append(
-                    ConfigurationProblem(
-                        place: place(node), text: "\(section) holds keys, not a value", allowed: ConfigurationKeys.names(in: path)))
-                return
+                let section = prefix + path.joined(separator: ".")
+                let name = section.isEmpty ? "the file" : section.hasSuffix(".") ? String(section.dropLast()) : section
+                return refuse(node, "\(name) holds keys, not a value", allowed: shape.names(in: path))
             }
             for (keyNode, value) in mapping {
                 let name = keyNode.string ?? ""
                 let here = path + [name]
-                if let key = ConfigurationKeys.key(here.joined(separator: ".")) {
-                    read(key, keyNode, value)
-                } else if !name.isEmpty, ConfigurationKeys.isSection(here) {
-                    visit(value, path: here)
+                let joined = here.joined(separator: ".")
+                if let key = shape.keys[joined] {
+                    read(joined, key, keyNode, value, prefix: prefix, into: &content)
+                } else if let section = shape.repeated[joined] {
+                    repeatedly(value, joined, section, prefix: prefix, into: &content)
+                } else if !name.isEmpty, shape.isSection(here) {
+                    visit(value, path: here, shape, prefix: prefix, into: &content)
                 } else {
-                    unknown(keyNode, name, path)
+                    unknown(keyNode, name, path, shape, prefix: prefix)
                 }
             }
         }
 
-        private mutating func read(_ key: ConfigurationKey, _ keyNode: Node, _ value: Node) {
+        private mutating func repeatedly(
+            _ node: Node, _ path: String, _ section: SectionShape.Repeated, prefix: String, into content: inout SectionContent
+        ) {
+            if node.isNull { return }
+            switch node {
+            case .sequence(let members) where !section.isNamed:
+                content.repeated[path] = members.enumerated().map { index, member in
+                    element(member, "\(prefix)\(path)[\(index + 1)]", name: "\(index + 1)", section)
+                }
+            case .mapping(let members) where section.isNamed:
+                content.repeated[path] = members.map { key, member in
+                    let name = key.string ?? ""
+                    if !Self.isName(name) {
+                        refuse(key, "\(prefix)\(path): \"\(name)\" is no name: letters, digits, - and _, at most \(Self.nameCountMax)")
+                    }
+                    return element(member, "\(prefix)\(path).\(name)", name: name, section)
+                }
+            case .scalar, .sequence, .mapping, .alias:
+                let form = section.isNamed ? "holds names, and the keys of each below it" : "is a list, and the keys of each below its dash"
+                refuse(node, "\(prefix)\(path) \(form)", allowed: section.element.names(in: []))
+            }
+        }
+
+        private mutating func element(
+            _ node: Node, _ path: String, name: String, _ section: SectionShape.Repeated
+        ) -> SectionContent.Element {
+            var content = SectionContent()
+            if case .mapping = node {
+                visit(node, path: [], section.element, prefix: path + ".", into: &content)
+            } else if let shorthand = section.shorthand, let key = section.element.keys[shorthand] {
+                read(shorthand, key, node, node, prefix: path + ".", into: &content)
+            } else {
+                visit(node, path: [], section.element, prefix: path + ".", into: &content)
+            }
+            return SectionContent.Element(path: path, name: name, place: place(node), content: content)
+        }
+
+        private static let nameCountMax = 64
+
+        /// Names become labels of metrics and words of logs.
+        private static func isName(_ name: String) -> Bool {
+            !name.isEmpty && name.utf8.count <= nameCountMax
+                && name.utf8.allSatisfy { byte in
+                    (byte | 0x20) &- 0x61 < 26 || byte &- 0x30 < 10 || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")
+                }
+        }
+
+        private mutating func read(
+            _ path: String, _ key: SectionShape.Key, _ keyNode: Node, _ value: Node, prefix: String, into content: inout SectionContent
+        ) {
+            let full = prefix + path
             if value.isNull {
-                problems.append(
-                    ConfigurationProblem(place: place(keyNode), text: "\(key.path): no value; leave the line out for the default"))
-                return
+                return refuse(keyNode, "\(full): no value; leave the line out for the default")
             }
             switch value {
             case .scalar(let scalar):
-                entries.append(Entry(key: key, words: [scalar.string], place: place(value, isHidden: key.isSecret)))
+                content.entries.append(.init(path: path, words: [scalar.string], place: place(value, isHidden: key.isSecret)))
             case .sequence(let sequence):
                 let words = sequence.compactMap { $0.isNull ? nil : $0.scalar?.string }
                 guard key.isList, words.count == sequence.count else {
-                    let text = key.isList ? "its members are single values" : "is a list, but one \(key.format) is expected"
-                    problems.append(ConfigurationProblem(place: place(value), text: "\(key.path): \(text)"))
-                    return
+                    return refuse(
+                        value, "\(full): " + (key.isList ? "its members are single values" : "is a list, but one \(key.format) is expected"))
                 }
-                entries.append(Entry(key: key, words: words, place: place(value), memberPlaces: sequence.map(place)))
+                content.entries.append(.init(path: path, words: words, place: place(value), memberPlaces: sequence.map(place)))
+            case .mapping(let mapping) where key.isMapping:
+                let words = mapping.compactMap { name, value -> String? in
+                    guard let name = name.string else { return nil }
+                    return value.isNull ? name : value.scalar.map { "\(name): \($0.string)" }
+                }
+                guard words.count == mapping.count else { return refuse(value, "\(full): its members are single values") }
+                content.entries.append(.init(path: path, words: words, place: place(value), memberPlaces: mapping.map { place($0.key) }))
             case .mapping, .alias:
-                problems.append(
-                    ConfigurationProblem(place: place(value), text: "\(key.path): holds keys, but one \(key.format) is expected"))
+                refuse(value, "\(full): holds keys, but one \(key.format) is expected")
             }
         }
 
-        private mutating func unknown(_ node: Node, _ name: String, _ path: [String]) {
-            let names = ConfigurationKeys.names(in: path)
+        private mutating func unknown(_ node: Node, _ name: String, _ path: [String], _ shape: SectionShape, prefix: String) {
+            let names = shape.names(in: path)
             var guess = Spelling.nearest(name, in: names).map { ": did you mean \($0)?" } ?? ""
-            if guess.isEmpty, let elsewhere = ConfigurationKeys.all.first(where: { $0.name == name }) {
-                guess = ": it belongs to \(elsewhere.path)"
-            }
-            let section = path.isEmpty ? "" : " in \(path.joined(separator: "."))"
-            problems.append(
-                ConfigurationProblem(place: place(node), text: "there is no key \"\(name)\"\(section)\(guess)", allowed: names))
+            if guess.isEmpty, let elsewhere = shape.path(ofName: name) { guess = ": it belongs to \(prefix)\(elsewhere)" }
+            let section = (prefix + path.joined(separator: ".")).split(separator: ".").joined(separator: ".")
+            refuse(node, "there is no key \"\(name)\"\(section.isEmpty ? "" : " in \(section)")\(guess)", allowed: names)
+        }
+
+        private mutating func refuse(_ node: Node, _ text: String, allowed: [String] = []) {
+            problems.append(ConfigurationProblem(place: place(node), text: text, allowed: allowed))
         }
 
         private func place(_ node: Node) -> ConfigurationProblem.Place { place(node, isHidden: false) }

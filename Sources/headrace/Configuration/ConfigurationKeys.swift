@@ -1,57 +1,6 @@
 import Edge
 import NIOCore
 
-/// One thing that can be set: everything about it in one row.
-///
-/// The default is no column: it is what ``Settings`` holds when nothing is said, so the reference cannot differ from the code.
-struct ConfigurationKey: Sendable {
-    /// `edge.cache.size`: sections and name, joined by dots. In the file each is a level of the mapping, in the environment it is
-    /// `HEADRACE_EDGE_CACHE_SIZE`, on the command line `--set edge.cache.size=…`.
-    let path: String
-    let format: String
-    let units: String
-    let range: String
-    let isList: Bool
-    /// Whether SIGHUP makes a changed value effective; otherwise it needs a restart, and the reload says so.
-    let isReloadable: Bool
-    /// A secret is given as `env:NAME` or `file:PATH`, never as it is, and printed as `(redacted)`.
-    let isSecret: Bool
-    let help: String
-    /// - Throws: `ValueProblem`.
-    let assign: @Sendable ([String], inout Settings) throws -> Void
-    /// The value as it would be written; empty when nothing is set.
-    let render: @Sendable (Settings) -> String
-
-    init<Value>(
-        _ path: String, _ place: any WritableKeyPath<Settings, Value> & Sendable, _ format: ValueFormat<Value>, isReloadable: Bool = false,
-        isSecret: Bool = false, _ help: String
-    ) {
-        self.path = path
-        self.format = format.name
-        units = format.units
-        range = format.range
-        isList = format.isList
-        self.isReloadable = isReloadable
-        self.isSecret = isSecret
-        self.help = help
-        assign = { words, settings in settings[keyPath: place] = try format.parse(words) }
-        render = { settings in format.render(settings[keyPath: place]) }
-    }
-
-    var environmentName: String {
-        "HEADRACE_" + path.uppercased().replacing(".", with: "_")
-    }
-
-    /// The last part of the path.
-    var name: Substring { path.split(separator: ".").last ?? "" }
-
-    /// The value for a reader: as it would be written, secrets redacted.
-    func shown(_ settings: Settings) -> String {
-        let text = render(settings)
-        return isSecret && !text.isEmpty ? "(redacted)" : text
-    }
-}
-
 /// The one table of everything that can be set. The file's checker, the environment, `--set`, `headrace check`, the example file
 /// and `docs/configuration.md` are all read off it.
 enum ConfigurationKeys {
@@ -174,21 +123,10 @@ enum ConfigurationKeys {
             "Between two reads of a response's body; the response is cut beyond."),
     ]
 
+    static let table = SettingTable<Settings>(keys: all, repeated: [UpstreamKeys.section, RouteKeys.section])
+    static let shape = table.shape
+
     private static let byPath = Dictionary(uniqueKeysWithValues: all.map { ($0.path, $0) })
 
     static func key(_ path: String) -> ConfigurationKey? { byPath[path] }
-
-    /// The names that may stand in a section, sorted: `cache` and `listen` in `edge`. The empty section is the file itself.
-    static func names(in section: [String]) -> [String] {
-        let prefix = section.isEmpty ? "" : section.joined(separator: ".") + "."
-        let names = all.filter { $0.path.hasPrefix(prefix) }.map { key in
-            String(key.path.dropFirst(prefix.count).prefix { $0 != "." })
-        }
-        return Set(names).sorted()
-    }
-
-    static func isSection(_ path: [String]) -> Bool {
-        let prefix = path.joined(separator: ".") + "."
-        return all.contains { $0.path.hasPrefix(prefix) }
-    }
 }

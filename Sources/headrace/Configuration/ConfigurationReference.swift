@@ -6,7 +6,7 @@ enum ConfigurationReference {
         var text = """
             # Configuration
 
-            Everything is optional but one of `edge.app` and `edge.root`. What is said on the command line counts before the environment, that
+            Everything is optional but one of `edge.app`, `edge.root` and `edge.routes`. What is said on the command line counts before the environment, that
             before the file, that before the defaults.
 
             ```
@@ -46,6 +46,16 @@ enum ConfigurationReference {
             let secret = key.isSecret ? " Secret." : ""
             text += "| `\(key.name)`\(reload) | \(format) | \(standard.isEmpty ? "–" : "`\(standard)`") | \(key.help)\(secret) |\n"
         }
+        for section in ConfigurationKeys.table.repeated {
+            let (name, form) = section.isNamed ? ("NAME", "mapping of names") : ("[]", "list")
+            text += "\n## \(section.path)\(section.isNamed ? "." : "")\(name)\n\nA \(form), in the file only. \(section.help)\n\n"
+            text += "```yaml\n\(fileLines(section).joined(separator: "\n"))\n```\n\n"
+            text += "| key | format | default | what it does |\n|---|---|---|---|\n"
+            for row in section.rows {
+                let standard = row.standard.isEmpty ? "–" : "`\(row.standard)`"
+                text += "| `\(row.path)`\(row.isReloadable ? " ↻" : "") | \(row.format) | \(standard) | \(row.help) |\n"
+            }
+        }
         return text.replacing("\n\n\n", with: "\n\n")
     }
 
@@ -73,7 +83,23 @@ enum ConfigurationReference {
                 lines.append(indent(own.count) + "# \(key.name): \(value)")
             }
         }
+        for repeated in ConfigurationKeys.table.repeated {
+            let parts = repeated.path.split(separator: ".")
+            let own = Array(parts.dropLast())
+            let shared = zip(own, section).prefix { $0 == $1 }.count
+            lines.append("")
+            for level in own.indices where level >= shared { lines.append(indent(level) + "\(own[level]):") }
+            section = own
+            lines.append(indent(own.count) + "# \(repeated.help)")
+            lines += fileLines(repeated).dropFirst(own.count).map { indent(own.count) + "# " + $0.dropFirst(2 * own.count) }
+        }
         return lines.joined(separator: "\n") + "\n"
+    }
+
+    /// A repeated section's example as it would stand in a file of its own.
+    static func fileLines<Root>(_ section: RepeatedSection<Root>) -> [String] {
+        let parts = section.path.split(separator: ".")
+        return parts.enumerated().map { indent($0.offset) + "\($0.element):" } + section.example.map { indent(parts.count) + $0 }
     }
 
     private static func indent(_ level: Int) -> String { String(repeating: "  ", count: level) }

@@ -13,10 +13,10 @@ struct Settings: Sendable {
         var edge = edge
         edge.limits.requestLineBytesMax = min(edge.limits.requestLineBytesMax, edge.limits.headBytesMax)
         edge.cache.objectBytesMax = min(edge.cache.objectBytesMax, edge.cache.bytesMax)
-        edge.application = application.map { endpoint in
+        if let application {
             var upstream = upstream
-            upstream.members = [UpstreamGroup.Member(endpoint)]
-            return upstream
+            upstream.members = [UpstreamGroup.Member(application)]
+            edge.application = upstream
         }
         return edge
     }

@@ -22,6 +22,8 @@ struct ValueFormat<Value: Sendable & Equatable>: Sendable {
     /// For the reference; empty when anything goes.
     let range: String
     let isList: Bool
+    /// Whether members may be written as a mapping, too; then each is the word `name: value`.
+    let isMapping: Bool
     let parse: @Sendable ([String]) throws -> Value
     let render: @Sendable (Value) -> String
 
@@ -34,6 +36,7 @@ struct ValueFormat<Value: Sendable & Equatable>: Sendable {
         self.units = units
         self.range = range
         isList = false
+        isMapping = false
         self.parse = { words in
             guard words.count == 1 else { throw ValueProblem("is a list, but one \(name) is expected") }
             return try parse(words[0])
@@ -42,13 +45,14 @@ struct ValueFormat<Value: Sendable & Equatable>: Sendable {
     }
 
     private init(
-        list name: String, units: String, parse: @escaping @Sendable ([String]) throws -> Value,
+        list name: String, units: String, isMapping: Bool = false, parse: @escaping @Sendable ([String]) throws -> Value,
         render: @escaping @Sendable (Value) -> String
     ) {
         self.name = name
         self.units = units
         range = ""
         isList = true
+        self.isMapping = isMapping
         self.parse = parse
         self.render = render
     }
@@ -64,8 +68,18 @@ struct ValueFormat<Value: Sendable & Equatable>: Sendable {
     /// Several of these, in order.
     static func list<Member>(_ name: String, of format: ValueFormat<Member>, isEmptyAllowed: Bool = false) -> Self
     where Value == [Member] {
+        list(name, of: format, isEmptyAllowed: isEmptyAllowed, isMapping: false)
+    }
+
+    /// Several of these in order, none too, which may be written as a mapping of names to values.
+    static func mapping<Member>(_ name: String, of format: ValueFormat<Member>) -> Self where Value == [Member] {
+        list(name, of: format, isEmptyAllowed: true, isMapping: true)
+    }
+
+    private static func list<Member>(_ name: String, of format: ValueFormat<Member>, isEmptyAllowed: Bool, isMapping: Bool) -> Self
+    where Value == [Member] {
         Self(
-            list: "list of \(name)", units: format.units,
+            list: "list of \(name)", units: format.units, isMapping: isMapping,
             parse: { words in
                 guard isEmptyAllowed || !words.isEmpty else { throw ValueProblem("is an empty list") }
                 return try words.enumerated().map { index, word in

@@ -79,7 +79,7 @@ import Testing
                   3 |   cahce:
                     |   ^~~~~
                   allowed here: access_log, app, cache, compression, deadlines, limits, listen, metrics_path, metrics_token, root, \
-                threads, upstream
+                routes, threads, upstream, upstreams
                 headrace.yaml:6:11: edge.cache.size: "256" has no unit: write 256MB, 256KB or 256B
                   6 |     size: 256
                     |           ^~~

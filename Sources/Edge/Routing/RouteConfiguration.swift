@@ -1,0 +1,123 @@
+/// One line of the edge's table of routes: which requests it is for, what they get, and under which policies.
+///
+/// The table is read from top to bottom and the first route whose ``match`` is met is taken, whatever it then does: a folder without
+/// the file that is asked for answers 404, it does not let the next route try. `headrace explain` shows the way through it.
+public struct RouteConfiguration: Sendable, Equatable {
+    /// More are refused at the start; see ``RouteTable`` for what a route costs.
+    public static let countMax = 1024
+
+    /// The word for it in `headrace explain` and in the access log; empty for `route N`.
+    public var name = ""
+    public var match = RouteMatch()
+
+    // What the request gets: exactly one, but for files, which may have a group behind them.
+
+    /// The name of a group of ``EdgeConfiguration/upstreams``. With ``files`` it answers what is no file.
+    public var upstream: String?
+    public var files = FileFolder()
+    public var redirect = Redirect()
+    public var page: BuiltInPage?
+    public var respond = FixedResponse()
+
+    // Policies; `nil` is what the edge as a whole does.
+
+    /// Whether responses are compressed.
+    public var isCompressed: Bool?
+    /// Whether responses may be kept in the response cache, and answered from it.
+    public var isCached: Bool?
+    /// The largest body of a request; 413 beyond. Only less than ``EdgeConfiguration/Limits/requestBodyBytesMax`` has an effect.
+    public var requestBodyBytesMax: Int?
+    public var requestRules = HeaderRules()
+    public var responseRules = HeaderRules()
+
+    public init() {}
+
+    /// A folder of static files.
+    public struct FileFolder: Sendable, Equatable {
+        public var root: String?
+
+        public init() {}
+    }
+
+    /// An answer that sends the client elsewhere.
+    /// - Source: RFC 9110 §15.4.
+    public struct Redirect: Sendable, Equatable {
+        public static let statuses = [301, 302, 303, 307, 308]
+
+        /// Where to: a URL, or a path on this host.
+        public var location: String?
+        public var status = 302
+        /// Whether the request's path is put behind ``location``; of a route with one path prefix, what comes behind the prefix.
+        public var keepsPath = false
+        public var keepsQuery = true
+
+        public init() {}
+    }
+
+    /// A page that the edge makes itself.
+    public enum BuiltInPage: String, Sendable, CaseIterable {
+        /// Its numbers in Prometheus' text format.
+        case metrics
+        /// That it is there: 200, or 503 while it drains, so that a load balancer looks elsewhere.
+        case health
+    }
+
+    /// An answer that is written in the configuration.
+    public struct FixedResponse: Sendable, Equatable {
+        public var status: Int?
+        public var contentType = "text/plain; charset=utf-8"
+        public var body = ""
+
+        public init() {}
+    }
+}
+
+/// Which requests a route is for: those for which all of its parts hold. A part that says nothing holds always.
+public struct RouteMatch: Sendable, Equatable {
+    /// Names in lower case without a port; `*.example.com` is every name below `example.com`, not itself. One must be the request's.
+    public var hosts: [String] = []
+    /// Beginnings of the path, of whole segments: `/api` is for `/api` and `/api/x`, not for `/apis`; `/` is for all.
+    public var paths: [String] = []
+    /// Whole paths.
+    public var exactPaths: [String] = []
+    /// In capitals.
+    public var methods: [String] = []
+    /// All must hold.
+    public var fields: [Field] = []
+
+    public init() {}
+
+    public struct Field: Sendable, Equatable {
+        public var name: String
+        /// What one of its lines must say, byte for byte; `nil` for any.
+        public var value: String?
+
+        public init(name: String, value: String?) {
+            self.name = name
+            self.value = value
+        }
+    }
+}
+
+/// What is changed about the header fields on their way through: removed first, then set, then added.
+public struct HeaderRules: Sendable, Equatable {
+    public var removed: [String] = []
+    /// Replaces all lines of that name.
+    public var set: [HeaderField] = []
+    /// Comes behind the lines that are there.
+    public var added: [HeaderField] = []
+
+    public init() {}
+
+    public var isEmpty: Bool { removed.isEmpty && set.isEmpty && added.isEmpty }
+}
+
+public struct HeaderField: Sendable, Equatable {
+    public var name: String
+    public var value: String
+
+    public init(name: String, value: String) {
+        self.name = name
+        self.value = value
+    }
+}

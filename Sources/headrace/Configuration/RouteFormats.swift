@@ -1,0 +1,143 @@
+import Edge
+
+// How the parts of a route are written.
+
+extension ValueFormat where Value == String {
+    /// A name, or nothing.
+    static var optionalName: Self {
+        Self(
+            "name", units: "letters, digits, - and _",
+            parse: { word in
+                guard !word.isEmpty, word.utf8.count <= 64, word.utf8.allSatisfy({ isNameByte($0) }) else {
+                    throw ValueProblem("\"\(word)\" is no name: letters, digits, - and _, at most 64")
+                }
+                return word
+            }, render: { $0 })
+    }
+
+    /// Any text, the empty one too.
+    static var optionalText: Self { Self("text", parse: { $0 }, render: { $0 }) }
+
+    /// `www.example.com`, `*.example.com`.
+    static var hostPattern: Self {
+        Self(
+            "host name", units: "example.com, *.example.com",
+            parse: { word in
+                let name = word.hasPrefix("*.") ? word.dropFirst(2) : word[...]
+                let isAddress = name.hasPrefix("[") && name.hasSuffix("]")
+                let isName = !name.isEmpty && name.utf8.count <= 253 && !name.hasPrefix(".") && !name.hasSuffix(".")
+                    && name.utf8.allSatisfy { isNameByte($0) || $0 == UInt8(ascii: ".") }
+                guard isName || isAddress else { throw ValueProblem("\"\(word)\" is no host such as example.com or *.example.com") }
+                return word.lowercased()
+            }, render: { $0 })
+    }
+
+    static var method: Self {
+        Self(
+            "method", units: "GET, POST, …",
+            parse: { word in
+                guard !word.isEmpty, word.utf8.count <= 32, word.utf8.allSatisfy({ $0 &- 0x41 < 26 || $0 == UInt8(ascii: "-") }) else {
+                    throw ValueProblem("\"\(word)\" is no method such as GET: methods are written in capitals")
+                }
+                return word
+            }, render: { $0 })
+    }
+
+    /// Where a client is sent.
+    static var location: Self {
+        Self(
+            "URL", units: "http://…, https://…, /path",
+            parse: { word in
+                let isKnown = word.hasPrefix("http://") || word.hasPrefix("https://") || (word.hasPrefix("/") && !word.hasPrefix("//"))
+                guard isKnown, word.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
+                    throw ValueProblem("\"\(word)\" is neither a URL such as https://example.com/ nor a path such as /new")
+                }
+                return word
+            }, render: { $0 })
+    }
+
+    static var fieldName: Self {
+        Self(
+            "name",
+            parse: { word in
+                guard isFieldName(word) else { throw ValueProblem("\"\(word)\" is no name of a header field") }
+                return word
+            }, render: { $0 })
+    }
+}
+
+extension ValueFormat where Value == Int {
+    static var redirectStatus: Self {
+        let statuses = RouteConfiguration.Redirect.statuses
+        let words = statuses.map(String.init).joined(separator: ", ")
+        return Self(
+            "number", units: words,
+            parse: { word in
+                guard let status = Int(word), statuses.contains(status) else { throw ValueProblem("\"\(word)\" is none of \(words)") }
+                return status
+            }, render: { "\($0)" })
+    }
+
+    /// Of a final response (RFC 9110 §15).
+    static var status: Self { number(200...599) }
+}
+
+extension ValueFormat where Value == RouteConfiguration.BuiltInPage {
+    static var builtInPage: Self {
+        let words = Value.allCases.map(\.rawValue)
+        let word = ValueFormat<String>.choice(words)
+        return Self(
+            word.name, units: word.units, parse: { Value(rawValue: try word.parse([$0])) ?? .health }, render: { $0.rawValue })
+    }
+}
+
+extension ValueFormat where Value == [HeaderField] {
+    /// `{X-Frame-Options: DENY}`, or `["X-Frame-Options: DENY"]`.
+    static var headerFields: Self {
+        mapping("header fields", of: HeaderFieldFormat.field)
+    }
+}
+
+extension ValueFormat where Value == [RouteMatch.Field] {
+    /// `{X-Debug: "1"}`; `[X-Debug]` for a field with any value.
+    static var fieldConditions: Self {
+        mapping("header fields", of: HeaderFieldFormat.condition)
+    }
+}
+
+private enum HeaderFieldFormat {
+    static let field = ValueFormat<HeaderField>(
+        "header field", units: "Name: value",
+        parse: { word in
+            let (name, value) = try split(word)
+            guard let value else { throw ValueProblem("\"\(word)\" has no value: write \(name): value") }
+            return HeaderField(name: name, value: value)
+        }, render: { "\"\($0.name): \($0.value)\"" })
+
+    static let condition = ValueFormat<RouteMatch.Field>(
+        "header field", units: "Name, Name: value",
+        parse: { word in
+            let (name, value) = try split(word)
+            return RouteMatch.Field(name: name, value: value)
+        }, render: { field in field.value.map { "\"\(field.name): \($0)\"" } ?? field.name })
+
+    private static func split(_ word: String) throws -> (name: String, value: String?) {
+        let name = word.prefix { $0 != ":" }
+        guard isFieldName(String(name)) else { throw ValueProblem("\"\(name)\" is no name of a header field") }
+        guard name.endIndex < word.endIndex else { return (String(name), nil) }
+        let value = word[name.endIndex...].dropFirst().drop { $0 == " " }
+        guard value.utf8.count <= 8192, value.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F || $0 == 0x09 }) else {
+            throw ValueProblem("the value of \(name) has a character that no header field may have, or is longer than 8 KB")
+        }
+        return (String(name), String(value))
+    }
+}
+
+private func isNameByte(_ byte: UInt8) -> Bool {
+    (byte | 0x20) &- 0x61 < 26 || byte &- 0x30 < 10 || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")
+}
+
+/// - Source: RFC 9110 §5.6.2 (token).
+private func isFieldName(_ word: String) -> Bool {
+    !word.isEmpty && word.utf8.count <= 256 && word.utf8.allSatisfy { isNameByte($0) || "!#$%&'*+.^`|~".utf8.contains($0) }
+}

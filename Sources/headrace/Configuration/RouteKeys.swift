@@ -1,0 +1,92 @@
+import Edge
+
+/// What can be said of a route.
+enum RouteKeys {
+    static let section = RepeatedSection(
+        list: "edge.routes", \Settings.edge.routes, table, RouteConfiguration(),
+        example: [
+            "- name: old-shop",
+            "  match: {host: [shop.example], path: [/old]}",
+            "  redirect: {to: https://www.example/shop, keep_path: true, status: 308}",
+            "- name: api",
+            "  match: {path: [/api], method: [GET, POST]}",
+            "  upstream: app",
+            "  cache: {enabled: false}",
+            "- match: {path: [/static]}",
+            "  files: {root: ./public}",
+            "  response_headers: {set: {X-Content-Type-Options: nosniff}}",
+        ],
+        """
+        Where requests go: the first route that matches is taken. Behind the last one come edge.root and edge.app, for every request. \
+        `headrace explain URL` shows which route a request takes, and why not the ones before it.
+        """)
+
+    private static let table = SettingTable<RouteConfiguration>(keys: [
+        .init("name", \.name, .optionalName, isReloadable: true, "The word for it in the access log and in `headrace explain`."),
+
+        .init(
+            "match.host", \.match.hosts, .list("host names", of: .hostPattern, isEmptyAllowed: true), isReloadable: true,
+            "The request's host is one of these; `*.example.com` is every name below example.com. The port does not count."),
+        .init(
+            "match.path", \.match.paths, .list("paths", of: .urlPath, isEmptyAllowed: true), isReloadable: true,
+            "The path begins with one of these, by whole segments: /api is for /api and /api/x, not for /apis."),
+        .init(
+            "match.path_exact", \.match.exactPaths, .list("paths", of: .urlPath, isEmptyAllowed: true), isReloadable: true,
+            "Or the path is one of these."),
+        .init(
+            "match.method", \.match.methods, .list("methods", of: .method, isEmptyAllowed: true), isReloadable: true,
+            "The method is one of these. GET is for HEAD, too."),
+        .init(
+            "match.header", \.match.fields, .fieldConditions, isReloadable: true,
+            "The request has all of these header fields, where a value is given with that value."),
+
+        .init(
+            "upstream", \.upstream, .optional(.text("group name")), isReloadable: true,
+            "The group of edge.upstreams that answers; with files.root, what is no file."),
+        .init("files.root", \.files.root, .optional(.text("folder")), isReloadable: true, "A folder of static files."),
+        .init(
+            "redirect.to", \.redirect.location, .optional(.location), isReloadable: true,
+            "Where the client is sent: a URL, or a path on the same host."),
+        .init(
+            "redirect.status", \.redirect.status, .redirectStatus, isReloadable: true,
+            "301 and 308 are for good, 302 and 307 for now; 307 and 308 keep the method, 303 makes it GET."),
+        .init(
+            "redirect.keep_path", \.redirect.keepsPath, .boolean, isReloadable: true,
+            "Put the request's path behind it; of a route with match.path, what comes behind the part that matched."),
+        .init("redirect.keep_query", \.redirect.keepsQuery, .boolean, isReloadable: true, "Put the request's query behind it."),
+        .init(
+            "page", \.page, .optional(.builtInPage), isReloadable: true,
+            "A page of the edge's own: metrics (for this machine, and whoever knows edge.metrics_token) or health (503 while it drains)."),
+        .init("respond.status", \.respond.status, .optional(.status), isReloadable: true, "An answer that stands here: its status,"),
+        .init("respond.content_type", \.respond.contentType, .text("media type"), isReloadable: true, "its media type"),
+        .init("respond.body", \.respond.body, .optionalText, isReloadable: true, "and its body."),
+
+        .init(
+            "compression.enabled", \.isCompressed, .optional(.boolean), isReloadable: true,
+            "Compress responses; without it, as edge.compression.enabled says."),
+        .init(
+            "cache.enabled", \.isCached, .optional(.boolean), isReloadable: true,
+            "Keep responses and answer from them; without it, as edge.cache.enabled says."),
+        .init(
+            "limits.body", \.requestBodyBytesMax, .optional(.size(0...1 << 40)), isReloadable: true,
+            "A request's body; 413 beyond. Not more than edge.limits.body."),
+        .init(
+            "request_headers.remove", \.requestRules.removed, .list("names", of: .fieldName, isEmptyAllowed: true), isReloadable: true,
+            "Header fields that the upstream does not get."),
+        .init(
+            "request_headers.set", \.requestRules.set, .headerFields, isReloadable: true,
+            "Header fields that the upstream gets in the place of those of the same name."),
+        .init(
+            "request_headers.add", \.requestRules.added, .headerFields, isReloadable: true,
+            "Header fields that the upstream gets besides those of the same name."),
+        .init(
+            "response_headers.remove", \.responseRules.removed, .list("names", of: .fieldName, isEmptyAllowed: true), isReloadable: true,
+            "Header fields that the client does not get."),
+        .init(
+            "response_headers.set", \.responseRules.set, .headerFields, isReloadable: true,
+            "Header fields that the client gets in the place of those of the same name."),
+        .init(
+            "response_headers.add", \.responseRules.added, .headerFields, isReloadable: true,
+            "Header fields that the client gets besides those of the same name."),
+    ])
+}

@@ -1,0 +1,65 @@
+import Edge
+
+/// Values that are right one by one and wrong together.
+enum SettingContradictions {
+    static func all(_ loaded: ConfigurationSources.Loaded) -> [ConfigurationProblem] {
+        let settings = loaded.settings
+        var texts: [String] = []
+        if settings.edgeConfiguration.application == nil, settings.edge.root == nil, settings.edge.routes.isEmpty {
+            texts.append(
+                "there is nothing to serve: set edge.app (--app http://127.0.0.1:3000), edge.root (--root ./public) or edge.routes")
+        }
+        // A part that nobody set shrinks with its whole: see Settings.edgeConfiguration.
+        func isSet(_ path: String) -> Bool { loaded.origins[path] != nil }
+        if isSet("edge.limits.request_line"), settings.edge.limits.requestLineBytesMax > settings.edge.limits.headBytesMax {
+            texts.append("edge.limits.request_line is larger than edge.limits.head, of which it is a part")
+        }
+        if isSet("edge.cache.max_object_size"), settings.edge.cache.objectBytesMax > settings.edge.cache.bytesMax {
+            texts.append("edge.cache.max_object_size is larger than edge.cache.size")
+        }
+        for endpoint in settings.edge.listen where endpoint == settings.application {
+            texts.append("edge.app is \(endpoint), on which the edge itself listens")
+        }
+        if settings.application != nil, settings.edge.application != nil {
+            texts.append("edge.app makes the group app, which edge.upstreams.app describes too: leave one of them out")
+        }
+        for (name, group) in settings.edge.upstreams.sorted(by: { $0.key < $1.key }) where group.members.isEmpty {
+            texts.append("edge.upstreams.\(name) has no members")
+        }
+        texts += routes(settings)
+        return texts.map { ConfigurationProblem(place: .together, text: $0) }
+    }
+
+    private static func routes(_ settings: Settings) -> [String] {
+        var texts: [String] = []
+        let groups = Set(settings.edgeConfiguration.upstreams.keys)
+        if settings.edge.routes.count > RouteConfiguration.countMax {
+            texts.append("edge.routes has \(settings.edge.routes.count) routes; \(RouteConfiguration.countMax) is the most")
+        }
+        for (index, route) in settings.edge.routes.enumerated() {
+            let path = "edge.routes[\(index + 1)]"
+            var actions: [String] = []
+            if route.files.root != nil { actions.append("files") } else if route.upstream != nil { actions.append("upstream") }
+            if route.redirect.location != nil { actions.append("redirect") }
+            if route.page != nil { actions.append("page") }
+            if route.respond.status != nil { actions.append("respond") }
+            if actions.isEmpty {
+                texts.append("\(path) says nothing of what requests get: one of upstream, files.root, redirect.to, page, respond.status")
+            } else if actions.count > 1 {
+                texts.append("\(path) says more than one thing of what requests get: \(actions.joined(separator: ", "))")
+            } else if route.upstream != nil, actions != ["files"], actions != ["upstream"] {
+                texts.append("\(path): an upstream goes with files only, not with \(actions[0])")
+            }
+            for (key, name) in [("upstream", route.upstream)] {
+                guard let name, !groups.contains(name) else { continue }
+                let guess = Spelling.nearest(name, in: groups.sorted()).map { ": did you mean \($0)?" } ?? ""
+                texts.append("\(path).\(key): there is no group \"\(name)\" in edge.upstreams\(guess)")
+            }
+        }
+        let names = settings.edge.routes.map(\.name).filter { !$0.isEmpty }
+        for name in Set(names).sorted() where names.count(where: { $0 == name }) > 1 {
+            texts.append("edge.routes: more than one route is named \(name)")
+        }
+        return texts
+    }
+}

@@ -1,0 +1,67 @@
+import Foundation
+
+/// Puts written values into the places that a table has for them, and gathers what is wrong with them.
+///
+/// Reads nothing itself but the secrets that a value points to.
+final class SettingReader {
+    private let environment: [String: String]
+    private let readSecret: (String) throws -> String
+    /// By path; what is not in it is the default.
+    private(set) var origins: [String: ConfigurationSources.Origin] = [:]
+    var problems: [ConfigurationProblem] = []
+
+    init(environment: [String: String], readSecret: @escaping (String) throws -> String) {
+        self.environment = environment
+        self.readSecret = readSecret
+    }
+
+    /// Reads a mapping of the file.
+    /// - Parameter prefix: where it stands: empty for the file itself, `edge.routes[2].`.
+    func assign<Root>(_ content: SectionContent, _ table: SettingTable<Root>, prefix: String, to root: inout Root) {
+        let keys = Dictionary(uniqueKeysWithValues: table.keys.map { ($0.path, $0) })
+        for entry in content.entries {
+            guard let key = keys[entry.path] else { continue }
+            assign(key, entry.words, .file, at: entry.place, members: entry.memberPlaces, prefix: prefix, to: &root)
+        }
+        for section in table.repeated {
+            guard let elements = content.repeated[section.path] else { continue }
+            origins[prefix + section.path] = .file
+            section.assign(elements, self, &root)
+        }
+    }
+
+    /// - Parameter isPlain: the value of a secret stands here itself, as it may in the environment.
+    func assign<Root>(
+        _ key: SettingKey<Root>, _ words: [String], _ origin: ConfigurationSources.Origin, at place: ConfigurationProblem.Place,
+        members: [ConfigurationProblem.Place] = [], prefix: String = "", isPlain: Bool = false, to root: inout Root
+    ) {
+        let path = prefix + key.path
+        origins[path] = origin
+        do {
+            let words = key.isSecret && !isPlain ? [try secret(words.first ?? "")] : words
+            try key.assign(words, &root)
+        } catch {
+            let problem = error as? ValueProblem
+            let member = problem?.member.flatMap { members.indices.contains($0) ? members[$0] : nil }
+            problems.append(ConfigurationProblem(place: member ?? place, text: "\(path): \(problem?.text ?? "\(error)")"))
+        }
+    }
+
+    /// What `env:NAME` or `file:PATH` points to, without the line end that editors put behind it.
+    private func secret(_ word: String) throws(ValueProblem) -> String {
+        if word.hasPrefix("env:") {
+            let name = String(word.dropFirst(4))
+            guard let value = environment[name], !value.isEmpty else { throw ValueProblem("the environment has no \(name)") }
+            return value
+        }
+        if word.hasPrefix("file:") {
+            let path = String(word.dropFirst(5))
+            guard let text = try? readSecret(path) else { throw ValueProblem("the file \(path) cannot be read") }
+            let value = text.trimmingCharacters(in: .newlines)
+            guard !value.isEmpty else { throw ValueProblem("the file \(path) is empty") }
+            return value
+        }
+        // The value itself is not repeated: it may be a secret that now stands in a log.
+        throw ValueProblem("a secret does not stand here itself: write env:NAME or file:/PATH")
+    }
+}
