@@ -36,6 +36,8 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
@@ -48,6 +50,16 @@ let package = Package(
         .target(name: "Eviction", swiftSettings: settings),
         .target(name: "HTTPSemantics", swiftSettings: settings),
         .target(name: "HTTP1Wire", dependencies: ["HTTPSemantics", nioCore], swiftSettings: settings),
+        .target(
+            name: "PostgresWire",
+            dependencies: [
+                nioCore,
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+            ],
+            swiftSettings: settings
+        ),
         .target(name: "Transport", dependencies: ["Telemetry", nioCore, nioPosix, logging], swiftSettings: settings),
         .systemLibrary(name: "CCodecs", providers: [.apt(["libdeflate-dev", "zlib1g-dev", "libbrotli-dev", "libzstd-dev"])]),
         // Floor 2
@@ -60,6 +72,8 @@ let package = Package(
             linkerSettings: codecArchives
         ),
         .target(
+            name: "Pooler", dependencies: ["PostgresWire", "Transport", "Telemetry", nioCore, nioPosix, logging], swiftSettings: settings),
+        .target(
             name: "LoadGenerator",
             dependencies: ["HTTPSemantics", "HTTP1Wire", "Transport", "Telemetry", nioCore, nioPosix],
             swiftSettings: settings
@@ -68,7 +82,7 @@ let package = Package(
         .executableTarget(
             name: "headrace",
             dependencies: [
-                "Edge", "LoadGenerator", "HTTP1Wire", "HTTPSemantics", "Transport", "Telemetry", "CCodecs", nioCore, nioPosix, logging,
+                "Edge", "Pooler", "LoadGenerator", "HTTP1Wire", "HTTPSemantics", "Transport", "Telemetry", "CCodecs", nioCore, nioPosix, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Yams", package: "Yams"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -91,6 +105,10 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .testTarget(name: "PostgresWireTests", dependencies: ["PostgresWire", "TestSupport", nioCore], swiftSettings: settings),
+        .testTarget(
+            name: "PoolerTests", dependencies: ["Pooler", "PostgresWire", "Transport", "TestSupport", nioCore, nioPosix],
+            swiftSettings: settings),
         .testTarget(
             name: "EdgeTests",
             dependencies: [

@@ -1,0 +1,50 @@
+public import NIOCore
+
+/// The fields of an ErrorResponse or NoticeResponse that decide something.
+/// - Source: PostgreSQL 15, "Error and Notice Message Fields".
+public struct ErrorFields: Sendable, Equatable {
+    /// `ERROR`, `FATAL`, `PANIC`, never translated.
+    public var severity = ""
+    /// Five characters, as they were sent.
+    public var sqlState = ""
+    public var message = ""
+
+    public init(severity: String, sqlState: String, message: String) {
+        self.severity = severity
+        self.sqlState = sqlState
+        self.message = message
+    }
+
+    /// Reads the payload, which follows type and length. Fields beyond the three are skipped.
+    /// - Returns: `nil` when it does not follow the format.
+    public init?(payload: ByteBuffer) {
+        var payload = payload
+        var localized = ""
+        while let field = payload.readInteger(as: UInt8.self) {
+            if field == 0 {
+                if severity.isEmpty { severity = localized }
+                return
+            }
+            guard let value = payload.readNullTerminatedString() else { return nil }
+            switch field {
+            case UInt8(ascii: "V"): severity = value
+            case UInt8(ascii: "S"): localized = value
+            case UInt8(ascii: "C"): sqlState = value
+            case UInt8(ascii: "M"): message = value
+            default: break
+            }
+        }
+        return nil
+    }
+
+    /// Appends a whole ErrorResponse.
+    public func write(to buffer: inout ByteBuffer) {
+        BackendMessage.write(BackendKind.errorResponse, to: &buffer) { buffer in
+            for (field, value) in [("S", severity), ("V", severity), ("C", sqlState), ("M", message)] {
+                buffer.writeString(field)
+                buffer.writeNullTerminatedString(value.prefix { $0 != "\0" }.description)
+            }
+            buffer.writeInteger(UInt8(0))
+        }
+    }
+}

@@ -1,0 +1,25 @@
+/// The SQLSTATEs that Headrace says itself.
+/// - Source: PostgreSQL 15, Appendix A, "PostgreSQL Error Codes".
+public enum SQLState: String, Sendable, CaseIterable {
+    case connectionException = "08000"
+    case connectionDoesNotExist = "08003"
+    case connectionFailure = "08006"
+    case protocolViolation = "08P01"
+    case featureNotSupported = "0A000"
+    case idleInTransactionSessionTimeout = "25P03"
+    case transactionTimeout = "25P04"
+    case invalidSQLStatementName = "26000"
+    case invalidAuthorization = "28000"
+    case invalidPassword = "28P01"
+    case invalidCatalogName = "3D000"
+    case duplicatePreparedStatement = "42P05"
+    case insufficientResources = "53000"
+    case tooManyConnections = "53300"
+    case configurationLimitExceeded = "53400"
+    case programLimitExceeded = "54000"
+    case queryCanceled = "57014"
+    case adminShutdown = "57P01"
+    case cannotConnectNow = "57P03"
+    case idleSessionTimeout = "57P05"
+    case ioError = "58030"
+}
