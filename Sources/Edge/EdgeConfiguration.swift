@@ -18,6 +18,8 @@ public struct EdgeConfiguration: Sendable, Equatable {
     /// How many event loops serve; 0 means one per core.
     public var threads = 0
     public var compression = Compression()
+    /// What browsers may keep of responses that say nothing about it.
+    public var browserCaching = BrowserCachingPolicy.off
     public var cache = Cache()
     public var limits = Limits()
     public var deadlines = Deadlines()

@@ -13,6 +13,7 @@ final class EdgeWorker {
     let metrics: EdgeMetrics
     let codec: ResponseCodec
     let fillBudget: FillBudget
+    let browserCaching: BrowserCaching?
     private(set) var upstream: UpstreamConnector?
     let files: StaticFiles?
     private let accessLog: AccessLogWriter?
@@ -46,6 +47,7 @@ final class EdgeWorker {
         self.fillBudget = fillBudget
         self.accessLog = accessLog
         router = Router(configuration)
+        browserCaching = BrowserCaching(configuration.browserCaching)
         codec = ResponseCodec(configuration.compression, store: store, background: background, metrics: metrics)
         logLines = ByteBufferAllocator().buffer(capacity: accessLog == nil ? 0 : 2 * Self.logBatchBytes)
         random = TraceRandom()

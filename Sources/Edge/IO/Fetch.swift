@@ -77,6 +77,7 @@ final class Fetch {
     private var reservedBytes = 0
     private var flushesStream = false
     private var codings: CodingSet = []
+    private var browserCaching: BrowserCachingAdvice?
 
     init(
         worker: EdgeWorker, origin: Origin, client: HTTPServerHandler, lease: ResponseShard.Lease?,
@@ -274,6 +275,7 @@ final class Fetch {
         worker.metrics.upstreamAnswered(status: head.status, nanoseconds: (now - started).nanoseconds)
         if head.status == 304, let stale { return revalidated(stale, head, now: now) }
         self.head = head
+        adviseBrowser()
         invalidateIfUnsafe(head)
 
         let cacheControl = CacheControl(head.fields)
@@ -299,6 +301,15 @@ final class Fetch {
             way = .pass
             beginPassing(isCompressed: isCompressed, now: now)
         }
+    }
+
+    /// Decides what browsers are told about keeping this response.
+    private func adviseBrowser() {
+        guard let policy = worker.browserCaching, request.method == .get || request.method == .head else { return }
+        let text = request.fields.bytes
+        let isFile = if case .files = origin { true } else { false }
+        browserCaching = policy.advice(
+            target: text.span.extracting(request.target), status: head.status, fields: head.fields, isForEverybody: isFile)
     }
 
     private func lifetimeSeconds(_ head: ResponseHead, _ cacheControl: CacheControl) -> Int {
@@ -343,6 +354,7 @@ final class Fetch {
         writer.coding = coding
         writer.variesByCoding = !codings.isEmpty
         writer.entityTag = entityTagOnPassing(coding)
+        writer.browserCaching = browserCaching
         client.beginResponse(status: head.status, head.fields, writer, now: now)
     }
 
@@ -464,6 +476,7 @@ final class Fetch {
         writer.coding = compressed == nil ? .identity : coding
         writer.variesByCoding = !codings.isEmpty
         writer.entityTag = worker.codec.entityTag(of: head.fields, coding: writer.coding, effort: .fast)
+        writer.browserCaching = browserCaching
         client.deliverOnce(status: head.status, head.fields, writer, compressed ?? body, now: now)
     }
 
@@ -475,7 +488,8 @@ final class Fetch {
         let response = StoredResponse(
             head: head, fields: StoredFields.make(head.fields, date: worker.httpDate(now: headReceived)),
             cacheControl: verdict.cacheControl, lifetimeSeconds: verdict.lifetimeSeconds, initialAgeSeconds: age,
-            received: headReceived, codings: codings, wasAskedForPlain: plan.wantsIdentity)
+            received: headReceived, codings: codings, wasAskedForPlain: plan.wantsIdentity,
+            browserCaching: browserCaching)
         let plain = ResponseCodec.representation(of: response, coding: .identity, effort: .asReceived, body: body)
         let coded = confirmed.map {
             ResponseCodec.representation(of: response, coding: $0.coding, effort: $0.effort, body: $0.body)
@@ -497,6 +511,7 @@ final class Fetch {
         merged.status = stale.response.status
         merged.fields = fields
         self.head = merged
+        adviseBrowser()
         let cacheControl = CacheControl(fields)
         codings = stale.response.codings
         body = stale.plain.body

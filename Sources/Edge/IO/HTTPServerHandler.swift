@@ -410,6 +410,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
                 exchange.status = 304
                 let known = response.entityTag.flatMap { EntityTagVariants.known(head.fields, as: $0) }
                 ResponseHeadWriter.writeNotModified(representation, entityTag: known, date: worker.httpDate(now: now), into: &output)
+                if let advice = response.browserCaching { output.writeBytes(advice.lines(for: head.fields)) }
                 finishHead(.noBody, age: exchange.ageSeconds, now: now)
                 return finishExchange(now: now)
             case .failed:
@@ -418,6 +419,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         }
         exchange.status = response.status
         output.writeImmutableBuffer(representation.head)
+        if let advice = response.browserCaching { output.writeBytes(advice.lines(for: head.fields)) }
         finishHead(.length(representation.body.readableBytes), age: exchange.ageSeconds, now: now)
         if head.method != .head {
             exchange.bodyBytes = representation.body.readableBytes
@@ -468,6 +470,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         exchange.coding = writer.coding
         turn {
             writer.write(status: status, fields, date: worker.httpDate(now: now), into: &output)
+            if let advice = writer.browserCaching { output.writeBytes(advice.lines(for: connection.head.fields)) }
             if writer.framing == .untilClose { keepsAlive = false }
             finishHead(writer.framing, age: nil, now: now)
         }

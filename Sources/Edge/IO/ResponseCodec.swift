@@ -120,6 +120,7 @@ final class ResponseCodec {
         writer.coding = coding
         writer.variesByCoding = !response.codings.isEmpty
         writer.dropsAge = true
+        writer.browserCaching = response.browserCaching
         if coding != .identity, let tag = response.entityTag {
             writer.entityTag = EntityTagVariants.variant(of: tag, coding: coding, effort: effort)
         }

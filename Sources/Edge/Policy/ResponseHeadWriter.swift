@@ -28,6 +28,8 @@ struct ResponseHeadWriter {
     var variesByCoding = false
     /// `Age` is ours to compute when the response is stored.
     var dropsAge = false
+    /// What browsers are told about keeping the response; its lines follow the head where they depend on the request.
+    var browserCaching: BrowserCachingAdvice?
 
     /// Writes status line and fields, without the empty line: what is said of the single answer follows.
     /// - Parameter date: 29 bytes, used when the application sent no `Date` (RFC 9110 §6.6.1).
@@ -51,6 +53,8 @@ struct ResponseHeadWriter {
             case .vary where variesByCoding:
                 hasVary = true
                 continue
+            case .cacheControl, .expires, .pragma, .cdnCacheControl:
+                if let browserCaching, browserCaching.replaces { continue }
             case .other where coding != .identity && Self.isContentDigest(fields.name(at: index)):
                 continue
             default:
@@ -91,7 +95,9 @@ struct ResponseHeadWriter {
         let response = representation.response
         let fields = response.fields
         for index in fields.lines.indices {
-            switch fields.lines[index].name {
+            let name = fields.lines[index].name
+            if let advice = response.browserCaching, advice.isReplaced(name) { continue }
+            switch name {
             case .cacheControl, .cdnCacheControl, .contentLocation, .date, .expires:
                 output.writeFieldLine(of: fields, at: index)
             case .vary where response.codings.isEmpty:

@@ -26,12 +26,14 @@ final class StoredResponse: Sendable {
     let codings: CodingSet
     /// By what in a request the response was chosen.
     let vary: VaryNames
+    /// What browsers are told about keeping it, besides what the application says.
+    let browserCaching: BrowserCachingAdvice?
 
     /// - Parameter wasAskedForPlain: the application was asked for the plain response whatever the client accepts, so that it did
     ///   not choose by `Accept-Encoding` even if it says so.
     init(
         head: ResponseHead, fields: FieldSection, cacheControl: CacheControl, lifetimeSeconds: Int, initialAgeSeconds: Int,
-        received: NIODeadline, codings: CodingSet, wasAskedForPlain: Bool
+        received: NIODeadline, codings: CodingSet, wasAskedForPlain: Bool, browserCaching: BrowserCachingAdvice? = nil
     ) {
         let named = VaryNames(fields)
         vary = wasAskedForPlain ? named.without("accept-encoding") : named
@@ -44,15 +46,16 @@ final class StoredResponse: Sendable {
         self.initialAgeSeconds = initialAgeSeconds
         self.received = received
         self.codings = codings
+        self.browserCaching = browserCaching
     }
 
     /// What it takes in memory, in bytes: this object and the arrays of its own.
     var memoryBytes: Int {
         AllocatedBytes.object(
-            MemoryLayout<(Int, FieldSection, CacheControl, EntityTag?, Int64?, Int, Int, NIODeadline, CodingSet, VaryNames)>.size)
+            MemoryLayout<(Int, FieldSection, CacheControl, EntityTag?, Int64?, Int, Int, NIODeadline, CodingSet, VaryNames, BrowserCachingAdvice?)>.size)
             + AllocatedBytes.array(fields.bytes) + AllocatedBytes.array(fields.lines)
             + AllocatedBytes.array(entityTag?.opaque ?? []) + AllocatedBytes.array(vary.names)
-            + vary.names.reduce(0) { $0 + AllocatedBytes.array($1) }
+            + vary.names.reduce(0) { $0 + AllocatedBytes.array($1) } + (browserCaching?.memoryBytes ?? 0)
     }
 
     /// Whether the application can be asked if the response is still current.
