@@ -43,6 +43,8 @@ public struct EdgeConfiguration: Sendable, Equatable {
     /// This configuration with what may change while a server runs taken from another; the rest needs a restart.
     public func adopting(_ new: EdgeConfiguration) -> EdgeConfiguration {
         var adopted = self
+        adopted.routes = new.routes
+        adopted.upstreams = new.upstreams
         adopted.deadlines = new.deadlines
         adopted.limits = new.limits
         adopted.limits.connectionsMax = limits.connectionsMax

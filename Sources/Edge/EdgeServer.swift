@@ -22,15 +22,17 @@ public final class EdgeServer: Sendable {
         var metrics: [EdgeMetrics] = []
         var listeners: [Listener] = []
         var configuration: EdgeConfiguration
+        var resources: RouteResources
     }
 
-    /// - Throws: when the access log cannot be opened.
+    /// - Throws: when the access log cannot be opened, or a folder of files cannot be read.
     public init(configuration: EdgeConfiguration, logger: Logger) throws {
         var configuration = configuration
         if configuration.threads <= 0 { configuration.threads = System.coreCount }
         self.configuration = configuration
         self.logger = logger
-        running = Lock(Running(configuration: configuration))
+        running = Lock(
+            Running(configuration: configuration, resources: try RouteResources(configuration, previous: nil)))
         group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
         limit = ConnectionLimit(max: configuration.limits.connectionsMax)
         store = ResponseStore(
@@ -72,15 +74,19 @@ public final class EdgeServer: Sendable {
 
     /// Lets a changed configuration take effect: those of its parts that may change while the server runs.
     ///
-    /// Exchanges that are under way go on under what they began with where they have read it already.
-    public func reload(_ new: EdgeConfiguration) {
+    /// Exchanges that are under way go on under what they began with where they have read it already. Each event loop swaps all of it
+    /// at once, between two requests.
+    /// - Throws: when a folder of files cannot be read; nothing has changed then.
+    public func reload(_ new: EdgeConfiguration) throws {
         let adopted = configuration.adopting(new)
+        let resources = try RouteResources(adopted, previous: running.withLock { $0.resources })
         let workers = running.withLock {
             $0.configuration = adopted
+            $0.resources = resources
             return $0.workers
         }
         for worker in workers {
-            worker.eventLoop.execute { worker.value.reload(adopted) }
+            worker.eventLoop.execute { worker.value.reload(adopted, resources) }
         }
     }
 
@@ -115,7 +121,7 @@ public final class EdgeServer: Sendable {
 
     private func makeWorkers() async throws -> [(eventLoop: any EventLoop, worker: NIOLoopBound<EdgeWorker>)] {
         let budget = FillBudget(configuration.cache)
-        let files = try configuration.root.map { try StaticFiles(root: $0) }
+        let resources = running.withLock { $0.resources }
         let process = EdgeMetrics.ProcessNumbers(
             loops: { [weak self] in self?.running.withLock { $0.metrics } ?? [] }, store: store, background: background,
             accessLogDropped: { [accessLog] in accessLog?.droppedBytes.load(ordering: .relaxed) ?? 0 })
@@ -125,7 +131,7 @@ public final class EdgeServer: Sendable {
             let worker = try await eventLoop.submit { [configuration, store, background, accessLog, logger] in
                 let worker = EdgeWorker(
                     eventLoop: eventLoop, configuration: configuration, store: store, metrics: metrics, background: background,
-                    fillBudget: budget, files: files, accessLog: accessLog, logger: logger)
+                    fillBudget: budget, resources: resources, accessLog: accessLog, logger: logger)
                 worker.start()
                 return NIOLoopBound(worker, eventLoop: eventLoop)
             }.get()

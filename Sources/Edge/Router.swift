@@ -1,58 +1,52 @@
 import HTTPSemantics
 
-/// Where a request goes.
-enum Route: Equatable, Sendable {
-    /// Nowhere: CONNECT asks for a tunnel, and a gateway that made one would let anybody into the network behind it.
-    case tunnel
-    /// The metrics in Prometheus' text format.
-    case metrics
-    /// The folder of static files; what is none there goes to the application, if there is one.
-    case files
-    /// The application.
-    case application
-}
-
-/// Chooses a route. Built-in pages first, then files, then the application.
+/// Chooses what a request gets: the first route of the table that is for it.
 struct Router: Sendable {
-    private let metricsPath: [UInt8]?
-    /// What `Authorization` says of whoever may read the metrics from anywhere.
-    private let metricsAuthorization: [UInt8]?
-    private let hasFiles: Bool
-    private let hasApplication: Bool
-
-    init(_ configuration: EdgeConfiguration) {
-        metricsPath = configuration.metricsPath.map { Array($0.utf8) }
-        metricsAuthorization = configuration.metricsToken.map { Array("Bearer \($0)".utf8) }
-        hasFiles = configuration.root != nil
-        hasApplication = configuration.application != nil
+    enum Choice: Equatable, Sendable {
+        /// Nothing: CONNECT asks for a tunnel, and a gateway that made one would let anybody into the network behind it.
+        case tunnel
+        /// Nothing: what the path says depends on who reads it; see ``RequestPath``.
+        case ambiguous
+        /// No route is for it.
+        case none
+        /// The number of the route in ``EdgeConfiguration/routeTable``, from 0.
+        case route(Int)
     }
 
-    /// - Parameter isFromLoopback: Built-in pages show what operators may see: they answer this machine and whoever knows the
-    ///   token, and for everybody else the path is the application's.
-    func route(_ request: borrowing RequestHead, isFromLoopback: Bool) -> Route {
+    private let table: RouteTable
+    /// What `Authorization` says of whoever may see the edge's own numbers from anywhere.
+    private let operatorAuthorization: [UInt8]?
+
+    init(_ configuration: EdgeConfiguration) {
+        table = RouteTable(configuration.routeTable)
+        operatorAuthorization = configuration.metricsToken.map { Array("Bearer \($0)".utf8) }
+    }
+
+    /// - Parameter isFromLoopback: The metrics show what operators may see: they answer this machine and whoever knows the token, and
+    ///   for everybody else their route is not there.
+    func route(_ request: RequestHead, isFromLoopback: Bool) -> Choice {
         if request.method == .connect { return .tunnel }
-        if let metricsPath, isPath(metricsPath, request), isFromLoopback || isAuthorized(request) { return .metrics }
-        if hasFiles, request.method == .get || request.method == .head || !hasApplication { return .files }
-        return .application
+        switch table.choose(request, isOperator: { isFromLoopback || isAuthorized(request) }) {
+        case .route(let number): return .route(number)
+        case .none: return .none
+        case .ambiguous: return .ambiguous
+        }
+    }
+
+    /// What each route up to the chosen one lacked; see ``RouteTable/mismatches(_:isOperator:)``.
+    func mismatches(_ request: RequestHead, isFromLoopback: Bool) -> [CompiledMatch.Mismatch?] {
+        table.mismatches(request) { isFromLoopback || isAuthorized(request) }
     }
 
     /// Compares in time that does not depend on where the bytes differ.
     private func isAuthorized(_ request: borrowing RequestHead) -> Bool {
-        guard let metricsAuthorization, request.fields.count(of: .authorization) == 1,
+        guard let operatorAuthorization, request.fields.count(of: .authorization) == 1,
             let index = request.fields.firstIndex(of: .authorization)
         else { return false }
         let value = request.fields.value(at: index)
-        guard value.count == metricsAuthorization.count else { return false }
+        guard value.count == operatorAuthorization.count else { return false }
         var difference: UInt8 = 0
-        for position in metricsAuthorization.indices { difference |= value[position] ^ metricsAuthorization[position] }
+        for position in operatorAuthorization.indices { difference |= value[position] ^ operatorAuthorization[position] }
         return difference == 0
-    }
-
-    private func isPath(_ path: [UInt8], _ request: borrowing RequestHead) -> Bool {
-        let target = request.target
-        guard target.count >= path.count else { return false }
-        for index in path.indices where request.fields.bytes[target.lowerBound + index] != path[index] { return false }
-        return target.count == path.count
-            || request.fields.bytes[target.lowerBound + path.count] == UInt8(ascii: "?")
     }
 }

@@ -1,7 +1,9 @@
 /// The few questions about octets that every field grammar asks.
 /// - Source: RFC 9110 §5.6.
-enum ASCII {
-    static func lowercased(_ byte: UInt8) -> UInt8 {
+public enum ASCII {
+    /// The byte with ASCII capitals made small.
+    @inlinable
+    public static func lowercased(_ byte: UInt8) -> UInt8 {
         byte &- 0x41 < 26 ? byte | 0x20 : byte
     }
 
@@ -11,7 +13,7 @@ enum ASCII {
     static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
 
     /// `tchar` of RFC 9110 §5.6.2.
-    static func isToken(_ byte: UInt8) -> Bool {
+    public static func isToken(_ byte: UInt8) -> Bool {
         switch byte {
         case 0x30...0x39, 0x41...0x5A, 0x61...0x7A: true
         case 0x21, 0x23...0x27, 0x2A, 0x2B, 0x2D, 0x2E, 0x5E, 0x5F, 0x60, 0x7C, 0x7E: true

@@ -57,11 +57,11 @@ final class Composition: Sendable {
     private func reload() {
         do {
             let new = try readAgain().settings
+            try edge.reload(new.edgeConfiguration)
             let old = settings.withLock { settings in
                 defer { settings = new }
                 return settings
             }
-            edge.reload(new.edgeConfiguration)
             for key in ConfigurationKeys.all where !key.isReloadable && key.render(new) != key.render(loaded.settings) {
                 logger.warning("\(key.path) has changed to \(key.shown(new)): that needs a restart")
             }

@@ -8,14 +8,14 @@ final class EdgeWorker {
     let eventLoop: any EventLoop
     private(set) var configuration: EdgeConfiguration
     let logger: Logger
-    let router: Router
+    private(set) var routing: Routing
     let store: ResponseStore
     let metrics: EdgeMetrics
     let codec: ResponseCodec
     let fillBudget: FillBudget
     let browserCaching: BrowserCaching?
-    private(set) var upstream: UpstreamConnector?
-    let files: StaticFiles?
+    /// Groups that a reload took away, or replaced, and whose last exchanges go on.
+    private var retired: [UpstreamConnector] = []
     private let accessLog: AccessLogWriter?
 
     /// The key of the request that is being looked up; its memory serves all lookups.
@@ -36,24 +36,21 @@ final class EdgeWorker {
 
     init(
         eventLoop: any EventLoop, configuration: EdgeConfiguration, store: ResponseStore, metrics: EdgeMetrics,
-        background: BackgroundCompression, fillBudget: FillBudget, files: StaticFiles?, accessLog: AccessLogWriter?, logger: Logger
+        background: BackgroundCompression, fillBudget: FillBudget, resources: RouteResources, accessLog: AccessLogWriter?, logger: Logger
     ) {
         self.eventLoop = eventLoop
         self.configuration = configuration
         self.logger = logger
         self.store = store
         self.metrics = metrics
-        self.files = files
         self.fillBudget = fillBudget
         self.accessLog = accessLog
-        router = Router(configuration)
+        routing = Routing(EdgeConfiguration(), files: [:], connectors: [:])
         browserCaching = BrowserCaching(configuration.browserCaching)
         codec = ResponseCodec(configuration.compression, store: store, background: background, metrics: metrics)
         logLines = ByteBufferAllocator().buffer(capacity: accessLog == nil ? 0 : 2 * Self.logBatchBytes)
         random = TraceRandom()
-        if let upstream = configuration.application {
-            self.upstream = UpstreamConnector(upstream, threads: configuration.threads, worker: self)
-        }
+        route(resources)
         adjustClock(now: .now())
     }
 
@@ -68,7 +65,7 @@ final class EdgeWorker {
     /// Ends the sweep and hands over what is left of the access log.
     func stop() {
         sweeping?.cancel()
-        upstream?.closeIdle()
+        for connector in connectors { connector.closeIdle() }
         flushLog()
     }
 
@@ -76,14 +73,32 @@ final class EdgeWorker {
         let now = NIODeadline.now()
         adjustClock(now: now)
         for holder in sweep.overdue(now: now) where holder.deadline <= now { holder.deadlinePassed(now: now) }
-        upstream?.swept(now: now)
+        for connector in connectors { connector.swept(now: now) }
+        retired.removeAll { $0.isUnused }
         flushLog()
     }
 
     /// Takes over what may change while the server runs; see ``EdgeConfiguration/adopting(_:)``.
-    func reload(_ configuration: EdgeConfiguration) {
+    func reload(_ configuration: EdgeConfiguration, _ resources: RouteResources) {
         self.configuration = configuration
+        route(resources)
     }
+
+    /// Makes the routes of ``configuration``. A group that is as it was keeps its connections.
+    private func route(_ resources: RouteResources) {
+        var connectors: [String: UpstreamConnector] = [:]
+        for (name, group) in configuration.upstreams {
+            if let connector = routing.connectors[name], connector.group == group {
+                connectors[name] = connector
+            } else {
+                connectors[name] = UpstreamConnector(group, threads: configuration.threads, worker: self)
+            }
+        }
+        for (name, connector) in routing.connectors where connectors[name] !== connector { retired.append(connector) }
+        routing = Routing(configuration, files: resources.files, connectors: connectors)
+    }
+
+    private var connectors: [UpstreamConnector] { Array(routing.connectors.values) + retired }
 
     func beginDraining() {
         isDraining = true

@@ -45,6 +45,7 @@ final class Fetch {
     private static let fileLifetimeSeconds = 1
 
     private let worker: EdgeWorker
+    private let route: RoutePlan
     private var origin: Origin
     private var source: FileSource?
     private var client: HTTPServerHandler?
@@ -80,10 +81,11 @@ final class Fetch {
     private var browserCaching: BrowserCachingAdvice?
 
     init(
-        worker: EdgeWorker, origin: Origin, client: HTTPServerHandler, lease: ResponseShard.Lease?,
+        worker: EdgeWorker, route: RoutePlan, origin: Origin, client: HTTPServerHandler, lease: ResponseShard.Lease?,
         stale: ResponseShard.Ready?, now: NIODeadline
     ) {
         self.worker = worker
+        self.route = route
         self.origin = origin
         self.client = client
         self.lease = lease
@@ -96,9 +98,10 @@ final class Fetch {
         started = now
         isRequestEnded = request.framing.isEmpty
         var plan = UpstreamRequest()
-        plan.host = worker.upstream?.host
+        plan.host = route.upstream?.host
+        plan.rules = route.requestRules
         plan.framing = request.framing
-        plan.wantsIdentity = worker.configuration.compression.isEnabled
+        plan.wantsIdentity = route.compression.isEnabled
         if let stale, stale.response.hasValidator {
             plan.conditions = .revalidate(stale.response.entityTag, lastModified: stale.response.lastModified)
         } else if lease != nil {
@@ -129,7 +132,7 @@ final class Fetch {
     /// There is no such file: the application's turn, if there is one.
     func isNoFile() {
         source = nil
-        if let upstream = worker.upstream {
+        if let upstream = route.upstream {
             origin = .application(upstream)
             return start()
         }
@@ -280,7 +283,7 @@ final class Fetch {
 
         let cacheControl = CacheControl(head.fields)
         codings = CompressionPolicy.codings(
-            for: head, method: request.method, cacheControl: cacheControl, configuration: worker.configuration.compression)
+            for: head, method: request.method, cacheControl: cacheControl, configuration: route.compression)
         let lifetime = lifetimeSeconds(head, cacheControl)
         let notStored = lease == nil ? nil : reasonNotToStore(head, cacheControl)
         let isStored = lease != nil && notStored == nil
@@ -319,7 +322,7 @@ final class Fetch {
 
     private func reasonNotToStore(_ head: ResponseHead, _ cacheControl: CacheControl) -> NotStoredReason? {
         if let reason = Storability.decide(request: request, response: head, cacheControl: cacheControl) { return reason }
-        let limit = worker.configuration.cache.objectBytesMax
+        let limit = route.cache.objectBytesMax
         switch head.framing {
         case .length(let count): return count > limit ? .tooLarge : nil
         // Its end cannot be told from a connection that broke.
@@ -377,7 +380,7 @@ final class Fetch {
             body.writeImmutableBuffer(part)
         case .fill:
             pass(part)
-            let isTooLarge = body.readableBytes + part.readableBytes > worker.configuration.cache.objectBytesMax
+            let isTooLarge = body.readableBytes + part.readableBytes > route.cache.objectBytesMax
             guard !isTooLarge, reserve(part.readableBytes) else {
                 client?.noteNotStored(NotStoredReason.tooLarge.rawValue)
                 finish(isTooLarge ? .notShareable : .notStored)
@@ -529,8 +532,11 @@ final class Fetch {
     private func invalidateIfUnsafe(_ head: ResponseHead) {
         guard !request.method.isSafe, (200..<400).contains(head.status) else { return }
         var key = CacheKey()
-        key.assign(request, seed: worker.store.seed)
-        worker.store.withShard(key) { $0.invalidate(key) }
+        // What the same target gives by other routes may have changed as well.
+        for scope in worker.routing.cacheScopes {
+            key.assign(request, scope: scope, seed: worker.store.seed)
+            worker.store.withShard(key) { $0.invalidate(key) }
+        }
     }
 
     // MARK: End

@@ -61,7 +61,10 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     private var responseFraming: ResponseHeadWriter.Framing?
     private var keepsAlive = true
     private var hasBegun = false
-    private var isForFiles = false
+    /// The route of the exchange in progress.
+    private var route: RoutePlan?
+    /// Where the head of the answer begins in ``output``.
+    private var headStart = 0
     private var clientAddress: [UInt8] = []
     private var isFromLoopback = false
     private var deadlineReason = DeadlineReason.none
@@ -255,22 +258,40 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         if !connection.isRequestComplete {
             arm(.requestBody, for: worker.configuration.deadlines.requestBody, from: now)
         }
-        switch worker.router.route(head, isFromLoopback: isFromLoopback) {
-        case .tunnel:
-            respondError(501, reason: "method", now: now)
-        case .metrics:
-            respond(status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", worker.metrics.text(), now: now)
-        case .files:
-            isForFiles = true
-            lookUp(head, now: now)
-        case .application:
-            isForFiles = false
-            lookUp(head, now: now)
+        route = nil
+        switch worker.routing.router.route(head, isFromLoopback: isFromLoopback) {
+        case .tunnel: respondError(501, reason: "method", now: now)
+        case .ambiguous: respondError(400, reason: "path-ambiguous", now: now)
+        case .none: respondError(404, reason: "no-route", now: now)
+        case .route(let number): follow(worker.routing.plans[number], head, now: now)
         }
     }
 
-    private func lookUp(_ head: RequestHead, now: NIODeadline) {
-        if let reason = SharedCachePolicy.bypassReason(head, worker.configuration.cache) {
+    private func follow(_ route: RoutePlan, _ head: RequestHead, now: NIODeadline) {
+        self.route = route
+        if let bytesMax = route.route.requestBodyBytesMax, let error = connection.limitBody(to: bytesMax) {
+            return refuse(error, now: now)
+        }
+        switch route.action {
+        case .origin:
+            lookUp(head, route, now: now)
+        case .redirect(let redirect):
+            let location = redirect.location(for: head, of: route.route.match)
+            respond(
+                status: redirect.status, contentType: "text/plain; charset=utf-8", "\(location)\n", now: now, location: location,
+                isKept: true)
+        case .page(.metrics):
+            respond(status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", worker.metrics.text(), now: now)
+        case .page(.health):
+            let (status, word) = worker.isDraining ? (503, "draining") : (200, "ok")
+            respond(status: status, contentType: "text/plain; charset=utf-8", "\(word)\n", now: now)
+        case .respond(let response):
+            respond(status: response.status ?? 200, contentType: response.contentType, response.body, now: now, isKept: true)
+        }
+    }
+
+    private func lookUp(_ head: RequestHead, _ route: RoutePlan, now: NIODeadline) {
+        if let reason = SharedCachePolicy.bypassReason(head, route.cache) {
             exchange.cacheResult = .bypass
             exchange.detail = reason.rawValue
             return fetch(lease: nil, stale: nil, now: now)
@@ -278,7 +299,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         if head.fields.contains(.cacheControl) || head.fields.contains(.pragma) {
             exchange.requestCacheControl = CacheControl(head.fields)
         }
-        let found = find(head)
+        let found = find(head, route)
         guard let found, SharedCachePolicy.mayAnswer(found.representation.response, head) else {
             if let found { worker.codec.release(found, key: worker.key) }
             exchange.cacheResult = .miss
@@ -301,8 +322,8 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         }
     }
 
-    private func find(_ head: RequestHead) -> ResponseShard.Found? {
-        worker.key.assign(head, seed: worker.store.seed)
+    private func find(_ head: RequestHead, _ route: RoutePlan) -> ResponseShard.Found? {
+        worker.key.assign(head, scope: route.cacheScope, seed: worker.store.seed)
         let (key, accepted) = (worker.key, exchange.accepted)
         return worker.store.withShard(key) { $0.find(key, head, accepted: accepted) }
     }
@@ -347,7 +368,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         switch outcome {
         case .lookAgain:
             let head = connection.head
-            if let found = find(head) {
+            if let route, let found = find(head, route) {
                 exchange.secondsFresh = found.representation.response.lifetimeSeconds
                 deliver(found, head, now: now)
             } else {
@@ -364,18 +385,15 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         }
     }
 
-    /// Has the response made: by the folder of files if the route says so, else by the application.
+    /// Has the response made: by the folder of files if the route has one, else by its group.
     private func fetch(lease: ResponseShard.Lease?, stale: ResponseShard.Ready?, now: NIODeadline) {
-        let origin: Fetch.Origin
-        if isForFiles, let files = worker.files {
-            origin = .files(files)
-        } else if let upstream = worker.upstream {
-            origin = .application(upstream)
-        } else {
+        guard let route, case .origin(let files, let upstream) = route.action,
+            let origin = files.map(Fetch.Origin.files) ?? upstream.map(Fetch.Origin.application)
+        else {
             if let lease { worker.store.finish(lease, .notStored, key: worker.key, now: now) }
             return respondError(404, reason: "no-application", now: now)
         }
-        let fetch = Fetch(worker: worker, origin: origin, client: self, lease: lease, stale: stale, now: now)
+        let fetch = Fetch(worker: worker, route: route, origin: origin, client: self, lease: lease, stale: stale, now: now)
         source = .fetch(fetch)
         fetch.start()
     }
@@ -408,6 +426,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
             case .proceed: break
             case .notModified:
                 exchange.status = 304
+                headStart = output.readableBytes
                 let known = response.entityTag.flatMap { EntityTagVariants.known(head.fields, as: $0) }
                 ResponseHeadWriter.writeNotModified(representation, entityTag: known, date: worker.httpDate(now: now), into: &output)
                 if let advice = response.browserCaching { output.writeBytes(advice.lines(for: head.fields)) }
@@ -418,6 +437,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
             }
         }
         exchange.status = response.status
+        headStart = output.readableBytes
         output.writeImmutableBuffer(representation.head)
         if let advice = response.browserCaching { output.writeBytes(advice.lines(for: head.fields)) }
         finishHead(.length(representation.body.readableBytes), age: exchange.ageSeconds, now: now)
@@ -469,6 +489,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         exchange.status = status
         exchange.coding = writer.coding
         turn {
+            headStart = output.readableBytes
             writer.write(status: status, fields, date: worker.httpDate(now: now), into: &output)
             if let advice = writer.browserCaching { output.writeBytes(advice.lines(for: connection.head.fields)) }
             if writer.framing == .untilClose { keepsAlive = false }
@@ -538,13 +559,21 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     }
 
     /// A small answer of our own.
-    func respond(status: Int, contentType: String, _ body: String, now: NIODeadline, location: String? = nil) {
+    /// - Parameter isKept: Clients may keep it as long as its status says; otherwise it is of this moment alone.
+    func respond(
+        status: Int, contentType: String, _ body: String, now: NIODeadline, location: String? = nil, isKept: Bool = false
+    ) {
         exchange.status = status
         turn {
+            headStart = output.readableBytes
             output.writeStatusLine(status)
-            output.writeField(.contentType, contentType)
-            output.writeField(.contentLength, body.utf8.count)
-            output.writeField(.cacheControl, "no-store" as StaticString)
+            // RFC 9110 §8.6: a 204 has no body and says no length.
+            let body = status == 204 ? "" : body
+            if status != 204 {
+                output.writeField(.contentType, contentType)
+                output.writeField(.contentLength, body.utf8.count)
+            }
+            if !isKept { output.writeField(.cacheControl, "no-store" as StaticString) }
             if let location { output.writeField(.location, location) }
             output.writeField(.date, worker.httpDate(now: now).span)
             if status == 405 { output.writeStaticString("Allow: GET, HEAD\r\n") }
@@ -579,6 +608,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         } else {
             exchange = Exchange(started: now, trace: worker.trace(FieldSection()))
             hasBegun = true
+            route = nil
         }
         source = .none
         respondError(error.status, reason: error.code.rawValue, now: now)
@@ -596,6 +626,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         }
         exchange.appendCacheStatus(to: &output)
         exchange.appendServerTiming(now: .now(), to: &output)
+        route?.responseRules?.apply(to: &output, from: headStart)
         if keepsAlive, !connection.mayKeepAlive || worker.isDraining || isInputClosed { keepsAlive = false }
         if !keepsAlive {
             output.writeStaticString("Connection: close\r\n\r\n")
@@ -723,6 +754,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         case .requestHead where pending.readableBytes > 0:
             keepsAlive = false
             exchange = Exchange(started: now, trace: worker.trace(FieldSection()))
+            route = nil
             respondError(408, reason: "request-head-deadline", now: now)
             flush()
         case .requestBody where responseFraming == nil:

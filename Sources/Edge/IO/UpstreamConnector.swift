@@ -8,12 +8,12 @@ final class UpstreamConnector {
     /// Requests that may wait for a connection, per event loop; more get 503 at once.
     static let waitingMax = 1024
 
-    private let configuration: UpstreamGroup
+    let group: UpstreamGroup
     private unowned let worker: EdgeWorker
     private var connections: IdleConnections<UpstreamHandler, Fetch>
 
     init(_ configuration: UpstreamGroup, threads: Int, worker: EdgeWorker) {
-        self.configuration = configuration
+        group = configuration
         self.worker = worker
         let share = max(1, threads)
         connections = IdleConnections(
@@ -21,13 +21,15 @@ final class UpstreamConnector {
             waitingMax: Self.waitingMax, idleTimeout: configuration.idleTimeout)
     }
 
-    var host: String? { configuration.host }
-    var firstByteTimeout: TimeAmount { configuration.firstByteTimeout }
-    var readTimeout: TimeAmount { configuration.readTimeout }
+    var host: String? { group.host }
+    var firstByteTimeout: TimeAmount { group.firstByteTimeout }
+    var readTimeout: TimeAmount { group.readTimeout }
+    /// Whether nothing is open, and nobody waits.
+    var isUnused: Bool { connections.open == 0 && connections.waitingCount == 0 }
 
     /// Gets a connection for a fetch, which is told by `connected` or `failed`, perhaps before this returns.
     func lease(_ fetch: Fetch, fresh: Bool, now: NIODeadline) {
-        switch connections.lease(fetch, fresh: fresh, deadline: now + configuration.connectTimeout) {
+        switch connections.lease(fetch, fresh: fresh, deadline: now + group.connectTimeout) {
         case .connection(let connection): fetch.connected(connection)
         case .connect: connect(for: fetch)
         case .wait: break
@@ -71,7 +73,7 @@ final class UpstreamConnector {
     private func connect(for fetch: Fetch) {
         let worker = self.worker
         let bootstrap = ClientBootstrap(group: worker.eventLoop)
-            .connectTimeout(configuration.connectTimeout)
+            .connectTimeout(group.connectTimeout)
             .channelOption(.maxMessagesPerRead, value: 1)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -80,7 +82,7 @@ final class UpstreamConnector {
             }
         worker.metrics.upstreamConnects.add(1)
         let attempt =
-            switch configuration.members[0].address {
+            switch group.members[0].address {
             case .endpoint(.tcp(let host, let port)):
                 bootstrap.channelOption(.tcpOption(.tcp_nodelay), value: 1).connect(host: host, port: port)
             case .endpoint(.unix(let path)): bootstrap.connect(unixDomainSocketPath: path)

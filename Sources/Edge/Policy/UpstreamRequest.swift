@@ -27,11 +27,14 @@ struct UpstreamRequest {
     var framing = BodyFraming.none
     /// Replaces `Host`; `nil` passes the client's on.
     var host: String?
+    /// What the route changes about all of this.
+    var rules: HeaderRuleSet?
 
     func write(
         _ request: borrowing RequestHead, clientAddress: [UInt8], trace: TraceParent, into output: inout ByteBuffer
     ) {
         let fields = request.fields
+        let start = output.readableBytes
         output.writeBytes(fields.bytes.span.extracting(request.methodRange).bytes)
         output.writeInteger(UInt8(ascii: " "))
         output.writeBytes(fields.bytes.span.extracting(request.target).bytes)
@@ -93,8 +96,10 @@ struct UpstreamRequest {
             output.hexadecimal(trace.parentID)
             output.text("-")
             output.hexadecimal(trace.flags)
-            output.text("\r\n\r\n")
+            output.text("\r\n")
         }
+        rules?.apply(to: &output, from: start)
+        output.writeStaticString("\r\n")
     }
 
     private func passes(_ name: FieldName) -> Bool {

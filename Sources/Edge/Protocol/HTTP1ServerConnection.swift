@@ -51,6 +51,8 @@ struct HTTP1ServerConnection {
     private var decoder: HTTP1BodyDecoder
     private let wireLimits: HTTP1Limits
     private let bodyBytesMax: Int
+    /// Of the request in progress.
+    private var bodyBytesLimit: Int
     private var bodyBytes = 0
     /// The head of the request in progress; valid until its response has ended.
     private(set) var head = RequestHead()
@@ -62,6 +64,7 @@ struct HTTP1ServerConnection {
         wire.fieldCountMax = limits.fieldCountMax
         wireLimits = wire
         bodyBytesMax = limits.requestBodyBytesMax
+        bodyBytesLimit = limits.requestBodyBytesMax
         parser = HTTP1RequestParser(limits: wire)
         decoder = HTTP1BodyDecoder(.none, limits: wire)
     }
@@ -98,6 +101,7 @@ struct HTTP1ServerConnection {
                 state = .closing
                 return .refused(HTTP1Error(.bodyTooLarge))
             }
+            bodyBytesLimit = bodyBytesMax
             state = .exchange(isRequestComplete: head.framing.isEmpty)
             if !head.framing.isEmpty {
                 bodyBytes = 0
@@ -113,7 +117,7 @@ struct HTTP1ServerConnection {
                     return .wait
                 case .bytes(let part):
                     bodyBytes += part.readableBytes
-                    if bodyBytes > bodyBytesMax { throw HTTP1Error(.bodyTooLarge) }
+                    if bodyBytes > bodyBytesLimit { throw HTTP1Error(.bodyTooLarge) }
                     return .body(part)
                 case .end:
                     state = .exchange(isRequestComplete: true)
@@ -127,6 +131,15 @@ struct HTTP1ServerConnection {
             buffer.moveReaderIndex(to: buffer.writerIndex)
             return .wait
         }
+    }
+
+    /// Lets the body of the request in progress be only so long, if that is less than the limit of all.
+    /// - Returns: the error to refuse it with, if its head says already that it is longer.
+    mutating func limitBody(to bytesMax: Int) -> HTTP1Error? {
+        bodyBytesLimit = min(bytesMax, bodyBytesLimit)
+        guard case .length(let count) = head.framing, count > bodyBytesLimit else { return nil }
+        state = .closing
+        return HTTP1Error(.bodyTooLarge)
     }
 
     /// What is said from here on, until the next head is whole, is no answer to the request that has ended. The memory of its

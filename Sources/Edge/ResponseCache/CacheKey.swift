@@ -1,7 +1,7 @@
 import HTTPSemantics
 
 /// The primary key of a stored response: the authority in lower case without the default port or an empty one, a line feed,
-/// and the request target as it was sent.
+/// the request target as it was sent, and what tells the responses of the request's route from those of others.
 ///
 /// The method is no part of it: only GET fills the cache, and HEAD is answered from what GET stored.
 /// - Source: RFC 9111 §2; RFC 3986 §6.2.2.1 for the case of the authority.
@@ -10,7 +10,8 @@ struct CacheKey: Sendable, Equatable {
     var hash: UInt64
 
     /// Builds the key of `head` in `self`, reusing the memory: on a hit the key is never kept.
-    mutating func assign(_ head: borrowing RequestHead, seed: UInt64) {
+    /// - Parameter scope: ``RouteConfiguration/cacheScope``.
+    mutating func assign(_ head: borrowing RequestHead, scope: [UInt8], seed: UInt64) {
         bytes.removeAll(keepingCapacity: true)
         let text = head.fields.bytes.span
         let authority = head.authority
@@ -26,6 +27,10 @@ struct CacheKey: Sendable, Equatable {
         for index in bytes.indices where bytes[index] &- UInt8(ascii: "A") < 26 { bytes[index] |= 0x20 }
         bytes.append(UInt8(ascii: "\n"))
         text.extracting(head.target).withUnsafeBufferPointer { bytes.append(contentsOf: $0) }
+        if !scope.isEmpty {
+            bytes.append(UInt8(ascii: "\n"))
+            bytes.append(contentsOf: scope)
+        }
         hash = KeyHash.hash(bytes.span, seed: seed)
     }
 

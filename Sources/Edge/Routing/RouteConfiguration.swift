@@ -74,6 +74,11 @@ public struct RouteConfiguration: Sendable, Equatable {
 
 /// Which requests a route is for: those for which all of its parts hold. A part that says nothing holds always.
 public struct RouteMatch: Sendable, Equatable {
+    /// Distinct hosts of all routes; each has a list of its own of the routes that may be for it.
+    public static let hostsMax = 1024
+    /// Paths of one route.
+    public static let pathsMax = 256
+
     /// Names in lower case without a port; `*.example.com` is every name below `example.com`, not itself. One must be the request's.
     public var hosts: [String] = []
     /// Beginnings of the path, of whole segments: `/api` is for `/api` and `/api/x`, not for `/apis`; `/` is for all.

@@ -56,11 +56,12 @@ extension ValueFormat where Value == String {
             }, render: { $0 })
     }
 
+    /// The name of a field that a rule may change.
     static var fieldName: Self {
         Self(
             "name",
             parse: { word in
-                guard isFieldName(word) else { throw ValueProblem("\"\(word)\" is no name of a header field") }
+                try checkRule(word)
                 return word
             }, render: { $0 })
     }
@@ -78,8 +79,17 @@ extension ValueFormat where Value == Int {
             }, render: { "\($0)" })
     }
 
-    /// Of a final response (RFC 9110 §15).
-    static var status: Self { number(200...599) }
+    /// Of a final response that may answer anything (RFC 9110 §15); 304 answers a condition.
+    static var responseStatus: Self {
+        let number = number(200...599)
+        return Self(
+            number.name, range: number.range,
+            parse: { word in
+                let status = try number.parse([word])
+                guard status != 304 else { throw ValueProblem("304 answers a condition, and nothing else") }
+                return status
+            }, render: number.render)
+    }
 }
 
 extension ValueFormat where Value == RouteConfiguration.BuiltInPage {
@@ -110,6 +120,7 @@ private enum HeaderFieldFormat {
         "header field", units: "Name: value",
         parse: { word in
             let (name, value) = try split(word)
+            try checkRule(name)
             guard let value else { throw ValueProblem("\"\(word)\" has no value: write \(name): value") }
             return HeaderField(name: name, value: value)
         }, render: { "\"\($0.name): \($0.value)\"" })
@@ -130,6 +141,13 @@ private enum HeaderFieldFormat {
             throw ValueProblem("the value of \(name) has a character that no header field may have, or is longer than 8 KB")
         }
         return (String(name), String(value))
+    }
+}
+
+private func checkRule(_ name: String) throws {
+    guard isFieldName(name) else { throw ValueProblem("\"\(name)\" is no name of a header field") }
+    if HeaderRules.untouchable.contains(name.lowercased()) {
+        throw ValueProblem("\(name) frames the message or belongs to one connection: no rule may change it")
     }
 }
 

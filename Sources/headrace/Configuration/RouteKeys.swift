@@ -57,7 +57,7 @@ enum RouteKeys {
         .init(
             "page", \.page, .optional(.builtInPage), isReloadable: true,
             "A page of the edge's own: metrics (for this machine, and whoever knows edge.metrics_token) or health (503 while it drains)."),
-        .init("respond.status", \.respond.status, .optional(.status), isReloadable: true, "An answer that stands here: its status,"),
+        .init("respond.status", \.respond.status, .optional(.responseStatus), isReloadable: true, "An answer that stands here: its status,"),
         .init("respond.content_type", \.respond.contentType, .text("media type"), isReloadable: true, "its media type"),
         .init("respond.body", \.respond.body, .optionalText, isReloadable: true, "and its body."),
 

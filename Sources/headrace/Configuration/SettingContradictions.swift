@@ -36,7 +36,17 @@ enum SettingContradictions {
         if settings.edge.routes.count > RouteConfiguration.countMax {
             texts.append("edge.routes has \(settings.edge.routes.count) routes; \(RouteConfiguration.countMax) is the most")
         }
+        let hosts = Set(settings.edge.routes.flatMap(\.match.hosts))
+        if hosts.count > RouteMatch.hostsMax {
+            texts.append("edge.routes name \(hosts.count) hosts; \(RouteMatch.hostsMax) is the most")
+        }
         for (index, route) in settings.edge.routes.enumerated() {
+            if route.match.paths.count + route.match.exactPaths.count > RouteMatch.pathsMax {
+                texts.append("edge.routes[\(index + 1)].match has more than \(RouteMatch.pathsMax) paths")
+            }
+            if route.respond.status == 204, !route.respond.body.isEmpty {
+                texts.append("edge.routes[\(index + 1)].respond: a 204 has no body")
+            }
             let path = "edge.routes[\(index + 1)]"
             var actions: [String] = []
             if route.files.root != nil { actions.append("files") } else if route.upstream != nil { actions.append("upstream") }

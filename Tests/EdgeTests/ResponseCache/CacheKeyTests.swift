@@ -7,7 +7,7 @@ import Testing
 @Suite struct CacheKeyTests {
     private func key(_ line: String, host: String = "a.example", seed: UInt64 = 7) throws -> CacheKey {
         var key = CacheKey()
-        key.assign(try .parsed(line, host: host), seed: seed)
+        key.assign(try .parsed(line, host: host), scope: [], seed: seed)
         return key
     }
 
@@ -35,10 +35,10 @@ import Testing
 
     @Test func `the memory of a key is reused without a trace of the last`() throws {
         var key = CacheKey()
-        key.assign(try .get("/a-very-long-target-that-was-here-before"), seed: 1)
-        key.assign(try .get("/b"), seed: 1)
+        key.assign(try .get("/a-very-long-target-that-was-here-before"), scope: [], seed: 1)
+        key.assign(try .get("/b"), scope: [], seed: 1)
         var fresh = CacheKey()
-        fresh.assign(try .get("/b"), seed: 1)
+        fresh.assign(try .get("/b"), scope: [], seed: 1)
         #expect(key == fresh)
     }
 }

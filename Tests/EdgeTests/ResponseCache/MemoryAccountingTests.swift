@@ -41,7 +41,7 @@ import Testing
         for number in 0..<count {
             var key = CacheKey()
             let request = try RequestHead.get("/scans/\(number)/results?page=\(number % 7)", ["Cookie: a=b"])
-            key.assign(request, seed: 7)
+            key.assign(request, scope: [], seed: 7)
             guard case .lead(let lease) = shard.join(key, request, follower: nil, now: t0) else { throw HeadIsNotWhole() }
             let response = StoredResponse(
                 head: page, fields: StoredFields.make(page.fields, date: []), cacheControl: CacheControl(page.fields),

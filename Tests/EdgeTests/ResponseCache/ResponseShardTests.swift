@@ -27,7 +27,7 @@ import Testing
 
     private func key(_ target: String) -> CacheKey {
         var key = CacheKey()
-        key.assign(request(target), seed: 7)
+        key.assign(request(target), scope: [], seed: 7)
         return key
     }
 

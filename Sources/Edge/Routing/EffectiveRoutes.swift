@@ -1,0 +1,51 @@
+extension EdgeConfiguration {
+    /// All routes in the order in which they are tried: the metrics page, ``routes``, the folder of files, the application.
+    ///
+    /// The flat settings are routes, too: what they say is said in one way, here, and everything behind it knows routes only.
+    public var routeTable: [RouteConfiguration] {
+        var table: [RouteConfiguration] = []
+        if let metricsPath {
+            var route = RouteConfiguration()
+            route.name = "edge.metrics_path"
+            route.match.exactPaths = [metricsPath]
+            route.page = .metrics
+            table.append(route)
+        }
+        table += routes
+        let hasApplication = application != nil
+        if let root {
+            var route = RouteConfiguration()
+            route.name = "edge.root"
+            // What changes something is the application's, if there is one.
+            if hasApplication { route.match.methods = ["GET"] }
+            route.files.root = root
+            route.upstream = hasApplication ? Self.applicationName : nil
+            table.append(route)
+        }
+        if hasApplication {
+            var route = RouteConfiguration()
+            route.name = "edge.app"
+            route.upstream = Self.applicationName
+            table.append(route)
+        }
+        return table
+    }
+}
+
+extension RouteConfiguration {
+    /// What tells the responses of this route from those of another for the same URL: who makes them, and of what request. It is part
+    /// of the key of the response cache, so no route is ever answered with another's.
+    ///
+    /// Empty for the application and nothing else, which is most of what is ever stored.
+    var cacheScope: String {
+        if let root = files.root { return "files \(root) \(upstream ?? "")" + ruleText }
+        return (upstream == EdgeConfiguration.applicationName ? "" : upstream ?? "") + ruleText
+    }
+
+    private var ruleText: String {
+        guard !requestRules.isEmpty else { return "" }
+        let lines = requestRules.removed.map { "-\($0)" } + requestRules.set.map { "=\($0.name): \($0.value)" }
+            + requestRules.added.map { "+\($0.name): \($0.value)" }
+        return "\n" + lines.joined(separator: "\n")
+    }
+}
