@@ -60,6 +60,7 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .target(name: "RESPWire", swiftSettings: settings),
         .target(name: "Transport", dependencies: ["Telemetry", nioCore, nioPosix, logging], swiftSettings: settings),
         .systemLibrary(name: "CCodecs", providers: [.apt(["libdeflate-dev", "zlib1g-dev", "libbrotli-dev", "libzstd-dev"])]),
         // Floor 2
@@ -78,11 +79,17 @@ let package = Package(
             dependencies: ["HTTPSemantics", "HTTP1Wire", "Transport", "Telemetry", nioCore, nioPosix],
             swiftSettings: settings
         ),
+        .target(
+            name: "Keyspace",
+            dependencies: ["RESPWire", "Eviction", "Transport", "Telemetry", nioCore, nioPosix, logging],
+            swiftSettings: settings
+        ),
         // Floor 3
         .executableTarget(
             name: "headrace",
             dependencies: [
-                "Edge", "Pooler", "LoadGenerator", "HTTP1Wire", "HTTPSemantics", "Transport", "Telemetry", "CCodecs", nioCore, nioPosix, logging,
+                "Edge", "Pooler", "Keyspace", "LoadGenerator", "HTTP1Wire", "HTTPSemantics", "Transport", "Telemetry", "CCodecs",
+                nioCore, nioPosix, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Yams", package: "Yams"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -118,6 +125,8 @@ let package = Package(
         ),
         .testTarget(
             name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "Telemetry", nioCore, nioPosix], swiftSettings: settings),
+        .testTarget(name: "RESPWireTests", dependencies: ["RESPWire", "TestSupport"], swiftSettings: settings),
+        .testTarget(name: "KeyspaceTests", dependencies: ["Keyspace", "RESPWire", "Telemetry", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "HeadraceTests", dependencies: ["headrace", "Edge"], swiftSettings: settings),
         .testTarget(name: "IntegrationTests", dependencies: ["TestSupport", nioCore, nioPosix], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
@@ -128,12 +137,12 @@ let package = Package(
 if Context.environment["HEADRACE_FUZZ"] != nil {
     // Optimised, but with every `assert`; gold fails on what the sanitizers emit.
     let fuzzed: [SwiftSetting] = [.unsafeFlags(["-sanitize=fuzzer,address", "-assert-config", "Debug"])]
-    for target in package.targets where ["HTTPSemantics", "HTTP1Wire"].contains(target.name) {
+    for target in package.targets where ["HTTPSemantics", "HTTP1Wire", "RESPWire"].contains(target.name) {
         target.swiftSettings?.append(contentsOf: fuzzed)
     }
     package.targets.append(
         .executableTarget(
-            name: "headrace-fuzz", dependencies: ["HTTP1Wire", "HTTPSemantics", nioCore], path: "Fuzz/Targets",
+            name: "headrace-fuzz", dependencies: ["HTTP1Wire", "HTTPSemantics", "RESPWire", nioCore], path: "Fuzz/Targets",
             swiftSettings: settings + fuzzed, linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]))
     package.products.append(.executable(name: "headrace-fuzz", targets: ["headrace-fuzz"]))
 }
