@@ -3,7 +3,7 @@ public import NIOCore
 /// Where messages begin in a stream of them: a type byte, a length that counts itself, the payload.
 ///
 /// The framing keeps no bytes. Its owner walks over a buffer with ``head(in:at:)``, decides what the message is to it, and calls
-/// ``passed(_:available:)`` for what it lets go by without needing it whole; a message of any size goes by piece by piece.
+/// ``pass(_:available:)`` for what it lets go by without needing it whole; a message of any size goes by piece by piece.
 ///
 ///     between messages → (head) → inside one (`outstandingBytes` > 0) → (skipped) → between messages
 ///
@@ -15,6 +15,11 @@ public struct MessageFraming: Sendable {
         public var kind: UInt8
         /// The whole message, type byte and length included: 5 or more.
         public var bytes: Int
+
+        public init(kind: UInt8, bytes: Int) {
+            self.kind = kind
+            self.bytes = bytes
+        }
     }
 
     /// What lies at a place of a buffer.
@@ -28,7 +33,8 @@ public struct MessageFraming: Sendable {
 
     /// PostgreSQL takes no message beyond 1 GB (`PQ_LARGE_MESSAGE_LIMIT`), and sends none.
     public static let messageBytesMax = 1 << 30
-    static let headBytes = 5
+    /// Type byte and length.
+    public static let headBytes = 5
 
     /// Bytes of the message in progress that are still to come.
     public private(set) var outstandingBytes = 0

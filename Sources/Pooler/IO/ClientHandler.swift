@@ -1,0 +1,456 @@
+import NIOCore
+import PostgresWire
+
+/// One client connection: start-up, then requests to a leased server connection and its replies back.
+///
+///     startup → welcoming (needs a server connection to learn its parameters, once per kind of client) → idle
+///     idle → (a request) → waiting → settingUp (parameters differ) → serving → (the transaction has ended) → idle
+///
+/// Everything about messages is ``ServerSession``'s, everything about who gets which connection ``PoolMachine``'s. Client and server
+/// connection are on one event loop: no byte hops.
+///
+/// It stops reading while the server takes no more, and while ``pendingBytesMax`` wait for a lease or for replies.
+final class ClientHandler: ChannelDuplexHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    /// Requests that are read ahead of a lease, or of the replies to those before.
+    static let pendingBytesMax = 64 << 10
+
+    private enum Phase {
+        case startup
+        /// Logged in, and waits to be told the server's parameters.
+        case welcoming
+        case idle
+        case waiting
+        case settingUp
+        case serving
+        case closed
+    }
+
+    private let worker: PoolerWorker
+    private let release: @Sendable () -> Void
+    /// There are too many clients: it is told so.
+    private let isOverLimit: Bool
+    private var phase = Phase.startup
+    private var startup = ClientStartup()
+    private var context: ChannelHandlerContext?
+    private var pending = ByteBuffer()
+    private var isReadSuppressed = false
+    private(set) var isWritable = false
+    private var id: UInt64 = 0
+    private var key: CancelKeys.Key?
+    private var pool = 0
+    private var login: ClientStartup.Login?
+    private var parameters = ParameterSet.empty
+    private var statements: ClientStatements
+    private var server: ServerHandler?
+    private var ticket: UInt64?
+    private var isInUnderstanding = false
+    /// When what is under way began: the connection, the wait, the transaction.
+    private var phaseSince = NIODeadline.now()
+    /// When the last request came, or the last reply ended it.
+    private var activeSince = NIODeadline.now()
+
+    init(worker: PoolerWorker, isOverLimit: Bool, release: @escaping @Sendable () -> Void) {
+        self.worker = worker
+        self.isOverLimit = isOverLimit
+        self.release = release
+        statements = ClientStatements(max: worker.configuration.limits.clientStatementsMax)
+    }
+
+    // MARK: Channel events
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        context.eventLoop.preconditionInEventLoop()
+        self.context = context
+        isWritable = context.channel.isWritable
+        id = worker.add(self)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        gone()
+        self.context = nil
+        worker.remove(id)
+        release()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        gone()
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        // A client that has closed its half asks nothing more, and PostgreSQL ends such a session, too.
+        if let event = event as? ChannelEvent, event == .inputClosed { context.close(promise: nil) }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var incoming = unwrapInboundIn(data)
+        if pending.readableBytes == 0 { pending = incoming } else { pending.writeBuffer(&incoming) }
+        understand()
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if wantsInput { context.read() } else { isReadSuppressed = true }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        isWritable = context.channel.isWritable
+        if isWritable {
+            server?.resumeReading()
+            resumeReading()
+        }
+    }
+
+    private var wantsInput: Bool {
+        switch phase {
+        case .startup, .welcoming, .idle, .waiting, .settingUp: return pending.readableBytes < Self.pendingBytesMax
+        case .serving:
+            // A message that must be whole may be longer than what is read ahead otherwise.
+            guard let server, server.isWritable, isWritable else { return false }
+            let isFull = server.session.queue.count >= ServerSession.unansweredMax
+            return pending.readableBytes < (isFull ? 0 : worker.configuration.limits.preparedTextBytesMax) + Self.pendingBytesMax
+        case .closed: return false
+        }
+    }
+
+    private func resumeReading() {
+        guard isReadSuppressed, wantsInput, let context else { return }
+        isReadSuppressed = false
+        context.read()
+    }
+
+    // MARK: Requests
+
+    /// Looks at what is pending, as far as it can be dealt with now.
+    private func understand() {
+        guard !isInUnderstanding else { return }
+        isInUnderstanding = true
+        defer { isInUnderstanding = false }
+        while pending.readableBytes > 0 {
+            let before = (phase, pending.readableBytes)
+            switch phase {
+            case .startup: startUp()
+            case .idle: request()
+            case .serving: forward()
+            case .welcoming, .waiting, .settingUp: return
+            case .closed: pending = ByteBuffer()
+            }
+            if before == (phase, pending.readableBytes) { break }
+        }
+        if pending.readableBytes == 0 { pending = ByteBuffer() }
+        resumeReading()
+    }
+
+    /// A request without a server connection: most need one.
+    private func request() {
+        switch MessageFraming.head(in: pending, at: pending.readerIndex) {
+        case .incomplete: return
+        case .malformed: fail(.protocolViolation, "invalid message length")
+        case .message(let head):
+            switch head.kind {
+            case FrontendKind.terminate: close()
+            case FrontendKind.sync where head.bytes == 5:
+                pending.moveReaderIndex(forwardBy: 5)
+                var reply = ByteBuffer()
+                BackendMessage.readyForQuery(.idle, to: &reply)
+                write(reply)
+            case FrontendKind.flush where head.bytes == 5: pending.moveReaderIndex(forwardBy: 5)
+            default:
+                phase = .waiting
+                lease(now: .now())
+            }
+        }
+    }
+
+    private func forward() {
+        guard let server else { return }
+        var (requests, replies) = (ByteBuffer(), ByteBuffer())
+        let runner = worker.runner
+        let outcome = server.session.requestsReceived(
+            &pending, client: &statements, prepare: { body in runner.prepared.withLock { $0.find(body) } }, to: &requests,
+            replies: &replies)
+        activeSince = .now()
+        if replies.readableBytes > 0 { write(replies) }
+        if requests.readableBytes > 0 { server.send(requests) }
+        switch outcome {
+        case .sent: releaseIfDone(now: activeSince)
+        case .terminated: close()
+        case .refused(let refusal): fail(refusal.sqlState, refusal.message)
+        }
+    }
+
+    // MARK: The lease
+
+    private func lease(now: NIODeadline) {
+        phaseSince = now
+        worker.lease(self, pool: pool, now: now)
+    }
+
+    func waits(_ ticket: UInt64, since now: NIODeadline) {
+        self.ticket = ticket
+    }
+
+    func leased(_ server: ServerHandler, now: NIODeadline) {
+        ticket = nil
+        self.server = server
+        server.begin(self)
+        worker.metrics.leases.add()
+        worker.metrics.waited(now - phaseSince)
+        phaseSince = now
+        activeSince = now
+        server.session.renamesStatements = worker.configuration.mode != .session
+        if let statement = parameters.statement(from: server.session.parameters) {
+            if phase == .waiting { phase = .settingUp }
+            worker.metrics.parameterChanges.add()
+            var bytes = ByteBuffer()
+            server.session.setupSent(statement, to: &bytes)
+            server.send(bytes)
+        } else {
+            settledUp(server)
+        }
+    }
+
+    /// The server connection has this client's parameters.
+    private func settledUp(_ server: ServerHandler) {
+        server.session.parameters = parameters
+        switch phase {
+        case .welcoming:
+            worker.runner.welcomed(pool, parameters, with: server.session.reported)
+            let reported = server.session.reported
+            endLease(isReusable: true, now: .now())
+            welcome(reported)
+            understand()
+        case .waiting, .settingUp:
+            phase = .serving
+            understand()
+        case .startup, .idle, .serving, .closed: break
+        }
+    }
+
+    /// It waited for nothing.
+    func leaseRefused(_ error: ErrorFields) {
+        ticket = nil
+        fail(error)
+    }
+
+    /// The connection that it was to have is gone: it waits again.
+    func leaseLost() {
+        ticket = nil
+        worker.lease(self, pool: pool, now: .now())
+    }
+
+    private func releaseIfDone(now: NIODeadline) {
+        guard phase == .serving, let server, server.session.isQuiescent, worker.configuration.mode != .session else { return }
+        phase = .idle
+        endLease(isReusable: true, now: now)
+        if worker.isDraining, pending.readableBytes == 0 { fail(.adminShutdown, "terminating connection due to administrator command") }
+    }
+
+    private func endLease(isReusable: Bool, now: NIODeadline) {
+        guard let server else { return }
+        self.server = nil
+        server.end(isReusable: isReusable, now: now)
+    }
+
+    // MARK: The server's side
+
+    func replied(_ output: ByteBuffer, _ outcome: ServerSession.ReplyOutcome, server: ServerHandler) {
+        if output.readableBytes > 0 { write(output) }
+        guard !outcome.isLost else { return fail(.connectionFailure, "the server sent what is no answer") }
+        if !outcome.parameters.isEmpty { parametersReported(outcome.parameters, server) }
+        if let setup = outcome.setup {
+            switch setup {
+            case .done: settledUp(server)
+            case .failed(var error):
+                error.severity = "FATAL"
+                fail(error)
+            }
+            return
+        }
+        guard outcome.isReady else { return }
+        let now = NIODeadline.now()
+        activeSince = now
+        if server.session.status == .idle {
+            worker.metrics.transactions.add()
+        } else if worker.configuration.mode == .statement {
+            return fail(.featureNotSupported, "transaction blocks are not allowed in statement pooling mode")
+        }
+        releaseIfDone(now: now)
+        if pending.readableBytes > 0 { understand() } else { resumeReading() }
+    }
+
+    /// The client, or its transaction's end, has changed parameters that the server reports: they are its own from now on.
+    private func parametersReported(_ reported: [StartupMessage.Parameter], _ server: ServerHandler) {
+        guard worker.configuration.mode != .session else { return }
+        let base = parameters
+        parameters = worker.runner.parameterSets.withLock { sets in
+            reported.reduce(base) { sets.make($0, setting: $1.name, to: $1.value) }
+        }
+        server.session.parameters = parameters
+    }
+
+    func serverWritable() {
+        if pending.readableBytes > 0 { understand() } else { resumeReading() }
+    }
+
+    /// The server connection ended while the client had it.
+    func serverGone() {
+        server = nil
+        fail(.connectionFailure, "server connection closed unexpectedly")
+    }
+
+    // MARK: Start-up
+
+    private func startUp() {
+        switch startup.received(&pending) {
+        case .wait: break
+        case .decline: write(ByteBuffer(bytes: [UInt8(ascii: "N")]))
+        case .close: close()
+        case .cancel(let key): cancel(key)
+        case .refuse(let error): fail(error)
+        case .login(let login):
+            self.login = login
+            admit(login)
+        }
+    }
+
+    /// The client may come in; what is left is to tell it where it is.
+    private func admit(_ login: ClientStartup.Login) {
+        guard !isOverLimit else { return fail(.tooManyConnections, "no more connections allowed (max_client_connections)") }
+        guard !worker.isDraining else { return fail(.cannotConnectNow, "the pooler is shutting down") }
+        let databases = worker.configuration.databases
+        guard let database = databases[login.startup.database] ?? databases["*"] else {
+            return fail(.invalidCatalogName, "no such database: \(login.startup.database)")
+        }
+        let poolKey = PoolMachine.PoolKey(database: login.startup.database, user: database.user ?? login.startup.user)
+        guard let pool = worker.runner.pool(poolKey) else { return fail(.tooManyConnections, "too many pools of server connections") }
+        self.pool = pool
+        parameters = worker.runner.parameterSets.withLock { $0.make(login.parameters) }
+        key = worker.runner.cancelKeys.issue(to: .init(loop: worker.index, client: id), secret: .random(in: .min ... .max))
+        phase = .welcoming
+        if let reported = worker.runner.welcome(pool, parameters) { return welcome(reported) }
+        lease(now: .now())
+    }
+
+    private func welcome(_ reported: [String: String]) {
+        guard phase == .welcoming, let login, let key else { return }
+        phase = .idle
+        self.login = nil
+        var reply = ByteBuffer()
+        if login.needsNegotiation {
+            BackendMessage.negotiateProtocolVersion(minor: 0, unknownOptions: login.startup.protocolOptions, to: &reply)
+        }
+        AuthenticationRequest.ok.write(to: &reply)
+        for (name, value) in reported { BackendMessage.parameterStatus(name, value, to: &reply) }
+        BackendMessage.backendKeyData(processID: key.processID, secret: key.secret, to: &reply)
+        BackendMessage.readyForQuery(.idle, to: &reply)
+        write(reply)
+        worker.metrics.clientLogins.add()
+        activeSince = .now()
+    }
+
+    // MARK: Cancelling
+
+    /// This connection was made to cancel another client's query.
+    private func cancel(_ key: CancelKeys.Key) {
+        phase = .closed
+        guard let place = worker.runner.cancelKeys.find(key), let context else { return close() }
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        let eventLoop = context.eventLoop
+        worker.runner.run(on: place.loop, from: worker) { worker in
+            let done: @Sendable () -> Void = { eventLoop.execute { bound.value.close(promise: nil) } }
+            guard let client = worker.clients[place.client] else { return done() }
+            client.cancelRequested(done)
+        }
+    }
+
+    private func cancelRequested(_ done: @escaping @Sendable () -> Void) {
+        guard phase == .serving, let server, !server.session.queue.isEmpty else { return done() }
+        server.cancel(done)
+    }
+
+    // MARK: Deadlines
+
+    func swept(now: NIODeadline) {
+        let timeouts = worker.configuration.timeouts
+        func isOver(_ timeout: TimeAmount, since: NIODeadline) -> Bool { timeout > .zero && since + timeout <= now }
+        switch phase {
+        case .startup:
+            if isOver(timeouts.clientLogin, since: phaseSince) { fail(.protocolViolation, "client_login_timeout") }
+        case .idle:
+            if isOver(timeouts.clientIdle, since: activeSince) { fail(.idleSessionTimeout, "client_idle_timeout") }
+        case .serving:
+            guard let server else { return }
+            if !server.session.queue.isEmpty, isOver(timeouts.query, since: activeSince) {
+                fail(.queryCanceled, "query_timeout")
+            } else if server.session.status != .idle || server.session.isInBatch, server.session.queue.isEmpty,
+                isOver(timeouts.idleTransaction, since: activeSince)
+            {
+                fail(.idleInTransactionSessionTimeout, "idle_transaction_timeout")
+            } else if isOver(timeouts.transaction, since: phaseSince), worker.configuration.mode != .session {
+                fail(.transactionTimeout, "transaction_timeout")
+            }
+        case .welcoming, .waiting, .settingUp, .closed: break
+        }
+    }
+
+    func drainBegan() {
+        switch phase {
+        case .idle where pending.readableBytes == 0: fail(.adminShutdown, "terminating connection due to administrator command")
+        case .serving:
+            guard let server, server.session.isQuiescent, pending.readableBytes == 0 else { return }
+            fail(.adminShutdown, "terminating connection due to administrator command")
+        case .startup: close()
+        case .idle, .welcoming, .waiting, .settingUp, .closed: break
+        }
+    }
+
+    // MARK: The end
+
+    private func fail(_ sqlState: SQLState, _ message: String) {
+        fail(ErrorFields(severity: "FATAL", sqlState: sqlState.rawValue, message: message))
+    }
+
+    /// Says why, and closes.
+    private func fail(_ error: ErrorFields) {
+        guard phase != .closed else { return }
+        worker.metrics.clientsRefused.add()
+        var bytes = ByteBuffer()
+        error.write(to: &bytes)
+        // In the middle of a message an error would be taken for a part of it.
+        if server?.session.replyFraming.isBetweenMessages ?? true { write(bytes) }
+        close()
+    }
+
+    func close() {
+        let context = self.context
+        gone()
+        context?.close(promise: nil)
+    }
+
+    /// The client is gone, or about to: what it holds goes back.
+    private func gone() {
+        guard phase != .closed || server != nil || ticket != nil || key != nil else { return }
+        phase = .closed
+        if let ticket { worker.waiterGone(ticket, pool: pool) }
+        ticket = nil
+        if let key { worker.runner.cancelKeys.withdraw(key) }
+        key = nil
+        guard let server else { return }
+        self.server = nil
+        server.clientGone(isSession: worker.configuration.mode == .session)
+    }
+
+    private func write(_ bytes: ByteBuffer) {
+        worker.metrics.bytesSent.add(bytes.readableBytes)
+        context?.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+    }
+}

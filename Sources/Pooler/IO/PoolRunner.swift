@@ -1,0 +1,136 @@
+import Logging
+import NIOCore
+import PostgresWire
+import Telemetry
+
+/// What the event loops of a pooler share: the pools, and the tables that give equal things equal names. Orders of the pools' are
+/// carried to the loop that they are for.
+final class PoolRunner: Sendable {
+    let configuration: PoolerConfiguration
+    let logger: Logger
+    let cancelKeys = CancelKeys()
+    let prepared = Lock(PreparedStatements())
+    let parameterSets = Lock(ParameterSets())
+    private let machine: Lock<PoolMachine>
+    private let workers = Lock<[Place]>([])
+    private let welcomes = Lock<[WelcomeKey: [String: String]]>([:])
+    /// Keys of SCRAM logins: a server's salt for a user stays the same, so that the password is stretched once.
+    private let keys = Lock<[SCRAMKeyDerivation: SCRAMKeys]>([:])
+
+    private struct Place: Sendable {
+        let eventLoop: any EventLoop
+        let worker: NIOLoopBound<PoolerWorker>
+    }
+
+    private struct WelcomeKey: Hashable {
+        var pool: Int
+        var parameters: Int
+    }
+
+    /// Welcomes that are known at a time; each is some 20 short strings.
+    private static let welcomesMax = 1_000
+
+    init(configuration: PoolerConfiguration, loops: Int, logger: Logger) {
+        self.configuration = configuration
+        self.logger = logger
+        machine = Lock(PoolMachine(loops: loops, limits: configuration.limits, timeouts: configuration.timeouts))
+    }
+
+    /// Workers are added in the order of their indices, before anything is served.
+    func add(_ worker: NIOLoopBound<PoolerWorker>, on eventLoop: any EventLoop) {
+        workers.withLock { $0.append(Place(eventLoop: eventLoop, worker: worker)) }
+    }
+
+    // MARK: Pools
+
+    func pool(_ key: PoolMachine.PoolKey) -> Int? { machine.withLock { $0.pool(key) } }
+
+    func lease(_ pool: Int, loop: Int, now: NIODeadline) -> PoolMachine.Lease {
+        machine.withLock { $0.leaseRequested(pool, loop: loop, now: now) }
+    }
+
+    func released(_ slot: PoolMachine.Slot, isReusable: Bool, now: NIODeadline) -> PoolMachine.Order? {
+        machine.withLock { $0.released(slot, isReusable: isReusable, now: now) }
+    }
+
+    func connected(_ slot: PoolMachine.Slot, now: NIODeadline) -> [PoolMachine.Order] {
+        machine.withLock { $0.connected(slot, now: now) }
+    }
+
+    func moved(_ slot: PoolMachine.Slot, now: NIODeadline) -> PoolMachine.Order? {
+        machine.withLock { $0.moved(slot, now: now) }
+    }
+
+    func closed(_ slot: PoolMachine.Slot, now: NIODeadline) -> [PoolMachine.Order] {
+        machine.withLock { $0.closed(slot, now: now) }
+    }
+
+    func waiterGone(_ ticket: UInt64, pool: Int, loop: Int) {
+        machine.withLock { $0.waiterGone(ticket, pool: pool, loop: loop) }
+    }
+
+    func swept(now: NIODeadline) -> [PoolMachine.Order] { machine.withLock { $0.swept(now: now) } }
+
+    func inspect<Value: Sendable>(_ read: (PoolMachine) -> Value) -> Value { machine.withLock { read($0) } }
+
+    /// Changes the pools by an operator's command; the caller performs the orders with ``perform(_:from:)``.
+    func command(_ change: (inout PoolMachine) -> [PoolMachine.Order]) -> [PoolMachine.Order] { machine.withLock { change(&$0) } }
+
+    /// A server refuses this pool's logins: who waits need not wait longer.
+    func loginRefused(_ pool: Int, _ error: ErrorFields, from worker: PoolerWorker) {
+        for (ticket, loop) in machine.withLock({ $0.loginRefused(pool) }) {
+            run(on: loop, from: worker) { $0.refuse(ticket, error) }
+        }
+    }
+
+    // MARK: Loops
+
+    /// Carries orders to their event loops; those for the caller's own are performed before this returns.
+    func perform(_ orders: [PoolMachine.Order], from worker: PoolerWorker) {
+        for order in orders { perform(order, from: worker) }
+    }
+
+    func perform(_ order: PoolMachine.Order?, from worker: PoolerWorker) {
+        guard let order else { return }
+        let loop =
+            switch order {
+            case .connect(_, _, let loop), .serve(_, _, let loop), .close(_, let loop), .expire(_, let loop): loop
+            case .move(_, let from, _): from
+            }
+        run(on: loop, from: worker) { $0.perform(order) }
+    }
+
+    func run(on loop: Int, from worker: PoolerWorker, _ action: @escaping @Sendable (PoolerWorker) -> Void) {
+        if loop == worker.index { return action(worker) }
+        run(on: loop, action)
+    }
+
+    func run(on loop: Int, _ action: @escaping @Sendable (PoolerWorker) -> Void) {
+        let place = workers.withLock { $0.indices.contains(loop) ? $0[loop] : nil }
+        guard let place else { return }
+        place.eventLoop.execute { action(place.worker.value) }
+    }
+
+    // MARK: Tables
+
+    /// What a client with these parameters is told at its login; known once a server connection had them.
+    func welcome(_ pool: Int, _ parameters: ParameterSet) -> [String: String]? {
+        welcomes.withLock { $0[WelcomeKey(pool: pool, parameters: parameters.id)] }
+    }
+
+    func welcomed(_ pool: Int, _ parameters: ParameterSet, with reported: [String: String]) {
+        welcomes.withLock { welcomes in
+            if welcomes.count >= Self.welcomesMax { welcomes = [:] }
+            welcomes[WelcomeKey(pool: pool, parameters: parameters.id)] = reported
+        }
+    }
+
+    func scramKeys(_ derivation: SCRAMKeyDerivation) -> SCRAMKeys? { keys.withLock { $0[derivation] } }
+
+    func derived(_ derivation: SCRAMKeyDerivation, _ derived: SCRAMKeys) {
+        keys.withLock { keys in
+            if keys.count >= Self.welcomesMax { keys = [:] }
+            keys[derivation] = derived
+        }
+    }
+}

@@ -1,0 +1,183 @@
+import Logging
+import NIOCore
+import NIOPosix
+import PostgresWire
+import Telemetry
+
+/// What the connections of one event loop share. Belongs to its event loop: no lock, not Sendable.
+final class PoolerWorker {
+    /// Deadlines are looked through so often, so that none needs a timer of its own; they are up to this late.
+    private static let sweepInterval = TimeAmount.milliseconds(250)
+
+    let index: Int
+    let eventLoop: any EventLoop
+    let runner: PoolRunner
+    let metrics = PoolerMetrics()
+    private(set) var isDraining = false
+
+    /// By the index of their slot.
+    private var servers: [ServerHandler?] = []
+    private var waiting: [UInt64: ClientHandler] = [:]
+    private(set) var clients: [UInt64: ClientHandler] = [:]
+    private var lastClient: UInt64 = 0
+    private var sweeping: RepeatedTask?
+
+    init(index: Int, eventLoop: any EventLoop, runner: PoolRunner) {
+        self.index = index
+        self.eventLoop = eventLoop
+        self.runner = runner
+    }
+
+    var configuration: PoolerConfiguration { runner.configuration }
+
+    /// Begins the sweep. Called on the event loop.
+    func start() {
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        sweeping = eventLoop.scheduleRepeatedTask(initialDelay: Self.sweepInterval, delay: Self.sweepInterval) { _ in
+            bound.value.swept(now: .now())
+        }
+    }
+
+    func stop() {
+        sweeping?.cancel()
+        for client in clients.values { client.close() }
+        for server in servers { server?.close() }
+    }
+
+    private func swept(now: NIODeadline) {
+        for client in Array(clients.values) { client.swept(now: now) }
+        // One loop looks after what they share.
+        if index == 0 { runner.perform(runner.swept(now: now), from: self) }
+    }
+
+    /// Ends clients that have nothing under way; others end with their transaction.
+    func beginDraining() {
+        isDraining = true
+        for client in Array(clients.values) { client.drainBegan() }
+    }
+
+    // MARK: Clients
+
+    func add(_ client: ClientHandler) -> UInt64 {
+        lastClient += 1
+        clients[lastClient] = client
+        metrics.clients.add()
+        return lastClient
+    }
+
+    func remove(_ client: UInt64) {
+        if clients.removeValue(forKey: client) != nil { metrics.clients.subtract() }
+    }
+
+    /// Gets a server connection for a client, which is told by `leased`, perhaps before this returns.
+    func lease(_ client: ClientHandler, pool: Int, now: NIODeadline) {
+        switch runner.lease(pool, loop: index, now: now) {
+        case .use(let slot):
+            guard let server = server(slot) else { preconditionFailure("an idle connection is on its loop") }
+            client.leased(server, now: now)
+        case .wait(let ticket, let order):
+            waiting[ticket] = client
+            client.waits(ticket, since: now)
+            runner.perform(order, from: self)
+        }
+    }
+
+    func waiterGone(_ ticket: UInt64, pool: Int) {
+        waiting[ticket] = nil
+        runner.waiterGone(ticket, pool: pool, loop: index)
+    }
+
+    func refuse(_ ticket: UInt64, _ error: ErrorFields) {
+        waiting.removeValue(forKey: ticket)?.leaseRefused(error)
+    }
+
+    // MARK: Servers
+
+    private func server(_ slot: PoolMachine.Slot) -> ServerHandler? {
+        guard servers.indices.contains(slot.index), let server = servers[slot.index], server.slot == slot else { return nil }
+        return server
+    }
+
+    func add(_ server: ServerHandler) {
+        let index = server.slot.index
+        while servers.count <= index { servers.append(nil) }
+        servers[index] = server
+    }
+
+    func remove(_ server: ServerHandler) {
+        if self.server(server.slot) != nil { servers[server.slot.index] = nil }
+    }
+
+    /// A client has done with a connection.
+    func release(_ server: ServerHandler, isReusable: Bool, now: NIODeadline) {
+        runner.perform(runner.released(server.slot, isReusable: isReusable, now: now), from: self)
+    }
+
+    func perform(_ order: PoolMachine.Order) {
+        switch order {
+        case .connect(let slot, let pool, _):
+            ServerConnector.connect(slot, pool: pool, worker: self)
+        case .serve(let ticket, let slot, _):
+            serve(ticket, slot)
+        case .move(let slot, _, let to):
+            move(slot, to: to)
+        case .close(let slot, _):
+            server(slot)?.close()
+        case .expire(let ticket, _):
+            metrics.waitsExpired.add()
+            waiting.removeValue(forKey: ticket)?.leaseRefused(
+                ErrorFields(severity: "FATAL", sqlState: SQLState.configurationLimitExceeded.rawValue, message: "query_wait_timeout"))
+        }
+    }
+
+    private func serve(_ ticket: UInt64, _ slot: PoolMachine.Slot) {
+        let client = waiting.removeValue(forKey: ticket)
+        let server = server(slot)
+        switch (client, server) {
+        case (let client?, let server?): client.leased(server, now: .now())
+        // It died on the way.
+        case (let client?, nil): client.leaseLost()
+        // The client is gone.
+        case (nil, let server?): release(server, isReusable: true, now: .now())
+        case (nil, nil): break
+        }
+    }
+
+    private func move(_ slot: PoolMachine.Slot, to loop: Int) {
+        guard let server = server(slot) else { return }
+        guard let parts = server.detach() else {
+            server.close()
+            return
+        }
+        remove(server)
+        runner.run(on: loop) { $0.attach(parts, slot) }
+    }
+
+    private func attach(_ parts: ServerHandler.Detached, _ slot: PoolMachine.Slot) {
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        ClientBootstrap(group: eventLoop)
+            .channelOption(.maxMessagesPerRead, value: 1)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let server = ServerHandler(parts, slot: slot, worker: bound.value)
+                    try channel.pipeline.syncOperations.addHandler(server)
+                }
+            }
+            .withConnectedSocket(parts.descriptor)
+            .whenComplete { result in
+                let worker = bound.value
+                switch result {
+                case .success:
+                    worker.metrics.moves.add()
+                    worker.runner.perform(worker.runner.moved(slot, now: .now()), from: worker)
+                case .failure:
+                    worker.runner.perform(worker.runner.closed(slot, now: .now()), from: worker)
+                }
+            }
+    }
+
+    /// A connection is gone, or was never made.
+    func closed(_ slot: PoolMachine.Slot) {
+        runner.perform(runner.closed(slot, now: .now()), from: self)
+    }
+}

@@ -1,0 +1,198 @@
+import Logging
+import NIOCore
+import NIOPosix
+import PostgresWire
+import Telemetry
+import Transport
+
+/// Makes a server connection for a pool: connects to its hosts in turn, logs in, and puts a ``ServerHandler`` in its own place.
+final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let slot: PoolMachine.Slot
+    private let pool: Int
+    private let worker: PoolerWorker
+    private let database: PoolerConfiguration.Database
+    private let host: Int
+    private let key: PoolMachine.PoolKey
+    private var login: ServerLogin
+    private var pending = ByteBuffer()
+    private var deadline: Scheduled<Void>?
+    private var isEnded = false
+
+    private init(
+        _ slot: PoolMachine.Slot, pool: Int, worker: PoolerWorker, key: PoolMachine.PoolKey, _ database: PoolerConfiguration.Database,
+        host: Int
+    ) {
+        self.slot = slot
+        self.pool = pool
+        self.worker = worker
+        self.database = database
+        self.host = host
+        self.key = key
+        login = ServerLogin(
+            user: key.user, password: database.password.map { Array($0.utf8) }, nonce: SCRAMNonce.make())
+    }
+
+    /// Ends in ``PoolRunner/connected(_:now:)`` or ``PoolRunner/closed(_:now:)``.
+    static func connect(_ slot: PoolMachine.Slot, pool: Int, worker: PoolerWorker, host: Int = 0) {
+        let key = worker.runner.inspect { PoolMachine.PoolKey(database: $0.pools[pool].database, user: $0.pools[pool].user) }
+        let databases = worker.configuration.databases
+        guard let database = databases[key.database] ?? databases["*"], host < database.hosts.count else {
+            worker.metrics.serverLoginFailures.add()
+            // A tick of its own: the caller is in the middle of a lease.
+            let bound = NIOLoopBound(worker, eventLoop: worker.eventLoop)
+            worker.eventLoop.execute { bound.value.closed(slot) }
+            return
+        }
+        let bound = NIOLoopBound(worker, eventLoop: worker.eventLoop)
+        let bootstrap = ClientBootstrap(group: worker.eventLoop)
+            .connectTimeout(worker.configuration.timeouts.serverConnect)
+            .channelOption(.maxMessagesPerRead, value: 1)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(
+                        ServerConnector(slot, pool: pool, worker: bound.value, key: key, database, host: host))
+                }
+            }
+        database.hosts[host].connect(bootstrap).hop(to: worker.eventLoop).whenFailure { error in
+            let worker = bound.value
+            worker.runner.logger.warning("cannot connect to PostgreSQL at \(database.hosts[host]): \(error)")
+            connect(slot, pool: pool, worker: worker, host: host + 1)
+        }
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        deadline = context.eventLoop.scheduleTask(in: worker.configuration.timeouts.serverLogin) {
+            let (connector, context) = bound.value
+            connector.failed(.timeout, context)
+        }
+        var buffer = ByteBuffer()
+        StartupMessage(user: key.user, database: database.name ?? key.database).write(to: &buffer)
+        context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
+        context.fireChannelActive()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var incoming = unwrapInboundIn(data)
+        pending.writeBuffer(&incoming)
+        goOn(context)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        failed(.closedEarly, context)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        failed(.closedEarly, context)
+    }
+
+    private func goOn(_ context: ChannelHandlerContext) {
+        while !isEnded {
+            guard perform(login.received(&pending), context) else { return }
+        }
+    }
+
+    /// - Returns: whether the next message may be looked at.
+    private func perform(_ action: ServerLogin.Action, _ context: ChannelHandlerContext) -> Bool {
+        switch action {
+        case .wait: return false
+        case .send(let bytes):
+            context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+            return true
+        case .derive(let derivation):
+            derive(derivation, context)
+            return false
+        case .ready(let result):
+            ready(result, context)
+            return false
+        case .refused(let error):
+            refused(error, context)
+            return false
+        case .failed(let failure):
+            failed(failure, context)
+            return false
+        }
+    }
+
+    /// 4,096 rounds of SHA-256 take milliseconds: they are run where nobody waits for them, and once per password.
+    private func derive(_ derivation: SCRAMKeyDerivation, _ context: ChannelHandlerContext) {
+        if let keys = worker.runner.scramKeys(derivation) {
+            if perform(login.keysDerived(keys), context) { goOn(context) }
+            return
+        }
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        NIOThreadPool.singleton.runIfActive(eventLoop: context.eventLoop) { derivation.run() }.whenComplete { result in
+            let (connector, context) = bound.value
+            guard !connector.isEnded else { return }
+            switch result {
+            case .success(let keys):
+                connector.worker.runner.derived(derivation, keys)
+                if connector.perform(connector.login.keysDerived(keys), context) { connector.goOn(context) }
+            case .failure: connector.failed(.scram, context)
+            }
+        }
+    }
+
+    private func ready(_ result: ServerLogin.Result, _ context: ChannelHandlerContext) {
+        isEnded = true
+        deadline?.cancel()
+        worker.metrics.serverLogins.add()
+        let session = ServerSession(result, limits: worker.configuration.limits)
+        let server = ServerHandler(
+            .init(session: session, endpoint: database.hosts[host], pool: pool, descriptor: -1), slot: slot, worker: worker)
+        do {
+            try context.pipeline.syncOperations.addHandler(server)
+        } catch {
+            context.close(promise: nil)
+            return worker.closed(slot)
+        }
+        context.pipeline.syncOperations.removeHandler(self, promise: nil)
+        worker.runner.perform(worker.runner.connected(slot, now: .now()), from: worker)
+    }
+
+    /// The server answers, and says no. Where that will not change by itself, who waits is told.
+    private func refused(_ error: ErrorFields, _ context: ChannelHandlerContext) {
+        guard !isEnded else { return }
+        worker.runner.logger.warning("PostgreSQL at \(database.hosts[host]) refuses \(key.user) for \(key.database): \(error.message)")
+        let isFinal = error.sqlState.hasPrefix("28") || error.sqlState.hasPrefix("3D")
+        if isFinal { worker.runner.loginRefused(pool, error, from: worker) }
+        end(context, triesNext: !isFinal)
+    }
+
+    private func failed(_ failure: ServerLogin.Failure, _ context: ChannelHandlerContext) {
+        guard !isEnded else { return }
+        worker.runner.logger.warning("login to PostgreSQL at \(database.hosts[host]) as \(key.user) failed: \(failure.rawValue)")
+        let isFinal = failure == .passwordMissing || failure == .methodUnsupported || failure == .scram
+        if isFinal {
+            let error = ErrorFields(
+                severity: "FATAL", sqlState: SQLState.invalidAuthorization.rawValue, message: "server login failed: \(failure.rawValue)")
+            worker.runner.loginRefused(pool, error, from: worker)
+        }
+        end(context, triesNext: !isFinal)
+    }
+
+    private func end(_ context: ChannelHandlerContext, triesNext: Bool) {
+        isEnded = true
+        deadline?.cancel()
+        worker.metrics.serverLoginFailures.add()
+        context.close(promise: nil)
+        if triesNext, host + 1 < database.hosts.count {
+            Self.connect(slot, pool: pool, worker: worker, host: host + 1)
+        } else {
+            worker.closed(slot)
+        }
+    }
+}
+
+extension SocketEndpoint {
+    /// Connects; nothing is delayed on the way to a server that waits for each message.
+    func connect(_ bootstrap: ClientBootstrap) -> EventLoopFuture<any Channel> {
+        switch self {
+        case .tcp(let host, let port): bootstrap.channelOption(.tcpOption(.tcp_nodelay), value: 1).connect(host: host, port: port)
+        case .unix(let path): bootstrap.connect(unixDomainSocketPath: path)
+        }
+    }
+}

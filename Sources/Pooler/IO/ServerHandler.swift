@@ -1,0 +1,204 @@
+import NIOCore
+import PostgresWire
+import Transport
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// One server connection, logged in: writes what its client asks, gives its client the replies. What they mean is ``ServerSession``'s.
+///
+/// Client and server connection are on one event loop. It stops reading while its client takes no more.
+final class ServerHandler: ChannelDuplexHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    /// A connection between two event loops.
+    struct Detached {
+        var session: ServerSession
+        let endpoint: SocketEndpoint
+        let pool: Int
+        /// The socket, ours to close.
+        let descriptor: CInt
+    }
+
+    let slot: PoolMachine.Slot
+    let pool: Int
+    let endpoint: SocketEndpoint
+    var session: ServerSession
+    private let worker: PoolerWorker
+    private var context: ChannelHandlerContext?
+    private var client: ClientHandler?
+    private var pending = ByteBuffer()
+    private var isReadSuppressed = false
+    private var isGone = false
+    /// Requests to cancel that are under way. Until the last has ended, no other client gets the connection: it would be its query
+    /// that is cancelled.
+    private var cancelCount = 0
+    private var isReleaseDue = false
+    /// A statement of ours makes the connection ready for the next client.
+    private var isResetting = false
+
+    init(_ parts: Detached, slot: PoolMachine.Slot, worker: PoolerWorker) {
+        self.slot = slot
+        self.worker = worker
+        pool = parts.pool
+        endpoint = parts.endpoint
+        session = parts.session
+    }
+
+    var isWritable: Bool { context?.channel.isWritable ?? false }
+
+    // MARK: The client's side
+
+    func begin(_ client: ClientHandler) {
+        assert(self.client == nil, "two leases of one connection")
+        self.client = client
+    }
+
+    /// The client has done; who has it next is the pool's to say.
+    func end(isReusable: Bool, now: NIODeadline) {
+        client = nil
+        guard cancelCount == 0 else {
+            isReleaseDue = true
+            if !isReusable { close() }
+            return
+        }
+        worker.release(self, isReusable: isReusable && !isGone, now: now)
+        resumeReading()
+    }
+
+    /// The client went without finishing, or with the session that was its own.
+    func clientGone(isSession: Bool) {
+        client = nil
+        let isClean = session.queue.isEmpty && session.requestFraming.isBetweenMessages && session.replyFraming.isBetweenMessages
+        guard isClean, !session.isInBatch, cancelCount == 0, !isGone else {
+            // What still runs would run for nobody.
+            if !session.queue.isEmpty, !isGone { cancel {} }
+            return end(isReusable: false, now: .now())
+        }
+        if session.isQuiescent, !isSession { return end(isReusable: true, now: .now()) }
+        // One statement is cheaper than a new connection.
+        var bytes = ByteBuffer()
+        isResetting = true
+        session.setupSent(isSession ? "ROLLBACK;DISCARD ALL" : "ROLLBACK", to: &bytes)
+        send(bytes)
+        resumeReading()
+    }
+
+    private func resetEnded(_ outcome: ServerSession.ReplyOutcome) {
+        guard let setup = outcome.setup else {
+            if outcome.isLost { close() }
+            return
+        }
+        isResetting = false
+        if worker.configuration.mode == .session { session.parameters = .empty }
+        end(isReusable: setup == .done, now: .now())
+    }
+
+    func send(_ bytes: ByteBuffer) {
+        context?.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+    }
+
+    func resumeReading() {
+        guard isReadSuppressed, let context else { return }
+        isReadSuppressed = false
+        context.read()
+    }
+
+    func close() {
+        guard let context else { return }
+        var goodbye = ByteBuffer()
+        FrontendMessage.terminate(to: &goodbye)
+        context.writeAndFlush(wrapOutboundOut(goodbye), promise: nil)
+        context.close(promise: nil)
+    }
+
+    /// Asks the server to cancel what this connection does.
+    func cancel(_ done: @escaping () -> Void) {
+        cancelCount += 1
+        CancelRelay.send(processID: session.processID, secret: session.secret, to: endpoint, worker: worker) { [self] in
+            cancelCount -= 1
+            if cancelCount == 0, isReleaseDue {
+                isReleaseDue = false
+                worker.release(self, isReusable: !isGone, now: .now())
+            }
+            done()
+        }
+    }
+
+    /// Takes the connection off this event loop.
+    /// - Returns: `nil` when that cannot be.
+    func detach() -> Detached? {
+        guard client == nil, cancelCount == 0, pending.readableBytes == 0, session.isQuiescent, let context, !isGone else { return nil }
+        let descriptor = try? context.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) { dup($0) }
+        guard let descriptor, descriptor >= 0 else { return nil }
+        // Closing our descriptor leaves the connection open: the other one holds it.
+        isGone = true
+        context.close(promise: nil)
+        return Detached(session: session, endpoint: endpoint, pool: pool, descriptor: descriptor)
+    }
+
+    // MARK: Channel events
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        context.eventLoop.preconditionInEventLoop()
+        self.context = context
+        worker.add(self)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if client?.isWritable ?? true { context.read() } else { isReadSuppressed = true }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { client?.serverWritable() }
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var input = unwrapInboundIn(data)
+        worker.metrics.bytesReceived.add(input.readableBytes)
+        if pending.readableBytes > 0 {
+            pending.writeBuffer(&input)
+            input = pending
+            pending = ByteBuffer()
+        }
+        var output = ByteBuffer()
+        let outcome = session.repliesReceived(&input, to: &output)
+        if input.readableBytes > 0 { pending = input }
+        if isResetting {
+            resetEnded(outcome)
+        } else if let client {
+            client.replied(output, outcome, server: self)
+        } else if outcome.isLost || outcome.errorCount > 0 {
+            // An error that nobody asked for: the server is about to close.
+            close()
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        gone()
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+
+    private func gone() {
+        worker.remove(self)
+        guard !isGone else { return }
+        isGone = true
+        let client = self.client
+        self.client = nil
+        worker.closed(slot)
+        client?.serverGone()
+    }
+}

@@ -1,0 +1,529 @@
+import NIOCore
+
+/// All pools, all server connections, and who waits: what decides who gets which connection, and when one is made or closed.
+///
+/// It is a value behind one lock, shared by the event loops. The problem it solves has three sides that pull apart: limits hold
+/// exactly over all loops; nobody starves while another loop has an idle connection; and the usual lease makes no hop. So:
+///
+/// - A connection lives on one loop. A lease takes an idle one of the client's own loop, whatever others have.
+/// - If there is none, but another loop has an idle one, that one **moves**: its socket is registered with the client's loop, its
+///   session goes along. A move costs two system calls and two hops, once, and from then on the connection is local. A loop whose
+///   connections had to be fetched ``movesPerConnect`` times gets one of its own while the pool has room.
+/// - Otherwise the client waits. A connection that becomes free goes to the oldest waiter of its own loop, unless somebody on
+///   another loop has waited longer by more than ``patience``: then it moves there. So order is kept to within that time, and in
+///   overload most connections stay where they are.
+///
+/// A connection's states (`closing` from each of them, when the peer closes or it is told to):
+///
+///     connecting → idle ⇄ leased
+///                   ↓ ↖    ↓
+///                   moving ←
+///
+/// Tests call ``checkInvariants()`` after each step.
+struct PoolMachine: Sendable {
+    /// A moved connection costs about a hundredth of a login.
+    static let movesPerConnect = 16
+    /// What nobody notices beside the wait itself.
+    static let patience = TimeAmount.milliseconds(20)
+    /// After a server that could not be reached: doubled with each failure, up to the second.
+    static let retryDelays = (first: TimeAmount.milliseconds(100), last: TimeAmount.seconds(2))
+
+    /// A connection's name: where it is kept, and which of those that were kept there it is.
+    struct Slot: Hashable, Sendable {
+        var index: Int
+        var generation: Int
+    }
+
+    /// What the machine wants done. Each is done on the event loop that it names.
+    enum Order: Equatable, Sendable {
+        /// Make a connection for the pool; then ``connected(_:now:)`` or ``closed(_:now:)``.
+        case connect(slot: Slot, pool: Int, loop: Int)
+        /// Register the connection with another loop; then, there, ``moved(_:now:)`` or ``closed(_:now:)``.
+        case move(slot: Slot, from: Int, to: Int)
+        /// The waiter has this connection, which is on its loop.
+        case serve(ticket: UInt64, slot: Slot, loop: Int)
+        /// Close the connection; then ``closed(_:now:)``.
+        case close(slot: Slot, loop: Int)
+        /// Tell the waiter that it waited too long.
+        case expire(ticket: UInt64, loop: Int)
+    }
+
+    enum Lease: Equatable, Sendable {
+        case use(slot: Slot)
+        /// The client waits; a connection may have to be made or moved for it.
+        case wait(ticket: UInt64, Order?)
+    }
+
+    enum State: Equatable, Sendable {
+        /// The slot is nobody's.
+        case free
+        /// Waiting for the server. Next: `idle`, `leased`, `free`.
+        case connecting
+        /// Next: `leased`, `moving`, `closing`, `free`.
+        case idle
+        /// Next: `idle`, `leased`, `moving`, `closing`, `free`.
+        case leased
+        /// On its way to the loop that `loop` says already. Next: `idle`, `leased`, `free`.
+        case moving
+        /// Counted until it is closed. Next: `free`.
+        case closing
+    }
+
+    struct Connection: Sendable {
+        /// Grows each time the slot is used again: an order that comes late must not meet the slot's next connection.
+        var generation = 0
+        var state = State.free
+        var pool = 0
+        var loop = 0
+        var expires = NIODeadline.distantFuture
+        var idleSince = NIODeadline.distantPast
+        /// Its pool was told to use new ones.
+        var isOutdated = false
+    }
+
+    struct Pool: Sendable {
+        var database: String
+        var user: String
+        var databaseIndex: Int
+        var userIndex: Int
+        /// Slots by loop, the last used last: it is the warmest, and the others grow old and are closed.
+        var idle: [[Int]]
+        var waiters: [WaiterQueue]
+        var waiterCount = 0
+        /// Connections that are made for, or move to, each loop.
+        var coming: [Int]
+        var connecting = 0
+        /// All that are not free.
+        var count = 0
+        var moves = 0
+        var failures = 0
+        var retryAt = NIODeadline.distantPast
+        var isPaused = false
+
+        init(database: String, user: String, databaseIndex: Int, userIndex: Int, loops: Int) {
+            self.database = database
+            self.user = user
+            self.databaseIndex = databaseIndex
+            self.userIndex = userIndex
+            idle = Array(repeating: [], count: loops)
+            waiters = Array(repeating: WaiterQueue(), count: loops)
+            coming = Array(repeating: 0, count: loops)
+        }
+
+        /// Who has waited longest, and where.
+        var oldest: (waiter: Waiter, loop: Int)? {
+            var found: (waiter: Waiter, loop: Int)?
+            for loop in waiters.indices {
+                guard let first = waiters[loop].first, found.map({ first.ticket < $0.waiter.ticket }) ?? true else { continue }
+                found = (first, loop)
+            }
+            return found
+        }
+
+        var idleCount: Int { idle.reduce(0) { $0 + $1.count } }
+    }
+
+    struct PoolKey: Hashable, Sendable {
+        var database: String
+        var user: String
+    }
+
+    private(set) var connections: [Connection] = []
+    private(set) var pools: [Pool] = []
+    private(set) var total = 0
+    private var freeSlots: [Int] = []
+    private var poolsByKey: [PoolKey: Int] = [:]
+    private var databases: [String: Int] = [:]
+    private var users: [String: Int] = [:]
+    private var databaseCounts: [Int] = []
+    private var userCounts: [Int] = []
+    private var lastTicket: UInt64 = 0
+    private let loops: Int
+    private let limits: PoolerConfiguration.Limits
+    private let timeouts: PoolerConfiguration.Timeouts
+
+    init(loops: Int, limits: PoolerConfiguration.Limits, timeouts: PoolerConfiguration.Timeouts) {
+        self.loops = loops
+        self.limits = limits
+        self.timeouts = timeouts
+    }
+
+    /// The pool of a database and user, made when there is none.
+    /// - Returns: `nil` when there are ``PoolerConfiguration/Limits/poolsMax`` already.
+    mutating func pool(_ key: PoolKey) -> Int? {
+        if let index = poolsByKey[key] { return index }
+        guard pools.count < limits.poolsMax else { return nil }
+        let databaseIndex = Self.index(key.database, &databases, &databaseCounts)
+        let userIndex = Self.index(key.user, &users, &userCounts)
+        pools.append(
+            Pool(database: key.database, user: key.user, databaseIndex: databaseIndex, userIndex: userIndex, loops: loops))
+        poolsByKey[key] = pools.count - 1
+        return pools.count - 1
+    }
+
+    private static func index(_ name: String, _ indices: inout [String: Int], _ counts: inout [Int]) -> Int {
+        if let index = indices[name] { return index }
+        counts.append(0)
+        indices[name] = counts.count - 1
+        return counts.count - 1
+    }
+
+    // MARK: Events
+
+    /// A client needs a connection.
+    mutating func leaseRequested(_ pool: Int, loop: Int, now: NIODeadline) -> Lease {
+        if !pools[pool].isPaused, let slot = pools[pool].idle[loop].popLast() {
+            assert(pools[pool].waiters[loop].isEmpty, "nobody waits where a connection is idle")
+            connections[slot].state = .leased
+            return .use(slot: name(slot))
+        }
+        lastTicket += 1
+        pools[pool].waiters[loop].append(Waiter(ticket: lastTicket, since: now))
+        pools[pool].waiterCount += 1
+        return .wait(ticket: lastTicket, orderForWaiter(pool, loop: loop, now: now))
+    }
+
+    /// A client has done with its connection.
+    /// - Parameter isReusable: whether another client may have it; otherwise it is closed.
+    mutating func released(_ released: Slot, isReusable: Bool, now: NIODeadline) -> Order? {
+        guard let slot = index(released) else { return nil }
+        assert(connections[slot].state == .leased)
+        let connection = connections[slot]
+        guard isReusable, !connection.isOutdated, now < connection.expires else {
+            connections[slot].state = .closing
+            return .close(slot: name(slot), loop: connection.loop)
+        }
+        return becameFree(slot, now: now)
+    }
+
+    /// A connection has logged in.
+    mutating func connected(_ connected: Slot, now: NIODeadline) -> [Order] {
+        guard let slot = index(connected) else { return [] }
+        let pool = connections[slot].pool
+        assert(connections[slot].state == .connecting)
+        pools[pool].connecting -= 1
+        pools[pool].coming[connections[slot].loop] -= 1
+        pools[pool].failures = 0
+        pools[pool].retryAt = .distantPast
+        connections[slot].expires = expiry(slot, now: now)
+        var orders: [Order] = []
+        if let order = becameFree(slot, now: now) { orders.append(order) }
+        // Others may log in now.
+        orders += ordersForWaiters(pool, now: now)
+        return orders
+    }
+
+    /// A connection has come to its new loop.
+    mutating func moved(_ moved: Slot, now: NIODeadline) -> Order? {
+        guard let slot = index(moved) else { return nil }
+        assert(connections[slot].state == .moving)
+        pools[connections[slot].pool].coming[connections[slot].loop] -= 1
+        return becameFree(slot, now: now)
+    }
+
+    /// A connection is gone, or was never made.
+    mutating func closed(_ closed: Slot, now: NIODeadline) -> [Order] {
+        guard let slot = index(closed) else { return [] }
+        let connection = connections[slot]
+        let pool = connection.pool
+        switch connection.state {
+        case .free: return []
+        case .connecting:
+            pools[pool].connecting -= 1
+            pools[pool].coming[connection.loop] -= 1
+            pools[pool].failures += 1
+            let factor = Int64(1) << Int64(min(pools[pool].failures - 1, 10))
+            pools[pool].retryAt = now + min(Self.retryDelays.last, Self.retryDelays.first * factor)
+        case .moving: pools[pool].coming[connection.loop] -= 1
+        case .idle: pools[pool].idle[connection.loop].removeAll { $0 == slot }
+        case .leased, .closing: break
+        }
+        connections[slot] = Connection(generation: connection.generation + 1)
+        freeSlots.append(slot)
+        pools[pool].count -= 1
+        databaseCounts[pools[pool].databaseIndex] -= 1
+        userCounts[pools[pool].userIndex] -= 1
+        total -= 1
+        var orders = ordersForWaiters(pool, now: now)
+        // What held this pool back may hold back others, too.
+        for other in pools.indices where other != pool && pools[other].waiterCount > 0 { orders += ordersForWaiters(other, now: now) }
+        return orders
+    }
+
+    /// A client that waited is gone.
+    mutating func waiterGone(_ ticket: UInt64, pool: Int, loop: Int) {
+        if pools[pool].waiters[loop].remove(ticket) { pools[pool].waiterCount -= 1 }
+    }
+
+    /// The server refuses logins of this pool: who waits is told, by the caller.
+    /// - Returns: the tickets and loops of all who waited.
+    mutating func loginRefused(_ pool: Int) -> [(ticket: UInt64, loop: Int)] {
+        var refused: [(ticket: UInt64, loop: Int)] = []
+        for loop in 0..<loops { refused += pools[pool].waiters[loop].removeAll().map { ($0.ticket, loop) } }
+        pools[pool].waiterCount = 0
+        return refused
+    }
+
+    /// Time has gone by: ends waits that were too long, closes connections that are old or not needed, keeps the minimum ready.
+    mutating func swept(now: NIODeadline) -> [Order] {
+        var orders: [Order] = []
+        for pool in pools.indices {
+            for loop in 0..<loops {
+                while let first = pools[pool].waiters[loop].first, first.since + timeouts.queryWait <= now {
+                    _ = pools[pool].waiters[loop].popFirst()
+                    pools[pool].waiterCount -= 1
+                    orders.append(.expire(ticket: first.ticket, loop: loop))
+                }
+                orders += closeUnneeded(pool, loop: loop, now: now)
+            }
+            orders += ordersForWaiters(pool, now: now)
+            while pools[pool].count < limits.minPoolSize, !pools[pool].isPaused, mayConnect(pool, now: now) {
+                orders.append(connect(pool, loop: fewestConnections(pool)))
+            }
+        }
+        return orders
+    }
+
+    // MARK: Operators' commands
+
+    /// No connection is leased any more until ``resumed(_:now:)``.
+    mutating func paused(_ pool: Int) {
+        pools[pool].isPaused = true
+    }
+
+    mutating func resumed(_ pool: Int, now: NIODeadline) -> [Order] {
+        pools[pool].isPaused = false
+        return ordersForWaiters(pool, now: now)
+    }
+
+    /// Connections of before are not used again: idle ones are closed, others when they are released.
+    mutating func reconnect(_ pool: Int) -> [Order] {
+        for slot in connections.indices where connections[slot].pool == pool && connections[slot].state != .free {
+            connections[slot].isOutdated = true
+        }
+        return closeIdle(pool)
+    }
+
+    /// Closes all idle connections of a pool.
+    mutating func closeIdle(_ pool: Int) -> [Order] {
+        var orders: [Order] = []
+        for loop in 0..<loops {
+            for slot in pools[pool].idle[loop] {
+                connections[slot].state = .closing
+                orders.append(.close(slot: name(slot), loop: loop))
+            }
+            pools[pool].idle[loop] = []
+        }
+        return orders
+    }
+
+    /// Connections of a pool that somebody has now.
+    func leasedCount(_ pool: Int) -> Int {
+        connections.count { $0.pool == pool && $0.state == .leased }
+    }
+
+    private func name(_ slot: Int) -> Slot { Slot(index: slot, generation: connections[slot].generation) }
+
+    /// - Returns: `nil` when that connection is gone.
+    private func index(_ slot: Slot) -> Int? {
+        connections.indices.contains(slot.index) && connections[slot.index].generation == slot.generation ? slot.index : nil
+    }
+
+    // MARK: Decisions
+
+    /// Gives a connection to a waiter, or keeps it.
+    private mutating func becameFree(_ slot: Int, now: NIODeadline) -> Order? {
+        let (pool, loop) = (connections[slot].pool, connections[slot].loop)
+        if connections[slot].isOutdated {
+            connections[slot].state = .closing
+            return .close(slot: name(slot), loop: loop)
+        }
+        if pools[pool].waiterCount > 0, !pools[pool].isPaused, let oldest = pools[pool].oldest {
+            let own = pools[pool].waiters[loop].first
+            if let own, own.since <= oldest.waiter.since + Self.patience {
+                _ = pools[pool].waiters[loop].popFirst()
+                pools[pool].waiterCount -= 1
+                connections[slot].state = .leased
+                return .serve(ticket: own.ticket, slot: name(slot), loop: loop)
+            }
+            // Somebody there has no connection coming, or has waited too long for the others' convenience.
+            if own != nil { return move(slot, to: oldest.loop) }
+            if let needy = (0..<loops).first(where: { pools[pool].waiters[$0].count > pools[pool].coming[$0] }) {
+                return move(slot, to: pools[pool].waiters[oldest.loop].count > pools[pool].coming[oldest.loop] ? oldest.loop : needy)
+            }
+        }
+        connections[slot].state = .idle
+        connections[slot].idleSince = now
+        pools[pool].idle[loop].append(slot)
+        return nil
+    }
+
+    private mutating func move(_ slot: Int, to loop: Int) -> Order {
+        let from = connections[slot].loop
+        let pool = connections[slot].pool
+        connections[slot].state = .moving
+        connections[slot].loop = loop
+        pools[pool].coming[loop] += 1
+        pools[pool].moves += 1
+        return .move(slot: name(slot), from: from, to: loop)
+    }
+
+    /// One connection for somebody who waits on a loop, if there is a way.
+    private mutating func orderForWaiter(_ pool: Int, loop: Int, now: NIODeadline) -> Order? {
+        guard !pools[pool].isPaused, pools[pool].waiters[loop].count > pools[pool].coming[loop] else { return nil }
+        if let other = (0..<loops).first(where: { !pools[pool].idle[$0].isEmpty }) {
+            // The oldest: the warm ones are for those who are there.
+            let slot = pools[pool].idle[other].removeFirst()
+            if other == loop, let waiter = pools[pool].waiters[loop].popFirst() {
+                pools[pool].waiterCount -= 1
+                connections[slot].state = .leased
+                return .serve(ticket: waiter.ticket, slot: name(slot), loop: loop)
+            }
+            if pools[pool].moves >= Self.movesPerConnect, mayConnect(pool, now: now) {
+                pools[pool].idle[other].insert(slot, at: 0)
+                pools[pool].moves = 0
+                return connect(pool, loop: loop)
+            }
+            return move(slot, to: loop)
+        }
+        if mayConnect(pool, now: now) { return connect(pool, loop: loop) }
+        return evictForeign(pool, now: now)
+    }
+
+    private mutating func ordersForWaiters(_ pool: Int, now: NIODeadline) -> [Order] {
+        guard pools[pool].waiterCount > 0, !pools[pool].isPaused else { return [] }
+        var orders: [Order] = []
+        for loop in 0..<loops {
+            while let order = orderForWaiter(pool, loop: loop, now: now) {
+                orders.append(order)
+                if case .close = order { break }
+            }
+        }
+        return orders
+    }
+
+    private func mayConnect(_ pool: Int, now: NIODeadline) -> Bool {
+        let state = pools[pool]
+        guard now >= state.retryAt, total < limits.serverConnectionsMax,
+            state.connecting < (state.failures > 0 ? 1 : limits.loginsMax),
+            isBelow(databaseCounts[state.databaseIndex], limits.databaseConnectionsMax),
+            isBelow(userCounts[state.userIndex], limits.userConnectionsMax)
+        else { return false }
+        if state.count < limits.poolSize { return true }
+        guard state.count < limits.poolSize + limits.reserveSize, let oldest = state.oldest else { return false }
+        return oldest.waiter.since + timeouts.reserve <= now
+    }
+
+    private func isBelow(_ count: Int, _ max: Int) -> Bool { max == 0 || count < max }
+
+    /// Where a limit that pools share is in the way of one that has none at all, an idle connection of another pool goes.
+    private mutating func evictForeign(_ pool: Int, now: NIODeadline) -> Order? {
+        let mine = pools[pool]
+        guard mine.count == 0, now >= mine.retryAt else { return nil }
+        let isTotalFull = total >= limits.serverConnectionsMax
+        let isDatabaseFull = !isBelow(databaseCounts[mine.databaseIndex], limits.databaseConnectionsMax)
+        let isUserFull = !isBelow(userCounts[mine.userIndex], limits.userConnectionsMax)
+        var victim: Int?
+        for slot in connections.indices where connections[slot].state == .idle {
+            let other = pools[connections[slot].pool]
+            guard isTotalFull || isDatabaseFull || isUserFull, !isDatabaseFull || other.databaseIndex == mine.databaseIndex,
+                !isUserFull || other.userIndex == mine.userIndex,
+                victim.map({ connections[slot].idleSince < connections[$0].idleSince }) ?? true
+            else { continue }
+            victim = slot
+        }
+        guard let victim else { return nil }
+        let (other, loop) = (connections[victim].pool, connections[victim].loop)
+        pools[other].idle[loop].removeAll { $0 == victim }
+        connections[victim].state = .closing
+        return .close(slot: name(victim), loop: loop)
+    }
+
+    private mutating func connect(_ pool: Int, loop: Int) -> Order {
+        let slot: Int
+        if let free = freeSlots.popLast() {
+            slot = free
+        } else {
+            slot = connections.count
+            connections.append(Connection())
+        }
+        connections[slot] = Connection(generation: connections[slot].generation, state: .connecting, pool: pool, loop: loop)
+        pools[pool].connecting += 1
+        pools[pool].coming[loop] += 1
+        pools[pool].count += 1
+        databaseCounts[pools[pool].databaseIndex] += 1
+        userCounts[pools[pool].userIndex] += 1
+        total += 1
+        return .connect(slot: name(slot), pool: pool, loop: loop)
+    }
+
+    private mutating func closeUnneeded(_ pool: Int, loop: Int, now: NIODeadline) -> [Order] {
+        var orders: [Order] = []
+        var kept: [Int] = []
+        var leaving = 0
+        for slot in pools[pool].idle[loop] {
+            let connection = connections[slot]
+            let isUnneeded =
+                timeouts.serverIdle > .zero && pools[pool].count - leaving > limits.minPoolSize
+                && connection.idleSince + timeouts.serverIdle <= now
+            if isUnneeded || connection.expires <= now {
+                leaving += 1
+                connections[slot].state = .closing
+                orders.append(.close(slot: name(slot), loop: loop))
+            } else {
+                kept.append(slot)
+            }
+        }
+        if leaving > 0 { pools[pool].idle[loop] = kept }
+        return orders
+    }
+
+    /// Connections that were made together do not end together: a tenth of the lifetime is spread over the slots.
+    private func expiry(_ slot: Int, now: NIODeadline) -> NIODeadline {
+        guard timeouts.serverLifetime > .zero else { return .distantFuture }
+        let spread = timeouts.serverLifetime.nanoseconds / 10
+        return now + .nanoseconds(timeouts.serverLifetime.nanoseconds - spread / 16 * Int64(slot % 16))
+    }
+
+    private func fewestConnections(_ pool: Int) -> Int {
+        var counts = Array(repeating: 0, count: loops)
+        for connection in connections where connection.state != .free && connection.pool == pool { counts[connection.loop] += 1 }
+        return counts.indices.min { counts[$0] < counts[$1] } ?? 0
+    }
+
+    // MARK: Invariants
+
+    /// For tests: what must hold between any two events.
+    func checkInvariants() -> String? {
+        var counts = Array(repeating: 0, count: pools.count)
+        var connecting = counts
+        var coming = Array(repeating: Array(repeating: 0, count: loops), count: pools.count)
+        for (slot, connection) in connections.enumerated() where connection.state != .free {
+            counts[connection.pool] += 1
+            let isListed = pools[connection.pool].idle[connection.loop].contains(slot)
+            if isListed != (connection.state == .idle) { return "slot \(slot) is \(connection.state), listed as idle: \(isListed)" }
+            if connection.state == .connecting { connecting[connection.pool] += 1 }
+            if connection.state == .connecting || connection.state == .moving { coming[connection.pool][connection.loop] += 1 }
+        }
+        if counts.reduce(0, +) != total { return "total \(total), counted \(counts.reduce(0, +))" }
+        if total > limits.serverConnectionsMax { return "over the limit of all" }
+        for (index, pool) in pools.enumerated() {
+            if pool.count != counts[index] { return "pool \(index) counts \(pool.count), has \(counts[index])" }
+            if pool.connecting != connecting[index] || pool.coming != coming[index] { return "pool \(index) miscounts those that come" }
+            if pool.count > limits.poolSize + limits.reserveSize { return "pool \(index) over its limit" }
+            if pool.connecting > limits.loginsMax { return "pool \(index): too many logins at a time" }
+            if pool.idle.flatMap({ $0 }).count != Set(pool.idle.flatMap { $0 }).count { return "pool \(index) lists one twice" }
+            if pool.waiterCount != pool.waiters.reduce(0, { $0 + $1.count }) { return "pool \(index) miscounts waiters" }
+            for loop in 0..<loops where !pool.isPaused && pool.waiters[loop].count > pool.coming[loop] && pool.idleCount > 0 {
+                return "pool \(index): somebody waits on loop \(loop) while a connection is idle"
+            }
+        }
+        for (index, count) in databaseCounts.enumerated() where limits.databaseConnectionsMax > 0 && count > limits.databaseConnectionsMax {
+            return "database \(index) over its limit"
+        }
+        for (index, count) in userCounts.enumerated() where limits.userConnectionsMax > 0 && count > limits.userConnectionsMax {
+            return "user \(index) over its limit"
+        }
+        return nil
+    }
+}

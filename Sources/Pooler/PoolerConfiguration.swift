@@ -1,0 +1,95 @@
+public import NIOCore
+public import Transport
+
+/// Everything the pooler is told, as one immutable value. The defaults are the defaults of `docs/configuration.md`.
+public struct PoolerConfiguration: Sendable, Equatable {
+    /// Where clients connect; with no address there is no pooler.
+    public var listen: [SocketEndpoint] = []
+    /// How many event loops serve; 0 means one per core.
+    public var threads = 0
+    /// By the name that clients ask for; `*` is any other, under its own name.
+    public var databases: [String: Database] = [:]
+    public var mode = PoolMode.transaction
+    public var limits = Limits()
+    public var timeouts = Timeouts()
+
+    public init() {}
+
+    /// Where a database's server connections go.
+    public struct Database: Sendable, Equatable {
+        /// Tried in turn until one answers.
+        public var hosts: [SocketEndpoint]
+        /// The database's name at the server; `nil`: the one that the client asks for.
+        public var name: String?
+        /// As whom all clients are logged in there; `nil`: each under its own name.
+        public var user: String?
+        /// For the server's login.
+        public var password: String?
+
+        public init(hosts: [SocketEndpoint], name: String? = nil, user: String? = nil, password: String? = nil) {
+            self.hosts = hosts
+            self.name = name
+            self.user = user
+            self.password = password
+        }
+    }
+
+    public struct Limits: Sendable, Equatable {
+        /// Server connections of one pool: one database and user.
+        public var poolSize = 25
+        /// Server connections that are kept ready of a pool that has been used.
+        public var minPoolSize = 5
+        /// Server connections beyond ``poolSize``, once a client has waited for ``Timeouts/reserve``.
+        public var reserveSize = 5
+        /// Server connections to one database, from all users together; 0: no limit of its own.
+        public var databaseConnectionsMax = 0
+        /// Server connections as one user, to all databases together; 0: no limit of its own.
+        public var userConnectionsMax = 0
+        /// Server connections in all.
+        public var serverConnectionsMax = 1_000
+        /// Server connections of a pool that log in at a time.
+        public var loginsMax = 10
+        /// Client connections in all.
+        public var clientConnectionsMax = 5_000
+        /// Pools that there may be at a time: pairs of database and user.
+        public var poolsMax = 1_000
+        /// Statements that are kept prepared on each server connection.
+        public var preparedStatementsMax = 200
+        /// The longest Parse message with a name, whose text is kept to prepare it elsewhere.
+        public var preparedTextBytesMax = 1 << 20
+        /// Statements that one client may have prepared.
+        public var clientStatementsMax = 1_000
+
+        public init() {}
+    }
+
+    /// Zero switches one off, where it says so.
+    public struct Timeouts: Sendable, Equatable {
+        /// How long a client waits for a server connection.
+        public var queryWait = TimeAmount.seconds(120)
+        /// After how long a wait the reserve is touched.
+        public var reserve = TimeAmount.seconds(5)
+        /// For a TCP or Unix connection to a server.
+        public var serverConnect = TimeAmount.seconds(15)
+        /// For the login that follows.
+        public var serverLogin = TimeAmount.seconds(15)
+        /// How old a server connection may grow. 0: any age.
+        public var serverLifetime = TimeAmount.seconds(3_600)
+        /// How long a server connection beyond the minimum is kept unused. 0: for ever.
+        public var serverIdle = TimeAmount.seconds(600)
+        /// From a client's connecting to the end of its login.
+        public var clientLogin = TimeAmount.seconds(60)
+        /// A client that asks nothing for so long is disconnected. 0: never.
+        public var clientIdle = TimeAmount.zero
+        /// A client that is idle in a transaction for so long is disconnected. 0: never.
+        public var idleTransaction = TimeAmount.zero
+        /// A query that takes so long is cancelled with its client. 0: never.
+        public var query = TimeAmount.zero
+        /// A transaction that takes so long is ended with its client. 0: never.
+        public var transaction = TimeAmount.zero
+        /// After SIGTERM: how long transactions may take to finish.
+        public var drain = TimeAmount.seconds(30)
+
+        public init() {}
+    }
+}

@@ -1,0 +1,27 @@
+import NIOCore
+import Telemetry
+
+/// The pooler's numbers for one event loop, which alone writes them; whoever reads sums over the loops.
+final class PoolerMetrics: Sendable {
+    let clients = Gauge()
+    let clientLogins = Counter()
+    /// Times that a server connection was given to a client.
+    let leases = Counter()
+    let transactions = Counter()
+    let serverLogins = Counter()
+    let serverLoginFailures = Counter()
+    /// Server connections that came here from another event loop.
+    let moves = Counter()
+    let cancels = Counter()
+    let waitsExpired = Counter()
+    let clientsRefused = Counter()
+    let bytesReceived = Counter()
+    let bytesSent = Counter()
+    /// Statements about session parameters that a lease needed.
+    let parameterChanges = Counter()
+    let waitTime = Histogram()
+
+    func waited(_ time: TimeAmount) {
+        waitTime.record(nanoseconds: UInt64(clamping: time.nanoseconds))
+    }
+}

@@ -1,0 +1,100 @@
+public import Logging
+public import NIOCore
+import NIOPosix
+import Telemetry
+import Transport
+
+/// The pooler as a whole: listeners, event loops, pools.
+///
+/// `start`, then `drain` once; a server is not started twice.
+public final class PoolerServer: Sendable {
+    /// Connections beyond the limit that are told so; more are closed at once.
+    private static let overLimitMax = 100
+
+    private let configuration: PoolerConfiguration
+    private let logger: Logger
+    private let group: MultiThreadedEventLoopGroup
+    private let limit: ConnectionLimit
+    private let overLimit: ConnectionLimit
+    private let runner: PoolRunner
+    private let running = Lock(Running())
+
+    private struct Running: Sendable {
+        var workers: [(eventLoop: any EventLoop, worker: NIOLoopBound<PoolerWorker>)] = []
+        var listeners: [Listener] = []
+    }
+
+    public init(configuration: PoolerConfiguration, logger: Logger) {
+        var configuration = configuration
+        if configuration.threads <= 0 { configuration.threads = System.coreCount }
+        self.configuration = configuration
+        self.logger = logger
+        group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
+        limit = ConnectionLimit(max: configuration.limits.clientConnectionsMax)
+        overLimit = ConnectionLimit(max: Self.overLimitMax)
+        runner = PoolRunner(configuration: configuration, loops: configuration.threads, logger: logger)
+    }
+
+    /// Binds all listeners and serves.
+    /// - Returns: the addresses in use, in the order of the configuration.
+    /// - Throws: when an address cannot be bound; nothing is left open then.
+    public func start() async throws -> [SocketAddress] {
+        var byLoop: [ObjectIdentifier: NIOLoopBound<PoolerWorker>] = [:]
+        for (index, eventLoop) in Array(group.makeIterator()).enumerated() {
+            let worker = try await eventLoop.submit { [runner] in
+                let worker = PoolerWorker(index: index, eventLoop: eventLoop, runner: runner)
+                let bound = NIOLoopBound(worker, eventLoop: eventLoop)
+                runner.add(bound, on: eventLoop)
+                return bound
+            }.get()
+            running.withLock { $0.workers.append((eventLoop, worker)) }
+            byLoop[ObjectIdentifier(eventLoop)] = worker
+        }
+        for (eventLoop, worker) in running.withLock({ $0.workers }) { try await eventLoop.submit { worker.value.start() }.get() }
+        let (limit, overLimit, workers) = (self.limit, self.overLimit, byLoop)
+        var listeners: [Listener] = []
+        do {
+            for endpoint in configuration.listen {
+                let listener = try await Listener.bind(endpoint, group: group) { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        guard let worker = workers[ObjectIdentifier(channel.eventLoop)] else { throw ClientRefused() }
+                        let place = limit.admit() ? limit : overLimit
+                        guard place === limit || overLimit.admit() else { throw ClientRefused() }
+                        let handler = ClientHandler(
+                            worker: worker.value, isOverLimit: place === overLimit, release: { place.release() })
+                        try channel.pipeline.syncOperations.addHandler(handler)
+                    }
+                }
+                listeners.append(listener)
+            }
+        } catch {
+            for listener in listeners { await listener.close() }
+            await stop()
+            throw error
+        }
+        running.withLock { [listeners] in $0.listeners = listeners }
+        return listeners.map(\.address)
+    }
+
+    /// Stops accepting, ends clients that have nothing under way, lets transactions finish (at most as long as the configuration
+    /// says), and ends.
+    public func drain() async {
+        let (listeners, workers) = running.withLock { ($0.listeners, $0.workers) }
+        for listener in listeners { await listener.close() }
+        for (eventLoop, worker) in workers { try? await eventLoop.submit { worker.value.beginDraining() }.get() }
+        let end = NIODeadline.now() + configuration.timeouts.drain
+        while limit.count > 0, NIODeadline.now() < end {
+            try? await Task.sleep(for: .milliseconds(20))
+        }
+        if limit.count > 0 { logger.warning("drain deadline passed", metadata: ["clients": "\(limit.count)"]) }
+        await stop()
+    }
+
+    private func stop() async {
+        for (eventLoop, worker) in running.withLock({ $0.workers }) { try? await eventLoop.submit { worker.value.stop() }.get() }
+        try? await group.shutdownGracefully()
+    }
+}
+
+/// Even the places for those who are told that there is none are taken: closed without a word.
+struct ClientRefused: Error {}

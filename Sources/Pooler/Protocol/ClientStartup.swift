@@ -1,0 +1,91 @@
+import NIOCore
+import PostgresWire
+
+/// The beginning of a client connection, up to the startup message or a request to cancel. No I/O, no clock.
+///
+///     waiting → (SSLRequest, GSSENCRequest: once each) → waiting → (StartupMessage, CancelRequest) → ended
+///
+/// - Source: PostgreSQL 15, "Message Flow", Start-up, Canceling Requests in Progress, SSL Session Encryption.
+struct ClientStartup {
+    enum Action: Equatable {
+        case wait
+        /// One byte: no encryption of this kind here.
+        case decline
+        case cancel(CancelKeys.Key)
+        /// Close without a word: to a request to cancel nothing is ever answered.
+        case close
+        case refuse(ErrorFields)
+        case login(Login)
+    }
+
+    struct Login: Equatable {
+        var startup: StartupMessage
+        /// What the session begins with, `options` taken apart.
+        var parameters: [StartupMessage.Parameter]
+        /// Whether the client asked for what we do not know, and must be told so.
+        var needsNegotiation: Bool
+    }
+
+    private var hasAskedForTLS = false
+    private var hasAskedForGSS = false
+
+    mutating func received(_ input: inout ByteBuffer) -> Action {
+        switch StartupPacket.read(from: &input) {
+        case .incomplete: return .wait
+        case .refused(let refusal): return .refuse(Self.error(refusal))
+        case .packet(.tlsRequest):
+            // What came with the request would be taken for bytes of the encrypted stream: CVE-2021-23214.
+            guard !hasAskedForTLS, input.readableBytes == 0 else { return .refuse(Self.error(.malformed)) }
+            hasAskedForTLS = true
+            return .decline
+        case .packet(.gssRequest):
+            guard !hasAskedForGSS, input.readableBytes == 0 else { return .refuse(Self.error(.malformed)) }
+            hasAskedForGSS = true
+            return .decline
+        case .packet(.cancel(let processID, let secret)):
+            guard secret.count == 4 else { return .close }
+            return .cancel(.init(processID: processID, secret: secret.reduce(0) { $0 << 8 | UInt32($1) }))
+        case .packet(.startup(let startup)):
+            if startup.isReplication {
+                return .refuse(
+                    ErrorFields(
+                        severity: "FATAL", sqlState: SQLState.featureNotSupported.rawValue,
+                        message: "replication connections go to the server directly, not through the pooler"))
+            }
+            var parameters: [StartupMessage.Parameter] = []
+            for parameter in startup.parameters {
+                if parameter.name == "options" {
+                    guard let options = StartupOptions.parameters(parameter.value) else {
+                        return .refuse(
+                            ErrorFields(
+                                severity: "FATAL", sqlState: SQLState.featureNotSupported.rawValue,
+                                message: "startup options other than -c name=value: \(parameter.value)"))
+                    }
+                    parameters += options
+                } else {
+                    parameters.append(parameter)
+                }
+            }
+            guard parameters.count <= ParameterSets.parametersMax else { return .refuse(Self.error(.malformed)) }
+            // A name that is given twice counts once, the last.
+            var seen: Set<String> = []
+            parameters = parameters.reversed().filter { seen.insert($0.name.lowercased()).inserted }.reversed()
+            return .login(
+                Login(
+                    startup: startup, parameters: parameters,
+                    needsNegotiation: startup.minor > 0 || !startup.protocolOptions.isEmpty))
+        }
+    }
+
+    private static func error(_ refusal: StartupPacket.Refusal) -> ErrorFields {
+        switch refusal {
+        case .lengthOutOfBounds: ErrorFields(severity: "FATAL", sqlState: SQLState.protocolViolation.rawValue, message: "invalid length of startup packet")
+        case .versionUnsupported:
+            ErrorFields(severity: "FATAL", sqlState: SQLState.featureNotSupported.rawValue, message: "unsupported frontend protocol: server supports 3.0")
+        case .malformed: ErrorFields(severity: "FATAL", sqlState: SQLState.protocolViolation.rawValue, message: "invalid startup packet layout")
+        case .userMissing:
+            ErrorFields(
+                severity: "FATAL", sqlState: SQLState.invalidAuthorization.rawValue, message: "no PostgreSQL user name specified in startup packet")
+        }
+    }
+}

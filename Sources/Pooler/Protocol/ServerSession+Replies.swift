@@ -1,0 +1,162 @@
+import NIOCore
+import PostgresWire
+
+extension ServerSession {
+    /// The server's bytes have come: passes on what is the client's.
+    /// - Parameters:
+    ///   - input: from it everything is taken that is dealt with.
+    ///   - output: for the client. Empty before, it may share the input's memory afterwards.
+    mutating func repliesReceived(_ input: inout ByteBuffer, to output: inout ByteBuffer) -> ReplyOutcome {
+        var outcome = ReplyOutcome()
+        var start = input.readerIndex
+        var at = start + replyFraming.skip(available: input.readableBytes)
+        walk: while replyFraming.isBetweenMessages {
+            let head: MessageFraming.Head
+            switch MessageFraming.head(in: input, at: at) {
+            case .incomplete: break walk
+            case .malformed:
+                outcome.isLost = true
+                break walk
+            case .message(let found): head = found
+            }
+            let isWhole = head.bytes <= input.writerIndex - at
+            var isForClient = queue.first?.kind != .setup
+            switch head.kind {
+            case BackendKind.dataRow, BackendKind.copyData, BackendKind.parameterDescription, BackendKind.noticeResponse,
+                BackendKind.notificationResponse, BackendKind.copyOutResponse, BackendKind.copyBothResponse, BackendKind.copyDone,
+                BackendKind.functionCallResponse:
+                break
+            case BackendKind.rowDescription, BackendKind.noData:
+                if queue.first?.kind == .describe { queue.removeFirst() }
+            case BackendKind.commandComplete:
+                guard isWhole || head.bytes > Self.errorBytesMax else { break walk }
+                commandCompleted(input, at: at)
+            case BackendKind.emptyQueryResponse, BackendKind.portalSuspended:
+                if queue.first?.kind == .execute { queue.removeFirst() }
+            case BackendKind.copyInResponse:
+                if queue.first?.kind == .execute { isCopyingIn = !queue.copyInBegan() }
+            case BackendKind.bindComplete:
+                if queue.first?.kind == .bind { queue.removeFirst() } else { outcome.isLost = true }
+            case BackendKind.parseComplete:
+                switch queue.first?.kind {
+                case .parse: queue.removeFirst()
+                case .parseUnseen:
+                    isForClient = false
+                    queue.removeFirst()
+                default: outcome.isLost = true
+                }
+            case BackendKind.closeComplete:
+                switch queue.first?.kind {
+                case .close: queue.removeFirst()
+                case .closeUnseen:
+                    isForClient = false
+                    queue.removeFirst()
+                default: outcome.isLost = true
+                }
+            case BackendKind.errorResponse:
+                guard isWhole || head.bytes > Self.errorBytesMax else { break walk }
+                failed(input, at: at, head, isForClient: isForClient)
+                if isForClient { outcome.errorCount += 1 }
+            case BackendKind.parameterStatus:
+                guard isWhole || head.bytes > Self.errorBytesMax else { break walk }
+                if let payload = Self.payload(input, at: at, head), let (name, value) = BackendMessage.parameterStatus(payload: payload) {
+                    reported[name] = value
+                    if isForClient { outcome.parameters.append(.init(name, value)) }
+                }
+            case BackendKind.readyForQuery:
+                guard isWhole else { break walk }
+                guard head.bytes == 6, let byte = input.getInteger(at: at + 5, as: UInt8.self), let status = TransactionStatus(rawValue: byte)
+                else {
+                    outcome.isLost = true
+                    break walk
+                }
+                self.status = status
+                switch queue.first?.kind {
+                case .query, .sync, .functionCall:
+                    outcome.isReady = true
+                    queue.removeFirst()
+                case .setup:
+                    queue.removeFirst()
+                    outcome.setup = setupError.map { .failed($0) } ?? .done
+                default: outcome.isLost = true
+                }
+            default:
+                outcome.isLost = true
+            }
+            if outcome.isLost { break walk }
+            if isForClient {
+                at += replyFraming.pass(head.bytes, available: input.writerIndex - at)
+            } else {
+                // What we swallow is short; waiting for its end is simpler than swallowing in pieces.
+                guard isWhole else {
+                    outcome.isLost = head.bytes > Self.errorBytesMax
+                    break walk
+                }
+                Self.copy(input, from: start, to: at, into: &output)
+                at += head.bytes
+                start = at
+            }
+            if replyFraming.isBetweenMessages, needsAnswer {
+                Self.copy(input, from: start, to: at, into: &output)
+                start = at
+                answerFirst(to: &output)
+            }
+        }
+        Self.copy(input, from: start, to: at, into: &output)
+        input.moveReaderIndex(to: at)
+        return outcome
+    }
+
+    private var needsAnswer: Bool {
+        switch queue.first?.kind {
+        case .parseAnswered, .closeAnswered, .copyEnd: true
+        default: false
+        }
+    }
+
+    /// Answers what is next and not the server's to answer.
+    mutating func answerFirst(to output: inout ByteBuffer) {
+        guard replyFraming.isBetweenMessages else { return }
+        while let first = queue.first {
+            switch first.kind {
+            case .parseAnswered: BackendMessage.empty(BackendKind.parseComplete, to: &output)
+            case .closeAnswered: BackendMessage.empty(BackendKind.closeComplete, to: &output)
+            case .copyEnd: break
+            default: return
+            }
+            queue.removeFirst()
+        }
+    }
+
+    private mutating func commandCompleted(_ input: ByteBuffer, at index: Int) {
+        if queue.first?.kind == .execute { queue.removeFirst() }
+        // Of all that is prepared nothing is left after DISCARD ALL and DEALLOCATE ALL.
+        guard input.getInteger(at: index + 5, as: UInt8.self) == UInt8(ascii: "D") else { return }
+        for tag in ["DISCARD ALL", "DEALLOCATE ALL"] where input.getString(at: index + 5, length: tag.utf8.count) == tag {
+            statements.removeAll()
+        }
+    }
+
+    private mutating func failed(_ input: ByteBuffer, at index: Int, _ head: MessageFraming.Head, isForClient: Bool) {
+        isCopyingIn = false
+        switch queue.first?.kind {
+        case .setup:
+            setupError = Self.payload(input, at: index, head).flatMap(ErrorFields.init(payload:))
+                ?? ErrorFields(severity: "ERROR", sqlState: SQLState.connectionFailure.rawValue, message: "no understandable error")
+        case .query, .functionCall, .sync, nil: break
+        case .parse, .parseUnseen, .bind, .describe, .execute, .close, .closeUnseen, .parseAnswered, .closeAnswered, .copyEnd:
+            isSkipping = !queue.skipToSync { entry in
+                switch entry.kind {
+                case .parse, .parseUnseen: if entry.statement != 0 { statements.remove(entry.statement) }
+                case .closeUnseen: statements.restore(entry.statement)
+                case .setup, .query, .functionCall, .bind, .describe, .execute, .close, .sync, .copyEnd, .parseAnswered, .closeAnswered:
+                    break
+                }
+            }
+        }
+    }
+
+    private static func payload(_ input: ByteBuffer, at index: Int, _ head: MessageFraming.Head) -> ByteBuffer? {
+        input.getSlice(at: index + MessageFraming.headBytes, length: head.bytes - MessageFraming.headBytes)
+    }
+}

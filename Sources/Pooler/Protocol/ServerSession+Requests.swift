@@ -1,0 +1,185 @@
+import NIOCore
+import PostgresWire
+
+extension ServerSession {
+    /// A client's bytes have come: passes on what can be passed on.
+    /// - Parameters:
+    ///   - input: from it everything is taken that is dealt with.
+    ///   - prepare: the one statement of this text.
+    ///   - output: for the server. Empty before, it may share the input's memory afterwards.
+    ///   - replies: for the client: answers to what the server need not see.
+    mutating func requestsReceived(
+        _ input: inout ByteBuffer, client: inout ClientStatements, prepare: ([UInt8]) -> PreparedStatement, to output: inout ByteBuffer,
+        replies: inout ByteBuffer
+    ) -> RequestOutcome {
+        var outcome = RequestOutcome.sent
+        // Between the two lies what is passed on as it is.
+        var start = input.readerIndex
+        var at = start + requestFraming.skip(available: input.readableBytes)
+        walk: while requestFraming.isBetweenMessages, queue.count < Self.unansweredMax {
+            let head: MessageFraming.Head
+            switch MessageFraming.head(in: input, at: at) {
+            case .incomplete: break walk
+            case .malformed:
+                outcome = .refused(.messageLengthOutOfBounds)
+                break walk
+            case .message(let found): head = found
+            }
+            switch head.kind {
+            case FrontendKind.query:
+                if !isSkipping {
+                    queue.append(.query)
+                    isInBatch = false
+                }
+            case FrontendKind.sync:
+                isInBatch = false
+                isSkipping = false
+                if !isCopyingIn { queue.append(.sync) }
+            case FrontendKind.execute: expect(.execute)
+            case FrontendKind.flush: break
+            case FrontendKind.copyData: break
+            case FrontendKind.copyDone, FrontendKind.copyFail:
+                isCopyingIn = false
+                if !isSkipping { queue.append(.copyEnd) }
+            case FrontendKind.functionCall:
+                if !isSkipping { queue.append(.functionCall) }
+            case FrontendKind.terminate:
+                outcome = .terminated
+                break walk
+            case FrontendKind.parse, FrontendKind.bind, FrontendKind.describe, FrontendKind.close:
+                switch named(head, in: input, at: at, start: &start, &client, prepare, to: &output) {
+                case .plain: break
+                case .wait: break walk
+                case .rewritten(let next):
+                    // What is left of the message, if anything, goes by from there.
+                    start = next
+                    at += requestFraming.pass(head.bytes, available: input.writerIndex - at)
+                    continue walk
+                case .refused(let refusal):
+                    outcome = .refused(refusal)
+                    break walk
+                }
+            default:
+                outcome = .refused(.messageUnexpected)
+                break walk
+            }
+            at += requestFraming.pass(head.bytes, available: input.writerIndex - at)
+        }
+        Self.copy(input, from: start, to: at, into: &output)
+        input.moveReaderIndex(to: at)
+        answerFirst(to: &replies)
+        return outcome
+    }
+
+    private enum Named {
+        /// It goes by as it is.
+        case plain
+        /// More bytes are needed.
+        case wait
+        /// Something is in the output in its place, or nothing; the message goes on at this index.
+        case rewritten(next: Int)
+        case refused(RequestRefusal)
+    }
+
+    /// A message that may name a statement.
+    private mutating func named(
+        _ head: MessageFraming.Head, in input: ByteBuffer, at index: Int, start: inout Int, _ client: inout ClientStatements,
+        _ prepare: ([UInt8]) -> PreparedStatement, to output: inout ByteBuffer
+    ) -> Named {
+        let kind = Self.kind(head.kind)
+        guard renamesStatements else {
+            expect(kind)
+            return .plain
+        }
+        let place: StatementName
+        switch StatementName.find(head, in: input, at: index) {
+        case .incomplete: return .wait
+        case .malformed: return .refused(.messageMalformed)
+        case .none:
+            expect(kind)
+            return .plain
+        case .name(let found):
+            guard found.length > 0 else {
+                expect(kind)
+                return .plain
+            }
+            place = found
+        }
+        guard let name = input.getString(at: place.index, length: place.length) else { return .refused(.messageMalformed) }
+        let end = index + head.bytes
+        switch head.kind {
+        case FrontendKind.parse:
+            guard head.bytes <= preparedTextBytesMax else { return .refused(.statementTooLong) }
+            guard end <= input.writerIndex else { return .wait }
+            let bodyIndex = place.index + place.length + 1
+            guard let body = input.getBytes(at: bodyIndex, length: end - bodyIndex) else { return .refused(.messageMalformed) }
+            let statement = prepare(body)
+            guard client.prepared(name, statement) else { return .refused(.tooManyStatements) }
+            Self.copy(input, from: start, to: index, into: &output)
+            isInBatch = true
+            if isSkipping { return .rewritten(next: end) }
+            if statements.use(statement.id) {
+                queue.append(.parseAnswered)
+            } else {
+                writeParse(statement, as: .parse, to: &output)
+            }
+            return .rewritten(next: end)
+        case FrontendKind.close:
+            guard client.closed(name) else {
+                expect(.close)
+                return .plain
+            }
+            guard end <= input.writerIndex else {
+                // The name's end is there, so what is missing is not a name.
+                return .refused(.messageMalformed)
+            }
+            Self.copy(input, from: start, to: index, into: &output)
+            isInBatch = true
+            if !isSkipping { queue.append(.closeAnswered) }
+            return .rewritten(next: end)
+        default:
+            guard let statement = client.find(name) else {
+                // The server says that there is none, or knows it from SQL.
+                expect(kind)
+                return .plain
+            }
+            Self.copy(input, from: start, to: index, into: &output)
+            if !isSkipping, !statements.use(statement.id) { writeParse(statement, as: .parseUnseen, to: &output) }
+            expect(kind)
+            return .rewritten(next: place.replace(with: statement.name, head, in: input, at: index, to: &output))
+        }
+    }
+
+    private mutating func writeParse(_ statement: PreparedStatement, as kind: ReplyQueue.Kind, to output: inout ByteBuffer) {
+        if let victim = statements.add(statement.id) {
+            FrontendMessage.closeStatement("headrace_\(victim)".utf8, to: &output)
+            queue.append(.closeUnseen, statement: victim)
+        }
+        BackendMessage.write(FrontendKind.parse, to: &output) {
+            $0.writeBytes(statement.name)
+            $0.writeInteger(UInt8(0))
+            $0.writeBytes(statement.body)
+        }
+        queue.append(kind, statement: statement.id)
+    }
+
+    private mutating func expect(_ kind: ReplyQueue.Kind) {
+        isInBatch = true
+        if !isSkipping { queue.append(kind) }
+    }
+
+    private static func kind(_ message: UInt8) -> ReplyQueue.Kind {
+        switch message {
+        case FrontendKind.parse: .parse
+        case FrontendKind.bind: .bind
+        case FrontendKind.describe: .describe
+        default: .close
+        }
+    }
+
+    /// Appends a part of the input; when there is nothing yet, shares its memory.
+    static func copy(_ input: ByteBuffer, from start: Int, to end: Int, into output: inout ByteBuffer) {
+        guard end > start, let part = input.getSlice(at: start, length: end - start) else { return }
+        if output.readableBytes == 0 { output = part } else { output.writeImmutableBuffer(part) }
+    }
+}

@@ -1,0 +1,119 @@
+import NIOCore
+import PostgresWire
+
+/// One server connection after its login: what is prepared on it, what it still has to answer, whether it may change hands.
+///
+/// Requests go in on one side, replies on the other; messages that decide nothing go by unread and, when nothing around them
+/// changes, uncopied. ``ServerSession/requestsReceived(_:client:prepare:to:replies:)`` and ``ServerSession/repliesReceived(_:to:)``
+/// are the two directions.
+///
+///     quiescent (may change hands) → a request is sent → … → the last ReadyForQuery says "idle" → quiescent
+///
+/// - Source: PostgreSQL 15, "Message Flow".
+struct ServerSession {
+    /// Why a client's bytes were refused.
+    enum RequestRefusal: String, Error, CaseIterable {
+        /// A length below 4 or of 1 GB and more.
+        case messageLengthOutOfBounds
+        /// A type that no client may send now.
+        case messageUnexpected
+        /// A message that must be understood does not follow its format.
+        case messageMalformed
+        /// A Parse with a name is too long to be kept.
+        case statementTooLong
+        /// More statements than a client may have.
+        case tooManyStatements
+
+        var sqlState: SQLState {
+            switch self {
+            case .messageLengthOutOfBounds, .messageUnexpected, .messageMalformed: .protocolViolation
+            case .statementTooLong, .tooManyStatements: .programLimitExceeded
+            }
+        }
+
+        var message: String {
+            switch self {
+            case .messageLengthOutOfBounds: "invalid message length"
+            case .messageUnexpected: "unexpected message type"
+            case .messageMalformed: "malformed message"
+            case .statementTooLong: "a named prepared statement is too long"
+            case .tooManyStatements: "too many prepared statements"
+            }
+        }
+    }
+
+    enum RequestOutcome: Equatable {
+        /// All that could be sent is in the output; the rest waits for more bytes, or for replies.
+        case sent
+        /// The client says goodbye.
+        case terminated
+        case refused(RequestRefusal)
+    }
+
+    struct ReplyOutcome: Equatable {
+        /// ReadyForQuery was among the replies.
+        var isReady = false
+        /// Our own query before the client's has ended.
+        var setup: Setup?
+        /// Something that cannot be an answer came: nothing on this connection can be trusted any more.
+        var isLost = false
+        /// ParameterStatus messages among the client's replies.
+        var parameters: [StartupMessage.Parameter] = []
+        /// Errors among the client's replies.
+        var errorCount = 0
+
+        enum Setup: Equatable {
+            case done
+            case failed(ErrorFields)
+        }
+    }
+
+    /// Requests that may be unanswered before no more are taken. A server has answered before it has read so many: its replies
+    /// do not fit into any buffer then.
+    static let unansweredMax = 16_384
+    /// The largest error that is understood; a larger one goes by.
+    static let errorBytesMax = 64 << 10
+
+    var requestFraming = MessageFraming()
+    var replyFraming = MessageFraming()
+    var queue = ReplyQueue()
+    var status = TransactionStatus.idle
+    /// Extended-protocol messages were sent, and no Sync yet: the implicit transaction is open.
+    var isInBatch = false
+    /// The server skips all up to the next Sync.
+    var isSkipping = false
+    /// COPY reads, and its end was not sent yet.
+    var isCopyingIn = false
+    var setupError: ErrorFields?
+    var statements: ServerStatements
+    /// What was set for clients, beyond what the login set.
+    var parameters = ParameterSet.empty
+    /// As the server has reported them.
+    var reported: [String: String]
+    let processID: UInt32
+    let secret: [UInt8]
+    let preparedTextBytesMax: Int
+    /// Whether statements have our names here. Not when client and server connection belong to each other for good.
+    var renamesStatements = true
+
+    init(_ login: ServerLogin.Result, limits: PoolerConfiguration.Limits) {
+        reported = login.parameters
+        processID = login.processID
+        secret = login.secret
+        statements = ServerStatements(max: limits.preparedStatementsMax)
+        preparedTextBytesMax = limits.preparedTextBytesMax
+    }
+
+    /// Whether nothing is under way, so that the next client's request would be the first of its own.
+    var isQuiescent: Bool {
+        queue.isEmpty && status == .idle && !isInBatch && requestFraming.isBetweenMessages && replyFraming.isBetweenMessages
+    }
+
+    /// Begins a query of ours, whose replies no client sees.
+    mutating func setupSent(_ text: String, to output: inout ByteBuffer) {
+        assert(queue.isEmpty)
+        setupError = nil
+        queue.append(.setup)
+        FrontendMessage.query(text, to: &output)
+    }
+}
