@@ -1,0 +1,108 @@
+import Synchronization
+import Telemetry
+
+/// The way back to a client, from any thread.
+protocol ReplyPort: AnyObject, Sendable {
+    /// Sends bytes that answer a command which waited, and lets the client's next commands be read.
+    func answer(_ waiter: Waiter, _ bytes: [UInt8])
+    /// Sends bytes besides the answers: messages of subscriptions, invalidations.
+    func push(_ bytes: [UInt8])
+    func close()
+}
+
+/// What a client has said of itself and is in the midst of. Belongs to its connection's event loop; knows no socket.
+final class ClientSession {
+    let id: Int
+    let record: ClientRecord
+    var database = 0 {
+        didSet { record.database.store(database, ordering: .relaxed) }
+    }
+    var isRESP3 = false
+    var isAuthenticated: Bool
+    /// Between MULTI and EXEC.
+    var transaction: Transaction?
+    /// What WATCH asked for.
+    var watched: [WatchedKey] = []
+    var watchFlag: WatchFlag?
+    /// Channels and patterns that the client has subscribed to.
+    var subscriptionCount = 0
+    var isNoTouch = false
+    var isNoEvict = false
+    var reply = ReplyMode.on
+    var isMonitor = false
+    /// The connection ends once its answers are out.
+    var isClosing = false
+
+    /// `CLIENT REPLY`.
+    enum ReplyMode {
+        case on, off
+        /// The next answer is left out.
+        case skip
+        /// This command said so: its own answer is out of the question, and so is the next.
+        case skipNext
+    }
+
+    init(id: Int, record: ClientRecord, isAuthenticated: Bool) {
+        self.id = id
+        self.record = record
+        self.isAuthenticated = isAuthenticated
+    }
+
+    var isSubscribed: Bool { subscriptionCount > 0 }
+
+    /// A copy for a command that is carried out elsewhere, on this client's behalf.
+    func standIn() -> ClientSession {
+        let copy = ClientSession(id: id, record: record, isAuthenticated: true)
+        copy.database = database
+        copy.isRESP3 = isRESP3
+        return copy
+    }
+}
+
+/// What others may know of a client: `CLIENT LIST`, `CLIENT KILL`.
+final class ClientRecord: Sendable {
+    let id: Int
+    let address: String
+    let localAddress: String
+    /// Milliseconds since 1970.
+    let created: Int64
+    let port: (any ReplyPort)?
+    let lastUse: Atomic<Int64>
+    let command = Atomic<Int>(-1)
+    let database = Atomic<Int>(0)
+    let totalCommands = Atomic<Int>(0)
+    let text = Lock(Text())
+    /// A letter of `CLIENT LIST`'s flags each.
+    let isBlocked = Atomic(false)
+    let isInTransaction = Atomic(false)
+    let isRESP3 = Atomic(false)
+    let subscriptions = Atomic<Int>(0)
+
+    struct Text: Sendable {
+        var name = ""
+        var libraryName = ""
+        var libraryVersion = ""
+        var user = "default"
+    }
+
+    init(id: Int, address: String, localAddress: String, created: Int64, port: (any ReplyPort)?) {
+        self.id = id
+        self.address = address
+        self.localAddress = localAddress
+        self.created = created
+        self.port = port
+        lastUse = Atomic(created)
+    }
+}
+
+/// All clients of all event loops.
+final class ClientRegistry: Sendable {
+    private let clients = Lock<[Int: ClientRecord]>([:])
+    private let next = Atomic<Int>(1)
+
+    func nextID() -> Int { next.wrappingAdd(1, ordering: .relaxed).oldValue }
+    func add(_ client: ClientRecord) { clients.withLock { $0[client.id] = client } }
+    func remove(_ id: Int) { clients.withLock { _ = $0.removeValue(forKey: id) } }
+    var count: Int { clients.withLock { $0.count } }
+    var all: [ClientRecord] { clients.withLock { Array($0.values) }.sorted { $0.id < $1.id } }
+}

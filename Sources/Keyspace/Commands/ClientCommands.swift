@@ -1,0 +1,201 @@
+import RESPWire
+
+/// `CLIENT` and its subcommands.
+/// - Source: redis.io/commands, `CLIENT`; Redis `networking.c`, `clientCommand`.
+enum ClientCommands {
+    static func client(_ call: Call) throws(CommandFailure) {
+        let record = call.session.record
+        switch (call.lowercased(1), call.count) {
+        case ("id", 2): call.out.integer(call.session.id)
+        case ("getname", 2):
+            let name = record.text.withLock { $0.name }
+            if name.isEmpty { call.out.null() } else { call.out.bulk(name) }
+        case ("setname", 3):
+            try checkName(call[2])
+            let name = call.text(2)
+            record.text.withLock { $0.name = name }
+            call.out.ok()
+        case ("setinfo", 4): try setInfo(call)
+        case ("info", 2): call.out.verbatim(line(record, now: call.now) + "\n")
+        case ("list", _): try list(call)
+        case ("kill", 3...): try kill(call)
+        case ("reply", 3): try reply(call)
+        case ("no-evict", 3):
+            call.session.isNoEvict = try onOrOff(call)
+            call.out.ok()
+        case ("no-touch", 3):
+            call.session.isNoTouch = try onOrOff(call)
+            call.out.ok()
+        case ("pause", 3), ("pause", 4): try pause(call)
+        case ("unpause", 2):
+            call.keyspace.pause.finish()
+            call.out.ok()
+        case ("unblock", 3), ("unblock", 4): try unblock(call)
+        case ("getredir", 2): call.out.integer(-1)
+        case ("help", 2):
+            ServerCommands.help(
+                call, "CLIENT",
+                [
+                    "GETNAME", "GETREDIR", "ID", "INFO", "KILL <option>", "LIST [TYPE <type>] [ID <id> ...]", "NO-EVICT (ON|OFF)",
+                    "NO-TOUCH (ON|OFF)", "PAUSE <timeout> [WRITE|ALL]", "REPLY (ON|OFF|SKIP)", "SETINFO <option> <value>", "SETNAME <name>",
+                    "UNBLOCK <id> [TIMEOUT|ERROR]", "UNPAUSE",
+                ])
+        default: throw ServerCommands.unknownSubcommand(call)
+        }
+    }
+
+    private static func onOrOff(_ call: Call) throws(CommandFailure) -> Bool {
+        if call.matches(2, "on") { return true }
+        if call.matches(2, "off") { return false }
+        throw .syntax
+    }
+
+    /// Names go into lines of `CLIENT LIST`, which spaces would break.
+    static func checkName(_ name: UnsafeRawBufferPointer) throws(CommandFailure) {
+        guard name.allSatisfy({ (33...126).contains($0) }) else {
+            throw .err("Client names cannot contain spaces, newlines or special characters.")
+        }
+    }
+
+    private static func setInfo(_ call: Call) throws(CommandFailure) {
+        let value = call.text(3)
+        let option = call.lowercased(2)
+        guard option == "lib-name" || option == "lib-ver" else { throw .err("Unrecognized option '\(call.text(2))'") }
+        guard call[3].allSatisfy({ (33...126).contains($0) }) else {
+            throw .err("\(option) cannot contain spaces, newlines or special characters.")
+        }
+        call.session.record.text.withLock { if option == "lib-name" { $0.libraryName = value } else { $0.libraryVersion = value } }
+        call.out.ok()
+    }
+
+    private static func reply(_ call: Call) throws(CommandFailure) {
+        if call.matches(2, "on") {
+            call.session.reply = .on
+            call.out.ok()
+        } else if call.matches(2, "off") {
+            call.session.reply = .off
+        } else if call.matches(2, "skip") {
+            if call.session.reply != .off { call.session.reply = .skipNext }
+        } else {
+            throw .syntax
+        }
+    }
+
+    private static func pause(_ call: Call) throws(CommandFailure) {
+        guard let milliseconds = DecimalText.parse(call[2]) else { throw .err("timeout is not an integer or out of range") }
+        guard milliseconds >= 0 else { throw .err("timeout is negative") }
+        var isForWrites = false
+        if call.count == 4 {
+            if call.matches(3, "write") { isForWrites = true } else if !call.matches(3, "all") { throw .syntax }
+        }
+        let (end, isOver) = call.now.addingReportingOverflow(milliseconds)
+        call.keyspace.pause.begin(until: isOver ? .max : end, isForWrites: isForWrites)
+        call.out.ok()
+    }
+
+    private static func unblock(_ call: Call) throws(CommandFailure) {
+        var isError = false
+        if call.count == 4 {
+            if call.matches(3, "error") {
+                isError = true
+            } else if !call.matches(3, "timeout") {
+                throw .err("CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
+            }
+        }
+        let id = try call.integer(2)
+        var waiter: Waiter?
+        for shard in call.keyspace.shards where waiter == nil {
+            call.keyspace.withShard(shard, call) { waiter = shard.waiters.all.first { $0.session.id == id } }
+        }
+        guard let waiter, !call.holdsAll, call.keyspace.cancel(waiter) else { return call.out.integer(0) }
+        let answer = isError ? Array("-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n".utf8) : waiter.answerWhenLate
+        waiter.port.answer(waiter, answer)
+        call.out.integer(1)
+    }
+
+    // MARK: LIST, KILL
+
+    private static func list(_ call: Call) throws(CommandFailure) {
+        var clients = call.keyspace.clients.all
+        if call.count >= 4, call.matches(2, "id") {
+            var ids: Set<Int> = []
+            for index in 3..<call.count {
+                guard let id = DecimalText.parse(call[index]), id > 0 else { throw .err("Invalid client ID") }
+                ids.insert(Int(id))
+            }
+            clients = clients.filter { ids.contains($0.id) }
+        } else if call.count == 4, call.matches(2, "type") {
+            let type = call.lowercased(3)
+            guard ["normal", "master", "replica", "slave", "pubsub"].contains(type) else {
+                throw .err("Unknown client type '\(call.text(3))'")
+            }
+            clients = clients.filter { Self.type($0) == type }
+        } else if call.count > 2 {
+            throw .syntax
+        }
+        call.out.verbatim(clients.map { line($0, now: call.now) + "\n" }.joined())
+    }
+
+    private static func type(_ client: ClientRecord) -> String {
+        client.subscriptions.load(ordering: .relaxed) > 0 ? "pubsub" : "normal"
+    }
+
+    private static func line(_ client: ClientRecord, now: Int64) -> String {
+        let text = client.text.withLock { $0 }
+        let index = client.command.load(ordering: .relaxed)
+        let command = index >= 0 ? CommandTable.shared.commands[index].name : "NULL"
+        var flags = ""
+        if client.isBlocked.load(ordering: .relaxed) { flags += "b" }
+        if client.isInTransaction.load(ordering: .relaxed) { flags += "x" }
+        if client.subscriptions.load(ordering: .relaxed) > 0 { flags += "P" }
+        if flags.isEmpty { flags = "N" }
+        let multi = client.isInTransaction.load(ordering: .relaxed) ? 0 : -1
+        return
+            "id=\(client.id) addr=\(client.address) laddr=\(client.localAddress) fd=0 name=\(text.name) age=\(max(now - client.created, 0) / 1000) "
+            + "idle=\(max(now - client.lastUse.load(ordering: .relaxed), 0) / 1000) flags=\(flags) db=\(client.database.load(ordering: .relaxed)) "
+            + "sub=\(client.subscriptions.load(ordering: .relaxed)) psub=0 ssub=0 multi=\(multi) qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 "
+            + "rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd=\(command) user=\(text.user) redir=-1 "
+            + "resp=\(client.isRESP3.load(ordering: .relaxed) ? 3 : 2) lib-name=\(text.libraryName) lib-ver=\(text.libraryVersion)"
+    }
+
+    private static func kill(_ call: Call) throws(CommandFailure) {
+        if call.count == 3 {
+            let address = call.text(2)
+            guard let client = call.keyspace.clients.all.first(where: { $0.address == address }) else { throw .err("No such client") }
+            end(client, call)
+            return call.out.ok()
+        }
+        guard call.count % 2 == 0 else { throw .syntax }
+        var clients = call.keyspace.clients.all
+        var skipsMe = true
+        for index in stride(from: 2, to: call.count, by: 2) {
+            let value = call.text(index + 1)
+            switch call.lowercased(index) {
+            case "id":
+                guard let id = Int(value), id > 0 else { throw .err("client-id should be greater than 0") }
+                clients = clients.filter { $0.id == id }
+            case "addr": clients = clients.filter { $0.address == value }
+            case "laddr": clients = clients.filter { $0.localAddress == value }
+            case "user":
+                clients = clients.filter { $0.text.withLock { $0.user } == value }
+            case "type":
+                guard ["normal", "master", "replica", "slave", "pubsub"].contains(value.lowercased()) else {
+                    throw .err("Unknown client type '\(value)'")
+                }
+                clients = clients.filter { type($0) == value.lowercased() }
+            case "skipme":
+                guard ["yes", "no"].contains(value.lowercased()) else { throw .syntax }
+                skipsMe = value.lowercased() == "yes"
+            default: throw .syntax
+            }
+        }
+        if skipsMe { clients = clients.filter { $0.id != call.session.id } }
+        for client in clients { end(client, call) }
+        call.out.integer(clients.count)
+    }
+
+    /// A client that ends itself still gets the answer.
+    private static func end(_ client: ClientRecord, _ call: Call) {
+        if client.id == call.session.id { call.session.isClosing = true } else { client.port?.close() }
+    }
+}

@@ -1,0 +1,99 @@
+import RESPWire
+
+/// `COMMAND`: the table, told to clients.
+enum CommandCommand {
+    static func command(_ call: Call) throws(CommandFailure) {
+        let table = CommandTable.shared
+        if call.count == 1 {
+            call.out.array(table.commands.count)
+            for command in table.commands { describe(command, call) }
+            return
+        }
+        switch (call.lowercased(1), call.count) {
+        case ("count", 2): call.out.integer(table.commands.count)
+        case ("info", 2...):
+            let named = call.count == 2 ? table.commands.map(Optional.some) : (2..<call.count).map { table.command(call[$0]) }
+            call.out.array(named.count)
+            for command in named { if let command { describe(command, call) } else { call.out.nullArray() } }
+        case ("docs", 2...):
+            let named = call.count == 2 ? table.commands : (2..<call.count).compactMap { table.command(call[$0]) }
+            call.out.map(named.count)
+            for command in named { document(command, call) }
+        case ("list", 2): names(table.commands, call)
+        case ("list", 5) where call.matches(2, "filterby"):
+            if call.matches(3, "aclcat") {
+                let category = "@" + call.lowercased(4)
+                names(table.commands.filter { $0.categories.contains(category) }, call)
+            } else if call.matches(3, "pattern") {
+                let pattern = GlobPattern(call[4])
+                names(
+                    table.commands.filter { command in
+                        var name = command.name
+                        return name.withUTF8 { pattern.matches(UnsafeRawBufferPointer($0)) }
+                    }, call)
+            } else if call.matches(3, "module") {
+                names([], call)
+            } else {
+                throw .syntax
+            }
+        case ("getkeys", 3...): try keys(call)
+        case ("help", 2):
+            ServerCommands.help(
+                call, "COMMAND", ["COUNT", "DOCS [<command-name> ...]", "GETKEYS <full-command>", "INFO [<command-name> ...]", "LIST"])
+        default: throw ServerCommands.unknownSubcommand(call)
+        }
+    }
+
+    private static func names(_ commands: [Command], _ call: Call) {
+        call.out.array(commands.count)
+        for command in commands { call.out.bulk(command.name) }
+    }
+
+    private static func keys(_ call: Call) throws(CommandFailure) {
+        guard let command = CommandTable.shared.command(call[2]) else { throw .err("Invalid command specified") }
+        let count = call.count - 2
+        guard command.arity > 0 ? count == command.arity : count >= -command.arity else {
+            throw .err("Invalid number of arguments specified for command")
+        }
+        let all = call.arguments
+        defer { call.arguments = all }
+        call.arguments = ContiguousArray(all.dropFirst(2))
+        var places: ContiguousArray<Int> = []
+        command.keyPlaces(call, &places)
+        guard !places.isEmpty else { throw .err("The command has no key arguments") }
+        call.out.array(places.count)
+        for place in places { call.out.bulk(call[place]) }
+    }
+
+    /// Name, arity, flags, first key, last key, step, categories, tips, key specifications, subcommands.
+    private static func describe(_ command: Command, _ call: Call) {
+        let flags = Command.Flags.names.filter { command.flags.contains($0.0) }
+        var (first, last, step) = (0, 0, 0)
+        if case .range(let a, let b, let c) = command.keys { (first, last, step) = (a, b, c) }
+        call.out.array(10)
+        call.out.bulk(command.name)
+        call.out.integer(command.arity)
+        call.out.set(flags.count)
+        for flag in flags { call.out.simple(flag.1) }
+        call.out.integer(first)
+        call.out.integer(last)
+        call.out.integer(step)
+        let categories = command.categories
+        call.out.set(categories.count)
+        for category in categories { call.out.simple(category) }
+        call.out.array(0)
+        call.out.array(0)
+        call.out.array(0)
+    }
+
+    private static func document(_ command: Command, _ call: Call) {
+        call.out.bulk(command.name)
+        call.out.map(3)
+        call.out.bulk("summary")
+        call.out.bulk("\(command.summary)")
+        call.out.bulk("since")
+        call.out.bulk("\(command.since)")
+        call.out.bulk("group")
+        call.out.bulk(command.group.rawValue)
+    }
+}

@@ -1,0 +1,136 @@
+import RESPWire
+
+/// Carries out requests: finds the command, asks whether this client may, takes the locks, runs it, and answers.
+///
+/// - Source: Redis `server.c`, `processCommand`, whose order of checks this keeps, since clients see it in the errors.
+enum Dispatcher {
+    /// Carries out the request in ``Call/arguments`` for ``Call/session``; the reply is in ``Call/out`` afterwards, unless
+    /// ``Call/waiter`` says that the client has to wait.
+    static func execute(_ call: Call) {
+        let session = call.session
+        guard let index = CommandTable.shared.index(call[0]) else { return refuse(call, unknown(call)) }
+        let command = CommandTable.shared.commands[index]
+        call.command = command
+        call.database = session.database
+        call.counters.calls.add(index)
+        guard command.arity > 0 ? call.count == command.arity : call.count >= -command.arity else {
+            return refuse(call, .err("wrong number of arguments for '\(command.name)' command"))
+        }
+        if !session.isAuthenticated, !command.flags.contains(.noAuth) {
+            return refuse(call, .text("NOAUTH Authentication required."))
+        }
+        if command.flags.contains(.denyoom), call.keyspace.isFull, !call.keyspace.makeRoom(now: call.now) {
+            return refuse(call, .outOfMemory)
+        }
+        if session.isSubscribed, !session.isRESP3, !SubscribedCommands.allows(command.name) {
+            return refuse(
+                call,
+                .err(
+                    "Can't execute '\(command.name)': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"))
+        }
+        if session.transaction != nil, !command.flags.contains(.notQueued) {
+            if command.flags.contains(.noMulti) {
+                return refuse(call, .err("Command not allowed inside a transaction"))
+            }
+            session.transaction?.queue(call)
+            call.out.simple("QUEUED")
+            return
+        }
+        run(call)
+        if !call.readyKeys.isEmpty { call.keyspace.serveWaiters(call) }
+    }
+
+    /// Runs ``Call/command`` with the locks that it needs.
+    static func run(_ call: Call) {
+        let command = call.command
+        call.changes = 0
+        call.firstHash = nil
+        if call.holdsAll { return perform(call) }
+        switch command.locks {
+        case .none: perform(call)
+        case .all: call.keyspace.withAllShards(call) { perform(call) }
+        case .keys:
+            switch command.keys {
+            case .none: perform(call)
+            case .range(first: 1, last: 1, step: _):
+                let hash = KeyHash.hash(call[1])
+                call.firstHash = hash
+                let shard = call.keyspace.shard(of: hash)
+                shard.lock.withLock { _ in
+                    perform(call)
+                    if command.flags.contains(.write) { call.keyspace.publish(shard, call.database) }
+                }
+            default:
+                var places: ContiguousArray<Int> = []
+                command.keyPlaces(call, &places)
+                var mask: UInt64 = 0
+                for place in places { mask |= 1 << UInt64(call.keyspace.shardIndex(of: KeyHash.hash(call[place]))) }
+                call.keyspace.withShards(mask) {
+                    perform(call)
+                    if command.flags.contains(.write) { call.keyspace.publish(mask, call.database) }
+                }
+            }
+        }
+    }
+
+    private static func perform(_ call: Call) {
+        let start = call.out.count
+        do {
+            try call.command.run(call)
+        } catch {
+            call.out.truncate(to: start)
+            call.keyspace.errors.failed(error.text)
+            call.out.error(error.text)
+        }
+        if call.changes > 0 {
+            call.counters.changes.add(call.changes)
+            call.keyspace.observer?.commandExecuted(call)
+        }
+        call.rewritten = nil
+    }
+
+    private static func refuse(_ call: Call, _ failure: CommandFailure) {
+        call.session.transaction?.fail()
+        call.keyspace.errors.failed(failure.text)
+        call.out.error(failure.text)
+    }
+
+    /// - Source: Redis `server.c`, `commandCheckExistence`.
+    private static func unknown(_ call: Call) -> CommandFailure {
+        var words = ""
+        for index in 1..<max(call.count, 1) where words.utf8.count < 128 {
+            words += "'\(String(decoding: call[index].prefix(128 - words.utf8.count), as: UTF8.self))' "
+        }
+        let name = String(decoding: call[0].prefix(128), as: UTF8.self)
+        return .err("unknown command '\(name)', with args beginning with: \(words)")
+    }
+}
+
+extension Command {
+    /// Where this command's keys are in a request, which has the arguments that the arity asks for.
+    func keyPlaces(_ call: Call, _ places: inout ContiguousArray<Int>) {
+        switch keys {
+        case .none: return
+        case .range(let first, let last, let step):
+            let end = last < 0 ? call.count + last : last
+            var place = first
+            while place <= end, place < call.count {
+                places.append(place)
+                place += step
+            }
+        case .counted(let at, let also):
+            if also > 0, also < call.count { places.append(also) }
+            guard at < call.count, let count = DecimalText.parse(call[at]), count > 0, count <= call.count - at - 1 else { return }
+            for place in (at + 1)...(at + Int(count)) { places.append(place) }
+        case .found(let find): find(call, &places)
+        }
+    }
+}
+
+/// What a subscribed client may say in RESP2.
+private enum SubscribedCommands {
+    static let names: Set<String> = [
+        "subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ssubscribe", "sunsubscribe", "ping", "quit", "reset",
+    ]
+    static func allows(_ name: String) -> Bool { names.contains(name) }
+}

@@ -1,0 +1,237 @@
+import RESPWire
+import Telemetry
+
+/// What operators and tools ask for.
+/// - Source: redis.io/commands, "Server management".
+enum ServerCommands {
+    /// What we say that we are: the last Redis whose commands we have, short of hash-field expiry.
+    static let redisVersion = "7.2.5"
+
+    static let rows: [Command] = [
+        .init("info", -1, [.loading, .stale], .server, keys: .none, locks: .none, "1.0.0", "Returns information and statistics about the server.", InfoSections.info),
+        .init("config", -2, [.admin, .noscript, .loading, .stale], .server, keys: .none, locks: .none, "2.0.0", "A container for server configuration commands.", config),
+        .init("command", -1, [.loading, .stale], .server, keys: .none, locks: .none, "2.8.13", "Returns detailed information about all commands.", CommandCommand.command),
+        .init("dbsize", 1, [.readonly, .fast], .server, keys: .none, locks: .none, "1.0.0", "Returns the number of keys in the database.", dbsize),
+        .init("flushdb", -1, [.write], .server, keys: .none, locks: .all, "1.0.0", "Removes all keys from the current database.") { call throws(CommandFailure) in try flush(call, call.database..<call.database + 1) },
+        .init("flushall", -1, [.write], .server, keys: .none, locks: .all, "1.0.0", "Removes all keys from all databases.") { call throws(CommandFailure) in try flush(call, 0..<call.keyspace.configuration.databases) },
+        .init("swapdb", 3, [.write, .fast], .server, keys: .none, locks: .all, "4.0.0", "Swaps two Redis databases.", swapdb),
+        .init("time", 1, [.loading, .stale, .fast], .server, keys: .none, locks: .none, "2.6.0", "Returns the server time.", time),
+        .init("memory", -2, [.readonly], .server, keys: .range(first: 2, last: 2, step: 1), "4.0.0", "A container for memory diagnostics commands.", memory),
+        .init("slowlog", -2, [.admin, .loading, .stale], .server, keys: .none, locks: .none, "2.2.12", "A container for slow log commands.", slowlog),
+        .init("latency", -2, [.admin, .noscript, .loading, .stale], .server, keys: .none, locks: .none, "2.8.13", "A container for latency diagnostics commands.", latency),
+        .init("role", 1, [.noscript, .loading, .stale, .fast], .server, keys: .none, locks: .none, "2.8.12", "Returns the replication role.", role),
+        .init("debug", -2, [.admin, .noscript, .loading, .stale], .server, keys: .range(first: 2, last: 2, step: 1), "1.0.0", "A container for debugging commands.", debug),
+        .init("lolwut", -1, [.readonly, .fast], .server, keys: .none, locks: .none, "5.0.0", "Displays the version.") { $0.out.verbatim("Headrace, Redis ver. \(redisVersion)\n") },
+    ]
+
+    static func unknownSubcommand(_ call: Call) -> CommandFailure {
+        .err("unknown subcommand '\(call.text(1).prefix(128))'. Try \(call.command.name.uppercased()) HELP.")
+    }
+
+    static func help(_ call: Call, _ name: String, _ lines: [String]) {
+        call.out.array(lines.count + 1)
+        call.out.simple("\(name) <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")
+        for line in lines { call.out.simple(line) }
+    }
+
+    // MARK: CONFIG
+
+    private static func config(_ call: Call) throws(CommandFailure) {
+        switch (call.lowercased(1), call.count) {
+        case ("get", 3...):
+            let patterns = (2..<call.count).map { index in
+                GlobPattern(UnsafeRawBufferPointer(rebasing: call[index][...]))
+            }
+            let found = ServerSettings.rows.filter { row in
+                var name = row.name
+                return name.withUTF8 { bytes in patterns.contains { $0.matches(UnsafeRawBufferPointer(bytes)) } }
+            }
+            call.out.map(found.count)
+            for row in found {
+                call.out.bulk(row.name)
+                call.out.bulk(row.get(call.keyspace))
+            }
+        case ("set", 4...):
+            guard call.count % 2 == 0 else { throw .err("wrong number of arguments for 'config|set' command") }
+            var changes: [(row: ServerSettings.Row, value: String)] = []
+            for index in stride(from: 2, to: call.count, by: 2) {
+                let name = call.lowercased(index)
+                guard let row = ServerSettings.rows.first(where: { $0.name == name }) else {
+                    throw .err("Unknown option or number of arguments for CONFIG SET - '\(call.text(index))'")
+                }
+                guard row.set != nil else {
+                    // What it is already may be said again: clients and provisioning scripts do.
+                    if row.get(call.keyspace) == call.text(index + 1) { continue }
+                    throw .err("CONFIG SET failed (possibly related to argument '\(name)') - can't set immutable config")
+                }
+                changes.append((row, call.text(index + 1)))
+            }
+            for change in changes {
+                if let problem = change.row.set?(call.keyspace, change.value) {
+                    throw .err("CONFIG SET failed (possibly related to argument '\(change.row.name)') - \(problem)")
+                }
+            }
+            call.out.ok()
+        case ("resetstat", 2):
+            call.keyspace.resetStatistics(call)
+            call.out.ok()
+        case ("rewrite", 2): throw .err("The server is running without a config file")
+        case ("help", 2): help(call, "CONFIG", ["GET <pattern>", "SET <directive> <value>", "RESETSTAT", "REWRITE"])
+        default: throw unknownSubcommand(call)
+        }
+    }
+
+    // MARK: Databases
+
+    private static func dbsize(_ call: Call) throws(CommandFailure) {
+        call.out.integer(call.keyspace.keyCount(call.database, call).keys)
+    }
+
+    private static func flush(_ call: Call, _ databases: Range<Int>) throws(CommandFailure) {
+        guard call.count == 1 || call.count == 2 && (call.matches(1, "async") || call.matches(1, "sync")) else { throw .syntax }
+        for shard in call.keyspace.shards {
+            for database in databases {
+                if !shard.watches.isEmpty {
+                    shard.watches.changedAll(database: database) { key in
+                        key.withUnsafeBytes { shard[database].find(Key($0)) != nil }
+                    }
+                }
+                call.changes += shard[database].count
+                call.keyspace.discard(shard.takeAll(database))
+            }
+        }
+        // Told even when nothing was there: the append log must not bring back what a replica or a file still has.
+        call.changes = max(call.changes, 1)
+        call.keyspace.observer?.flushed(databases, call: call)
+        call.out.ok()
+    }
+
+    private static func swapdb(_ call: Call) throws(CommandFailure) {
+        guard let first = DecimalText.parse(call[1]) else { throw .err("invalid first DB index") }
+        guard let second = DecimalText.parse(call[2]) else { throw .err("invalid second DB index") }
+        let count = Int64(call.keyspace.configuration.databases)
+        guard (0..<count).contains(first), (0..<count).contains(second) else { throw .err("DB index is out of range") }
+        for shard in call.keyspace.shards {
+            for database in [Int(first), Int(second)] {
+                shard.watches.changedAll(database: database) { _ in true }
+                for waiter in shard.waiters.all { for key in waiter.keys where key.database == database { call.readyKeys.append(key) } }
+            }
+            shard.swap(Int(first), Int(second))
+        }
+        call.changes += 1
+        call.out.ok()
+    }
+
+    private static func time(_ call: Call) throws(CommandFailure) {
+        let microseconds = WallClock.nanoseconds() / 1000
+        call.out.array(2)
+        call.out.bulk(microseconds / 1_000_000)
+        call.out.bulk(microseconds % 1_000_000)
+    }
+
+    // MARK: Memory
+
+    private static func memory(_ call: Call) throws(CommandFailure) {
+        switch (call.lowercased(1), call.count) {
+        case ("usage", 3), ("usage", 5):
+            if call.count == 5 {
+                guard call.matches(3, "samples"), try call.integer(4) >= 0 else { throw .syntax }
+            }
+            guard let entry = call.peek(call.key(2)) else { return call.out.null() }
+            // The slot that leads to it, at the table's usual load.
+            let bytes = entry.bytes + 13 + (entry.expires ? 16 : 0)
+            call.out.integer(entry.type == .string ? bytes : bytes + entry.object(as: StoredObject.self).bytes)
+        case ("stats", 2):
+            let used = call.keyspace.usedBytes
+            call.out.map(5)
+            call.out.bulk("peak.allocated")
+            call.out.integer(call.keyspace.peakBytes.load(ordering: .relaxed))
+            call.out.bulk("total.allocated")
+            call.out.integer(used)
+            call.out.bulk("startup.allocated")
+            call.out.integer(0)
+            call.out.bulk("keys.count")
+            var keys = 0
+            for database in 0..<call.keyspace.configuration.databases { keys += call.keyspace.keyCount(database, call).keys }
+            call.out.integer(keys)
+            call.out.bulk("dataset.bytes")
+            call.out.integer(used)
+        case ("doctor", 2): call.out.verbatim("Sam, I detected no issues in this instance.\n")
+        case ("purge", 2):
+            Heap.giveBack()
+            call.out.ok()
+        case ("malloc-stats", 2): call.out.verbatim("the C library's malloc, counted block by block\n")
+        case ("help", 2): help(call, "MEMORY", ["DOCTOR", "MALLOC-STATS", "PURGE", "STATS", "USAGE <key> [SAMPLES <count>]"])
+        default: throw unknownSubcommand(call)
+        }
+    }
+
+    // MARK: What was slow
+
+    private static func slowlog(_ call: Call) throws(CommandFailure) {
+        switch (call.lowercased(1), call.count) {
+        case ("get", 2), ("get", 3):
+            var count = 10
+            if call.count == 3 {
+                let value = try call.integer(2)
+                guard value >= -1 else { throw .err("count should be greater than or equal to -1") }
+                count = value < 0 ? .max : Int(value)
+            }
+            let items = call.keyspace.slowLog.items.prefix(count)
+            call.out.array(items.count)
+            for item in items {
+                call.out.array(6)
+                call.out.integer(item.id)
+                call.out.integer(item.time)
+                call.out.integer(item.microseconds)
+                call.out.array(item.arguments.count)
+                for argument in item.arguments { call.out.bulk(argument) }
+                call.out.bulk(item.client)
+                call.out.bulk(item.clientName)
+            }
+        case ("len", 2): call.out.integer(call.keyspace.slowLog.count)
+        case ("reset", 2):
+            call.keyspace.slowLog.reset()
+            call.out.ok()
+        case ("help", 2): help(call, "SLOWLOG", ["GET [<count>]", "LEN", "RESET"])
+        default: throw unknownSubcommand(call)
+        }
+    }
+
+    /// The latency monitor is off, as in Redis by default: `latency-monitor-threshold` is 0.
+    private static func latency(_ call: Call) throws(CommandFailure) {
+        switch call.lowercased(1) {
+        case "latest", "history": call.out.array(0)
+        case "reset": call.out.integer(0)
+        case "doctor":
+            call.out.verbatim("Dave, I have observed the system during the last 0 seconds: the latency monitor is off.\n")
+        case "histogram": call.out.map(0)
+        case "help": help(call, "LATENCY", ["DOCTOR", "HISTORY <event>", "LATEST", "RESET [<event> ...]", "HISTOGRAM [COMMAND ...]"])
+        default: throw unknownSubcommand(call)
+        }
+    }
+
+    private static func role(_ call: Call) throws(CommandFailure) {
+        call.out.array(3)
+        call.out.bulk("master")
+        call.out.integer(0)
+        call.out.array(0)
+    }
+
+    private static func debug(_ call: Call) throws(CommandFailure) {
+        switch (call.lowercased(1), call.count) {
+        case ("object", 3):
+            guard let entry = call.peek(call.key(2)) else { throw .noSuchKey }
+            let idle = Int64(KeyEviction.tick(call.now) &- entry.lastUse) * 128 / 1000
+            call.out.simple(
+                "Value at:0x0 refcount:1 encoding:\(KeyCommands.encoding(entry)) serializedlength:\(entry.valueCount) lru:\(entry.lastUse) lru_seconds_idle:\(idle)")
+        case ("sleep", 3):
+            let seconds = try call.double(2)
+            guard (0...60).contains(seconds) else { throw .outOfRange }
+            Heap.sleep(seconds: seconds)
+            call.out.ok()
+        case ("help", 2): help(call, "DEBUG", ["OBJECT <key>", "SLEEP <seconds>"])
+        default: throw unknownSubcommand(call)
+        }
+    }
+}

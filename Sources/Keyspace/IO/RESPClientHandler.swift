@@ -1,0 +1,331 @@
+import NIOCore
+import RESPWire
+import Telemetry
+
+/// One client: bytes in, commands carried out, one write per turn.
+///
+/// What the bytes mean is ``RESPWire/RequestParser``'s, what a command does ``Dispatcher``'s. This class keeps what is not whole
+/// yet, writes, and waits: it reads nothing while the client waits for a key, while commands are paused, and while the client does
+/// not take its answers; one that lets more of them pile up than the configuration allows is closed.
+final class RESPClientHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    /// Answers of one turn; beyond, they are written before the next command is looked at.
+    private static let turnBytesMax = 256 << 10
+
+    private let worker: KeyspaceWorker
+    private let release: @Sendable () -> Void
+    private var parser = RequestParser()
+    private var context: ChannelHandlerContext?
+    private var session: ClientSession
+    private var port: ClientPort?
+    private var pending = ByteBuffer()
+    /// For whom nothing is read on: see the type's comment.
+    private var waiter: Waiter?
+    private var waitTimeout: Scheduled<Void>?
+    private var isPaused = false
+    private var isInputClosed = false
+    private var isClosing = false
+    /// Bytes that were written and that the client has not taken.
+    private var unsentBytes = 0
+
+    init(worker: KeyspaceWorker, release: @escaping @Sendable () -> Void) {
+        self.worker = worker
+        self.release = release
+        session = worker.call.session
+    }
+
+    // MARK: Channel events
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        context.eventLoop.preconditionInEventLoop()
+        self.context = context
+        let keyspace = worker.keyspace
+        let port = ClientPort(eventLoop: context.eventLoop)
+        port.handler = NIOLoopBound(WeakHandler(self), eventLoop: context.eventLoop)
+        self.port = port
+        let record = ClientRecord(
+            id: keyspace.clients.nextID(), address: Self.text(context.channel.remoteAddress),
+            localAddress: Self.text(context.channel.localAddress), created: WallClock.nanoseconds() / 1_000_000, port: port)
+        session = ClientSession(
+            id: record.id, record: record, isAuthenticated: keyspace.settings.values.withLock { $0.password.isEmpty })
+        updateLimits()
+        keyspace.clients.add(record)
+        worker.add(self)
+        worker.counters.connections.add()
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        worker.remove(self)
+        worker.keyspace.clients.remove(session.id)
+        if let waiter { _ = worker.keyspace.cancel(waiter) }
+        waitTimeout?.cancel()
+        worker.call.session = session
+        TransactionCommands.forgetWatched(worker.call)
+        self.context = nil
+        release()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard let event = event as? ChannelEvent, event == .inputClosed else {
+            context.fireUserInboundEventTriggered(event)
+            return
+        }
+        // Who says no more reads on: what was asked is answered first.
+        isInputClosed = true
+        if waiter == nil, !isPaused { closeAfterAnswers() }
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var incoming = unwrapInboundIn(data)
+        worker.counters.bytesIn.add(incoming.readableBytes)
+        guard !isClosing else { return }
+        if pending.readableBytes == 0 {
+            receive(&incoming)
+            pending = incoming.readableBytes > 0 ? incoming : ByteBuffer()
+        } else {
+            if parser.bytesNeeded > pending.capacity { pending.reserveCapacity(parser.bytesNeeded) }
+            pending.writeBuffer(&incoming)
+            guard pending.readableBytes <= worker.keyspace.configuration.inputBytesMax else { return close() }
+            goOn()
+        }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { goOn() }
+        updateReading()
+    }
+
+    /// Carries out what was read and not yet looked at.
+    private func goOn() {
+        guard pending.readableBytes > 0 else { return }
+        var bytes = ByteBuffer()
+        swap(&bytes, &pending)
+        receive(&bytes)
+        if bytes.readerIndex > 64 << 10 || bytes.readableBytes == 0 { bytes.discardReadBytes() }
+        pending = bytes.readableBytes > 0 ? bytes : ByteBuffer()
+    }
+
+    private func updateReading() {
+        guard let context else { return }
+        let wants = waiter == nil && !isPaused && !isClosing && context.channel.isWritable
+        let option = context.channel.syncOptions
+        if (try? option?.getOption(.autoRead)) != wants { try? option?.setOption(.autoRead, value: wants) }
+    }
+
+    private func updateLimits() {
+        parser.isAuthenticated = session.isAuthenticated
+        parser.limits = session.isAuthenticated ? RESPLimits() : .unauthenticated
+    }
+
+    // MARK: Commands
+
+    private func receive(_ buffer: inout ByteBuffer) {
+        guard waiter == nil, !isPaused, !isClosing else { return }
+        let call = worker.call
+        call.session = session
+        call.now = WallClock.nanoseconds() / 1_000_000
+        call.out.isRESP3 = session.isRESP3
+        var taken = 0
+        buffer.withUnsafeReadableBytes { taken = understand($0, call) }
+        buffer.moveReaderIndex(forwardBy: taken)
+        session.record.lastUse.store(call.now, ordering: .relaxed)
+        flush(call)
+        if session.isClosing || isInputClosed && waiter == nil && !isPaused { closeAfterAnswers() }
+    }
+
+    /// - Returns: how many bytes were understood.
+    private func understand(_ bytes: UnsafeRawBufferPointer, _ call: Call) -> Int {
+        var offset = 0
+        while offset < bytes.count, waiter == nil, !session.isClosing {
+            let rest = UnsafeRawBufferPointer(rebasing: bytes[offset...])
+            do {
+                switch try parser.next(rest) {
+                case .wait: return offset
+                case .nothing(let count): offset += count
+                case .request(let count):
+                    if worker.keyspace.pause.isOn(now: call.now), mustPause(rest) {
+                        // Read anew once the pause is over.
+                        return offset
+                    }
+                    offset += count
+                    if parser.isUnquoted {
+                        parser.unquoted.withUnsafeBytes { execute($0, call) }
+                    } else {
+                        execute(rest, call)
+                    }
+                }
+            } catch {
+                call.out.error("ERR " + error.text)
+                session.isClosing = true
+            }
+            if call.out.count >= Self.turnBytesMax {
+                flush(call)
+                // The rest waits until the client has taken this.
+                guard context?.channel.isWritable == true else { return offset }
+            }
+        }
+        return offset
+    }
+
+    private func execute(_ bytes: UnsafeRawBufferPointer, _ call: Call) {
+        call.arguments.removeAll(keepingCapacity: true)
+        for place in parser.arguments {
+            call.arguments.append(UnsafeRawBufferPointer(rebasing: bytes[place.offset..<place.offset + place.count]))
+        }
+        let slow = worker.keyspace.settings.slowMicroseconds.load(ordering: .relaxed)
+        let started = slow >= 0 ? MonotonicClock.nanoseconds() : 0
+        let start = call.out.count
+        Dispatcher.execute(call)
+        if slow >= 0 {
+            let microseconds = Int64(clamping: (MonotonicClock.nanoseconds() - started) / 1000)
+            if microseconds >= slow, call.waiter == nil, !call.command.flags.contains(.skipSlowlog) {
+                let countMax = worker.keyspace.settings.slowCountMax.load(ordering: .relaxed)
+                worker.keyspace.slowLog.add(call, microseconds: microseconds, countMax: countMax)
+            }
+        }
+        if session.isAuthenticated != parser.isAuthenticated { updateLimits() }
+        switch session.reply {
+        case .on: break
+        case .off: call.out.truncate(to: start)
+        case .skipNext:
+            call.out.truncate(to: start)
+            session.reply = .skip
+        case .skip:
+            call.out.truncate(to: start)
+            session.reply = .on
+        }
+        if let waiter = call.waiter {
+            call.waiter = nil
+            begin(waiter, now: call.now)
+        }
+    }
+
+    private func mustPause(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        let first = parser.arguments.first ?? RESPArgument(offset: 0, count: 0)
+        func command(_ source: UnsafeRawBufferPointer) -> Command? {
+            CommandTable.shared.command(UnsafeRawBufferPointer(rebasing: source[first.offset..<first.offset + first.count]))
+        }
+        let found = parser.isUnquoted ? parser.unquoted.withUnsafeBytes { command($0) } : command(bytes)
+        guard worker.keyspace.pause.concerns(found), let context else { return false }
+        isPaused = true
+        updateReading()
+        // Looked at again now and then: the pause may be ended, or made longer, from any other client.
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.eventLoop.scheduleTask(in: .milliseconds(10)) { bound.value.pausePassed() }
+        return true
+    }
+
+    private func pausePassed() {
+        isPaused = false
+        goOn()
+        updateReading()
+    }
+
+    // MARK: Waiting
+
+    private func begin(_ waiter: Waiter, now: Int64) {
+        self.waiter = waiter
+        session.record.isBlocked.store(true, ordering: .relaxed)
+        updateReading()
+        guard let deadline = waiter.deadline, let context else { return }
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        waitTimeout = context.eventLoop.scheduleTask(in: .milliseconds(max(deadline - now, 0))) { [waiter] in
+            guard bound.value.worker.keyspace.cancel(waiter) else { return }
+            bound.value.answered(waiter, waiter.answerWhenLate)
+        }
+    }
+
+    /// The command that waited has its answer.
+    fileprivate func answered(_ waiter: Waiter, _ bytes: [UInt8]) {
+        guard self.waiter === waiter, context != nil else { return }
+        self.waiter = nil
+        waitTimeout?.cancel()
+        waitTimeout = nil
+        session.record.isBlocked.store(false, ordering: .relaxed)
+        if session.reply == .on { push(bytes) }
+        goOn()
+        updateReading()
+        if isInputClosed, self.waiter == nil { closeAfterAnswers() }
+    }
+
+    // MARK: Output
+
+    fileprivate func push(_ bytes: [UInt8]) {
+        bytes.withUnsafeBytes { write($0) }
+    }
+
+    private func flush(_ call: Call) {
+        guard call.out.count > 0 else { return }
+        write(call.out.bytes)
+        call.out.clear()
+    }
+
+    private func write(_ bytes: UnsafeRawBufferPointer) {
+        guard let context, bytes.count > 0 else { return }
+        worker.counters.bytesOut.add(bytes.count)
+        let output = worker.takeOutput(bytes)
+        context.writeAndFlush(wrapOutboundOut(output), promise: nil)
+        worker.giveBack(output)
+        guard !context.channel.isWritable else { return }
+        let unsent = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+        if unsent > worker.keyspace.configuration.outputBytesMax {
+            worker.logger.warning("a client is closed that does not take its answers", metadata: ["bytes": "\(unsent)"])
+            return close()
+        }
+        updateReading()
+    }
+
+    /// Ends the connection once all that was written has gone out.
+    private func closeAfterAnswers() {
+        guard !isClosing, let context else { return }
+        isClosing = true
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in bound.value.close(promise: nil) }
+    }
+
+    func close() {
+        isClosing = true
+        context?.close(promise: nil)
+    }
+
+    /// The server ends: what was asked has been answered by the end of each turn, and who waits for a key would wait for ever.
+    func drainBegan() {
+        closeAfterAnswers()
+    }
+
+    private static func text(_ address: SocketAddress?) -> String {
+        guard let address, let port = address.port, let host = address.ipAddress else { return "/unixsocket:0" }
+        return host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+    }
+}
+
+/// A handler that may be gone.
+private final class WeakHandler {
+    weak var handler: RESPClientHandler?
+    init(_ handler: RESPClientHandler) { self.handler = handler }
+}
+
+/// The way back to a client from any thread: everything hops to its event loop.
+///
+/// `@unchecked Sendable`: ``handler`` is set once, before anybody else knows the port.
+private final class ClientPort: ReplyPort, @unchecked Sendable {
+    private let eventLoop: any EventLoop
+    var handler: NIOLoopBound<WeakHandler>?
+
+    init(eventLoop: any EventLoop) { self.eventLoop = eventLoop }
+
+    private func run(_ body: @escaping @Sendable (RESPClientHandler) -> Void) {
+        guard let handler else { return }
+        eventLoop.execute { if let handler = handler.value.handler { body(handler) } }
+    }
+
+    func answer(_ waiter: Waiter, _ bytes: [UInt8]) { run { $0.answered(waiter, bytes) } }
+    func push(_ bytes: [UInt8]) { run { $0.push(bytes) } }
+    func close() { run { $0.close() } }
+}

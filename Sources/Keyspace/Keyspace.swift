@@ -1,0 +1,328 @@
+import Synchronization
+import Telemetry
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// The keys of all databases, in shards with a lock each; and what all clients share besides.
+///
+/// Whoever needs several shards takes their locks in rising order, so that no two wait for each other.
+final class Keyspace: Sendable {
+    /// 16: with as many event loops as any machine here has cores, two rarely meet in one.
+    static let shardCount = 16
+    /// What a shard's memory may change before it is told to all: 4 KB in 16 shards and 16 databases is 1 MB at most.
+    private static let publishedBytesStep = 4 << 10
+
+    let configuration: KeyspaceConfiguration
+    let shards: [Shard]
+    let eviction: KeyEviction
+    let clients = ClientRegistry()
+    let errors = ErrorCounts()
+    let settings: ServerSettings
+    let slowLog = SlowLog()
+    let pause = ClientPause()
+    let observer: (any KeyspaceObserver)?
+    /// One of each event loop.
+    let loops = Lock<[CallCounters]>([])
+    let started: Int64
+    private let used = Atomic<Int>(0)
+    private let bytesMax: Atomic<Int>
+    let peakBytes = Atomic<Int>(0)
+    let rate = CommandRate()
+    /// 40 hexadecimal digits, anew at each start.
+    let runID: String
+    private let tcpPort = Atomic<Int>(0)
+    /// Where `INFO` says that it listens; 0 for no port.
+    var port: Int {
+        get { tcpPort.load(ordering: .relaxed) }
+        set { tcpPort.store(newValue, ordering: .relaxed) }
+    }
+
+    init(_ configuration: KeyspaceConfiguration, observer: (any KeyspaceObserver)? = nil) {
+        self.configuration = configuration
+        self.observer = observer
+        shards = (0..<Self.shardCount).map { Shard(index: $0, databaseCount: configuration.databases) }
+        eviction = KeyEviction(configuration.policy)
+        bytesMax = Atomic(configuration.bytesMax)
+        settings = ServerSettings(configuration)
+        runID = String((0..<40).map { _ in "0123456789abcdef".randomElement() ?? "0" })
+        started = WallClock.nanoseconds() / 1_000_000
+    }
+
+    @inline(__always)
+    func shardIndex(of hash: UInt64) -> Int { Int(truncatingIfNeeded: hash >> 16) & (Self.shardCount - 1) }
+
+    @inline(__always)
+    func shard(of hash: UInt64) -> Shard { shards[shardIndex(of: hash)] }
+
+    // MARK: Locks
+
+    static let allShards: UInt64 = (1 << UInt64(shardCount)) - 1
+
+    /// Runs with the locks of some shards, one bit each.
+    func withShards(_ mask: UInt64, _ body: () -> Void) {
+        guard mask != 0 else { return body() }
+        shards[mask.trailingZeroBitCount].lock.withLock { _ in withShards(mask & (mask - 1), body) }
+    }
+
+    /// Runs with all locks, unless the call has them already.
+    func withAllShards(_ call: Call, _ body: () -> Void) {
+        if call.holdsAll { return body() }
+        withShards(Self.allShards) {
+            call.holdsAll = true
+            body()
+            call.holdsAll = false
+            for database in 0..<configuration.databases { publish(Self.allShards, database) }
+        }
+    }
+
+    /// Runs with the lock of one shard, unless the call has it already.
+    func withShard(_ shard: Shard, _ call: Call?, _ body: () -> Void) {
+        if call?.holdsAll == true { return body() }
+        shard.lock.withLock { _ in body() }
+    }
+
+    // MARK: Memory
+
+    /// Memory of all keys, to within what ``publish(_:_:)`` leaves out.
+    var usedBytes: Int { used.load(ordering: .relaxed) }
+
+    var bytesLimit: Int {
+        get { bytesMax.load(ordering: .relaxed) }
+        set { bytesMax.store(newValue, ordering: .relaxed) }
+    }
+
+    @inline(__always)
+    var isFull: Bool {
+        let limit = bytesMax.load(ordering: .relaxed)
+        return limit > 0 && used.load(ordering: .relaxed) > limit
+    }
+
+    func publish(_ mask: UInt64, _ database: Int) {
+        var rest = mask
+        while rest != 0 {
+            publish(shards[rest.trailingZeroBitCount], database)
+            rest &= rest - 1
+        }
+    }
+
+    /// Counts what a shard's database takes now; under its lock.
+    @inline(__always)
+    func publish(_ shard: Shard, _ database: Int) {
+        let change = shard[database].unpublishedBytes
+        guard abs(change) >= Self.publishedBytesStep else { return }
+        shard[database].published()
+        let sum = used.wrappingAdd(change, ordering: .relaxed).newValue
+        if sum > peakBytes.load(ordering: .relaxed) { peakBytes.store(sum, ordering: .relaxed) }
+    }
+
+    /// Evicts until the memory is below its bound; takes one lock at a time.
+    /// - Returns: `false` when nothing more may go.
+    func makeRoom(now: Int64) -> Bool {
+        guard eviction.policy != .noeviction else { return !isFull }
+        var turn = nextVictim.wrappingAdd(1, ordering: .relaxed).newValue
+        var failures = 0
+        while isFull {
+            let shard = shards[turn & (Self.shardCount - 1)]
+            turn &+= 1
+            var evicted = 0
+            shard.lock.withLock { _ in
+                for database in 0..<configuration.databases where shard[database].count > 0 {
+                    // A few at a time: enough to pay for the lock, too few to make anybody wait.
+                    for _ in 0..<4 where eviction.evict(shard, database, now: now, { evict($0, shard, database) }) { evicted += 1 }
+                    publish(shard, database)
+                }
+            }
+            failures = evicted > 0 ? 0 : failures + 1
+            if failures > Self.shardCount { return false }
+        }
+        return true
+    }
+
+    private let nextVictim = Atomic<Int>(0)
+
+    private func evict(_ entry: Entry, _ shard: Shard, _ database: Int) {
+        let key = [UInt8](entry.key)
+        key.withUnsafeBytes { key in
+            shard[database].remove(entry, KeyHash.hash(key))
+            shard.evictedCount &+= 1
+            gone(key, .evicted, "evicted", shard, database, nil)
+        }
+    }
+
+    // MARK: Expiry
+
+    /// Removes a key whose deadline has passed; under its shard's lock.
+    func expire(_ entry: Entry, _ hash: UInt64, _ shard: Shard, _ database: Int, _ call: Call?) {
+        if observer == nil, shard.watches.isEmpty {
+            shard[database].remove(entry, hash)
+            shard.expiredCount &+= 1
+            return
+        }
+        let key = [UInt8](entry.key)
+        key.withUnsafeBytes { key in
+            shard[database].remove(entry, hash)
+            shard.expiredCount &+= 1
+            gone(key, .expired, "expired", shard, database, call)
+        }
+    }
+
+    private func gone(
+        _ key: UnsafeRawBufferPointer, _ kind: KeyspaceEvent.Kind, _ event: StaticString, _ shard: Shard, _ database: Int, _ call: Call?
+    ) {
+        if !shard.watches.isEmpty { shard.watches.changed(WatchedKey(database: database, key: [UInt8](key))) }
+        observer?.keyChanged(key, database: database, call: call)
+        observer?.happened(KeyspaceEvent(kind: kind, name: event), key, database: database, call: call)
+    }
+
+    /// Removes keys whose deadline has passed and which nobody asks for.
+    /// - Parameter countMax: keys of each shard in one go; the lock is not held longer than that takes.
+    /// - Returns: whether more are due.
+    func expireDue(_ shard: Shard, now: Int64, countMax: Int) -> Bool {
+        var isMore = false
+        shard.lock.withLock { _ in
+            for database in 0..<configuration.databases {
+                var count = 0
+                while let entry = shard[database].nextToExpire, entry.deadline <= now {
+                    if count == countMax {
+                        isMore = true
+                        break
+                    }
+                    expire(entry, KeyHash.hash(entry.key), shard, database, nil)
+                    count += 1
+                }
+                publish(shard, database)
+            }
+        }
+        return isMore
+    }
+
+    // MARK: Numbers
+
+    /// Keys of a database, and how many of them expire. Takes the locks one by one: a number, not a snapshot.
+    func keyCount(_ database: Int, _ call: Call?) -> (keys: Int, expiring: Int) {
+        var sum = (keys: 0, expiring: 0)
+        for shard in shards {
+            withShard(shard, call) {
+                sum.keys += shard[database].count
+                sum.expiring += shard[database].expiringCount
+            }
+        }
+        return sum
+    }
+
+    struct Sums {
+        var commands: UInt64 = 0
+        var connections: UInt64 = 0
+        var refused: UInt64 = 0
+        var bytesIn: UInt64 = 0
+        var bytesOut: UInt64 = 0
+        var hits = 0
+        var misses = 0
+        var expired = 0
+        var evicted = 0
+    }
+
+    func sums(_ call: Call?) -> Sums {
+        var sums = Sums()
+        for loop in loops.withLock({ $0 }) {
+            sums.commands += loop.calls.values().reduce(0, +)
+            sums.connections += loop.connections.value
+            sums.refused += loop.refusedConnections.value
+            sums.bytesIn += loop.bytesIn.value
+            sums.bytesOut += loop.bytesOut.value
+        }
+        for shard in shards {
+            withShard(shard, call) {
+                sums.hits += shard.hitCount
+                sums.misses += shard.missCount
+                sums.expired += shard.expiredCount
+                sums.evicted += shard.evictedCount
+            }
+        }
+        return sums
+    }
+
+    /// `CONFIG RESETSTAT`. What belongs to event loops goes on counting: only its owner may write it.
+    func resetStatistics(_ call: Call?) {
+        errors.reset()
+        for shard in shards {
+            withShard(shard, call) { (shard.hitCount, shard.missCount, shard.expiredCount, shard.evictedCount) = (0, 0, 0, 0) }
+        }
+        peakBytes.store(usedBytes, ordering: .relaxed)
+    }
+
+    /// Frees what a flush has taken out, off the path of the commands.
+    func discard(_ keys: consuming Database) {
+        used.subtract(keys.publishedTotal, ordering: .relaxed)
+        discarder.add(keys)
+    }
+
+    private let discarder = Discarder()
+
+    // MARK: Waiting clients
+
+    /// Tries the commands of those again that wait for keys which have elements now, the longest waiting first.
+    func serveWaiters(_ call: Call) {
+        var keys = call.readyKeys
+        call.readyKeys.removeAll()
+        while let key = keys.popLast() {
+            let shard = key.key.withUnsafeBytes { self.shard(of: KeyHash.hash($0)) }
+            var waiters: [Waiter] = []
+            withShard(shard, call) { waiters = shard.waiters.waiting(for: key) }
+            for waiter in waiters {
+                keys += serve(waiter, call)
+                var isThere = false
+                withShard(shard, call) { isThere = key.key.withUnsafeBytes { shard[key.database].find(Key($0)) != nil } }
+                if !isThere { break }
+            }
+        }
+    }
+
+    private func serve(_ waiter: Waiter, _ call: Call) -> [WatchedKey] {
+        let attempt = Call(keyspace: self, session: waiter.session, counters: call.counters, outputCapacity: 256)
+        attempt.now = call.now
+        attempt.database = waiter.session.database
+        attempt.out.isRESP3 = waiter.session.isRESP3
+        attempt.mayBlock = false
+        var answer: [UInt8]?
+        func tryAgain() {
+            guard waiter.isWaiting else { return }
+            attempt.holdsAll = true
+            attempt.retries = true
+            attempt.run(waiter.arguments)
+            attempt.holdsAll = call.holdsAll
+            if !attempt.foundNothing {
+                answer = [UInt8](attempt.out.bytes)
+                forget(waiter)
+            }
+            publish(waiter.shards, attempt.database)
+        }
+        if call.holdsAll { tryAgain() } else { withShards(waiter.shards, tryAgain) }
+        if let answer { waiter.port.answer(waiter, answer) }
+        return attempt.readyKeys
+    }
+
+    /// Under the locks of its keys.
+    private func forget(_ waiter: Waiter) {
+        waiter.isWaiting = false
+        for key in waiter.keys {
+            let shard = key.key.withUnsafeBytes { self.shard(of: KeyHash.hash($0)) }
+            shard.waiters.remove(waiter, for: key)
+        }
+    }
+
+    /// The waiter gives up.
+    /// - Returns: `false` when somebody has answered it meanwhile.
+    func cancel(_ waiter: Waiter) -> Bool {
+        var wasWaiting = false
+        withShards(waiter.shards) {
+            wasWaiting = waiter.isWaiting
+            if wasWaiting { forget(waiter) }
+        }
+        return wasWaiting
+    }
+}

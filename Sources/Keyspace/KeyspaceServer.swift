@@ -1,0 +1,105 @@
+public import Logging
+public import NIOCore
+import NIOPosix
+import Telemetry
+import Transport
+
+/// The keyspace as a whole: listeners, event loops of its own, and the keys.
+///
+/// `start`, then `drain` once; a server is not started twice.
+public final class KeyspaceServer: Sendable {
+    private let configuration: KeyspaceConfiguration
+    private let logger: Logger
+    private let group: MultiThreadedEventLoopGroup
+    private let limit: ConnectionLimit
+    let keyspace: Keyspace
+    private let running = Lock(Running())
+
+    private struct Running: Sendable {
+        var workers: [NIOLoopBound<KeyspaceWorker>] = []
+        var listeners: [Listener] = []
+    }
+
+    public init(configuration: KeyspaceConfiguration, logger: Logger) {
+        var configuration = configuration
+        if configuration.threads <= 0 { configuration.threads = System.coreCount }
+        self.configuration = configuration
+        self.logger = logger
+        group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
+        limit = ConnectionLimit(max: configuration.clientsMax)
+        keyspace = Keyspace(configuration)
+    }
+
+    /// Binds all listeners and serves.
+    /// - Returns: the addresses in use, in the order of the configuration.
+    /// - Throws: when an address cannot be bound; nothing is left open then.
+    public func start() async throws -> [SocketAddress] {
+        let workers = try await makeWorkers()
+        let byLoop = Dictionary(uniqueKeysWithValues: workers.map { (ObjectIdentifier($0.eventLoop), $0.worker) })
+        let limit = self.limit
+        var listeners: [Listener] = []
+        do {
+            for endpoint in configuration.listen {
+                let listener = try await Listener.bind(endpoint, group: group, backlog: 511) { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        guard let worker = byLoop[ObjectIdentifier(channel.eventLoop)] else { throw ClientRefused() }
+                        guard limit.admit() else {
+                            worker.value.counters.refusedConnections.add()
+                            throw ClientRefused()
+                        }
+                        let handler = RESPClientHandler(worker: worker.value, release: { limit.release() })
+                        try channel.pipeline.syncOperations.addHandler(handler)
+                    }
+                }
+                listeners.append(listener)
+            }
+        } catch {
+            for listener in listeners { await listener.close() }
+            await stop()
+            throw error
+        }
+        running.withLock { [listeners] in $0.listeners = listeners }
+        keyspace.port = listeners.compactMap(\.address.port).first ?? 0
+        if keyspace.eviction.policy != .noeviction, configuration.bytesMax > 0 {
+            logger.notice(
+                "keys make room for others when the memory is full: queues (Celery, RQ) and locks want maxmemory-policy noeviction",
+                metadata: ["policy": "\(keyspace.eviction.policy.rawValue)"])
+        }
+        return listeners.map(\.address)
+    }
+
+    /// Stops accepting, answers what was asked, and ends.
+    public func drain() async {
+        let (listeners, workers) = running.withLock { ($0.listeners, $0.workers) }
+        for listener in listeners { await listener.close() }
+        for worker in workers { try? await worker.eventLoop.submit { worker.value.beginDraining() }.get() }
+        let end = NIODeadline.now() + .seconds(5)
+        while limit.count > 0, NIODeadline.now() < end { try? await Task.sleep(for: .milliseconds(10)) }
+        await stop()
+    }
+
+    private func stop() async {
+        let workers = running.withLock { $0.workers }
+        for worker in workers { try? await worker.eventLoop.submit { worker.value.stop() }.get() }
+        try? await group.shutdownGracefully()
+    }
+
+    private func makeWorkers() async throws -> [(eventLoop: any EventLoop, worker: NIOLoopBound<KeyspaceWorker>)] {
+        var made: [(eventLoop: any EventLoop, worker: NIOLoopBound<KeyspaceWorker>)] = []
+        let loops = Array(group.makeIterator())
+        for (index, eventLoop) in loops.enumerated() {
+            let worker = try await eventLoop.submit { [keyspace, logger] in
+                let worker = KeyspaceWorker(
+                    eventLoop: eventLoop, keyspace: keyspace, index: index, loopCount: loops.count, logger: logger)
+                worker.start()
+                return NIOLoopBound(worker, eventLoop: eventLoop)
+            }.get()
+            running.withLock { $0.workers.append(worker) }
+            made.append((eventLoop, worker))
+        }
+        return made
+    }
+}
+
+/// A client over the limit.
+struct ClientRefused: Error {}

@@ -1,0 +1,134 @@
+import Synchronization
+import Telemetry
+
+/// What `CONFIG GET` shows and `CONFIG SET` changes, under Redis' names.
+///
+/// One row per name: how it is read and, where it can be changed while the server runs, how. What is nothing to us but is asked for
+/// by clients (`save`, `appendonly`, …) has a row with its true value.
+final class ServerSettings: Sendable {
+    struct Values: Sendable {
+        var password = ""
+        var timeout = 0
+        var databases = 16
+        var clientsMax = 10_000
+        var notifyEvents = ""
+        var hashPackedEntries = 512
+        var hashPackedBytes = 64
+        var setIntegerEntries = 512
+        var setPackedEntries = 128
+        var setPackedBytes = 64
+        var sortedSetPackedEntries = 128
+        var sortedSetPackedBytes = 64
+        var listPackedBytes = -2
+    }
+
+    let values: Lock<Values>
+    let slowMicroseconds = Atomic<Int>(10_000)
+    let slowCountMax = Atomic<Int>(128)
+
+    init(_ configuration: KeyspaceConfiguration) {
+        var values = Values()
+        values.password = configuration.password
+        values.databases = configuration.databases
+        values.clientsMax = configuration.clientsMax
+        self.values = Lock(values)
+    }
+
+    struct Row: Sendable {
+        let name: String
+        let get: @Sendable (Keyspace) -> String
+        /// - Returns: what is wrong with the value; `nil` when it has been set. No function: it cannot be changed.
+        let set: (@Sendable (Keyspace, String) -> String?)?
+
+        init(
+            _ name: String, _ get: @escaping @Sendable (Keyspace) -> String, set: (@Sendable (Keyspace, String) -> String?)? = nil
+        ) {
+            self.name = name
+            self.get = get
+            self.set = set
+        }
+
+        /// A whole number of the values.
+        static func number(
+            _ name: String, _ place: any WritableKeyPath<Values, Int> & Sendable, _ range: ClosedRange<Int>
+        ) -> Row {
+            Row(name, { keyspace in String(keyspace.settings.values.withLock { $0[keyPath: place] }) }) { keyspace, text in
+                guard let value = Int(text) else { return "argument couldn't be parsed into an integer" }
+                guard range.contains(value) else { return "argument must be between \(range.lowerBound) and \(range.upperBound) inclusive" }
+                keyspace.settings.values.withLock { $0[keyPath: place] = value }
+                return nil
+            }
+        }
+
+        static func fixed(_ name: String, _ value: String) -> Row { Row(name, { _ in value }) }
+    }
+
+    static let rows: [Row] = [
+        Row("maxmemory", { String($0.bytesLimit) }) { keyspace, text in
+            guard let bytes = memory(text) else { return "argument must be a memory value" }
+            keyspace.bytesLimit = bytes
+            _ = keyspace.makeRoom(now: WallClock.nanoseconds() / 1_000_000)
+            return nil
+        },
+        Row("maxmemory-policy", { $0.eviction.policy.rawValue }) { keyspace, text in
+            guard let policy = EvictionPolicy(rawValue: text.lowercased()) else {
+                return "argument(s) must be one of the following: \(EvictionPolicy.allCases.map(\.rawValue).joined(separator: ", "))"
+            }
+            keyspace.eviction.policy = policy
+            return nil
+        },
+        Row("slowlog-log-slower-than", { String($0.settings.slowMicroseconds.load(ordering: .relaxed)) }) { keyspace, text in
+            guard let value = Int(text), value >= -1 else { return "argument must be between -1 and 9223372036854775807 inclusive" }
+            keyspace.settings.slowMicroseconds.store(value, ordering: .relaxed)
+            return nil
+        },
+        Row("slowlog-max-len", { String($0.settings.slowCountMax.load(ordering: .relaxed)) }) { keyspace, text in
+            guard let value = Int(text), (0...1_000_000).contains(value) else { return "argument must be between 0 and 1000000 inclusive" }
+            keyspace.settings.slowCountMax.store(value, ordering: .relaxed)
+            return nil
+        },
+        Row("requirepass", { keyspace in keyspace.settings.values.withLock { $0.password } }) { keyspace, text in
+            keyspace.settings.values.withLock { $0.password = text }
+            return nil
+        },
+        .number("timeout", \.timeout, 0...Int(Int32.max)),
+        .number("hash-max-listpack-entries", \.hashPackedEntries, 0...1 << 16),
+        .number("hash-max-listpack-value", \.hashPackedBytes, 0...1 << 16),
+        .number("hash-max-ziplist-entries", \.hashPackedEntries, 0...1 << 16),
+        .number("hash-max-ziplist-value", \.hashPackedBytes, 0...1 << 16),
+        .number("set-max-intset-entries", \.setIntegerEntries, 0...1 << 16),
+        .number("set-max-listpack-entries", \.setPackedEntries, 0...1 << 16),
+        .number("set-max-listpack-value", \.setPackedBytes, 0...1 << 16),
+        .number("zset-max-listpack-entries", \.sortedSetPackedEntries, 0...1 << 16),
+        .number("zset-max-listpack-value", \.sortedSetPackedBytes, 0...1 << 16),
+        .number("zset-max-ziplist-entries", \.sortedSetPackedEntries, 0...1 << 16),
+        .number("zset-max-ziplist-value", \.sortedSetPackedBytes, 0...1 << 16),
+        .number("list-max-listpack-size", \.listPackedBytes, -5...1 << 16),
+        Row("databases", { keyspace in String(keyspace.settings.values.withLock { $0.databases }) }),
+        Row("maxclients", { keyspace in String(keyspace.settings.values.withLock { $0.clientsMax }) }),
+        .fixed("save", ""), .fixed("appendonly", "no"), .fixed("appendfsync", "everysec"), .fixed("maxmemory-samples", "10"),
+        .fixed("lfu-log-factor", "10"), .fixed("lfu-decay-time", "1"), .fixed("proto-max-bulk-len", "536870912"),
+        .fixed("latency-monitor-threshold", "0"), .fixed("cluster-enabled", "no"), .fixed("replica-read-only", "yes"),
+        .fixed("notify-keyspace-events", ""),
+    ]
+
+    /// `100mb`, `1g`, `2048`.
+    /// - Source: Redis `util.c`, `memtoull`.
+    static func memory(_ text: String) -> Int? {
+        let digits = text.prefix { $0.isNumber }
+        guard let value = Int(digits) else { return nil }
+        let factor: Int
+        switch text.dropFirst(digits.count).lowercased() {
+        case "", "b": factor = 1
+        case "k": factor = 1000
+        case "kb": factor = 1 << 10
+        case "m": factor = 1_000_000
+        case "mb": factor = 1 << 20
+        case "g": factor = 1_000_000_000
+        case "gb": factor = 1 << 30
+        default: return nil
+        }
+        let (bytes, isOver) = value.multipliedReportingOverflow(by: factor)
+        return isOver ? nil : bytes
+    }
+}

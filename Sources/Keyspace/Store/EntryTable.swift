@@ -1,0 +1,295 @@
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// Entries by key: extendible hashing over small open-addressing segments.
+///
+/// The highest bits of a hash choose one of the directory's places, each of which names a segment of at most 64 slots; a slot is
+/// a pointer and 16 bits of the hash, so that a lookup that finds nothing mostly reads one line of memory. A full segment splits
+/// into two, which moves half a hundred entries and takes microseconds: there is no moment at which the whole table is rebuilt.
+/// The price is that the directory grows to a pointer per 40 entries. A segment holds all keys of one range of hashes, which
+/// makes a scan simple: its cursor is the hash at which it goes on, and splits in between neither hide a key nor show it twice.
+struct EntryTable: ~Copyable {
+    /// 64: a split takes some 5 µs, and a scan hands out a segment at a time.
+    private static let segmentSlotsMax = 64
+    /// A directory of 2^28 places is more than any machine can fill; beyond it segments grow.
+    private static let depthMax = 28
+
+    private struct Segment {
+        let base: UnsafeMutableRawPointer
+
+        static func make(capacity: Int, depth: Int) -> Segment {
+            guard let base = calloc(1, 16 + capacity * 8) else { fatalError("the system has no memory left") }
+            base.storeBytes(of: UInt32(capacity), as: UInt32.self)
+            base.storeBytes(of: UInt32(depth), toByteOffset: 8, as: UInt32.self)
+            return Segment(base: base)
+        }
+
+        @inline(__always) var capacity: Int { Int(base.load(as: UInt32.self)) }
+        @inline(__always) var count: Int {
+            get { Int(base.load(fromByteOffset: 4, as: UInt32.self)) }
+            nonmutating set { base.storeBytes(of: UInt32(truncatingIfNeeded: newValue), toByteOffset: 4, as: UInt32.self) }
+        }
+        @inline(__always) var depth: Int { Int(base.load(fromByteOffset: 8, as: UInt32.self)) }
+        @inline(__always) var slots: UnsafeMutablePointer<UInt64> { (base + 16).assumingMemoryBound(to: UInt64.self) }
+        var bytes: Int { malloc_usable_size(base) + 8 }
+    }
+
+    private var directory: UnsafeMutablePointer<UnsafeMutableRawPointer>?
+    private var depth = 0
+    private(set) var count = 0
+    /// Memory of directory and segments; the entries' own is not in it.
+    private(set) var bytes = 0
+
+    init() {}
+
+    deinit { dismantle() }
+
+    private func dismantle() {
+        guard let directory else { return }
+        forEachSegment { free($0.base) }
+        free(directory)
+    }
+
+    /// Frees all entries of a table whose values own nothing.
+    mutating func freeEntries() {
+        forEach { $0.free() }
+        removeAll()
+    }
+
+    /// Forgets all entries; they are the caller's to free.
+    mutating func removeAll() {
+        dismantle()
+        directory = nil
+        (depth, count, bytes) = (0, 0, 0)
+    }
+
+    @inline(__always)
+    private static func pointer(_ slot: UInt64) -> UnsafeMutableRawPointer {
+        UnsafeMutableRawPointer(bitPattern: UInt(slot & 0x0000_FFFF_FFFF_FFFF)).unsafelyUnwrapped
+    }
+
+    @inline(__always)
+    private static func slot(_ entry: Entry, _ hash: UInt64) -> UInt64 {
+        UInt64(UInt(bitPattern: entry.base)) | hash << 48
+    }
+
+    @inline(__always)
+    private func segment(_ hash: UInt64) -> Segment? {
+        guard let directory else { return nil }
+        return Segment(base: directory[depth == 0 ? 0 : Int(truncatingIfNeeded: hash >> UInt64(64 - depth))])
+    }
+
+    // MARK: Lookup
+
+    @inline(__always)
+    func find(_ key: UnsafeRawBufferPointer, _ hash: UInt64) -> Entry? {
+        guard let segment = segment(hash) else { return nil }
+        guard let place = Self.place(key, hash, in: segment) else { return nil }
+        return Entry(Self.pointer(segment.slots[place]))
+    }
+
+    @inline(__always)
+    private static func place(_ key: UnsafeRawBufferPointer, _ hash: UInt64, in segment: Segment) -> Int? {
+        let mask = segment.capacity - 1
+        let slots = segment.slots
+        let tag = UInt16(truncatingIfNeeded: hash)
+        var place = Int(tag) & mask
+        while true {
+            let slot = slots[place]
+            if slot == 0 { return nil }
+            if UInt16(truncatingIfNeeded: slot >> 48) == tag {
+                let entry = Entry(pointer(slot))
+                if entry.keyCount == key.count, key.count == 0 || memcmp(entry.key.baseAddress!, key.baseAddress!, key.count) == 0 {
+                    return place
+                }
+            }
+            place = (place + 1) & mask
+        }
+    }
+
+    // MARK: Change
+
+    /// Adds an entry whose key is not there yet.
+    mutating func insert(_ entry: Entry, _ hash: UInt64) {
+        if directory == nil {
+            guard let memory = malloc(8) else { fatalError("the system has no memory left") }
+            let first = Segment.make(capacity: 4, depth: 0)
+            directory = memory.bindMemory(to: UnsafeMutableRawPointer.self, capacity: 1)
+            directory![0] = first.base
+            bytes += first.bytes + malloc_usable_size(memory) + 8
+        }
+        while true {
+            guard let segment = segment(hash) else { return }
+            // Seven eighths: probes stay within a line or two of memory, as the tags keep them from following pointers.
+            if segment.count < segment.capacity - segment.capacity / 8 - (segment.capacity < 8 ? 1 : 0) {
+                Self.put(Self.slot(entry, hash), in: segment)
+                segment.count += 1
+                count += 1
+                return
+            }
+            if segment.capacity < Self.segmentSlotsMax || segment.depth >= Self.depthMax {
+                enlarge(segment, hash)
+            } else {
+                split(segment, hash)
+            }
+        }
+    }
+
+    private static func put(_ slot: UInt64, in segment: Segment) {
+        let mask = segment.capacity - 1
+        var place = Int(slot >> 48) & mask
+        while segment.slots[place] != 0 { place = (place + 1) & mask }
+        segment.slots[place] = slot
+    }
+
+    private mutating func enlarge(_ old: Segment, _ hash: UInt64) {
+        precondition(old.capacity < 1 << 16, "more keys of one hash than chance can bring together")
+        let new = Segment.make(capacity: old.capacity * 2, depth: old.depth)
+        for index in 0..<old.capacity where old.slots[index] != 0 { Self.put(old.slots[index], in: new) }
+        new.count = old.count
+        bytes += new.bytes - old.bytes
+        name(new, for: old, hash)
+        free(old.base)
+    }
+
+    /// Lets the directory's places of a segment name another.
+    private func name(_ new: Segment, for old: Segment, _ hash: UInt64) {
+        let width = 1 << (depth - old.depth)
+        let first = depth == 0 ? 0 : Int(truncatingIfNeeded: hash >> UInt64(64 - depth)) & ~(width - 1)
+        for index in first..<(first + width) { directory![index] = new.base }
+    }
+
+    private mutating func split(_ old: Segment, _ hash: UInt64) {
+        if old.depth == depth {
+            let places = 1 << depth
+            guard let memory = malloc(places * 16) else { fatalError("the system has no memory left") }
+            let doubled = memory.bindMemory(to: UnsafeMutableRawPointer.self, capacity: places * 2)
+            for index in 0..<places {
+                doubled[index * 2] = directory![index]
+                doubled[index * 2 + 1] = directory![index]
+            }
+            bytes += malloc_usable_size(memory) - malloc_usable_size(directory!)
+            free(directory!)
+            directory = doubled
+            depth += 1
+        }
+        let (low, high) = (
+            Segment.make(capacity: old.capacity, depth: old.depth + 1), Segment.make(capacity: old.capacity, depth: old.depth + 1)
+        )
+        let bit = UInt64(1) << UInt64(63 - old.depth)
+        for index in 0..<old.capacity where old.slots[index] != 0 {
+            let slot = old.slots[index]
+            let half = KeyHash.hash(Entry(Self.pointer(slot)).key) & bit == 0 ? low : high
+            Self.put(slot, in: half)
+            half.count += 1
+        }
+        let width = 1 << (depth - old.depth)
+        let first = Int(truncatingIfNeeded: hash >> UInt64(64 - depth)) & ~(width - 1)
+        for index in 0..<width { directory![first + index] = index < width / 2 ? low.base : high.base }
+        bytes += low.bytes + high.bytes - old.bytes
+        free(old.base)
+    }
+
+    /// The entry is in another block now.
+    func replace(_ old: Entry, with new: Entry, _ hash: UInt64) {
+        guard let segment = segment(hash), let place = Self.place(of: old, hash, in: segment) else {
+            preconditionFailure("an entry was moved that is not in the table")
+        }
+        segment.slots[place] = Self.slot(new, hash)
+    }
+
+    /// By address: the block may be freed already.
+    private static func place(of entry: Entry, _ hash: UInt64, in segment: Segment) -> Int? {
+        let mask = segment.capacity - 1
+        let wanted = slot(entry, hash)
+        var place = Int(hash) & mask & 0xFFFF
+        while segment.slots[place] != 0 {
+            if segment.slots[place] == wanted { return place }
+            place = (place + 1) & mask
+        }
+        return nil
+    }
+
+    /// Takes an entry out; it is the caller's to free.
+    mutating func remove(_ entry: Entry, _ hash: UInt64) {
+        guard let segment = segment(hash), var hole = Self.place(of: entry, hash, in: segment) else { return }
+        let mask = segment.capacity - 1
+        let slots = segment.slots
+        // Backward shift: what would not be found past the hole moves into it.
+        var next = (hole + 1) & mask
+        while slots[next] != 0 {
+            let home = Int(slots[next] >> 48) & mask
+            if (next - home) & mask >= (next - hole) & mask {
+                slots[hole] = slots[next]
+                hole = next
+            }
+            next = (next + 1) & mask
+        }
+        slots[hole] = 0
+        segment.count -= 1
+        count -= 1
+        if count == 0 { removeAll() }
+    }
+
+    // MARK: Walks
+
+    private func forEachSegment(_ body: (Segment) -> Void) {
+        guard let directory else { return }
+        var index = 0
+        while index < 1 << depth {
+            let segment = Segment(base: directory[index])
+            // Read before the body: it may free the segment.
+            let width = 1 << (depth - segment.depth)
+            body(segment)
+            index += width
+        }
+    }
+
+    func forEach(_ body: (Entry) -> Void) {
+        forEachSegment { segment in
+            for index in 0..<segment.capacity where segment.slots[index] != 0 { body(Entry(Self.pointer(segment.slots[index]))) }
+        }
+    }
+
+    /// Hands out the entries of one segment.
+    /// - Parameter cursor: the highest 32 bits of the hash to begin at.
+    /// - Returns: where to go on; `nil` when this was the last.
+    func scan(_ cursor: UInt32, _ body: (Entry) -> Void) -> UInt32? {
+        guard let directory else { return nil }
+        let segment = Segment(base: directory[depth == 0 ? 0 : Int(cursor >> UInt32(32 - depth))])
+        for index in 0..<segment.capacity where segment.slots[index] != 0 { body(Entry(Self.pointer(segment.slots[index]))) }
+        guard segment.depth > 0 else { return nil }
+        let width = UInt64(1) << UInt64(32 - segment.depth)
+        let next = (UInt64(cursor) & ~(width - 1)) + width
+        return next >= 1 << 32 ? nil : UInt32(next)
+    }
+
+    /// Some entry: each about as likely as any other.
+    func random(_ random: inout some RandomNumberGenerator) -> Entry? {
+        guard let directory, count > 0 else { return nil }
+        while true {
+            let segment = Segment(base: directory[Int.random(in: 0..<1 << depth, using: &random)])
+            // A few throws per segment: one that is nearly empty is left for another, lest its few entries be drawn too often.
+            let slot = segment.slots[Int(truncatingIfNeeded: random.next() as UInt64) & (segment.capacity - 1)]
+            if slot != 0 { return Entry(Self.pointer(slot)) }
+        }
+    }
+
+    func checkInvariants() {
+        var total = 0
+        forEachSegment { segment in
+            var inside = 0
+            for index in 0..<segment.capacity where segment.slots[index] != 0 {
+                let entry = Entry(Self.pointer(segment.slots[index]))
+                precondition(find(entry.key, KeyHash.hash(entry.key)) == entry)
+                inside += 1
+            }
+            precondition(inside == segment.count)
+            total += inside
+        }
+        precondition(total == count)
+    }
+}

@@ -1,0 +1,101 @@
+import Synchronization
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// Notes uses of entries, and chooses who makes room.
+///
+/// By samples, as Redis does: of some keys drawn at random the one goes that was not used for the longest time, or least often. A
+/// key costs no more than eight bits for its frequency and 32 for its last use, and no order has to be kept.
+final class KeyEviction: Sendable {
+    /// 10: of twice as many samples as Redis draws by default the best is nearly the best of all.
+    static let sampleCount = 10
+
+    private let current: Atomic<Int>
+
+    init(_ policy: EvictionPolicy) {
+        current = Atomic(EvictionPolicy.allCases.firstIndex(of: policy) ?? 0)
+    }
+
+    var policy: EvictionPolicy {
+        get { EvictionPolicy.allCases[current.load(ordering: .relaxed)] }
+        set { current.store(EvictionPolicy.allCases.firstIndex(of: newValue) ?? 0, ordering: .relaxed) }
+    }
+
+    /// Time in steps of 128 ms: 32 bits last for 17 years.
+    @inline(__always)
+    static func tick(_ now: Int64) -> UInt32 { UInt32(truncatingIfNeeded: now >> 7) }
+
+    @inline(__always)
+    func used(_ entry: Entry, now: Int64, _ shard: Shard) {
+        // The frequency counts for whatever policy: it is a byte, and the policy may change.
+        let tick = Self.tick(now)
+        entry.frequency = Self.frequency(entry, tick, shard)
+        entry.lastUse = tick
+    }
+
+    func added(_ entry: Entry, now: Int64, _ shard: Shard) {
+        entry.frequency = Self.frequencyAtFirst
+        entry.lastUse = Self.tick(now)
+    }
+
+    // MARK: Frequency
+
+    private static let frequencyAtFirst: UInt8 = 5
+    private static let logFactor = 10
+
+    /// The frequency after one more use: it decays by one per minute without one, and grows ever more rarely.
+    /// - Source: Redis `evict.c`, `LFULogIncr`, `LFUDecrAndReturn`; the defaults of `lfu-log-factor` and `lfu-decay-time`.
+    @inline(__always)
+    private static func frequency(_ entry: Entry, _ tick: UInt32, _ shard: Shard) -> UInt8 {
+        let decayed = Self.decayed(entry, tick)
+        if decayed == 255 { return 255 }
+        let over = decayed > frequencyAtFirst ? Int(decayed - frequencyAtFirst) : 0
+        if over == 0 { return decayed + 1 }
+        let chance = UInt32.max / UInt32(over * logFactor + 1)
+        return UInt32(truncatingIfNeeded: shard.random.next() >> 32) < chance ? decayed + 1 : decayed
+    }
+
+    static func decayed(_ entry: Entry, _ tick: UInt32) -> UInt8 {
+        // 468 ticks are a minute.
+        let minutes = (tick &- entry.lastUse) / 468
+        return minutes >= UInt32(entry.frequency) ? 0 : entry.frequency - UInt8(minutes)
+    }
+
+    // MARK: Victims
+
+    /// Removes one key of a database in a shard.
+    /// - Returns: whether there was one that the policy lets go.
+    func evict(_ shard: Shard, _ database: Int, now: Int64, _ removed: (Entry) -> Void) -> Bool {
+        let policy = policy
+        var victim: Entry?
+        var worst: UInt64 = 0
+        switch policy {
+        case .noeviction: return false
+        case .volatileTTL: victim = shard[database].nextToExpire
+        case .allkeysRandom: victim = shard[database].random(&shard.random)
+        case .volatileRandom: victim = shard[database].randomExpiring(&shard.random)
+        case .allkeysLRU, .allkeysLFU, .volatileLRU, .volatileLFU:
+            let tick = Self.tick(now)
+            for _ in 0..<Self.sampleCount {
+                let drawn =
+                    policy.isVolatile ? shard[database].randomExpiring(&shard.random) : shard[database].random(&shard.random)
+                guard let entry = drawn else { return false }
+                let idle = UInt64(tick &- entry.lastUse)
+                let isByFrequency = policy == .allkeysLFU || policy == .volatileLFU
+                // One more than it is worth, so that any entry beats none.
+                let badness = 1 + (isByFrequency ? UInt64(255 - Self.decayed(entry, tick)) << 32 | idle : idle)
+                if badness > worst {
+                    worst = badness
+                    victim = entry
+                }
+            }
+        }
+        guard let victim else { return false }
+        removed(victim)
+        return true
+    }
+}

@@ -1,0 +1,16 @@
+/// The value of a key that is no string. It belongs to the shard of its key, under whose lock alone it is touched.
+class StoredObject {
+    /// What the database has counted of the object's memory.
+    final var accountedBytes = 0
+    /// Whether a key has the object.
+    final var isStored = false
+
+    /// Memory of the object and all that it owns.
+    var bytes: Int { preconditionFailure("every stored object counts its own memory") }
+    /// Elements; a key whose object has none is removed.
+    var count: Int { preconditionFailure("every stored object counts its own elements") }
+    /// What `OBJECT ENCODING` says.
+    var encoding: StaticString { preconditionFailure("every stored object has an encoding") }
+    /// The object's content, for snapshots and copies.
+    func snapshot() -> SnapshotValue { preconditionFailure("every stored object has a snapshot") }
+}

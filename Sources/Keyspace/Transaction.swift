@@ -1,0 +1,23 @@
+/// What a client has queued since MULTI.
+struct Transaction {
+    /// Redis has no bound here but the client's buffer; this is ours.
+    static let bytesMax = 1 << 30
+    static let commandsMax = 1 << 20
+
+    private(set) var commands: [[[UInt8]]] = []
+    private(set) var hasFailed = false
+    private var bytes = 0
+
+    mutating func queue(_ call: Call) {
+        let copy = call.arguments.map { [UInt8]($0) }
+        bytes += copy.reduce(0) { $0 + $1.count + 32 }
+        guard bytes <= Self.bytesMax, commands.count < Self.commandsMax else {
+            hasFailed = true
+            return
+        }
+        commands.append(copy)
+    }
+
+    /// A command was refused when it was to be queued: EXEC will refuse all.
+    mutating func fail() { hasFailed = true }
+}
