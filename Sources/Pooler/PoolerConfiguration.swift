@@ -12,6 +12,7 @@ public struct PoolerConfiguration: Sendable, Equatable {
     public var mode = PoolMode.transaction
     public var limits = Limits()
     public var timeouts = Timeouts()
+    public var authentication = AuthenticationConfiguration()
 
     public init() {}
 

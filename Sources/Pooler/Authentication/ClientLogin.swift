@@ -83,6 +83,11 @@ struct ClientLogin {
 
     private var user: String { applicant.client.user }
 
+    /// Whether the derivation that is under way makes a secret of a plain password on file; if not, it checks one that was sent.
+    var isMakingSecret: Bool {
+        if case .deriving = state { true } else { false }
+    }
+
     /// The startup message has been read.
     mutating func started() -> Action {
         guard case .start = state else { return refuse(.messageUnexpected) }

@@ -1,5 +1,5 @@
 /// How a client has to show who it is. The raw value is the word in the rules and in logs.
-enum AuthenticationMethod: String, Sendable, CaseIterable {
+public enum AuthenticationMethod: String, Sendable, CaseIterable {
     /// It is believed.
     case trust
     /// It is not let in.
@@ -22,11 +22,11 @@ enum AuthenticationMethod: String, Sendable, CaseIterable {
 /// with a prefix length or a mask, `all`. What PostgreSQL knows besides (host names, `samenet`, `+group`, `@file`, options behind the
 /// method) is refused with its line, for a rule that is read half is a hole.
 /// - Source: PostgreSQL 15, "The pg_hba.conf File".
-struct HostRules: Sendable, Equatable {
+public struct HostRules: Sendable, Equatable {
     private(set) var rules: [Rule]
 
     /// An operator's mistake.
-    typealias Problem = UserList.Problem
+    public typealias Problem = UserList.Problem
 
     struct Rule: Sendable, Equatable {
         var transport: Transport
@@ -72,7 +72,7 @@ struct HostRules: Sendable, Equatable {
         var hasTLS: Bool
     }
 
-    init(_ text: String) throws(Problem) {
+    public init(_ text: String) throws(Problem) {
         rules = []
         for (index, line) in text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
             let number = index + 1

@@ -3,25 +3,25 @@
 /// What follows the second field is passed over, as are empty lines and those that begin with `;` or `#`. A double quote in a field
 /// is written twice. Of a name that comes twice the last line counts.
 /// - Source: pgbouncer.org, "Authentication file format".
-struct UserList: Sendable, Equatable {
+public struct UserList: Sendable, Equatable {
     /// By name. A user with an empty password is here with `nil`: he can log in where no password is asked for.
     private(set) var passwords: [String: StoredPassword?] = [:]
 
     /// An operator's mistake.
-    struct Problem: Error, Equatable, CustomStringConvertible {
+    public struct Problem: Error, Equatable, CustomStringConvertible {
         /// From 1.
-        var line: Int
-        var expected: String
+        public var line: Int
+        public var expected: String
 
-        var description: String { "line \(line): \(expected)" }
+        public var description: String { "line \(line): \(expected)" }
     }
 
     /// PostgreSQL's own names have 63 bytes; PgBouncer takes 127.
     static let nameBytesMax = 127
 
-    init() {}
+    public init() {}
 
-    init(_ text: String) throws(Problem) {
+    public init(_ text: String) throws(Problem) {
         // By bytes: to a String, CR LF is one character.
         for (index, line) in text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
             var rest = line.drop(while: Self.isSpace)

@@ -35,6 +35,7 @@ final class ClientHandler: ChannelDuplexHandler {
     private let isOverLimit: Bool
     private var phase = Phase.startup
     private var startup = ClientStartup()
+    private var authentication: ClientAuthentication?
     private var context: ChannelHandlerContext?
     private var pending = ByteBuffer()
     private var isReadSuppressed = false
@@ -310,6 +311,14 @@ final class ClientHandler: ChannelDuplexHandler {
     // MARK: Start-up
 
     private func startUp() {
+        if let authentication {
+            do {
+                if let message = try ClientAuthentication.take(from: &pending) { authentication.received(message) }
+            } catch {
+                authentication.refuse(error)
+            }
+            return
+        }
         switch startup.received(&pending) {
         case .wait: break
         case .decline: write(ByteBuffer(bytes: [UInt8(ascii: "N")]))
@@ -318,13 +327,40 @@ final class ClientHandler: ChannelDuplexHandler {
         case .refuse(let error): fail(error)
         case .login(let login):
             self.login = login
-            admit(login)
+            authenticate(login)
         }
+    }
+
+    /// The client has to show who it is.
+    private func authenticate(_ login: ClientStartup.Login) {
+        guard !isOverLimit else { return fail(.tooManyConnections, "no more connections allowed (max_client_connections)") }
+        let address = context?.channel.remoteAddress?.ipAddress
+        let client = HostRules.Client(
+            user: login.startup.user, database: login.startup.database, isReplication: login.startup.isReplication,
+            address: address.flatMap { IPAddress($0) }, hasTLS: false)
+        let authentication = ClientAuthentication(
+            ClientLogin.Applicant(client: client), authenticator: worker.runner.authenticator, eventLoop: worker.eventLoop
+        ) { [unowned self] step in
+            switch step {
+            case .send(let bytes): write(bytes)
+            case .accept(let bytes):
+                if bytes.readableBytes > 0 { write(bytes) }
+                self.authentication = nil
+                admit(login)
+                // What came with the proof waits to be understood, when it was a derivation that took its time.
+                understand()
+            case .refuse(let refusal):
+                worker.runner.logger.notice(
+                    "login refused: \(refusal.rawValue)", metadata: ["user": "\(client.user)", "database": "\(client.database)"])
+                fail(ErrorFields(severity: "FATAL", sqlState: refusal.sqlState, message: refusal.message(for: client)))
+            }
+        }
+        self.authentication = authentication
+        authentication.begin()
     }
 
     /// The client may come in; what is left is to tell it where it is.
     private func admit(_ login: ClientStartup.Login) {
-        guard !isOverLimit else { return fail(.tooManyConnections, "no more connections allowed (max_client_connections)") }
         guard !worker.isDraining else { return fail(.cannotConnectNow, "the pooler is shutting down") }
         let databases = worker.configuration.databases
         guard let database = databases[login.startup.database] ?? databases["*"] else {
@@ -440,6 +476,8 @@ final class ClientHandler: ChannelDuplexHandler {
     private func gone() {
         guard phase != .closed || server != nil || ticket != nil || key != nil else { return }
         phase = .closed
+        authentication?.abandon()
+        authentication = nil
         if let ticket { worker.waiterGone(ticket, pool: pool) }
         ticket = nil
         if let key { worker.runner.cancelKeys.withdraw(key) }

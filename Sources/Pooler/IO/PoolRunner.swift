@@ -9,6 +9,7 @@ final class PoolRunner: Sendable {
     let configuration: PoolerConfiguration
     let logger: Logger
     let cancelKeys = CancelKeys()
+    let authenticator: Authenticator
     let prepared = Lock(PreparedStatements())
     let parameterSets = Lock(ParameterSets())
     private let machine: Lock<PoolMachine>
@@ -33,6 +34,7 @@ final class PoolRunner: Sendable {
     init(configuration: PoolerConfiguration, loops: Int, logger: Logger) {
         self.configuration = configuration
         self.logger = logger
+        authenticator = Authenticator(configuration.authentication)
         machine = Lock(PoolMachine(loops: loops, limits: configuration.limits, timeouts: configuration.timeouts))
     }
 

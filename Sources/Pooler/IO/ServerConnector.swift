@@ -32,7 +32,9 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
         self.host = host
         self.key = key
         login = ServerLogin(
-            user: key.user, password: database.password.map { Array($0.utf8) }, nonce: SCRAMNonce.make())
+            user: key.user,
+            credential: database.password.map { .password(Array($0.utf8)) } ?? worker.runner.authenticator.credential(for: key),
+            nonce: SCRAMNonce.make())
     }
 
     /// Ends in ``PoolRunner/connected(_:now:)`` or ``PoolRunner/closed(_:now:)``.

@@ -55,15 +55,20 @@ struct ServerLogin {
     static let messageBytesMax = 64 << 10
 
     private let user: String
-    private let password: [UInt8]?
+    private let credential: ServerCredential?
     private let nonce: String
     private var state = State.asked
     private var result = Result()
 
-    init(user: String, password: [UInt8]?, nonce: String) {
+    /// - Parameter credential: a password, or what a client of ours left behind when it logged in.
+    init(user: String, credential: ServerCredential?, nonce: String) {
         self.user = user
-        self.password = password
+        self.credential = credential
         self.nonce = nonce
+    }
+
+    init(user: String, password: [UInt8]?, nonce: String) {
+        self.init(user: user, credential: password.map { .password($0) }, nonce: nonce)
     }
 
     /// Takes one message from the input.
@@ -121,12 +126,23 @@ struct ServerLogin {
             guard client.isVerified else { return end(.failed(.scram)) }
             state = .told
             return nil
-        case (.asked, .cleartextPassword): return sendPassword(password)
+        case (.asked, .cleartextPassword):
+            guard case .password(let password)? = credential else { return end(.failed(.passwordMissing)) }
+            return sendPassword(password)
         case (.asked, .md5Password(let salt)):
-            return sendPassword(password.map { Array(MD5Password(password: $0, user: user).response(salt: salt).utf8) })
+            switch credential {
+            case .password(let password)?: return sendPassword(Array(MD5Password(password: password, user: user).response(salt: salt).utf8))
+            case .md5(let password)?: return sendPassword(Array(password.response(salt: salt).utf8))
+            case .scramKeys?, nil: return end(.failed(.passwordMissing))
+            }
         case (.asked, .sasl(let mechanisms)):
-            guard let password else { return end(.failed(.passwordMissing)) }
-            var client = SCRAMClient(.password(password), nonce: nonce)
+            let proof: SCRAMClient.Credential
+            switch credential {
+            case .password(let password)?: proof = .password(password)
+            case .scramKeys(let keys)?: proof = .keys(keys)
+            case .md5?, nil: return end(.failed(.passwordMissing))
+            }
+            var client = SCRAMClient(proof, nonce: nonce)
             guard let first = try? client.mechanismsOffered(mechanisms) else { return end(.failed(.scram)) }
             state = .sasl(client)
             return send { PasswordPayload.writeSASLInitial(mechanism: first.mechanism, first.response, to: &$0) }
@@ -152,9 +168,8 @@ struct ServerLogin {
         return send { PasswordPayload.writeSASLResponse(response, to: &$0) }
     }
 
-    private mutating func sendPassword(_ password: [UInt8]?) -> Action {
-        guard let password else { return end(.failed(.passwordMissing)) }
-        return send { PasswordPayload.writePassword(password, to: &$0) }
+    private func sendPassword(_ password: [UInt8]) -> Action {
+        send { PasswordPayload.writePassword(password, to: &$0) }
     }
 
     private func send(_ write: (inout ByteBuffer) -> Void) -> Action {

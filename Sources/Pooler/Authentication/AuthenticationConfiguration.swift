@@ -1,0 +1,15 @@
+/// How clients of the pooler show who they are.
+public struct AuthenticationConfiguration: Sendable, Equatable {
+    /// For every client, unless there are ``rules``.
+    public var method = AuthenticationMethod.trust
+    /// Who may come in, from where, and how: in the place of ``method``.
+    public var rules: HostRules?
+    /// Users and their passwords.
+    public var users = UserList()
+    /// Who may use the console. By default nobody: an operator has to be named.
+    public var admins: Set<String> = []
+    /// Who may look at the console's tables.
+    public var observers: Set<String> = []
+
+    public init() {}
+}

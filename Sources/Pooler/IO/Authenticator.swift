@@ -1,0 +1,153 @@
+import NIOCore
+import NIOPosix
+import PostgresWire
+import Telemetry
+
+/// What all event loops share of authentication: passwords, what was derived from them, and what logins left behind for servers.
+final class Authenticator: Sendable {
+    private let configuration: AuthenticationConfiguration
+    private let credentials: Lock<Credentials>
+    private let proved = Lock<[PoolMachine.PoolKey: ServerCredential]>([:])
+    private let pretenceKey: [UInt8]
+
+    /// What logins left behind, one for each pair of database and user; beyond, all are forgotten and come back with the next logins.
+    private static let provedMax = 10_000
+
+    init(_ configuration: AuthenticationConfiguration) {
+        self.configuration = configuration
+        credentials = Lock(Credentials(list: configuration.users, asksDatabase: false))
+        pretenceKey = Self.random(32)
+    }
+
+    func login(_ applicant: ClientLogin.Applicant) -> ClientLogin {
+        let randomness = ClientLogin.Randomness(
+            md5Salt: Self.random(4), scramSalt: Self.random(16), nonce: SCRAMNonce.make(), pretenceKey: pretenceKey)
+        let method = configuration.rules.map { ClientLogin.Method.rules($0) } ?? .fixed(configuration.method)
+        return ClientLogin(applicant, method: method, randomness: randomness)
+    }
+
+    func find(_ client: HostRules.Client, now: NIODeadline) -> (password: StoredPassword?, secret: SCRAMSecret?) {
+        switch credentials.withLock({ $0.find(.init(database: client.database, user: client.user), now: now) }) {
+        case .password(let password, let secret): (password, secret)
+        case .none, .ask: (nil, nil)
+        }
+    }
+
+    /// Keeps what was derived of a plain password that is on file.
+    func derived(_ secret: SCRAMSecret, of password: [UInt8]) {
+        credentials.withLock { $0.derived(secret, of: password) }
+    }
+
+    /// A client was let in: with what, its user's server connections may need to say too.
+    func accepted(_ client: HostRules.Client, _ credential: ServerCredential) {
+        proved.withLock { proved in
+            if proved.count >= Self.provedMax { proved = [:] }
+            proved[.init(database: client.database, user: client.user)] = credential
+        }
+    }
+
+    /// What a server's login can be made with, for a pool without a password of its own.
+    func credential(for pool: PoolMachine.PoolKey) -> ServerCredential? {
+        proved.withLock { $0[pool] }
+    }
+
+    private static func random(_ count: Int) -> [UInt8] {
+        (0..<count).map { _ in UInt8.random(in: .min ... .max) }
+    }
+}
+
+/// One client's login on its event loop: carries ``ClientLogin``'s actions out. Not Sendable.
+final class ClientAuthentication {
+    enum Step {
+        case send(ByteBuffer)
+        /// Send this, then AuthenticationOk.
+        case accept(ByteBuffer)
+        case refuse(LoginRefusal)
+    }
+
+    private let authenticator: Authenticator
+    private let client: HostRules.Client
+    private let eventLoop: any EventLoop
+    private let perform: (Step) -> Void
+    private var login: ClientLogin
+    private var isEnded = false
+
+    /// No message of a login is longer: SASL's have at most 1,024 bytes, passwords 2,048.
+    private static let messageBytesMax = 4096
+
+    /// - Parameter perform: called on the event loop, perhaps before ``begin()`` or ``received(_:)`` returns; never while a message is taken.
+    init(_ applicant: ClientLogin.Applicant, authenticator: Authenticator, eventLoop: any EventLoop, perform: @escaping (Step) -> Void) {
+        self.authenticator = authenticator
+        client = applicant.client
+        self.eventLoop = eventLoop
+        self.perform = perform
+        login = authenticator.login(applicant)
+    }
+
+    func begin() { run(login.started()) }
+
+    /// Takes the client's next message from the input, if it is there as a whole.
+    /// - Returns: its payload, for ``received(_:)``.
+    static func take(from input: inout ByteBuffer) throws(LoginRefusal) -> ByteBuffer? {
+        switch MessageFraming.head(in: input, at: input.readerIndex) {
+        case .incomplete: return nil
+        case .malformed: throw .messageMalformed
+        case .message(let head):
+            guard head.kind == FrontendKind.password else { throw .messageUnexpected }
+            guard head.bytes <= messageBytesMax else { throw .messageMalformed }
+            guard var payload = input.readSlice(length: head.bytes) else { return nil }
+            payload.moveReaderIndex(forwardBy: MessageFraming.headBytes)
+            return payload
+        }
+    }
+
+    func received(_ payload: ByteBuffer) {
+        guard !isEnded else { return }
+        run(login.passwordMessageReceived(payload))
+    }
+
+    /// The client is gone: what is still being computed is for nobody.
+    func abandon() { isEnded = true }
+
+    private func run(_ action: ClientLogin.Action) {
+        switch action {
+        case .lookUp:
+            let found = authenticator.find(client, now: .now())
+            run(login.passwordFound(found.password, secret: found.secret))
+        case .derive(let derivation): derive(derivation)
+        case .ask(let request):
+            var bytes = ByteBuffer()
+            request.write(to: &bytes)
+            perform(.send(bytes))
+        case .accept(let credential, let last):
+            isEnded = true
+            if let credential { authenticator.accepted(client, credential) }
+            var bytes = ByteBuffer()
+            last?.write(to: &bytes)
+            perform(.accept(bytes))
+        case .refuse(let refusal): refuse(refusal)
+        }
+    }
+
+    func refuse(_ refusal: LoginRefusal) {
+        isEnded = true
+        perform(.refuse(refusal))
+    }
+
+    /// 4,096 rounds of SHA-256 take milliseconds: they are run where nobody waits for them.
+    private func derive(_ derivation: SCRAMKeyDerivation) {
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        NIOThreadPool.singleton.runIfActive(eventLoop: eventLoop) { derivation.run() }.whenComplete { result in
+            let authentication = bound.value
+            guard !authentication.isEnded else { return }
+            switch result {
+            case .success(let keys):
+                if authentication.login.isMakingSecret {
+                    authentication.authenticator.derived(SCRAMSecret(derivation, keys: keys), of: derivation.password)
+                }
+                authentication.run(authentication.login.keysDerived(keys))
+            case .failure: authentication.refuse(.messageUnexpected)
+            }
+        }
+    }
+}
