@@ -39,10 +39,12 @@ private func words(_ text: String) -> [[UInt8]] { text.split(separator: " ").map
     @Test func `each file says its database by itself`() throws {
         var log = AppendLog()
         log.append(words("SET a 1"), database: 5)
-        _ = log.takeBatch().before
         log.beginFile()
         log.append(words("SET b 1"), database: 5)
-        #expect(try replay(log.takeBatch().before).steps == [.apply(words("SET b 1"), database: 5)])
+        let batch = log.takeBatch()
+        #expect(batch.beginsFile)
+        #expect(try replay(batch.before).steps == [.apply(words("SET a 1"), database: 5)])
+        #expect(try replay(batch.after).steps == [.apply(words("SET b 1"), database: 5)])
     }
 
     @Test func `it is full at its bound and not before`() {
@@ -53,7 +55,7 @@ private func words(_ text: String) -> [[UInt8]] { text.split(separator: " ").map
             log.append([octets("X")], database: 0)
         }
         #expect(log.isFull)
-        _ = log.takeBatch().before
+        _ = log.takeBatch()
         #expect(!log.isFull)
     }
 

@@ -1,0 +1,239 @@
+import NIOPosix
+import Telemetry
+
+/// Writes the append log from a thread of its own: no event loop waits for the disk.
+///
+/// A command is appended in memory, under a lock, in the order in which its shard applied it. The thread takes all that waits, writes it
+/// with one call, and syncs it as the policy says; many commands share one sync. Under `always` a client's replies wait until
+/// ``whenSafe(_:_:)`` calls back.
+///
+/// When the disk refuses, what waits is kept and tried again once a second. Under `always` writes are refused meanwhile, so that nothing
+/// acknowledged is lost. Otherwise the keyspace is a cache that goes on in memory; when more waits than may, the log is
+/// ``Health/broken``: it ends where the disk first refused, and only a rewrite, whose base has everything again, mends it.
+final class AppendLogWriter: Sendable {
+    /// How the log is.
+    enum Health: Equatable, Sendable {
+        case good
+        /// The disk refuses; what waits is tried again.
+        case retrying(DiskError)
+        /// Commands are missing behind the end of the log.
+        case broken(DiskError)
+    }
+
+    private struct State {
+        var log: AppendLog
+        var policy: FsyncPolicy
+        var health = Health.good
+        /// Bytes of the log, counted as `AppendLog.appendedCount`, that are on disk.
+        var safeCount: UInt64 = 0
+        /// Taken from the log, refused by the disk.
+        var unwrittenByteCount = 0
+        var isScheduled = false
+        var isRewriting = false
+        /// In the order of what they wait for. One per client connection at most, so the limit of connections bounds them.
+        var waiters: [(count: UInt64, callback: @Sendable () -> Void)] = []
+        var droppedByteCount: UInt64 = 0
+
+        var isFull: Bool { log.pendingByteCount + unwrittenByteCount >= log.pendingBytesMax }
+    }
+
+    private let state: Lock<State>
+    /// Locked by the writer's thread while it writes, and by whoever asks for sizes.
+    private let files: Lock<AppendLogFiles>
+    private let pool = NIOThreadPool(numberOfThreads: 1)
+    private let healthChanged: @Sendable (Health) -> Void
+
+    /// - Parameters:
+    ///   - directory: opened and replayed.
+    ///   - healthChanged: called when the disk begins to refuse, takes everything again, or too much was refused; from the writer's thread.
+    init(
+        _ directory: consuming AppendLogDirectory, policy: FsyncPolicy, pendingBytesMax: Int = 64 << 20,
+        healthChanged: @escaping @Sendable (Health) -> Void
+    ) {
+        files = Lock(AppendLogFiles(directory: directory))
+        state = Lock(State(log: AppendLog(pendingBytesMax: pendingBytesMax), policy: policy))
+        self.healthChanged = healthChanged
+        pool.start()
+    }
+
+    var health: Health { state.withLock { $0.health } }
+    var policy: FsyncPolicy { state.withLock { $0.policy } }
+    var isRewriting: Bool { state.withLock { $0.isRewriting } }
+    /// Bytes of commands that are in no file and will be in none before the next rewrite.
+    var droppedByteCount: UInt64 { state.withLock { $0.droppedByteCount } }
+    var pendingByteCount: Int { state.withLock { $0.log.pendingByteCount + $0.unwrittenByteCount } }
+    /// Of the last increment.
+    var incrementByteCount: Int { files.withLock { $0.directory.incrementByteCount } }
+
+    func setPolicy(_ policy: FsyncPolicy) { state.withLock { $0.policy = policy } }
+
+    /// Why a command that writes must be refused now, as an error line; `nil` when it need not be.
+    func refusal() -> String? {
+        state.withLock { state in
+            guard state.policy == .always else { return nil }
+            if case .retrying(let error) = state.health { return "MISCONF Errors writing to the AOF file: \(error.description)" }
+            return state.isFull ? "MISCONF Errors writing to the AOF file: the disk does not keep up" : nil
+        }
+    }
+
+    /// Appends a command. Called with its shard locked, so that the log has the shard's order.
+    /// - Returns: what to give to ``whenSafe(_:_:)``.
+    func append(_ words: [[UInt8]], database: Int) -> UInt64 {
+        appending { $0.append(words, database: database) }
+    }
+
+    func appendTransaction(_ commands: [[[UInt8]]], database: Int) -> UInt64 {
+        appending { $0.appendTransaction(commands, database: database) }
+    }
+
+    private func appending(_ body: (inout AppendLog) -> UInt64) -> UInt64 {
+        let (count, mustSchedule) = state.withLock { state -> (UInt64, Bool) in
+            let before = state.log.appendedCount
+            let count = body(&state.log)
+            if case .broken = state.health {
+                state.droppedByteCount &+= count &- before
+                _ = state.log.takeBatch()
+                return (count, false)
+            }
+            defer { state.isScheduled = true }
+            return (count, !state.isScheduled)
+        }
+        if mustSchedule { schedule() }
+        return count
+    }
+
+    /// Calls back once so many bytes of the log are on disk, from the writer's thread; at once unless the policy is `always`.
+    func whenSafe(_ count: UInt64, _ callback: @escaping @Sendable () -> Void) {
+        let isSafe = state.withLock { state in
+            if state.policy != .always || state.safeCount >= count { return true }
+            state.waiters.append((count, callback))
+            return false
+        }
+        if isSafe { callback() }
+    }
+
+    /// To be called once a second: syncs what was written, and tries again what the disk refused.
+    func tick() {
+        let mustSchedule = state.withLock { state -> Bool in
+            if case .broken = state.health { return false }
+            defer { state.isScheduled = true }
+            return !state.isScheduled
+        }
+        if mustSchedule { schedule() }
+    }
+
+    private func schedule() {
+        pool.submit { [self] submitted in
+            guard case .active = submitted else { return }
+            writeBatch()
+        }
+    }
+
+    /// On the writer's thread: all that waits, in one write, synced if its time has come.
+    private func writeBatch() {
+        let (batch, policy, count) = state.withLock { state in
+            state.isScheduled = false
+            return (state.log.takeBatch(), state.policy, state.log.appendedCount)
+        }
+        let now = Int64(clamping: MonotonicClock.nanoseconds())
+        let (failure, unwrittenByteCount) = files.withLock { files -> (DiskError?, Int) in
+            do throws(DiskError) { try files.write(batch, policy: policy, now: now) } catch { return (error, files.unwritten.byteCount) }
+            return (nil, 0)
+        }
+        let (safe, news, mustDrop) = state.withLock { state -> ([@Sendable () -> Void], Health?, Bool) in
+            let before = state.health
+            state.unwrittenByteCount = unwrittenByteCount
+            guard let failure else {
+                state.health = .good
+                state.safeCount = count
+                let safe = state.waiters.prefix { $0.count <= count }.map(\.callback)
+                state.waiters.removeFirst(safe.count)
+                return (safe, before == .good ? nil : .good, false)
+            }
+            state.health = .retrying(failure)
+            guard state.policy != .always, state.isFull else { return ([], before == .good ? state.health : nil, false) }
+            state.health = .broken(failure)
+            state.droppedByteCount &+= UInt64(unwrittenByteCount + state.log.pendingByteCount)
+            state.unwrittenByteCount = 0
+            _ = state.log.takeBatch()
+            return ([], state.health, true)
+        }
+        if mustDrop { files.withLock { $0.drop() } }
+        if let news { healthChanged(news) }
+        for callback in safe { callback() }
+    }
+
+    // MARK: Rewrite
+
+    /// Begins a rewrite: what is appended from now on goes to a new increment. Called with all shards locked, at the instant that the
+    /// base will show.
+    /// - Returns: `false` when one is under way.
+    func beginRewrite() -> Bool {
+        state.withLock { state in
+            guard !state.isRewriting else { return false }
+            state.isRewriting = true
+            // After a break the log begins anew here: the base has all that was dropped.
+            if case .broken(let error) = state.health { state.health = .retrying(error) }
+            state.log.beginFile()
+            return true
+        }
+    }
+
+    /// Writes the base on the writer's thread, piece by piece between the log's batches, and finishes the rewrite.
+    /// - Parameters:
+    ///   - next: gives the next piece; `nil` at the end. Called without a lock of ours.
+    ///   - done: called from the writer's thread.
+    func writeBase(next: @escaping @Sendable () -> [UInt8]?, done: @escaping @Sendable (DiskError?) -> Void) {
+        step(next: next, done: done) { (files) throws(DiskError) in try files.beginBase() }
+    }
+
+    private func step(
+        next: @escaping @Sendable () -> [UInt8]?, done: @escaping @Sendable (DiskError?) -> Void,
+        _ body: @escaping @Sendable (inout AppendLogFiles) throws(DiskError) -> Void
+    ) {
+        pool.submit { [self] submitted in
+            guard case .active = submitted else { return }
+            if let failure = attempt(body) { return endRewrite(failure, done) }
+            if let piece = next() {
+                step(next: next, done: done) { (files) throws(DiskError) in try files.appendBase(piece) }
+                return
+            }
+            // The new increment must be there before the base takes the place of all that was before it.
+            writeBatch()
+            if case .retrying(let failure) = health { return endRewrite(failure, done) }
+            endRewrite(attempt { (files) throws(DiskError) in try files.finishBase() }, done)
+        }
+    }
+
+    private func attempt(_ body: (inout AppendLogFiles) throws(DiskError) -> Void) -> DiskError? {
+        files.withLock { files -> DiskError? in
+            do throws(DiskError) { try body(&files) } catch { return error }
+            return nil
+        }
+    }
+
+    private func endRewrite(_ failure: DiskError?, _ done: (DiskError?) -> Void) {
+        let mustDrop = state.withLock { state -> Bool in
+            state.isRewriting = false
+            guard let failure else {
+                state.droppedByteCount = 0
+                return false
+            }
+            // The gap is still there: without its base the new increment means nothing.
+            guard state.droppedByteCount > 0 else { return false }
+            state.health = .broken(failure)
+            return true
+        }
+        if mustDrop { files.withLock { $0.drop() } }
+        done(failure)
+    }
+
+    /// Writes and syncs all that waits, and ends the thread.
+    func close() {
+        pool.submit { [self] _ in
+            writeBatch()
+            _ = attempt { (files) throws(DiskError) in try files.sync() }
+        }
+        try? pool.syncShutdownGracefully()
+    }
+}

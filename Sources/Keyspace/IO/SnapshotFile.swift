@@ -1,0 +1,86 @@
+/// A snapshot file on disk: written beside the old one and put in its place whole, read mapped. Everything blocks.
+struct SnapshotFile: ~Copyable {
+    private let path: String
+    private let temporaryPath: String
+    private var file: DiskFile
+    private var isFinished = false
+
+    /// Begins a new file; the one that is there stays until ``finish()``.
+    init(path: String) throws(DiskError) {
+        self.path = path
+        temporaryPath = path + ".new"
+        file = try DiskFile(path: temporaryPath, isNew: true)
+    }
+
+    mutating func append(_ bytes: [UInt8]) throws(DiskError) { try file.append(bytes) }
+
+    var byteCount: Int { file.byteCount }
+
+    /// Puts it in the place of the one before.
+    mutating func finish() throws(DiskError) {
+        try file.sync()
+        try Disk.move(temporaryPath, to: path)
+        isFinished = true
+    }
+
+    deinit {
+        if !isFinished { try? Disk.remove(temporaryPath) }
+    }
+
+    /// Why a snapshot was not loaded.
+    enum Refusal: Error, Equatable, CustomStringConvertible {
+        case disk(DiskError)
+        case snapshot(RDBError)
+        /// The keyspace did not take an entry that ends at so many bytes.
+        case notApplied(offset: Int, reason: String)
+
+        var description: String {
+            switch self {
+            case .disk(let error): error.description
+            case .snapshot(let error): error.description
+            case .notApplied(let offset, let reason): "the entry before byte \(offset) was refused: \(reason)"
+            }
+        }
+    }
+
+    /// Gives everything in a file, in order. Keys whose expiry has passed are left out.
+    /// - Parameters:
+    ///   - now: milliseconds since 1970-01-01 UTC.
+    ///   - entry: returns why the keyspace did not take it; `nil` when it did.
+    /// - Returns: what was found; `nil` when there is no file.
+    static func load(
+        _ path: String, databaseCount: Int = 16, now: Int64, entry: (SnapshotEntry) -> String?
+    ) throws(Refusal) -> AppendLogDirectory.Recovery? {
+        guard Disk.exists(path) else { return nil }
+        let result: Result<AppendLogDirectory.Recovery, Refusal>
+        do throws(DiskError) {
+            result = try Disk.withBytes(of: path) { (bytes) throws(Refusal) in
+                try load(bytes, databaseCount: databaseCount, now: now, entry: entry)
+            }
+        } catch { throw .disk(error) }
+        return try result.get()
+    }
+
+    private static func load(
+        _ bytes: UnsafeRawBufferPointer, databaseCount: Int, now: Int64, entry: (SnapshotEntry) -> String?
+    ) throws(Refusal) -> AppendLogDirectory.Recovery {
+        var recovery = AppendLogDirectory.Recovery()
+        var reader: RDBReader
+        do throws(RDBError) { reader = try RDBReader(bytes, databaseCount: databaseCount, now: now) } catch { throw .snapshot(error) }
+        while true {
+            let event: RDBReader.Event
+            do throws(RDBError) { event = try reader.next() } catch { throw .snapshot(error) }
+            switch event {
+            case .entry(let found):
+                if let expiry = found.expiry, expiry <= now { continue }
+                recovery.entryCount += 1
+                if let reason = entry(found) { throw .notApplied(offset: reader.offset, reason: reason) }
+            case .function: recovery.functionCount += 1
+            case .auxiliary, .sizes, .moduleAuxiliary: break
+            case .end:
+                recovery.fieldExpiryCount = reader.fieldExpiryCount
+                return recovery
+            }
+        }
+    }
+}

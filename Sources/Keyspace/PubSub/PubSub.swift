@@ -1,0 +1,175 @@
+/// Who is subscribed to which channels and patterns; publishing gives the list of who must be told.
+///
+/// A machine behind one lock for the whole keyspace. Messages go from it to the subscribers' event loops; a subscriber that does not read
+/// is its connection's concern (`client-output-buffer-limit pubsub`). What one client may subscribe to has a bound, so that what is
+/// kept here is bounded by the limit of connections.
+package struct PubSub {
+    /// Of a client connection.
+    package typealias ClientID = UInt64
+    package typealias Name = [UInt8]
+
+    /// A namespace of subscriptions: each has its own commands and its own count.
+    package enum Kind: Sendable {
+        case channel
+        case pattern
+        /// `SSUBSCRIBE`: channels of a cluster's slot; here a second set of channels.
+        case shardChannel
+    }
+
+    /// A message for one subscriber.
+    package struct Delivery: Equatable, Sendable {
+        package var client: ClientID
+        package var kind: Kind
+        /// What it is subscribed to: the pattern for `pattern`, the channel otherwise.
+        package var subscription: Name
+    }
+
+    private struct Subscriptions {
+        var channels: Set<Name> = []
+        var patterns: Set<Name> = []
+        var shardChannels: Set<Name> = []
+
+        var isEmpty: Bool { channels.isEmpty && patterns.isEmpty && shardChannels.isEmpty }
+        var count: Int { channels.count + patterns.count + shardChannels.count }
+    }
+
+    private var channels: [Name: Set<ClientID>] = [:]
+    /// Matched one by one: publishing costs in proportion to their number.
+    private var patterns: [Name: Set<ClientID>] = [:]
+    private var shardChannels: [Name: Set<ClientID>] = [:]
+    private var clients: [ClientID: Subscriptions] = [:]
+    private let subscriptionsPerClientMax: Int
+
+    package init(subscriptionsPerClientMax: Int = 100_000) {
+        self.subscriptionsPerClientMax = subscriptionsPerClientMax
+    }
+
+    package enum SubscribeResult: Equatable, Sendable {
+        /// The number that the confirmation carries: channels and patterns together, or shard channels alone.
+        case subscribed(count: Int)
+        /// The client has as many as it may.
+        case tooMany
+    }
+
+    package mutating func subscribed(_ client: ClientID, to name: Name, _ kind: Kind) -> SubscribeResult {
+        var own = clients[client] ?? Subscriptions()
+        let isNew =
+            switch kind {
+            case .channel: !own.channels.contains(name)
+            case .pattern: !own.patterns.contains(name)
+            case .shardChannel: !own.shardChannels.contains(name)
+            }
+        if isNew {
+            guard own.count < subscriptionsPerClientMax else { return .tooMany }
+            switch kind {
+            case .channel:
+                own.channels.insert(name)
+                channels[name, default: []].insert(client)
+            case .pattern:
+                own.patterns.insert(name)
+                patterns[name, default: []].insert(client)
+            case .shardChannel:
+                own.shardChannels.insert(name)
+                shardChannels[name, default: []].insert(client)
+            }
+            clients[client] = own
+        }
+        return .subscribed(count: confirmationCount(client, kind))
+    }
+
+    /// - Returns: the number that the confirmation carries.
+    package mutating func unsubscribed(_ client: ClientID, from name: Name, _ kind: Kind) -> Int {
+        switch kind {
+        case .channel:
+            clients[client]?.channels.remove(name)
+            Self.remove(client, from: &channels, name)
+        case .pattern:
+            clients[client]?.patterns.remove(name)
+            Self.remove(client, from: &patterns, name)
+        case .shardChannel:
+            clients[client]?.shardChannels.remove(name)
+            Self.remove(client, from: &shardChannels, name)
+        }
+        if clients[client]?.isEmpty == true { clients[client] = nil }
+        return confirmationCount(client, kind)
+    }
+
+    private static func remove(_ client: ClientID, from subscribers: inout [Name: Set<ClientID>], _ name: Name) {
+        subscribers[name]?.remove(client)
+        if subscribers[name]?.isEmpty == true { subscribers[name] = nil }
+    }
+
+    /// The connection is gone, or has been reset.
+    package mutating func closed(_ client: ClientID) {
+        guard let own = clients.removeValue(forKey: client) else { return }
+        for name in own.channels { Self.remove(client, from: &channels, name) }
+        for name in own.patterns { Self.remove(client, from: &patterns, name) }
+        for name in own.shardChannels { Self.remove(client, from: &shardChannels, name) }
+    }
+
+    /// Who must be told of a message: a client twice if it is subscribed both by channel and by pattern, as in Redis.
+    package func published(to channel: Name, isSharded: Bool = false) -> [Delivery] {
+        if isSharded {
+            return (shardChannels[channel] ?? []).map { Delivery(client: $0, kind: .shardChannel, subscription: channel) }
+        }
+        var deliveries = (channels[channel] ?? []).map { Delivery(client: $0, kind: .channel, subscription: channel) }
+        for (pattern, subscribers) in patterns where GlobPattern.matches(pattern, channel) {
+            deliveries += subscribers.map { Delivery(client: $0, kind: .pattern, subscription: pattern) }
+        }
+        return deliveries
+    }
+
+    /// Whether nobody listens to anything: publishing is then free.
+    package var isQuiet: Bool { clients.isEmpty }
+
+    /// Channels and patterns of a client, or its shard channels.
+    package func confirmationCount(_ client: ClientID, _ kind: Kind) -> Int {
+        guard let own = clients[client] else { return 0 }
+        return kind == .shardChannel ? own.shardChannels.count : own.channels.count + own.patterns.count
+    }
+
+    /// A client in RESP2 that has any subscription may send only what `SUBSCRIBE`'s page lists.
+    package func isSubscribed(_ client: ClientID) -> Bool { clients[client] != nil }
+
+    /// What `UNSUBSCRIBE` without names takes away, in a stable order.
+    package func names(_ client: ClientID, _ kind: Kind) -> [Name] {
+        let own = clients[client]
+        let names =
+            switch kind {
+            case .channel: own?.channels
+            case .pattern: own?.patterns
+            case .shardChannel: own?.shardChannels
+            }
+        return (names ?? []).sorted { $0.lexicographicallyPrecedes($1) }
+    }
+
+    // MARK: PUBSUB
+
+    /// `PUBSUB CHANNELS [pattern]`, in a stable order.
+    package func activeChannels(matching pattern: Name? = nil, isSharded: Bool = false) -> [Name] {
+        (isSharded ? shardChannels : channels).keys
+            .filter { name in pattern.map { GlobPattern.matches($0, name) } ?? true }
+            .sorted { $0.lexicographicallyPrecedes($1) }
+    }
+
+    /// `PUBSUB NUMSUB`.
+    package func subscriberCount(_ channel: Name, isSharded: Bool = false) -> Int {
+        (isSharded ? shardChannels : channels)[channel]?.count ?? 0
+    }
+
+    /// `PUBSUB NUMPAT`: distinct patterns.
+    package var patternCount: Int { patterns.count }
+
+    /// What tests hold after each step: both directions say the same, and nothing empty is kept.
+    package func checkInvariants() {
+        for (client, own) in clients {
+            precondition(!own.isEmpty, "a client without a subscription is kept")
+            precondition(own.channels.allSatisfy { channels[$0]?.contains(client) == true }, "a channel does not know its client")
+            precondition(own.patterns.allSatisfy { patterns[$0]?.contains(client) == true }, "a pattern does not know its client")
+            precondition(own.shardChannels.allSatisfy { shardChannels[$0]?.contains(client) == true }, "a channel does not know its client")
+        }
+        let kept = [channels, patterns, shardChannels].reduce(0) { $0 + $1.values.reduce(0) { $0 + $1.count } }
+        precondition(kept == clients.values.reduce(0) { $0 + $1.count }, "a channel knows a client that does not know it")
+        for subscribers in [channels, patterns, shardChannels] { precondition(subscribers.values.allSatisfy { !$0.isEmpty }) }
+    }
+}

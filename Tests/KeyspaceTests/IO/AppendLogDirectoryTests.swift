@@ -1,0 +1,280 @@
+import Foundation
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Keyspace
+
+/// A folder that goes away with it.
+private final class Folder {
+    let url = FileManager.default.temporaryDirectory.appending(path: "log-\(UUID().uuidString.prefix(8))")
+    var path: String { url.path }
+
+    init() throws { try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true) }
+    deinit { try? FileManager.default.removeItem(at: url) }
+
+    /// What a crash at this instant would leave.
+    func copy() throws -> Folder {
+        let copy = try Folder()
+        for name in try names() { try FileManager.default.copyItem(at: url.appending(path: name), to: copy.url.appending(path: name)) }
+        return copy
+    }
+
+    func names() throws -> [String] { try FileManager.default.contentsOfDirectory(atPath: path).sorted() }
+
+    func copy(_ name: String, to other: Folder) throws {
+        let target = other.url.appending(path: name)
+        try? FileManager.default.removeItem(at: target)
+        try FileManager.default.copyItem(at: url.appending(path: name), to: target)
+    }
+}
+
+/// Counters: the smallest keyspace in which a command that is replayed twice, or not at all, shows.
+private struct Counters: Equatable {
+    var values: [Int: Int] = [:]
+
+    static func command(_ counter: Int) -> [[UInt8]] { [octets("INCR"), octets("\(counter)")] }
+
+    mutating func apply(_ words: [[UInt8]]) { values[Int(String(decoding: words[1], as: UTF8.self)) ?? -1, default: 0] += 1 }
+
+    var base: [UInt8] {
+        SnapshotSamples.file(values.sorted { $0.key < $1.key }.map { SnapshotEntry(key: octets("\($0.key)"), value: .string(octets("\($0.value)"))) })
+    }
+}
+
+/// Opens the log of a folder, and what it holds.
+private func open(_ folder: Folder, cutsTornTail: Bool = true) throws -> (Counters, AppendLogDirectory.Recovery) {
+    var counters = Counters()
+    var recovery = AppendLogDirectory.Recovery()
+    _ = try openDirectory(folder, cutsTornTail: cutsTornTail, &counters, &recovery)
+    return (counters, recovery)
+}
+
+private func openDirectory(
+    _ folder: Folder, cutsTornTail: Bool = true, _ counters: inout Counters, _ recovery: inout AppendLogDirectory.Recovery
+) throws(AppendLogDirectory.Refusal) -> AppendLogDirectory {
+    let found = Mutex(Counters())
+    let directory = try AppendLogDirectory(
+        directory: folder.path, prefix: "appendonly.aof", cutsTornTail: cutsTornTail, now: 0,
+        into: AppendLogDirectory.Target(
+            entry: { entry in
+                guard case .string(let text) = entry.value else { return "no counter" }
+                found.withLock { $0.values[Int(String(decoding: entry.key, as: UTF8.self)) ?? -1] = Int(String(decoding: text, as: UTF8.self)) }
+                return nil
+            },
+            commands: { commands, _ in
+                for command in commands {
+                    guard command[0] == octets("INCR") else { return "unknown command" }
+                    found.withLock { $0.apply(command) }
+                }
+                return nil
+            }),
+        recovery: &recovery)
+    counters = found.withLock { $0 }
+    return directory
+}
+
+@Suite struct AppendLogDirectoryTests {
+    /// How it works: a seed chooses what happens: commands, a rewrite's beginning, its end. After each step the folder is
+    /// copied as a crash would leave it, with the last increment cut at any byte that is not synced; what is recovered must be what the
+    /// model had at some command between the last sync and now. The states within a rewrite's last step are made by hand.
+    @Test(arguments: 1...20 as ClosedRange<UInt64>)
+    func `a crash at any step loses nothing that was synced`(seed: UInt64) throws {
+        var random = SeededRandom(seed: seed)
+        let folder = try Folder()
+        var model = Counters()
+        var recovery = AppendLogDirectory.Recovery()
+        var directory = try openDirectory(folder, &model, &recovery)
+        var log = AppendLog()
+        /// The model after each command that is not synced, and at the last sync.
+        var states = [model]
+        var syncedByteCount = 0
+        var base: [UInt8]?
+        for _ in 0..<40 {
+            switch Int.random(in: 0..<5, using: &random) {
+            case 0, 1:
+                for _ in 0..<Int.random(in: 1...8, using: &random) {
+                    let command = Counters.command(Int.random(in: 0..<4, using: &random))
+                    model.apply(command)
+                    log.append(command, database: 0)
+                    states.append(model)
+                }
+                try directory.append(log.takeBatch().before)
+            case 2:
+                try directory.sync()
+                states = [model]
+                syncedByteCount = directory.incrementByteCount
+            case 3 where base == nil:
+                base = model.base
+                log.beginFile()
+                #expect(log.takeBatch().beginsFile)
+                try directory.beginIncrement()
+                states = [model]
+                syncedByteCount = 0
+            default:
+                guard let bytes = base else { continue }
+                base = nil
+                var file = try DiskFile(path: directory.temporaryBasePath, isNew: true)
+                try file.append(bytes)
+                try file.sync()
+                let before = try folder.copy()
+                try directory.finishRewrite()
+                let after = try folder.copy()
+                // The base has its name, the manifest is the old one.
+                let renamed = try before.copy()
+                for name in try after.names() where name.hasSuffix(".base.rdb") { try after.copy(name, to: renamed) }
+                #expect(try open(renamed).0 == model)
+                // The manifest is the new one, nothing was removed yet.
+                let listed = try before.copy()
+                for name in try after.names() { try after.copy(name, to: listed) }
+                #expect(try open(listed).0 == model)
+            }
+            let crashed = try folder.copy()
+            let last = crashed.url.appending(path: try #require(directory.manifest.increments.last).name)
+            let length = directory.incrementByteCount
+            let cut = Int.random(in: syncedByteCount...length, using: &random)
+            #expect(truncate(last.path, cut) == 0)
+            let (found, recovery) = try open(crashed)
+            #expect(states.contains(found), "seed \(seed)")
+            if cut == length { #expect(found == model && recovery.cutByteCount == 0, "seed \(seed)") }
+            // What was cut is gone: opened again there is nothing to cut.
+            #expect(try open(crashed) == (found, AppendLogDirectory.Recovery(entryCount: recovery.entryCount, commandCount: recovery.commandCount)))
+        }
+    }
+
+    /// A log with two commands in its first increment and one in its second.
+    private func twoIncrements() throws -> Folder {
+        let folder = try Folder()
+        var counters = Counters()
+        var recovery = AppendLogDirectory.Recovery()
+        var directory = try openDirectory(folder, &counters, &recovery)
+        var log = AppendLog()
+        log.append(Counters.command(1), database: 0)
+        log.append(Counters.command(2), database: 0)
+        try directory.append(log.takeBatch().before)
+        try directory.beginIncrement()
+        log.append(Counters.command(3), database: 0)
+        try directory.append(log.takeBatch().before)
+        return folder
+    }
+
+    @Test func `a torn tail is refused where the operator says so, and in every file but the last`() throws {
+        let torn = try twoIncrements()
+        let last = torn.url.appending(path: "appendonly.aof.2.incr.aof")
+        let count = try Data(contentsOf: last).count
+        #expect(truncate(last.path, off_t(count - 3)) == 0)
+        #expect(throws: AppendLogDirectory.Refusal.self) { try open(torn, cutsTornTail: false) }
+        #expect(try open(torn).1.cutByteCount > 0)
+
+        let first = try twoIncrements()
+        let path = first.url.appending(path: "appendonly.aof.1.incr.aof").path
+        #expect(truncate(path, off_t(30)) == 0)
+        #expect {
+            try open(first)
+        } throws: { error in
+            if case .tornBeforeTheLast(let file, _) = error as? AppendLogDirectory.Refusal { file.hasSuffix(".1.incr.aof") } else { false }
+        }
+    }
+
+    @Test func `a damaged middle is refused with the offset, and nothing is changed`() throws {
+        let folder = try twoIncrements()
+        let url = folder.url.appending(path: "appendonly.aof.2.incr.aof")
+        var bytes = try Array(Data(contentsOf: url))
+        bytes[0] = UInt8(ascii: "x")
+        try Data(bytes).write(to: url)
+        let error = #expect(throws: AppendLogDirectory.Refusal.self) { try open(folder) }
+        #expect(error == .commands(file: url.path, AppendLogReader.Damage(offset: 0, reason: .commandExpected)))
+        #expect(try Array(Data(contentsOf: url)) == bytes)
+    }
+
+    @Test func `a file that the manifest names and that is gone is refused`() throws {
+        let folder = try twoIncrements()
+        try FileManager.default.removeItem(at: folder.url.appending(path: "appendonly.aof.1.incr.aof"))
+        #expect(throws: AppendLogDirectory.Refusal.self) { try open(folder) }
+    }
+
+    @Test func `the writer's commands are on disk when it says so, also across a rewrite`() throws {
+        let folder = try Folder()
+        var counters = Counters()
+        var recovery = AppendLogDirectory.Recovery()
+        let writer = AppendLogWriter(try openDirectory(folder, &counters, &recovery), policy: .always) { _ in }
+        func append(_ counter: Int) -> UInt64 {
+            counters.apply(Counters.command(counter))
+            return writer.append(Counters.command(counter), database: 0)
+        }
+        func waitUntilSafe(_ count: UInt64) {
+            let safe = DispatchSemaphore(value: 0)
+            writer.whenSafe(count) { safe.signal() }
+            #expect(safe.wait(timeout: .now() + 20) == .success)
+        }
+        for counter in 0..<100 { _ = append(counter % 7) }
+        waitUntilSafe(append(1))
+        #expect(try open(folder.copy()).0 == counters)
+        #expect(writer.beginRewrite() && !writer.beginRewrite())
+        let pieces = Mutex([counters.base])
+        for counter in 0..<10 { _ = append(counter) }
+        let done = DispatchSemaphore(value: 0)
+        writer.writeBase(next: { pieces.withLock { $0.popLast() } }, done: { failure in
+            #expect(failure == nil)
+            done.signal()
+        })
+        #expect(done.wait(timeout: .now() + 20) == .success)
+        waitUntilSafe(append(2))
+        #expect(try open(folder.copy()).0 == counters)
+        #expect(try folder.names() == ["appendonly.aof.1.base.rdb", "appendonly.aof.2.incr.aof", "appendonly.aof.manifest"])
+        writer.close()
+        #expect(try open(folder).0 == counters && !writer.isRewriting)
+    }
+
+    @Test(.enabled(if: RedisPeer.isInstalled, "redis-server is not installed: run scripts/setup"))
+    func `Redis loads our directory, and we load its`() throws {
+        let folder = try Folder()
+        let logFolder = folder.url.appending(path: "appendonlydir")
+        var recovery = AppendLogDirectory.Recovery()
+        let nothing = AppendLogDirectory.Target(entry: { _ in "unexpected" }, commands: { _, _ in "unexpected" })
+        var directory = try AppendLogDirectory(directory: logFolder.path, prefix: "appendonly.aof", now: 0, into: nothing, recovery: &recovery)
+        try directory.beginIncrement()
+        var file = try DiskFile(path: directory.temporaryBasePath, isNew: true)
+        try file.append(SnapshotSamples.file())
+        try file.sync()
+        try directory.finishRewrite()
+        var log = AppendLog()
+        log.append([octets("SET"), octets("after"), octets("the base")], database: 5)
+        log.appendTransaction([Counters.command(1), Counters.command(1)], database: 0)
+        try directory.append(log.takeBatch().before)
+        try directory.sync()
+
+        let redis = try RedisPeer(folder: folder.url, ["--appendonly", "yes", "--appendfsync", "always"])
+        let client = try redis.client()
+        #expect(try client.call("DBSIZE") == .integer(Int64(SnapshotSamples.entries.filter { $0.database == 0 }.count + 1)))
+        #expect(try client.call("GET", "1") == .bytes(octets("2")))
+        try client.call("SET", "from", "redis")
+        try client.call("BGREWRITEAOF")
+        #expect(try eventually(seconds: 20) { try client.call("INFO", "persistence").text?.contains("aof_rewrite_in_progress:0") == true })
+        try client.call("MULTI")
+        try client.call("INCR", "1")
+        try client.call("INCR", "1")
+        try client.call("EXEC")
+        try redis.shutdown(saving: false)
+
+        let found = Mutex<(entries: [SnapshotEntry], commands: [[[UInt8]]])>(([], []))
+        var second = AppendLogDirectory.Recovery()
+        _ = try AppendLogDirectory(
+            directory: logFolder.path, prefix: "appendonly.aof", now: 0,
+            into: AppendLogDirectory.Target(
+                entry: { entry in
+                    found.withLock { $0.entries.append(entry) }
+                    return nil
+                },
+                commands: { commands, _ in
+                    found.withLock { $0.commands += commands }
+                    return nil
+                }),
+            recovery: &second)
+        let (entries, commands) = found.withLock { $0 }
+        #expect(entries.contains { $0.key == octets("from") && $0.value == .string(octets("redis")) })
+        #expect(entries.contains { $0.key == octets("after") && $0.database == 5 })
+        #expect(entries.count == SnapshotSamples.entries.filter { !$0.value.isEmptyCollection }.count + 3)
+        #expect(commands.suffix(2) == [[octets("INCR"), octets("1")], [octets("INCR"), octets("1")]])
+    }
+}
