@@ -128,6 +128,7 @@ let package = Package(
         .testTarget(name: "RESPWireTests", dependencies: ["RESPWire", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "KeyspaceTests", dependencies: ["Keyspace", "RESPWire", "Telemetry", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "HeadraceTests", dependencies: ["headrace", "Edge"], swiftSettings: settings),
+        .testTarget(name: "SimulationTests", dependencies: ["Pooler", "TestSupport", nioCore], swiftSettings: settings),
         .testTarget(name: "IntegrationTests", dependencies: ["TestSupport", nioCore, nioPosix], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
     ]

@@ -16,6 +16,8 @@ public struct PoolerConfiguration: Sendable, Equatable {
 
     public init() {}
 
+    public typealias SocketEndpoint = Transport.SocketEndpoint
+
     /// Where a database's server connections go.
     public struct Database: Sendable, Equatable {
         /// Tried in turn until one answers.

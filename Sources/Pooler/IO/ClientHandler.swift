@@ -409,6 +409,19 @@ final class ClientHandler: ChannelDuplexHandler {
     }
 
     private func cancelRequested(_ done: @escaping @Sendable () -> Void) {
+        if phase == .waiting, let ticket, WaitingRequest.drop(from: &pending) {
+            worker.waiterGone(ticket, pool: pool)
+            self.ticket = nil
+            phase = .idle
+            var reply = ByteBuffer()
+            ErrorFields(
+                severity: "ERROR", sqlState: SQLState.queryCanceled.rawValue, message: "canceling statement due to user request"
+            ).write(to: &reply)
+            BackendMessage.readyForQuery(.idle, to: &reply)
+            write(reply)
+            understand()
+            return done()
+        }
         guard phase == .serving, let server, !server.session.queue.isEmpty else { return done() }
         server.cancel(done)
     }

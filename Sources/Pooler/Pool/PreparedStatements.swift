@@ -39,6 +39,9 @@ struct PreparedStatements: Sendable {
 /// What one client has prepared, by its own names.
 struct ClientStatements {
     private(set) var byName: [String: PreparedStatement] = [:]
+    /// What the unnamed statement was when a batch ended that had parsed it and not bound it: clients that ask for a description
+    /// first bind it in the next batch, which may find another server connection. It has a name there.
+    var unnamed: PreparedStatement?
     let max: Int
 
     init(max: Int) {

@@ -13,6 +13,8 @@ struct ReplyQueue {
         case parseUnseen, closeUnseen
         /// A Parse or Close of the client's that the server knows nothing of.
         case parseAnswered, closeAnswered
+        /// A DEALLOCATE of a statement that has another name at the server.
+        case deallocateAnswered
     }
 
     struct Entry: Equatable {

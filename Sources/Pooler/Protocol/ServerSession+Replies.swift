@@ -109,7 +109,7 @@ extension ServerSession {
 
     private var needsAnswer: Bool {
         switch queue.first?.kind {
-        case .parseAnswered, .closeAnswered, .copyEnd: true
+        case .parseAnswered, .closeAnswered, .deallocateAnswered, .copyEnd: true
         default: false
         }
     }
@@ -121,6 +121,9 @@ extension ServerSession {
             switch first.kind {
             case .parseAnswered: BackendMessage.empty(BackendKind.parseComplete, to: &output)
             case .closeAnswered: BackendMessage.empty(BackendKind.closeComplete, to: &output)
+            case .deallocateAnswered:
+                BackendMessage.commandComplete("DEALLOCATE", to: &output)
+                BackendMessage.readyForQuery(status, to: &output)
             case .copyEnd: break
             default: return
             }
@@ -144,12 +147,14 @@ extension ServerSession {
             setupError = Self.payload(input, at: index, head).flatMap(ErrorFields.init(payload:))
                 ?? ErrorFields(severity: "ERROR", sqlState: SQLState.connectionFailure.rawValue, message: "no understandable error")
         case .query, .functionCall, .sync, nil: break
-        case .parse, .parseUnseen, .bind, .describe, .execute, .close, .closeUnseen, .parseAnswered, .closeAnswered, .copyEnd:
+        case .parse, .parseUnseen, .bind, .describe, .execute, .close, .closeUnseen, .parseAnswered, .closeAnswered,
+            .deallocateAnswered, .copyEnd:
             isSkipping = !queue.skipToSync { entry in
                 switch entry.kind {
                 case .parse, .parseUnseen: if entry.statement != 0 { statements.remove(entry.statement) }
                 case .closeUnseen: statements.restore(entry.statement)
-                case .setup, .query, .functionCall, .bind, .describe, .execute, .close, .sync, .copyEnd, .parseAnswered, .closeAnswered:
+                case .setup, .query, .functionCall, .bind, .describe, .execute, .close, .sync, .copyEnd, .parseAnswered, .closeAnswered,
+                    .deallocateAnswered:
                     break
                 }
             }

@@ -16,6 +16,8 @@ extension ServerSession {
         // Between the two lies what is passed on as it is.
         var start = input.readerIndex
         var at = start + requestFraming.skip(available: input.readableBytes)
+        // An unnamed Parse of this batch to which no Bind has come.
+        var unnamed: (index: Int, end: Int)?
         walk: while requestFraming.isBetweenMessages, queue.count < Self.unansweredMax {
             let head: MessageFraming.Head
             switch MessageFraming.head(in: input, at: at) {
@@ -27,6 +29,14 @@ extension ServerSession {
             }
             switch head.kind {
             case FrontendKind.query:
+                if renamesStatements, !isSkipping, let name = Deallocation.name(head, in: input, at: at), client.closed(name) {
+                    Self.copy(input, from: start, to: at, into: &output)
+                    queue.append(.deallocateAnswered)
+                    at += head.bytes
+                    start = at
+                    continue walk
+                }
+                client.unnamed = nil
                 if !isSkipping {
                     queue.append(.query)
                     isInBatch = false
@@ -35,6 +45,10 @@ extension ServerSession {
                 isInBatch = false
                 isSkipping = false
                 if !isCopyingIn { queue.append(.sync) }
+                if let parse = unnamed {
+                    client.unnamed = input.getBytes(at: parse.index, length: parse.end - parse.index).map(prepare)
+                    unnamed = nil
+                }
             case FrontendKind.execute: expect(.execute)
             case FrontendKind.flush: break
             case FrontendKind.copyData: break
@@ -49,6 +63,17 @@ extension ServerSession {
             case FrontendKind.parse, FrontendKind.bind, FrontendKind.describe, FrontendKind.close:
                 switch named(head, in: input, at: at, start: &start, &client, prepare, to: &output) {
                 case .plain: break
+                case .unnamed:
+                    if head.kind == FrontendKind.parse {
+                        // The next Bind may come in another transaction, on another connection: see ``ClientStatements/unnamed``.
+                        client.unnamed = nil
+                        let isShort = head.bytes <= Self.unnamedBytesMax
+                        guard !isShort || head.bytes <= input.writerIndex - at else { break walk }
+                        unnamed = isShort ? (at + MessageFraming.headBytes + 1, at + head.bytes) : nil
+                    } else if head.kind == FrontendKind.bind {
+                        unnamed = nil
+                    }
+                    expect(Self.kind(head.kind))
                 case .wait: break walk
                 case .rewritten(let next):
                     // What is left of the message, if anything, goes by from there.
@@ -74,6 +99,8 @@ extension ServerSession {
     private enum Named {
         /// It goes by as it is.
         case plain
+        /// It is about the unnamed statement, and goes by as it is.
+        case unnamed
         /// More bytes are needed.
         case wait
         /// Something is in the output in its place, or nothing; the message goes on at this index.
@@ -99,9 +126,8 @@ extension ServerSession {
             expect(kind)
             return .plain
         case .name(let found):
-            guard found.length > 0 else {
-                expect(kind)
-                return .plain
+            guard found.length > 0 || (client.unnamed != nil && head.kind != FrontendKind.parse && head.kind != FrontendKind.close) else {
+                return .unnamed
             }
             place = found
         }
@@ -138,7 +164,7 @@ extension ServerSession {
             if !isSkipping { queue.append(.closeAnswered) }
             return .rewritten(next: end)
         default:
-            guard let statement = client.find(name) else {
+            guard let statement = place.length == 0 ? client.unnamed : client.find(name) else {
                 // The server says that there is none, or knows it from SQL.
                 expect(kind)
                 return .plain

@@ -71,6 +71,8 @@ struct ServerSession {
     /// Requests that may be unanswered before no more are taken. A server has answered before it has read so many: its replies
     /// do not fit into any buffer then.
     static let unansweredMax = 16_384
+    /// The longest unnamed Parse that is kept for a Bind in another transaction.
+    static let unnamedBytesMax = 64 << 10
     /// The largest error that is understood; a larger one goes by.
     static let errorBytesMax = 64 << 10
 

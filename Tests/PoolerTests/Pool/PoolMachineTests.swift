@@ -1,0 +1,179 @@
+import NIOCore
+import Testing
+
+@testable import Pooler
+
+/// The pools' decisions one by one; what must hold whatever happens is `SimulationTests`' to show.
+@Suite struct PoolMachineTests {
+    private static let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
+
+    /// Two loops, one pool of two connections unless told otherwise.
+    private static func machine(
+        loops: Int = 2, poolSize: Int = 2, minPoolSize: Int = 0, reserveSize: Int = 0, _ change: (inout PoolerConfiguration) -> Void = { _ in }
+    ) -> PoolMachine {
+        var configuration = PoolerConfiguration()
+        configuration.limits.poolSize = poolSize
+        configuration.limits.minPoolSize = minPoolSize
+        configuration.limits.reserveSize = reserveSize
+        change(&configuration)
+        var machine = PoolMachine(loops: loops, limits: configuration.limits, timeouts: configuration.timeouts)
+        _ = machine.pool(.init(database: "shop", user: "app"))
+        return machine
+    }
+
+    /// A connection that was made for a client of a loop, who has it.
+    private static func leased(_ machine: inout PoolMachine, loop: Int = 0, pool: Int = 0) throws -> PoolMachine.Slot {
+        guard case .wait(let ticket, .connect(let slot, pool, loop)?) = machine.leaseRequested(pool, loop: loop, now: start) else {
+            throw Unexpected()
+        }
+        let orders = machine.connected(slot, now: start)
+        #expect(orders == [.serve(ticket: ticket, slot: slot, loop: loop)])
+        return slot
+    }
+
+    private struct Unexpected: Error {}
+
+    @Test func `an idle connection of the client's own loop is used, the last used first`() throws {
+        var machine = Self.machine()
+        let first = try Self.leased(&machine)
+        let second = try Self.leased(&machine)
+        #expect(machine.released(first, isReusable: true, now: Self.start) == nil)
+        #expect(machine.released(second, isReusable: true, now: Self.start) == nil)
+        #expect(machine.leaseRequested(0, loop: 0, now: Self.start) == .use(slot: second))
+    }
+
+    @Test(arguments: [1, 2, 25]) func `a pool grows to its size and not beyond`(size: Int) throws {
+        var machine = Self.machine(poolSize: size)
+        for _ in 0..<size { _ = try Self.leased(&machine) }
+        guard case .wait(_, nil) = machine.leaseRequested(0, loop: 0, now: Self.start) else { throw Unexpected() }
+        #expect(machine.pools[0].count == size)
+    }
+
+    @Test func `an idle connection of another loop moves to who lacks one`() throws {
+        var machine = Self.machine()
+        let slot = try Self.leased(&machine)
+        _ = machine.released(slot, isReusable: true, now: Self.start)
+        guard case .wait(let ticket, let order) = machine.leaseRequested(0, loop: 1, now: Self.start) else { throw Unexpected() }
+        #expect(order == .move(slot: slot, from: 0, to: 1))
+        #expect(machine.moved(slot, now: Self.start) == .serve(ticket: ticket, slot: slot, loop: 1))
+    }
+
+    @Test func `a loop that needed others' connections often gets one of its own`() throws {
+        var machine = Self.machine()
+        let slot = try Self.leased(&machine)
+        for move in 0..<PoolMachine.movesPerConnect {
+            _ = machine.released(slot, isReusable: true, now: Self.start)
+            guard case .wait(_, .move?) = machine.leaseRequested(0, loop: 1 - move % 2, now: Self.start) else { throw Unexpected() }
+            _ = machine.moved(slot, now: Self.start)
+        }
+        _ = machine.released(slot, isReusable: true, now: Self.start)
+        guard case .wait(_, .connect(_, 0, 1)?) = machine.leaseRequested(0, loop: 1, now: Self.start) else { throw Unexpected() }
+    }
+
+    @Test func `waiters of the connection's own loop go first, but nobody is passed over for longer than the patience`() throws {
+        for (late, isOwn) in [(PoolMachine.patience, true), (PoolMachine.patience + .nanoseconds(1), false)] {
+            var machine = Self.machine(poolSize: 1)
+            let slot = try Self.leased(&machine)
+            guard case .wait(_, nil) = machine.leaseRequested(0, loop: 1, now: Self.start),
+                case .wait(let own, nil) = machine.leaseRequested(0, loop: 0, now: Self.start + late)
+            else { throw Unexpected() }
+            let order = machine.released(slot, isReusable: true, now: Self.start + late)
+            #expect(order == (isOwn ? .serve(ticket: own, slot: slot, loop: 0) : .move(slot: slot, from: 0, to: 1)))
+        }
+    }
+
+    @Test func `the reserve is touched after a wait, and not before`() throws {
+        var machine = Self.machine(poolSize: 1, reserveSize: 1) { $0.timeouts.reserve = .seconds(5) }
+        _ = try Self.leased(&machine)
+        guard case .wait(_, nil) = machine.leaseRequested(0, loop: 0, now: Self.start) else { throw Unexpected() }
+        #expect(machine.swept(now: Self.start + .nanoseconds(4_999_999_999)).isEmpty)
+        guard case .connect? = machine.swept(now: Self.start + .seconds(5)).first else { throw Unexpected() }
+        #expect(machine.pools[0].count == 2)
+    }
+
+    @Test func `who waits too long is told`() throws {
+        var machine = Self.machine(poolSize: 1) { $0.timeouts.queryWait = .seconds(2) }
+        _ = try Self.leased(&machine)
+        guard case .wait(let ticket, nil) = machine.leaseRequested(0, loop: 1, now: Self.start) else { throw Unexpected() }
+        #expect(machine.swept(now: Self.start + .nanoseconds(1_999_999_999)).isEmpty)
+        #expect(machine.swept(now: Self.start + .seconds(2)) == [.expire(ticket: ticket, loop: 1)])
+        #expect(machine.pools[0].waiterCount == 0)
+    }
+
+    @Test func `a server that cannot be reached is tried again, less and less often`() throws {
+        var machine = Self.machine()
+        guard case .wait(_, .connect(let slot, 0, 0)?) = machine.leaseRequested(0, loop: 0, now: Self.start) else { throw Unexpected() }
+        #expect(machine.closed(slot, now: Self.start).isEmpty)
+        #expect(machine.swept(now: Self.start + .milliseconds(99)).isEmpty)
+        guard case .connect(let again, 0, 0)? = machine.swept(now: Self.start + .milliseconds(100)).first else { throw Unexpected() }
+        #expect(machine.closed(again, now: Self.start + .milliseconds(100)).isEmpty)
+        #expect(machine.swept(now: Self.start + .milliseconds(299)).isEmpty)
+        #expect(machine.swept(now: Self.start + .milliseconds(300)).count == 1)
+    }
+
+    @Test func `an old connection is closed when it is released, and an unused one beyond the minimum when it is idle`() throws {
+        var machine = Self.machine(minPoolSize: 1) {
+            $0.timeouts.serverLifetime = .seconds(100)
+            $0.timeouts.serverIdle = .seconds(10)
+        }
+        let (first, second) = (try Self.leased(&machine), try Self.leased(&machine))
+        _ = machine.released(first, isReusable: true, now: Self.start)
+        #expect(machine.swept(now: Self.start + .seconds(10)) == [.close(slot: first, loop: 0)])
+        #expect(machine.closed(first, now: Self.start + .seconds(10)).isEmpty)
+        #expect(machine.released(second, isReusable: true, now: Self.start + .seconds(100)) == .close(slot: second, loop: 0))
+    }
+
+    @Test func `the minimum is kept ready`() throws {
+        var machine = Self.machine(poolSize: 4, minPoolSize: 3)
+        let orders = machine.swept(now: Self.start)
+        #expect(orders.count == 3)
+        #expect(machine.checkInvariants() == nil)
+        for case .connect(let slot, _, _) in orders { _ = machine.connected(slot, now: Self.start) }
+        #expect(machine.pools[0].idleCount == 3)
+        #expect(machine.swept(now: Self.start).isEmpty)
+    }
+
+    @Test func `limits of a database, of a user and of all hold over pools; an idle connection of another pool makes room`() throws {
+        let limits: [(inout PoolerConfiguration) -> Void] = [
+            { $0.limits.databaseConnectionsMax = 1 }, { $0.limits.userConnectionsMax = 1 }, { $0.limits.serverConnectionsMax = 1 },
+        ]
+        for (index, limit) in limits.enumerated() {
+            var machine = Self.machine(limit)
+            let other = index == 0 ? ("shop", "other") : index == 1 ? ("other", "app") : ("other", "other")
+            let pool = try #require(machine.pool(.init(database: other.0, user: other.1)))
+            let slot = try Self.leased(&machine)
+            guard case .wait(let ticket, nil) = machine.leaseRequested(pool, loop: 0, now: Self.start) else { throw Unexpected() }
+            machine.waiterGone(ticket, pool: pool, loop: 0)
+            _ = machine.released(slot, isReusable: true, now: Self.start)
+            guard case .wait(_, .close(slot, 0)?) = machine.leaseRequested(pool, loop: 0, now: Self.start) else { throw Unexpected() }
+            guard case .connect(_, pool, 0)? = machine.closed(slot, now: Self.start).first else { throw Unexpected() }
+        }
+    }
+
+    @Test func `a late order does not meet the slot's next connection`() throws {
+        var machine = Self.machine(poolSize: 1)
+        let slot = try Self.leased(&machine)
+        _ = machine.closed(slot, now: Self.start)
+        let next = try Self.leased(&machine)
+        #expect(next.index == slot.index && next != slot)
+        #expect(machine.released(slot, isReusable: true, now: Self.start) == nil)
+        #expect(machine.closed(slot, now: Self.start).isEmpty)
+        #expect(machine.pools[0].count == 1)
+    }
+
+    @Test(arguments: [(2, true), (3, false)]) func `pools have a bound`(number: Int, isMade: Bool) {
+        var machine = Self.machine { $0.limits.poolsMax = 2 }
+        for index in 2...number {
+            #expect((machine.pool(.init(database: "d\(index)", user: "u")) != nil) == (index <= 2))
+        }
+    }
+
+    @Test func `a paused pool lends nothing until it is resumed`() throws {
+        var machine = Self.machine()
+        let slot = try Self.leased(&machine)
+        machine.paused(0)
+        #expect(machine.released(slot, isReusable: true, now: Self.start) == nil)
+        guard case .wait(let ticket, nil) = machine.leaseRequested(0, loop: 0, now: Self.start) else { throw Unexpected() }
+        #expect(machine.resumed(0, now: Self.start) == [.serve(ticket: ticket, slot: slot, loop: 0)])
+    }
+}

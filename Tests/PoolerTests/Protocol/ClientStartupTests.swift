@@ -1,0 +1,64 @@
+import NIOCore
+import PostgresWire
+import Testing
+
+@testable import Pooler
+
+@Suite struct ClientStartupTests {
+    private static func startup(_ change: (inout StartupMessage) -> Void = { _ in }) -> ByteBuffer {
+        var message = StartupMessage(user: "app", database: "shop")
+        change(&message)
+        var buffer = ByteBuffer()
+        message.write(to: &buffer)
+        return buffer
+    }
+
+    private static var tlsRequest: ByteBuffer {
+        var buffer = ByteBuffer()
+        StartupPacket.writeTLSRequest(to: &buffer)
+        return buffer
+    }
+
+    private static func received(_ startup: inout ClientStartup, _ bytes: ByteBuffer) -> ClientStartup.Action {
+        var bytes = bytes
+        return startup.received(&bytes)
+    }
+
+    @Test func `options are taken apart, and an explicit parameter is kept once`() {
+        var startup = ClientStartup()
+        let action = Self.received(
+            &startup, Self.startup { $0.parameters = [.init("options", "-c search_path=a -c geqo=off"), .init("search_path", "b")] })
+        guard case .login(let login) = action else { return #expect(Bool(false), "\(action)") }
+        #expect(login.parameters == [.init("geqo", "off"), .init("search_path", "b")])
+        #expect(!login.needsNegotiation)
+    }
+
+    @Test func `TLS is declined once; asking again, or sending more with the request, is refused`() {
+        var startup = ClientStartup()
+        #expect(Self.received(&startup, Self.tlsRequest) == .decline)
+        guard case .refuse = Self.received(&startup, Self.tlsRequest) else { return #expect(Bool(false)) }
+        var another = ClientStartup()
+        var smuggled = Self.tlsRequest
+        smuggled.writeImmutableBuffer(Self.startup())
+        guard case .refuse = Self.received(&another, smuggled) else { return #expect(Bool(false)) }
+    }
+
+    @Test func `a request to cancel names its key`() {
+        var startup = ClientStartup()
+        var buffer = ByteBuffer()
+        StartupPacket.writeCancel(processID: 7, secret: [1, 2, 3, 4], to: &buffer)
+        #expect(Self.received(&startup, buffer) == .cancel(.init(processID: 7, secret: 0x0102_0304)))
+    }
+
+    @Test func `a client that asks for more of the protocol is told what there is`() {
+        var startup = ClientStartup()
+        var buffer = ByteBuffer()
+        buffer.writeInteger(UInt32(0))
+        buffer.writeInteger(UInt32(3 << 16 | 2))
+        buffer.writeString("user\0app\0_pq_.new\01\0\0")
+        buffer.setInteger(UInt32(buffer.readableBytes), at: 0)
+        guard case .login(let login) = startup.received(&buffer) else { return #expect(Bool(false)) }
+        #expect(login.needsNegotiation)
+        #expect(login.startup.protocolOptions == ["_pq_.new"])
+    }
+}
