@@ -2,18 +2,20 @@ import Edge
 import Foundation
 import Logging
 import NIOCore
+import Pooler
 import ServiceLifecycle
 import Telemetry
 import UnixSignals
 
 /// The products that the configuration asks for, put together, started, reloaded and drained. Read this first.
 ///
-/// So far there is one: the edge.
+/// The edge, the pooler, or both: each is there when the settings give it something to serve.
 final class Composition: Sendable {
     private let loaded: ConfigurationSources.Loaded
     /// As the last reload left them.
     private let settings: Lock<Settings>
-    private let edge: EdgeServer
+    private let edge: EdgeServer?
+    private let pooler: PoolerServer?
     private let logger: Logger
     private let readAgain: @Sendable () throws -> ConfigurationSources.Loaded
 
@@ -26,7 +28,8 @@ final class Composition: Sendable {
         var logger = Logger(label: "headrace") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = .notice
         self.logger = logger
-        edge = try EdgeServer(configuration: loaded.settings.edgeConfiguration, logger: logger)
+        edge = loaded.settings.hasEdge ? try EdgeServer(configuration: loaded.settings.edgeConfiguration, logger: logger) : nil
+        pooler = loaded.settings.poolerConfiguration.map { PoolerServer(configuration: $0, logger: logger) }
         OpenFiles.raiseLimit()
     }
 
@@ -38,26 +41,31 @@ final class Composition: Sendable {
     func run(untilEOF: Bool) async throws {
         let hangups = await UnixSignalsSequence(trapping: .sighup)
         if untilEOF { StandardInput.raiseSignalAtEnd(SIGTERM) }
+        if let name = loaded.fileName { Terminal.say("configuration: \(name)") }
+        var services: [ServiceGroupConfiguration.ServiceConfiguration] = []
+        if let pooler { services.append(.init(service: PoolerService(pooler: pooler) { [self] in poolerStarted($0) })) }
+        if let edge { services.append(.init(service: EdgeService(edge: edge) { [self] in started($0) })) }
+        services.append(.init(service: ReloadService(hangups: hangups) { [self] in reload() }))
         let group = ServiceGroup(
-            configuration: .init(
-                services: [
-                    .init(service: EdgeService(edge: edge) { [self] in started($0) }),
-                    .init(service: ReloadService(hangups: hangups) { [self] in reload() }),
-                ],
-                gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+            configuration: .init(services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
         try await group.run()
     }
 
     private func started(_ addresses: [SocketAddress]) {
-        if let name = loaded.fileName { Terminal.say("configuration: \(name)") }
         for address in addresses { Terminal.say("edge: \(Self.url(address)) → \(Self.destination(loaded.settings))") }
+    }
+
+    private func poolerStarted(_ addresses: [SocketAddress]) {
+        for address in addresses {
+            Terminal.say("pooler: \(Self.text(address)) → \(loaded.settings.postgres?.text ?? "")")
+        }
     }
 
     /// A file with a mistake changes nothing and says why.
     private func reload() {
         do {
             let new = try readAgain().settings
-            try edge.reload(new.edgeConfiguration)
+            try edge?.reload(new.edgeConfiguration)
             let old = settings.withLock { settings in
                 defer { settings = new }
                 return settings
@@ -75,8 +83,12 @@ final class Composition: Sendable {
     }
 
     private static func url(_ address: SocketAddress) -> String {
+        address.port == nil ? text(address) : "http://\(text(address))"
+    }
+
+    private static func text(_ address: SocketAddress) -> String {
         guard let port = address.port, let host = address.ipAddress else { return "unix:\(address.pathname ?? "")" }
-        return "http://\(host.contains(":") ? "[\(host)]" : host):\(port)"
+        return "\(host.contains(":") ? "[\(host)]" : host):\(port)"
     }
 
     private static func destination(_ settings: Settings) -> String {
@@ -93,6 +105,18 @@ private struct EdgeService: Service {
         started(try await edge.start())
         try? await gracefulShutdown()
         await edge.drain()
+    }
+}
+
+/// The pooler as a service: it drains when the group shuts down.
+private struct PoolerService: Service {
+    let pooler: PoolerServer
+    let started: @Sendable ([SocketAddress]) -> Void
+
+    func run() async throws {
+        started(try await pooler.start())
+        try? await gracefulShutdown()
+        await pooler.drain()
     }
 }
 

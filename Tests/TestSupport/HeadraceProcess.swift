@@ -24,8 +24,10 @@ public final class HeadraceProcess: Sendable {
         .deletingLastPathComponent()
 
     /// Starts `headrace serve` on a free port of loopback and waits until it listens.
-    /// - Parameter arguments: after `serve --listen 127.0.0.1:0`.
-    public init(_ arguments: [String]) throws {
+    /// - Parameters:
+    ///   - arguments: after `serve --listen 127.0.0.1:0`.
+    ///   - prefix: what it says before the address whose port is wanted.
+    public init(_ arguments: [String], saying prefix: String = "http://") throws {
         guard FileManager.default.isExecutableFile(atPath: Self.binary.path) else {
             throw Failure(description: "no binary at \(Self.binary.path): run `make build`, or set HEADRACE_BINARY")
         }
@@ -48,7 +50,11 @@ public final class HeadraceProcess: Sendable {
                 throw Failure(description: "headrace ended with \(process.terminationStatus): \(text)")
             }
             text += String(decoding: data, as: UTF8.self)
-            port = text.firstMatch(of: /http:\/\/127\.0\.0\.1:(\d+)/).flatMap { Int($0.1) }
+            if let said = text.range(of: prefix + "127.0.0.1:") {
+                let digits = text[said.upperBound...].prefix { $0.isNumber }
+                // Without what follows them, the digits may not be all.
+                if digits.endIndex != text.endIndex { port = Int(digits) }
+            }
         }
         self.port = port ?? 0
         self.process = Mutex(process)

@@ -15,6 +15,12 @@ struct ConfigurationOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Where clients connect: HOST:PORT, may be repeated (edge.listen).", valueName: "address"))
     var listen: [String] = []
 
+    @Option(help: ArgumentHelp("Where clients of PostgreSQL connect: HOST:PORT, may be repeated (pooler.listen).", valueName: "address"))
+    var pooler: [String] = []
+
+    @Option(help: ArgumentHelp("The server behind the pooler: postgres://USER@HOST:PORT/DATABASE (pooler.postgres).", valueName: "url"))
+    var postgres: String?
+
     @Option(name: .customLong("set"), help: ArgumentHelp("Any other key, such as edge.cache.size=1GB; may be repeated.", valueName: "key=value"))
     var assignments: [String] = []
 
@@ -35,6 +41,8 @@ struct ConfigurationOptions: ParsableArguments {
         if let app { sources.flags.append(("--app", "edge.app", [app])) }
         if let root { sources.flags.append(("--root", "edge.root", [root])) }
         if !listen.isEmpty { sources.flags.append(("--listen", "edge.listen", listen)) }
+        if !pooler.isEmpty { sources.flags.append(("--pooler", "pooler.listen", pooler)) }
+        if let postgres { sources.flags.append(("--postgres", "pooler.postgres", [postgres])) }
         for text in assignments { sources.flags.append(ConfigurationSources.assignment(text)) }
         return try sources.load()
     }

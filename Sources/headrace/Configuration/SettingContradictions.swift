@@ -5,9 +5,18 @@ enum SettingContradictions {
     static func all(_ loaded: ConfigurationSources.Loaded) -> [ConfigurationProblem] {
         let settings = loaded.settings
         var texts: [String] = []
-        if settings.edgeConfiguration.application == nil, settings.edge.root == nil, settings.edge.routes.isEmpty {
+        if !settings.hasEdge, settings.pooler.listen.isEmpty, settings.postgres == nil {
             texts.append(
                 "there is nothing to serve: set edge.app (--app http://127.0.0.1:3000), edge.root (--root ./public) or edge.routes")
+        }
+        if !settings.pooler.listen.isEmpty, settings.postgres == nil {
+            texts.append("pooler.listen is set, but no server: pooler.postgres (--postgres postgres://app@127.0.0.1:5432/shop)")
+        }
+        if settings.postgres != nil, settings.pooler.listen.isEmpty {
+            texts.append("pooler.postgres is set, but no address for its clients: pooler.listen (--pooler 127.0.0.1:6432)")
+        }
+        for endpoint in settings.pooler.listen where settings.postgres?.hosts.contains(endpoint) == true {
+            texts.append("pooler.postgres is \(endpoint), on which the pooler itself listens")
         }
         // A part that nobody set shrinks with its whole: see Settings.edgeConfiguration.
         func isSet(_ path: String) -> Bool { loaded.origins[path] != nil }

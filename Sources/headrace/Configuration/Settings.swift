@@ -1,4 +1,5 @@
 import Edge
+import Pooler
 
 /// Everything that can be set, before it is known to make sense together; ``ConfigurationKeys`` says how each part is written.
 struct Settings: Sendable {
@@ -7,6 +8,23 @@ struct Settings: Sendable {
     var application: EdgeConfiguration.SocketEndpoint?
     /// How the application is connected to; its one member is ``application``.
     var upstream = UpstreamGroup(members: [])
+
+    var pooler = PoolerConfiguration()
+    /// What the pooler stands before.
+    var postgres: PostgresURL?
+    var postgresPassword: String?
+
+    /// Whether there is anything for the edge to serve.
+    var hasEdge: Bool { application != nil || edge.application != nil || edge.root != nil || !edge.routes.isEmpty }
+
+    /// The pooler as it is to run; `nil` when there is none.
+    var poolerConfiguration: PoolerConfiguration? {
+        guard !pooler.listen.isEmpty, let postgres else { return nil }
+        var pooler = pooler
+        pooler.databases = postgres.offered(password: postgresPassword)
+        pooler.limits.minPoolSize = min(pooler.limits.minPoolSize, pooler.limits.poolSize)
+        return pooler
+    }
 
     /// The edge as it is to run: the default of a part is never larger than the whole that was set.
     var edgeConfiguration: EdgeConfiguration {

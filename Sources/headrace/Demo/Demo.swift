@@ -7,7 +7,8 @@ import Foundation
 /// 2. Every page through the edge must be byte for byte the application's.
 /// 3. In each round, at each number of users, the application alone and the edge are measured one right after the other, in
 ///    alternating order, by `headrace bench` in a process of its own.
-/// 4. The table; then it stays up until it is cancelled.
+/// 4. The same for the application's way to its database: directly, and through the pooler (``PoolerDemo``).
+/// 5. The tables; then it stays up until it is cancelled.
 struct Demo {
     struct Options: Sendable {
         var application: URL
@@ -75,8 +76,11 @@ struct Demo {
 
         let sizes = try await compare(origin: origin, front: front)
         let table = try await measure(origin: origin, front: front)
-        report(table, sizes)
-        guard table.failed == 0 else { throw Failure(description: "\(table.failed) requests failed") }
+        let pooled = try await PoolerDemo(options: options, folder: folder, binary: Self.ownBinary)
+            .run(state: folder.appending(path: "application"))
+        report(table, pooled, sizes)
+        let failed = table.failed + pooled.failed
+        guard failed == 0 else { throw Failure(description: "\(failed) requests failed") }
         guard sizes.savedByGzip >= Self.savedMin else {
             let (saved, least) = (Int(sizes.savedByGzip * 100), Int(Self.savedMin * 100))
             throw Failure(description: "gzip saves \(saved) % of \(sizes.target), less than \(least) %")
@@ -189,15 +193,22 @@ struct Demo {
         let users: [Int]
         let ratio: [String: Double]
         let levels: [Row]
+        let pooler: [PoolerRow]
         let page: [String: Int]
 
         struct Row: Encodable {
             let way: String
             let level: BenchDocument.Level
         }
+
+        struct PoolerRow: Encodable {
+            let way: String
+            let serverConnections: Int
+            let level: BenchDocument.Level
+        }
     }
 
-    private func report(_ table: DemoTable, _ sizes: PageSizes) {
+    private func report(_ table: DemoTable, _ pooled: PoolerTable, _ sizes: PageSizes) {
         guard options.isJSON else {
             Terminal.print(
                 """
@@ -207,6 +218,9 @@ struct Demo {
                 rounds of \(options.duration); the ratio is of requests/s.
 
                 \(sizes.rendered())
+
+                \(pooled.rendered())
+                The application connects to its database once per request; with the pooler its port differs, and nothing else.
                 """)
             return
         }
@@ -214,6 +228,9 @@ struct Demo {
             users: table.users,
             ratio: Dictionary(uniqueKeysWithValues: table.users.map { ("\($0)", DemoTable.median(table.ratios($0))) }),
             levels: table.measurements.map { .init(way: $0.way.rawValue, level: $0.level) },
+            pooler: pooled.measurements.map {
+                .init(way: $0.way.rawValue, serverConnections: $0.serverConnections, level: $0.level)
+            },
             page: Dictionary(uniqueKeysWithValues: sizes.sizes.map { ($0.coding, $0.bytes) }))
         let encoder = JSONEncoder()
         encoder.keyEncodingStrategy = .convertToSnakeCase

@@ -1,0 +1,111 @@
+import NIOCore
+import Pooler
+
+/// What can be said of the pooler.
+enum PoolerKeys {
+    static let all: [ConfigurationKey] = [
+        .init(
+            "pooler.listen", \.pooler.listen, .list("addresses", of: .poolerAddress, isEmptyAllowed: true),
+            "Where clients of PostgreSQL connect, such as 127.0.0.1:6432; without an address there is no pooler."),
+        .init(
+            "pooler.postgres", \.postgres, .optional(.postgres),
+            "The server behind the pooler. With a database only that one is offered, with a user all clients are that user there."),
+        .init(
+            "pooler.password", \.postgresPassword, .optional(.text("password")), isSecret: true,
+            "For logging in to the server."),
+        .init("pooler.threads", \.pooler.threads, .number(0...256), "Event loops; 0 is one per core."),
+        .init(
+            "pooler.mode", \.pooler.mode, .poolMode,
+            "When a server connection goes back to its pool: at the end of the client's session, of each transaction, of each statement."),
+
+        .init(
+            "pooler.limits.pool_size", \.pooler.limits.poolSize, .number(1...10_000), "Server connections of one pool: one database and user."),
+        .init(
+            "pooler.limits.min_pool_size", \.pooler.limits.minPoolSize, .number(0...10_000),
+            "Server connections that are kept ready of each pool that has been used."),
+        .init(
+            "pooler.limits.reserve_pool_size", \.pooler.limits.reserveSize, .number(0...10_000),
+            "Server connections beyond the pool's size, once a client has waited for pooler.timeouts.reserve."),
+        .init(
+            "pooler.limits.database_connections", \.pooler.limits.databaseConnectionsMax, .number(0...100_000),
+            "Server connections to one database, from all users together; 0: no limit of its own."),
+        .init(
+            "pooler.limits.user_connections", \.pooler.limits.userConnectionsMax, .number(0...100_000),
+            "Server connections as one user, to all databases together; 0: no limit of its own."),
+        .init(
+            "pooler.limits.server_connections", \.pooler.limits.serverConnectionsMax, .number(1...100_000), "Server connections in all."),
+        .init(
+            "pooler.limits.server_logins", \.pooler.limits.loginsMax, .number(1...1_000), "Server connections of a pool that log in at a time."),
+        .init(
+            "pooler.limits.client_connections", \.pooler.limits.clientConnectionsMax, .number(1...1_000_000),
+            "Client connections in all; more get SQLSTATE 53300."),
+        .init(
+            "pooler.limits.prepared_statements", \.pooler.limits.preparedStatementsMax, .number(1...100_000),
+            "Statements that are kept prepared on each server connection."),
+        .init(
+            "pooler.limits.client_statements", \.pooler.limits.clientStatementsMax, .number(1...100_000),
+            "Statements that one client may have prepared at a time."),
+        .init(
+            "pooler.limits.prepared_text", \.pooler.limits.preparedTextBytesMax, .size(1 << 10...64 << 20),
+            "The longest statement that may be prepared under a name."),
+
+        .init(
+            "pooler.timeouts.query_wait", \.pooler.timeouts.queryWait, .duration(.milliseconds(10)...(.hours(24))),
+            "How long a client waits for a server connection."),
+        .init(
+            "pooler.timeouts.reserve", \.pooler.timeouts.reserve, .duration(.seconds(0)...(.hours(24))),
+            "After how long a wait the reserve is touched."),
+        .init(
+            "pooler.timeouts.server_connect", \.pooler.timeouts.serverConnect, .duration(.milliseconds(10)...(.minutes(10))),
+            "For a connection to a server."),
+        .init(
+            "pooler.timeouts.server_login", \.pooler.timeouts.serverLogin, .duration(.milliseconds(10)...(.minutes(10))),
+            "For the login that follows."),
+        .init(
+            "pooler.timeouts.server_lifetime", \.pooler.timeouts.serverLifetime, .duration(.seconds(0)...(.hours(24 * 30))),
+            "How old a server connection may grow; 0s: any age."),
+        .init(
+            "pooler.timeouts.server_idle", \.pooler.timeouts.serverIdle, .duration(.seconds(0)...(.hours(24 * 30))),
+            "How long a server connection beyond the minimum is kept unused; 0s: for ever."),
+        .init(
+            "pooler.timeouts.client_login", \.pooler.timeouts.clientLogin, .duration(.milliseconds(100)...(.minutes(10))),
+            "From a client's connecting to the end of its login."),
+        .init(
+            "pooler.timeouts.client_idle", \.pooler.timeouts.clientIdle, .duration(.seconds(0)...(.hours(24 * 30))),
+            "A client that asks nothing for so long is disconnected; 0s: never."),
+        .init(
+            "pooler.timeouts.idle_transaction", \.pooler.timeouts.idleTransaction, .duration(.seconds(0)...(.hours(24 * 30))),
+            "A client that is idle in a transaction for so long is disconnected; 0s: never."),
+        .init(
+            "pooler.timeouts.query", \.pooler.timeouts.query, .duration(.seconds(0)...(.hours(24 * 30))),
+            "A query that takes so long is cancelled, and its client disconnected; 0s: never."),
+        .init(
+            "pooler.timeouts.transaction", \.pooler.timeouts.transaction, .duration(.seconds(0)...(.hours(24 * 30))),
+            "A transaction that takes so long is ended with its client; 0s: never."),
+        .init(
+            "pooler.timeouts.drain", \.pooler.timeouts.drain, .duration(.seconds(0)...(.hours(24))),
+            "After SIGTERM: how long transactions may take to finish."),
+    ]
+}
+
+extension ValueFormat where Value == PoolMode {
+    static var poolMode: Self {
+        let words = ValueFormat<String>.choice(PoolMode.allCases.map(\.rawValue))
+        return Self(
+            "pool mode", units: words.units, parse: { PoolMode(rawValue: try words.parse([$0])) ?? .transaction }, render: { $0.rawValue })
+    }
+}
+
+extension ValueFormat where Value == PoolerConfiguration.SocketEndpoint {
+    /// `127.0.0.1:6432`, `unix:/run/headrace/.s.PGSQL.6432`.
+    static var poolerAddress: Self {
+        Self("address", units: "HOST:PORT, unix:/PATH", parse: { try AddressText.parse($0) }, render: { "\($0)" })
+    }
+}
+
+extension ValueFormat where Value == PostgresURL {
+    static var postgres: Self {
+        Self(
+            "url", units: "postgres://USER@HOST:PORT/DATABASE", parse: { try PostgresURL($0) }, render: { $0.text })
+    }
+}

@@ -1,0 +1,115 @@
+public import Foundation
+import Synchronization
+
+/// A PostgreSQL server of the tests' own, in a folder of its own, on a free port of loopback. It ends with the process.
+///
+/// The server refuses to run as root: then it runs as `postgres`, or `nobody`.
+public final class PostgresCluster: Sendable {
+    public let port: Int
+    public let folder: URL
+    private let programs: URL
+    private let account: [String]
+    private let process: Mutex<Process?>
+
+    /// Where Debian keeps the newest version's programs.
+    public static var programs: URL? {
+        let versions = (try? FileManager.default.contentsOfDirectory(atPath: "/usr/lib/postgresql")) ?? []
+        return versions.compactMap(Int.init).max().map { URL(filePath: "/usr/lib/postgresql/\($0)/bin") }
+    }
+
+    /// One cluster for all tests that do not stop it.
+    public static let shared: Result<PostgresCluster, any Error> = Result { try PostgresCluster() }
+
+    /// Initialises and starts a cluster, with the superuser `postgres`, who needs no password, and databases `shop` and `other`.
+    public init(settings: [String: String] = [:]) throws {
+        guard let programs = Self.programs else {
+            throw HeadraceProcess.Failure(description: "PostgreSQL's server is not installed: run scripts/setup")
+        }
+        self.programs = programs
+        folder = FileManager.default.temporaryDirectory.appending(path: "postgres-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        let user = getuid() == 0 ? (getpwnam("postgres") ?? getpwnam("nobody")) : nil
+        account = user.map { ["--reuid", "\($0.pointee.pw_uid)", "--regid", "\($0.pointee.pw_gid)", "--clear-groups"] } ?? []
+        if let user { chown(folder.path, user.pointee.pw_uid, user.pointee.pw_gid) }
+        port = try Self.freePort()
+        process = Mutex(nil)
+        let initialised = try Command.run(
+            "setpriv",
+            account + [
+                programs.appending(path: "initdb").path, "-D", folder.appending(path: "data").path, "-U", "postgres", "-A", "trust", "--no-sync",
+                "--encoding", "UTF8", "--locale", "C",
+            ])
+        guard initialised.status == 0 else { throw HeadraceProcess.Failure(description: "initdb: \(initialised.errors)") }
+        var configuration = "listen_addresses = '127.0.0.1'\nport = \(port)\nunix_socket_directories = '\(folder.path)'\nfsync = off\n"
+        for (name, value) in settings { configuration += "\(name) = '\(value)'\n" }
+        let file = folder.appending(path: "data/postgresql.auto.conf")
+        try configuration.write(to: file, atomically: false, encoding: .utf8)
+        try start()
+        for database in ["shop", "other"] { try query("CREATE DATABASE \(database)", database: "postgres") }
+    }
+
+    deinit { try? stop() }
+
+    public func start() throws {
+        let server = Process()
+        server.executableURL = Command.find("setpriv")
+        // The kernel ends it with us, however we end.
+        server.arguments =
+            account + ["--pdeathsig", "INT", programs.appending(path: "postgres").path, "-D", folder.appending(path: "data").path]
+        let log = folder.appending(path: "log")
+        if !FileManager.default.fileExists(atPath: log.path) { try Data().write(to: log) }
+        let handle = try FileHandle(forWritingTo: log)
+        try handle.seekToEnd()
+        server.standardOutput = handle
+        server.standardError = handle
+        server.standardInput = FileHandle.nullDevice
+        try server.run()
+        process.withLock { $0 = server }
+        let end = Date().addingTimeInterval(60)
+        while try Command.run("psql", arguments(database: "postgres") + ["-c", "SELECT 1"]).status != 0 {
+            guard Date() < end, server.isRunning else {
+                throw HeadraceProcess.Failure(description: "PostgreSQL did not start; see \(log.path)")
+            }
+            usleep(50_000)
+        }
+    }
+
+    /// Fast shutdown: sessions are ended, data is kept.
+    public func stop(_ signal: Int32 = SIGINT) throws {
+        let server = process.withLock { $0 }
+        guard let server, server.isRunning else { return }
+        kill(server.processIdentifier, signal)
+        server.waitUntilExit()
+    }
+
+    /// Runs SQL at the server itself.
+    /// - Returns: rows by lines, columns by `|`.
+    @discardableResult
+    public func query(_ sql: String, database: String = "shop") throws -> String {
+        let result = try Command.run("psql", arguments(database: database) + ["-c", sql])
+        guard result.status == 0 else { throw HeadraceProcess.Failure(description: "psql: \(result.errors)") }
+        return result.text.trimmingCharacters(in: .newlines)
+    }
+
+    private func arguments(database: String) -> [String] {
+        ["-X", "-A", "-t", "-q", "-w", "-h", "127.0.0.1", "-p", "\(port)", "-U", "postgres", "-d", database]
+    }
+
+    public func url(user: String? = "postgres", database: String = "shop") -> String {
+        "postgres://\(user.map { "\($0)@" } ?? "")127.0.0.1:\(port)/\(database)"
+    }
+
+    private static func freePort() throws -> Int {
+        let socket = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(socket) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let isBound = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(socket, $0, length) == 0 && getsockname(socket, $0, &length) == 0 }
+        }
+        guard isBound else { throw HeadraceProcess.Failure(description: "no free port") }
+        return Int(UInt16(bigEndian: address.sin_port))
+    }
+}
