@@ -1,5 +1,6 @@
 import Edge
 import Foundation
+import Keyspace
 import Logging
 import NIOCore
 import Pooler
@@ -9,13 +10,14 @@ import UnixSignals
 
 /// The products that the configuration asks for, put together, started, reloaded and drained. Read this first.
 ///
-/// The edge, the pooler, or both: each is there when the settings give it something to serve.
+/// Each is there when the settings give it something to serve.
 final class Composition: Sendable {
     private let loaded: ConfigurationSources.Loaded
     /// As the last reload left them.
     private let settings: Lock<Settings>
     private let edge: EdgeServer?
     private let pooler: PoolerServer?
+    private let keyspace: KeyspaceServer?
     private let logger: Logger
     private let readAgain: @Sendable () throws -> ConfigurationSources.Loaded
 
@@ -30,6 +32,7 @@ final class Composition: Sendable {
         self.logger = logger
         edge = loaded.settings.hasEdge ? try EdgeServer(configuration: loaded.settings.edgeConfiguration, logger: logger) : nil
         pooler = loaded.settings.poolerConfiguration.map { PoolerServer(configuration: $0, logger: logger) }
+        keyspace = loaded.settings.hasKeyspace ? KeyspaceServer(configuration: loaded.settings.keyspace, logger: logger) : nil
         OpenFiles.raiseLimit()
     }
 
@@ -44,6 +47,7 @@ final class Composition: Sendable {
         if let name = loaded.fileName { Terminal.say("configuration: \(name)") }
         var services: [ServiceGroupConfiguration.ServiceConfiguration] = []
         if let pooler { services.append(.init(service: PoolerService(pooler: pooler) { [self] in poolerStarted($0) })) }
+        if let keyspace { services.append(.init(service: KeyspaceService(keyspace: keyspace) { [self] in keyspaceStarted($0) })) }
         if let edge { services.append(.init(service: EdgeService(edge: edge) { [self] in started($0) })) }
         services.append(.init(service: ReloadService(hangups: hangups) { [self] in reload() }))
         let group = ServiceGroup(
@@ -59,6 +63,12 @@ final class Composition: Sendable {
         for address in addresses {
             Terminal.say("pooler: \(Self.text(address)) → \(loaded.settings.postgres?.text ?? "")")
         }
+    }
+
+    private func keyspaceStarted(_ addresses: [SocketAddress]) {
+        let keyspace = loaded.settings.keyspace
+        let bound = keyspace.bytesMax > 0 ? SizeText.render(keyspace.bytesMax) : "no bound"
+        for address in addresses { Terminal.say("keyspace: \(Self.text(address)) (\(bound), \(keyspace.policy.rawValue))") }
     }
 
     /// A file with a mistake changes nothing and says why.
@@ -117,6 +127,18 @@ private struct PoolerService: Service {
         started(try await pooler.start())
         try? await gracefulShutdown()
         await pooler.drain()
+    }
+}
+
+/// The keyspace as a service: it drains when the group shuts down.
+private struct KeyspaceService: Service {
+    let keyspace: KeyspaceServer
+    let started: @Sendable ([SocketAddress]) -> Void
+
+    func run() async throws {
+        started(try await keyspace.start())
+        try? await gracefulShutdown()
+        await keyspace.drain()
     }
 }
 

@@ -2,7 +2,9 @@
 final class CommandTable: Sendable {
     /// In the order of the rooms; ``CommandTable/sorted`` is by name.
     static let rows: [Command] =
-        ConnectionCommands.rows + StringCommands.rows + BitCommands.rows + KeyCommands.rows + TransactionCommands.rows
+        ConnectionCommands.rows + StringCommands.rows + BitCommands.rows + HashCommands.rows + ListCommands.rows
+        + SetCommands.rows + SortedSetCommands.rows + SortedSetRanges.rows + SortedSetAlgebra.rows + KeyCommands.rows
+        + TransactionCommands.rows
         + ServerCommands.rows
 
     static let shared = CommandTable(rows)

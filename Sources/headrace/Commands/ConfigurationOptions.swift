@@ -21,6 +21,9 @@ struct ConfigurationOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The server behind the pooler: postgres://USER@HOST:PORT/DATABASE (pooler.postgres).", valueName: "url"))
     var postgres: String?
 
+    @Option(help: ArgumentHelp("Where clients of the keyspace (Redis' protocol) connect: HOST:PORT, may be repeated (keyspace.listen).", valueName: "address"))
+    var keyspace: [String] = []
+
     @Option(name: .customLong("set"), help: ArgumentHelp("Any other key, such as edge.cache.size=1GB; may be repeated.", valueName: "key=value"))
     var assignments: [String] = []
 
@@ -43,6 +46,7 @@ struct ConfigurationOptions: ParsableArguments {
         if !listen.isEmpty { sources.flags.append(("--listen", "edge.listen", listen)) }
         if !pooler.isEmpty { sources.flags.append(("--pooler", "pooler.listen", pooler)) }
         if let postgres { sources.flags.append(("--postgres", "pooler.postgres", [postgres])) }
+        if !keyspace.isEmpty { sources.flags.append(("--keyspace", "keyspace.listen", keyspace)) }
         for text in assignments { sources.flags.append(ConfigurationSources.assignment(text)) }
         return try sources.load()
     }

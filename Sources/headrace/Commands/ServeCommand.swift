@@ -9,6 +9,7 @@ struct ServeCommand: AsyncParsableCommand {
             EXAMPLES:
               headrace serve --app http://127.0.0.1:3000 --listen 127.0.0.1:8080
               headrace serve --root ./public
+              headrace serve --keyspace 127.0.0.1:6379
               headrace serve --config headrace.yaml --set edge.cache.size=1GB
 
             Access records go to standard output, one JSON line per exchange; all else to standard error.

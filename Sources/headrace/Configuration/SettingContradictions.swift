@@ -5,9 +5,10 @@ enum SettingContradictions {
     static func all(_ loaded: ConfigurationSources.Loaded) -> [ConfigurationProblem] {
         let settings = loaded.settings
         var texts: [String] = []
-        if !settings.hasEdge, settings.pooler.listen.isEmpty, settings.postgres == nil {
+        if !settings.hasEdge, settings.pooler.listen.isEmpty, settings.postgres == nil, !settings.hasKeyspace {
             texts.append(
-                "there is nothing to serve: set edge.app (--app http://127.0.0.1:3000), edge.root (--root ./public) or edge.routes")
+                "there is nothing to serve: set edge.app (--app http://127.0.0.1:3000), edge.root (--root ./public), edge.routes "
+                    + "or keyspace.listen (--keyspace 127.0.0.1:6379)")
         }
         if !settings.pooler.listen.isEmpty, settings.postgres == nil {
             texts.append("pooler.listen is set, but no server: pooler.postgres (--postgres postgres://app@127.0.0.1:5432/shop)")

@@ -1,4 +1,5 @@
 import Edge
+import Keyspace
 import Pooler
 
 /// Everything that can be set, before it is known to make sense together; ``ConfigurationKeys`` says how each part is written.
@@ -13,6 +14,10 @@ struct Settings: Sendable {
     /// What the pooler stands before.
     var postgres: PostgresURL?
     var postgresPassword: String?
+
+    var keyspace = KeyspaceConfiguration()
+
+    var hasKeyspace: Bool { !keyspace.listen.isEmpty }
 
     /// Whether there is anything for the edge to serve.
     var hasEdge: Bool { application != nil || edge.application != nil || edge.root != nil || !edge.routes.isEmpty }

@@ -1,0 +1,211 @@
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// Byte strings one behind the other in one block of memory: what small hashes, sets and pieces of lists are kept as.
+///
+/// Each element is its length, its bytes, and its length again, so that it can be walked from both ends; a length below 128 takes one
+/// byte. Elements are named by their offset, which is valid until the next change in front of it. The room that taking away at the
+/// front leaves is used again before the block grows.
+struct PackedBytes: ~Copyable {
+    private var base: UnsafeMutablePointer<UInt8>?
+    private var capacity = 0
+    private var start = 0
+    private var end = 0
+    private(set) var count = 0
+
+    init() {}
+
+    deinit { free(base) }
+
+    /// Memory of the block.
+    var bytes: Int { base.map { malloc_usable_size($0) + 8 } ?? 0 }
+    /// Bytes of the elements, their lengths included.
+    var used: Int { end - start }
+
+    var first: Int? { count > 0 ? start : nil }
+
+    // MARK: Reading
+
+    /// The element at an offset.
+    func element(_ offset: Int) -> UnsafeRawBufferPointer {
+        let (length, width) = lengthForward(offset)
+        return UnsafeRawBufferPointer(start: base! + offset + width, count: length)
+    }
+
+    func next(_ offset: Int) -> Int? {
+        let following = offset + size(offset)
+        return following < end ? following : nil
+    }
+
+    func previous(_ offset: Int) -> Int? { offset > start ? before(offset) : nil }
+
+    var last: Int? { count > 0 ? before(end) : nil }
+
+    /// Bytes of the element at an offset with its lengths.
+    func size(_ offset: Int) -> Int {
+        let (length, width) = lengthForward(offset)
+        return length + 2 * width
+    }
+
+    private func lengthForward(_ offset: Int) -> (length: Int, width: Int) {
+        let first = base![offset]
+        if first < 128 { return (Int(first), 1) }
+        var (length, shift, width) = (Int(first & 127), 7, 1)
+        while true {
+            let byte = base![offset + width]
+            length |= Int(byte & 127) << shift
+            width += 1
+            if byte < 128 { return (length, width) }
+            shift += 7
+        }
+    }
+
+    private func before(_ offset: Int) -> Int {
+        // The length at the end is the one at the front, backwards.
+        var (length, shift, width) = (Int(base![offset - 1] & 127), 7, 1)
+        if base![offset - 1] >= 128 {
+            while true {
+                let byte = base![offset - 1 - width]
+                length |= Int(byte & 127) << shift
+                width += 1
+                if byte < 128 { break }
+                shift += 7
+            }
+        }
+        return offset - length - 2 * width
+    }
+
+    /// The place of an element that is equal to some bytes, of every second one if asked.
+    func find(_ wanted: UnsafeRawBufferPointer, stride: Int = 1) -> Int? {
+        guard count > 0 else { return nil }
+        var offset = start
+        while offset < end {
+            let found = element(offset)
+            if found.count == wanted.count, wanted.count == 0 || memcmp(found.baseAddress!, wanted.baseAddress!, wanted.count) == 0 {
+                return offset
+            }
+            for _ in 0..<stride where offset < end { offset += size(offset) }
+        }
+        return nil
+    }
+
+    /// The offset of an element by its number.
+    func offset(of index: Int) -> Int? {
+        guard index >= 0, index < count else { return nil }
+        if index <= count / 2 {
+            var offset = start
+            for _ in 0..<index { offset += size(offset) }
+            return offset
+        }
+        var offset = end
+        for _ in 0..<(count - index) { offset = before(offset) }
+        return offset
+    }
+
+    func forEach(_ body: (UnsafeRawBufferPointer) -> Void) {
+        var offset = start
+        while offset < end {
+            body(element(offset))
+            offset += size(offset)
+        }
+    }
+
+    // MARK: Changing
+
+    private static func width(_ length: Int) -> Int {
+        var (width, rest) = (1, length >> 7)
+        while rest > 0 {
+            width += 1
+            rest >>= 7
+        }
+        return width
+    }
+
+    static func size(ofElement length: Int) -> Int { length + 2 * width(length) }
+
+    /// Opens a gap of some bytes at an offset.
+    private mutating func open(_ gap: Int, at offset: Int) -> Int {
+        if offset == start, start >= gap {
+            start -= gap
+            return start
+        }
+        if capacity - end < gap {
+            var offset = offset
+            if start > 0, capacity - (end - start) >= gap, start >= capacity / 4 {
+                memmove(base!, base! + start, end - start)
+                offset -= start
+                end -= start
+                start = 0
+                return open(gap, at: offset)
+            }
+            // An eighth more than is needed: small values are many, and each keeps its spare room.
+            let wanted = end + gap + (end + gap) / 8
+            guard let memory = realloc(base, wanted) else { fatalError("the system has no memory left") }
+            base = memory.assumingMemoryBound(to: UInt8.self)
+            capacity = malloc_usable_size(memory)
+        }
+        memmove(base! + offset + gap, base! + offset, end - offset)
+        end += gap
+        return offset
+    }
+
+    private func write(_ element: UnsafeRawBufferPointer, at offset: Int) {
+        let width = Self.width(element.count)
+        let target = base! + offset
+        var rest = element.count
+        for index in 0..<width {
+            let more: UInt8 = index < width - 1 ? 128 : 0
+            target[index] = UInt8(truncatingIfNeeded: rest & 127) | more
+            target[2 * width + element.count - 1 - index] = UInt8(truncatingIfNeeded: rest & 127) | more
+            rest >>= 7
+        }
+        if element.count > 0 { memcpy(target + width, element.baseAddress!, element.count) }
+    }
+
+    mutating func append(_ element: UnsafeRawBufferPointer) {
+        let place = open(Self.size(ofElement: element.count), at: end)
+        write(element, at: place)
+        count += 1
+    }
+
+    mutating func prepend(_ element: UnsafeRawBufferPointer) { insert(element, at: start) }
+
+    /// Puts an element before the one at an offset.
+    mutating func insert(_ element: UnsafeRawBufferPointer, at offset: Int) {
+        let place = open(Self.size(ofElement: element.count), at: offset)
+        write(element, at: place)
+        count += 1
+    }
+
+    /// Puts an element in the place of another.
+    mutating func replace(at offset: Int, with element: UnsafeRawBufferPointer) {
+        let (old, new) = (size(offset), Self.size(ofElement: element.count))
+        if old == new { return write(element, at: offset) }
+        remove(at: offset)
+        let isEnd = count == 0 || offset >= end
+        insert(element, at: isEnd ? end : max(offset, start))
+    }
+
+    /// Takes elements out from an offset on.
+    mutating func remove(at offset: Int, count removed: Int = 1) {
+        var following = offset
+        for _ in 0..<removed { following += size(following) }
+        if offset == start {
+            start = following
+        } else {
+            memmove(base! + offset, base! + following, end - following)
+            end -= following - offset
+        }
+        count -= removed
+        if count == 0 { (start, end) = (0, 0) }
+    }
+
+    mutating func removeAll() {
+        free(base)
+        base = nil
+        (capacity, start, end, count) = (0, 0, 0, 0)
+    }
+}

@@ -1,0 +1,255 @@
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// Members with scores: a table by member, and blocks of them in order of score, then of bytes.
+///
+/// All ranges, whatever they are given by, become ranges of ranks: the first rank that is not before a bound is found by halving, over
+/// the blocks and within one. A block holds 128 to 256 members; a million members make some 5,000 blocks, whose counts are added up in
+/// about two microseconds when a rank is asked for, which costs less than a tree's cache misses and no memory.
+final class SortedSetObject: StoredObject {
+    private static let blockMax = 256
+
+    private final class Block {
+        let entries: UnsafeMutablePointer<Entry>
+        var count = 0
+
+        init() { entries = .allocate(capacity: SortedSetObject.blockMax) }
+        deinit { entries.deallocate() }
+
+        func insert(_ entry: Entry, at index: Int) {
+            memmove(entries + index + 1, entries + index, (count - index) * MemoryLayout<Entry>.stride)
+            entries[index] = entry
+            count += 1
+        }
+
+        func remove(at index: Int) {
+            memmove(entries + index, entries + index + 1, (count - index - 1) * MemoryLayout<Entry>.stride)
+            count -= 1
+        }
+    }
+
+    private var table = EntryTable()
+    private var blocks: [Block] = []
+    private var entryBytes = 0
+    private let packedEntries: Int
+    private let packedBytes: Int
+    private var isLarge = false
+
+    /// - Parameters: up to where `OBJECT ENCODING` calls it a listpack.
+    init(packedEntries: Int = 128, packedBytes: Int = 64) {
+        self.packedEntries = packedEntries
+        self.packedBytes = packedBytes
+    }
+
+    deinit { table.freeEntries() }
+
+    override var bytes: Int {
+        malloc_usable_size(Unmanaged.passUnretained(self).toOpaque()) + 8 + table.bytes + entryBytes + blocks.capacity * 8 + 32
+            + blocks.count * (Self.blockMax * 8 + 16 + 48)
+    }
+    override var count: Int { table.count }
+    override var encoding: StaticString { isLarge ? "skiplist" : "listpack" }
+
+    override func snapshot() -> SnapshotValue {
+        var members: [SnapshotValue.Member] = []
+        members.reserveCapacity(count)
+        forEach(0..<count) { members.append(.init(bytes: [UInt8]($0), score: $1)) }
+        return .sortedSet(members)
+    }
+
+    // MARK: Members
+
+    func score(_ member: UnsafeRawBufferPointer) -> Double? { table.find(member, KeyHash.hash(member))?.score }
+
+    enum Change {
+        case added, moved, same
+    }
+
+    /// Gives a member a score, which is a number.
+    @discardableResult
+    func set(_ member: UnsafeRawBufferPointer, _ score: Double) -> Change {
+        assert(!score.isNaN)
+        let hash = KeyHash.hash(member)
+        if let entry = table.find(member, hash) {
+            if entry.score == score { return .same }
+            takeOut(entry)
+            entry.score = score
+            putIn(entry)
+            return .moved
+        }
+        let entry = Entry.make(key: member, valueCount: 0)
+        entry.score = score
+        entryBytes += entry.bytes
+        table.insert(entry, hash)
+        putIn(entry)
+        if table.count > packedEntries || member.count > packedBytes { isLarge = true }
+        return .added
+    }
+
+    func remove(_ member: UnsafeRawBufferPointer) -> Bool {
+        guard let entry = table.find(member, KeyHash.hash(member)) else { return false }
+        remove(entry)
+        return true
+    }
+
+    private func remove(_ entry: Entry) {
+        takeOut(entry)
+        entryBytes -= entry.bytes
+        table.remove(entry, KeyHash.hash(entry.key))
+        entry.free()
+    }
+
+    /// Takes out the members of some ranks.
+    func remove(_ ranks: Range<Int>) {
+        var entries: [Entry] = []
+        entries.reserveCapacity(ranks.count)
+        visit(ranks) { entries.append($0) }
+        for entry in entries { remove(entry) }
+    }
+
+    func rank(_ member: UnsafeRawBufferPointer) -> Int? {
+        guard let entry = table.find(member, KeyHash.hash(member)) else { return nil }
+        return rank { Self.isBefore($0, entry) }
+    }
+
+    // MARK: Order
+
+    static func compare(_ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer) -> Int {
+        let common = min(first.count, second.count)
+        if common > 0 {
+            let order = memcmp(first.baseAddress!, second.baseAddress!, common)
+            if order != 0 { return Int(order) }
+        }
+        return first.count - second.count
+    }
+
+    private static func isBefore(_ first: Entry, _ second: Entry) -> Bool {
+        first.score != second.score ? first.score < second.score : compare(first.key, second.key) < 0
+    }
+
+    /// How many members a condition holds for that holds for the first ones and then for none.
+    func rank(where isBefore: (Entry) -> Bool) -> Int {
+        let block = blockIndex(isBefore)
+        var rank = 0
+        for index in 0..<block { rank += blocks[index].count }
+        return block < blocks.count ? rank + place(blocks[block], isBefore) : rank
+    }
+
+    func rank(score: Double, inclusive: Bool) -> Int { rank { inclusive ? $0.score <= score : $0.score < score } }
+
+    /// The first block whose last entry the condition does not hold for.
+    private func blockIndex(_ isBefore: (Entry) -> Bool) -> Int {
+        var (low, high) = (0, blocks.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if isBefore(blocks[middle].entries[blocks[middle].count - 1]) { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    private func place(_ block: Block, _ isBefore: (Entry) -> Bool) -> Int {
+        var (low, high) = (0, block.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if isBefore(block.entries[middle]) { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    private func putIn(_ entry: Entry) {
+        var index = blockIndex { Self.isBefore($0, entry) }
+        if index == blocks.count {
+            if index > 0 { index -= 1 } else { blocks.append(Block()) }
+        }
+        if blocks[index].count == Self.blockMax {
+            let (full, upper) = (blocks[index], Block())
+            let half = Self.blockMax / 2
+            memcpy(upper.entries, full.entries + half, half * MemoryLayout<Entry>.stride)
+            upper.count = half
+            full.count = half
+            blocks.insert(upper, at: index + 1)
+            if Self.isBefore(full.entries[half - 1], entry) { index += 1 }
+        }
+        let block = blocks[index]
+        block.insert(entry, at: place(block) { Self.isBefore($0, entry) })
+    }
+
+    private func takeOut(_ entry: Entry) {
+        let index = blockIndex { Self.isBefore($0, entry) }
+        let block = blocks[index]
+        let place = place(block) { Self.isBefore($0, entry) }
+        precondition(block.entries[place] == entry, "a member is not where its score says")
+        block.remove(at: place)
+        if block.count == 0 {
+            blocks.remove(at: index)
+        } else if index + 1 < blocks.count, block.count + blocks[index + 1].count <= Self.blockMax / 2 {
+            let next = blocks[index + 1]
+            memcpy(block.entries + block.count, next.entries, next.count * MemoryLayout<Entry>.stride)
+            block.count += next.count
+            blocks.remove(at: index + 1)
+        }
+    }
+
+    // MARK: Walks
+
+    private func visit(_ ranks: Range<Int>, _ body: (Entry) -> Void) {
+        guard !ranks.isEmpty else { return }
+        var (index, skip) = (0, ranks.lowerBound)
+        while index < blocks.count, skip >= blocks[index].count {
+            skip -= blocks[index].count
+            index += 1
+        }
+        var left = ranks.count
+        while left > 0, index < blocks.count {
+            let block = blocks[index]
+            let end = min(block.count, skip + left)
+            for place in skip..<end { body(block.entries[place]) }
+            left -= end - skip
+            skip = 0
+            index += 1
+        }
+    }
+
+    func forEach(_ ranks: Range<Int>, _ body: (UnsafeRawBufferPointer, Double) -> Void) {
+        visit(ranks) { body($0.key, $0.score) }
+    }
+
+    /// The same from the last rank to the first.
+    func forEachReversed(_ ranks: Range<Int>, _ body: (UnsafeRawBufferPointer, Double) -> Void) {
+        guard !ranks.isEmpty else { return }
+        var (index, before) = (blocks.count - 1, table.count - (blocks.last?.count ?? 0))
+        while index > 0, before >= ranks.upperBound {
+            index -= 1
+            before -= blocks[index].count
+        }
+        var place = ranks.upperBound - 1 - before
+        for _ in ranks {
+            body(blocks[index].entries[place].key, blocks[index].entries[place].score)
+            place -= 1
+            if place < 0, index > 0 {
+                index -= 1
+                place = blocks[index].count - 1
+            }
+        }
+    }
+
+    /// Hands out some members; see ``EntryTable/scan(_:_:)``.
+    func scan(_ cursor: UInt32, _ body: (UnsafeRawBufferPointer, Double) -> Void) -> UInt32? {
+        table.scan(cursor) { body($0.key, $0.score) }
+    }
+
+    func checkInvariants() {
+        var previous: Entry?
+        var total = 0
+        visit(0..<count) { entry in
+            if let previous { precondition(Self.isBefore(previous, entry)) }
+            precondition(table.find(entry.key, KeyHash.hash(entry.key)) == entry)
+            previous = entry
+            total += 1
+        }
+        precondition(total == table.count)
+    }
+}
