@@ -7,8 +7,8 @@ enum SettingContradictions {
         var texts: [String] = []
         if !settings.hasEdge, settings.pooler.listen.isEmpty, settings.postgres == nil, !settings.hasKeyspace {
             texts.append(
-                "there is nothing to serve: set edge.app (--app http://127.0.0.1:3000), edge.root (--root ./public), edge.routes "
-                    + "or keyspace.listen (--keyspace 127.0.0.1:6379)")
+                "there is nothing to serve: set edge.app (--app http://127.0.0.1:3000), edge.root (--root ./public), edge.routes, "
+                    + "pooler.listen with pooler.postgres (--pooler, --postgres) or keyspace.listen (--keyspace 127.0.0.1:6379)")
         }
         if !settings.pooler.listen.isEmpty, settings.postgres == nil {
             texts.append("pooler.listen is set, but no server: pooler.postgres (--postgres postgres://app@127.0.0.1:5432/shop)")
