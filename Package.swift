@@ -63,6 +63,8 @@ let package = Package(
         .target(name: "RESPWire", swiftSettings: settings),
         .target(name: "Transport", dependencies: ["Telemetry", nioCore, nioPosix, logging], swiftSettings: settings),
         .systemLibrary(name: "CCodecs", providers: [.apt(["libdeflate-dev", "zlib1g-dev", "libbrotli-dev", "libzstd-dev"])]),
+        // Lua 5.1 behind functions that never raise.
+        .target(name: "CLua", linkerSettings: [.linkedLibrary(":liblua5.1.a"), .linkedLibrary("m"), .linkedLibrary("dl")]),
         // Floor 2
         .target(
             name: "Edge",
@@ -81,7 +83,7 @@ let package = Package(
         ),
         .target(
             name: "Keyspace",
-            dependencies: ["RESPWire", "Eviction", "Transport", "Telemetry", nioCore, nioPosix, logging],
+            dependencies: ["RESPWire", "Eviction", "Transport", "Telemetry", "CLua", nioCore, nioPosix, logging],
             swiftSettings: settings
         ),
         // Floor 3

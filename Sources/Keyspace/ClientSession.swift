@@ -26,6 +26,10 @@ final class ClientSession {
     var watchFlag: WatchFlag?
     /// Channels and patterns that the client has subscribed to.
     var subscriptionCount = 0
+    /// `CLIENT TRACKING` is on.
+    var isTracking = false
+    /// `CLIENT CACHING` was said: about the next command.
+    var hasSaidCaching = false
     var isNoTouch = false
     var isNoEvict = false
     var reply = ReplyMode.on
@@ -102,6 +106,7 @@ final class ClientRegistry: Sendable {
 
     func nextID() -> Int { next.wrappingAdd(1, ordering: .relaxed).oldValue }
     func add(_ client: ClientRecord) { clients.withLock { $0[client.id] = client } }
+    subscript(id: Int) -> ClientRecord? { clients.withLock { $0[id] } }
     func remove(_ id: Int) { clients.withLock { _ = $0.removeValue(forKey: id) } }
     var count: Int { clients.withLock { $0.count } }
     var all: [ClientRecord] { clients.withLock { Array($0.values) }.sorted { $0.id < $1.id } }

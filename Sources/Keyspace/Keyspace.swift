@@ -24,6 +24,9 @@ final class Keyspace: Sendable {
     let settings: ServerSettings
     let slowLog = SlowLog()
     let pause = ClientPause()
+    let scripts = ScriptInterpreter()
+    /// Tells clients what they asked to be told.
+    let hub: KeyspaceHub
     let observer: (any KeyspaceObserver)?
     /// One of each event loop.
     let loops = Lock<[CallCounters]>([])
@@ -43,7 +46,8 @@ final class Keyspace: Sendable {
 
     init(_ configuration: KeyspaceConfiguration, observer: (any KeyspaceObserver)? = nil) {
         self.configuration = configuration
-        self.observer = observer
+        hub = KeyspaceHub(clients: clients)
+        self.observer = observer ?? hub
         shards = (0..<Self.shardCount).map { Shard(index: $0, databaseCount: configuration.databases) }
         eviction = KeyEviction(configuration.policy)
         bytesMax = Atomic(configuration.bytesMax)

@@ -59,6 +59,10 @@ public final class KeyspaceServer: Sendable {
             throw error
         }
         running.withLock { [listeners] in $0.listeners = listeners }
+        keyspace.hub.logScripts { [logger] level, line in
+            let levels: [Logger.Level] = [.debug, .debug, .notice, .warning]
+            logger.log(level: levels[min(max(level, 0), 3)], "a script says: \(line)")
+        }
         keyspace.port = listeners.compactMap(\.address.port).first ?? 0
         if keyspace.eviction.policy != .noeviction, configuration.bytesMax > 0 {
             logger.notice(

@@ -25,6 +25,8 @@ final class ServerSettings: Sendable {
     let values: Lock<Values>
     let slowMicroseconds = Atomic<Int>(10_000)
     let slowCountMax = Atomic<Int>(128)
+    /// After so long a script is ended.
+    let scriptMilliseconds = Atomic<Int>(5000)
 
     init(_ configuration: KeyspaceConfiguration) {
         var values = Values()
@@ -63,6 +65,14 @@ final class ServerSettings: Sendable {
         static func fixed(_ name: String, _ value: String) -> Row { Row(name, { _ in value }) }
     }
 
+    private static func scriptTime(_ name: String) -> Row {
+        Row(name, { String($0.settings.scriptMilliseconds.load(ordering: .relaxed)) }) { keyspace, text in
+            guard let value = Int(text), (1...3_600_000).contains(value) else { return "argument must be between 1 and 3600000 inclusive" }
+            keyspace.settings.scriptMilliseconds.store(value, ordering: .relaxed)
+            return nil
+        }
+    }
+
     static let rows: [Row] = [
         Row("maxmemory", { String($0.bytesLimit) }) { keyspace, text in
             guard let bytes = memory(text) else { return "argument must be a memory value" }
@@ -87,6 +97,7 @@ final class ServerSettings: Sendable {
             keyspace.settings.slowCountMax.store(value, ordering: .relaxed)
             return nil
         },
+        scriptTime("busy-reply-threshold"), scriptTime("lua-time-limit"),
         Row("requirepass", { keyspace in keyspace.settings.values.withLock { $0.password } }) { keyspace, text in
             keyspace.settings.values.withLock { $0.password = text }
             return nil
@@ -109,7 +120,16 @@ final class ServerSettings: Sendable {
         .fixed("save", ""), .fixed("appendonly", "no"), .fixed("appendfsync", "everysec"), .fixed("maxmemory-samples", "10"),
         .fixed("lfu-log-factor", "10"), .fixed("lfu-decay-time", "1"), .fixed("proto-max-bulk-len", "536870912"),
         .fixed("latency-monitor-threshold", "0"), .fixed("cluster-enabled", "no"), .fixed("replica-read-only", "yes"),
-        .fixed("notify-keyspace-events", ""),
+        Row("notify-keyspace-events", { $0.hub.events.text }) { keyspace, text in
+            guard let events = KeyspaceEvents(parsing: text) else { return "Invalid event class character. Use 'Ag$lshzxeKEtmdn'." }
+            keyspace.hub.events = events
+            return nil
+        },
+        Row("tracking-table-max-keys", { keyspace in String(keyspace.hub.tracking.withLock { $0.keyCountMax }) }) { keyspace, text in
+            guard let value = Int(text), value >= 1 else { return "argument must be between 1 and 9223372036854775807 inclusive" }
+            keyspace.hub.tracking.withLock { $0.keyCountMax = value }
+            return nil
+        },
     ]
 
     /// `100mb`, `1g`, `2048`.

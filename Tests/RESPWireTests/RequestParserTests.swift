@@ -21,10 +21,7 @@ import Testing
 
     /// - Returns: the bytes that a request took; `nil` when there is none.
     private func read(_ parser: inout RequestParser, _ bytes: [UInt8], _ found: inout [[String]]) throws(RESPError) -> Int? {
-        let result = Swift.Result { () throws(RESPError) in
-            try bytes.withUnsafeBytes { bytes throws(RESPError) in try parser.next(bytes) }
-        }
-        switch try result.get() {
+        switch try bytes.withUnsafeBufferPointer({ bytes throws(RESPError) in try parser.next(UnsafeRawBufferPointer(bytes)) }) {
         case .wait: return nil
         case .nothing(let count): return count
         case .request(let count):

@@ -20,7 +20,9 @@ import Testing
             "Synchronization",
         ],
         "Pooler": ["PostgresWire", "Transport", "Telemetry", "NIOCore", "NIOPosix", "Logging", "Synchronization"],
-        "Keyspace": ["RESPWire", "Eviction", "Transport", "Telemetry", "NIOCore", "NIOPosix", "Logging", "Synchronization"],
+        "Keyspace": [
+            "RESPWire", "Eviction", "Transport", "Telemetry", "CLua", "NIOCore", "NIOPosix", "Logging", "Synchronization",
+        ],
         "LoadGenerator": ["HTTPSemantics", "HTTP1Wire", "Transport", "Telemetry", "NIOCore", "NIOPosix", "Synchronization"],
         "headrace": [
             "Edge", "Pooler", "Keyspace", "LoadGenerator", "HTTP1Wire", "HTTPSemantics", "Transport", "Telemetry", "CCodecs", "NIOCore",

@@ -31,13 +31,17 @@ enum ClientCommands {
             call.keyspace.pause.finish()
             call.out.ok()
         case ("unblock", 3), ("unblock", 4): try unblock(call)
-        case ("getredir", 2): call.out.integer(-1)
+        case ("tracking", 3...): try TrackingCommands.tracking(call)
+        case ("caching", 3): try TrackingCommands.caching(call)
+        case ("getredir", 2): TrackingCommands.redirection(call)
+        case ("trackinginfo", 2): TrackingCommands.information(call)
         case ("help", 2):
             ServerCommands.help(
                 call, "CLIENT",
                 [
-                    "GETNAME", "GETREDIR", "ID", "INFO", "KILL <option>", "LIST [TYPE <type>] [ID <id> ...]", "NO-EVICT (ON|OFF)",
+                    "CACHING (YES|NO)", "GETNAME", "GETREDIR", "ID", "INFO", "KILL <option>", "LIST [TYPE <type>] [ID <id> ...]", "NO-EVICT (ON|OFF)",
                     "NO-TOUCH (ON|OFF)", "PAUSE <timeout> [WRITE|ALL]", "REPLY (ON|OFF|SKIP)", "SETINFO <option> <value>", "SETNAME <name>",
+                    "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]] [OPTIN] [OPTOUT] [NOLOOP]", "TRACKINGINFO",
                     "UNBLOCK <id> [TIMEOUT|ERROR]", "UNPAUSE",
                 ])
         default: throw ServerCommands.unknownSubcommand(call)

@@ -5,7 +5,7 @@ final class CommandTable: Sendable {
         ConnectionCommands.rows + StringCommands.rows + BitCommands.rows + HashCommands.rows + ListCommands.rows
         + SetCommands.rows + SortedSetCommands.rows + SortedSetRanges.rows + SortedSetAlgebra.rows + KeyCommands.rows
         + TransactionCommands.rows
-        + ServerCommands.rows
+        + ServerCommands.rows + EvaluationCommands.rows + PubSubCommands.rows
 
     static let shared = CommandTable(rows)
 

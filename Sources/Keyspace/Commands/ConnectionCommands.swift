@@ -114,6 +114,10 @@ enum ConnectionCommands {
     private static func reset(_ call: Call) throws(CommandFailure) {
         call.session.transaction = nil
         TransactionCommands.forgetWatched(call)
+        call.keyspace.hub.closed(call.session.id)
+        call.session.subscriptionCount = 0
+        call.session.record.subscriptions.store(0, ordering: .relaxed)
+        call.session.isTracking = false
         call.session.database = 0
         call.session.isRESP3 = false
         call.out.isRESP3 = false

@@ -36,6 +36,7 @@ enum Dispatcher {
             call.out.simple("QUEUED")
             return
         }
+        if session.isTracking { track(call) }
         run(call)
         if !call.readyKeys.isEmpty { call.keyspace.serveWaiters(call) }
     }
@@ -87,6 +88,20 @@ enum Dispatcher {
             call.keyspace.observer?.commandExecuted(call)
         }
         call.rewritten = nil
+    }
+
+    /// Remembers what the command is about to read for a client that caches.
+    private static func track(_ call: Call) {
+        if call.command.flags.contains(.readonly) {
+            var places: ContiguousArray<Int> = []
+            call.command.keyPlaces(call, &places)
+            call.keyspace.hub.keysWillBeRead(places.map { call.bytes($0) }, by: call.session.id)
+        }
+        // `CLIENT CACHING` itself is not the command that it is about.
+        if call.session.hasSaidCaching, call.command.name != "client" {
+            call.session.hasSaidCaching = false
+            call.keyspace.hub.tracking.withLock { $0.commandEnded(call.session.id) }
+        }
     }
 
     private static func refuse(_ call: Call, _ failure: CommandFailure) {

@@ -59,6 +59,7 @@ final class RESPClientHandler: ChannelInboundHandler {
     func handlerRemoved(context: ChannelHandlerContext) {
         worker.remove(self)
         worker.keyspace.clients.remove(session.id)
+        worker.keyspace.hub.closed(session.id)
         if let waiter { _ = worker.keyspace.cancel(waiter) }
         waitTimeout?.cancel()
         worker.call.session = session

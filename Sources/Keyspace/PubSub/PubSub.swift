@@ -5,7 +5,7 @@
 /// kept here is bounded by the limit of connections.
 package struct PubSub {
     /// Of a client connection.
-    package typealias ClientID = UInt64
+    package typealias ClientID = Int
     package typealias Name = [UInt8]
 
     /// A namespace of subscriptions: each has its own commands and its own count.
@@ -33,9 +33,14 @@ package struct PubSub {
         var count: Int { channels.count + patterns.count + shardChannels.count }
     }
 
+    private struct PatternSubscribers {
+        let pattern: GlobPattern
+        var clients: Set<ClientID> = []
+    }
+
     private var channels: [Name: Set<ClientID>] = [:]
     /// Matched one by one: publishing costs in proportion to their number.
-    private var patterns: [Name: Set<ClientID>] = [:]
+    private var patterns: [Name: PatternSubscribers] = [:]
     private var shardChannels: [Name: Set<ClientID>] = [:]
     private var clients: [ClientID: Subscriptions] = [:]
     private let subscriptionsPerClientMax: Int
@@ -67,7 +72,7 @@ package struct PubSub {
                 channels[name, default: []].insert(client)
             case .pattern:
                 own.patterns.insert(name)
-                patterns[name, default: []].insert(client)
+                patterns[name, default: PatternSubscribers(pattern: GlobPattern(name))].clients.insert(client)
             case .shardChannel:
                 own.shardChannels.insert(name)
                 shardChannels[name, default: []].insert(client)
@@ -85,7 +90,7 @@ package struct PubSub {
             Self.remove(client, from: &channels, name)
         case .pattern:
             clients[client]?.patterns.remove(name)
-            Self.remove(client, from: &patterns, name)
+            removePattern(client, name)
         case .shardChannel:
             clients[client]?.shardChannels.remove(name)
             Self.remove(client, from: &shardChannels, name)
@@ -99,11 +104,16 @@ package struct PubSub {
         if subscribers[name]?.isEmpty == true { subscribers[name] = nil }
     }
 
+    private mutating func removePattern(_ client: ClientID, _ name: Name) {
+        patterns[name]?.clients.remove(client)
+        if patterns[name]?.clients.isEmpty == true { patterns[name] = nil }
+    }
+
     /// The connection is gone, or has been reset.
     package mutating func closed(_ client: ClientID) {
         guard let own = clients.removeValue(forKey: client) else { return }
         for name in own.channels { Self.remove(client, from: &channels, name) }
-        for name in own.patterns { Self.remove(client, from: &patterns, name) }
+        for name in own.patterns { removePattern(client, name) }
         for name in own.shardChannels { Self.remove(client, from: &shardChannels, name) }
     }
 
@@ -113,8 +123,8 @@ package struct PubSub {
             return (shardChannels[channel] ?? []).map { Delivery(client: $0, kind: .shardChannel, subscription: channel) }
         }
         var deliveries = (channels[channel] ?? []).map { Delivery(client: $0, kind: .channel, subscription: channel) }
-        for (pattern, subscribers) in patterns where GlobPattern.matches(pattern, channel) {
-            deliveries += subscribers.map { Delivery(client: $0, kind: .pattern, subscription: pattern) }
+        for (pattern, subscribers) in patterns where subscribers.pattern.matches(channel) {
+            deliveries += subscribers.clients.map { Delivery(client: $0, kind: .pattern, subscription: pattern) }
         }
         return deliveries
     }
@@ -147,8 +157,9 @@ package struct PubSub {
 
     /// `PUBSUB CHANNELS [pattern]`, in a stable order.
     package func activeChannels(matching pattern: Name? = nil, isSharded: Bool = false) -> [Name] {
-        (isSharded ? shardChannels : channels).keys
-            .filter { name in pattern.map { GlobPattern.matches($0, name) } ?? true }
+        let matcher = pattern.map { GlobPattern($0) }
+        return (isSharded ? shardChannels : channels).keys
+            .filter { name in matcher?.matches(name) ?? true }
             .sorted { $0.lexicographicallyPrecedes($1) }
     }
 
@@ -165,11 +176,17 @@ package struct PubSub {
         for (client, own) in clients {
             precondition(!own.isEmpty, "a client without a subscription is kept")
             precondition(own.channels.allSatisfy { channels[$0]?.contains(client) == true }, "a channel does not know its client")
-            precondition(own.patterns.allSatisfy { patterns[$0]?.contains(client) == true }, "a pattern does not know its client")
+            precondition(own.patterns.allSatisfy { patterns[$0]?.clients.contains(client) == true }, "a pattern does not know its client")
             precondition(own.shardChannels.allSatisfy { shardChannels[$0]?.contains(client) == true }, "a channel does not know its client")
         }
-        let kept = [channels, patterns, shardChannels].reduce(0) { $0 + $1.values.reduce(0) { $0 + $1.count } }
+        let kept = (channels.values + patterns.values.map(\.clients) + shardChannels.values).reduce(0) { $0 + $1.count }
         precondition(kept == clients.values.reduce(0) { $0 + $1.count }, "a channel knows a client that does not know it")
-        for subscribers in [channels, patterns, shardChannels] { precondition(subscribers.values.allSatisfy { !$0.isEmpty }) }
+        for subscribers in channels.values + patterns.values.map(\.clients) + shardChannels.values { precondition(!subscribers.isEmpty) }
     }
+}
+
+extension GlobPattern {
+    init(_ pattern: [UInt8]) { self = pattern.withUnsafeBytes { GlobPattern($0) } }
+
+    func matches(_ text: [UInt8]) -> Bool { text.withUnsafeBytes { matches($0) } }
 }

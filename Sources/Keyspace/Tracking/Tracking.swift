@@ -8,7 +8,7 @@
 /// changes, so that leaving costs nothing per key.
 /// - Source: redis.io, "Client-side caching in Redis"; `tracking.c` of Redis 7.
 package struct Tracking {
-    package typealias ClientID = UInt64
+    package typealias ClientID = Int
 
     /// How a client wants to be told.
     package struct Options: Equatable, Sendable {

@@ -6,7 +6,7 @@ import Testing
 @Suite struct TrackingTests {
     private let key = octets("user:1")
 
-    private func invalidation(_ client: UInt64, to recipient: UInt64? = nil, _ keys: [[UInt8]]) -> Tracking.Invalidation {
+    private func invalidation(_ client: Int, to recipient: Int? = nil, _ keys: [[UInt8]]) -> Tracking.Invalidation {
         Tracking.Invalidation(client: client, recipient: recipient ?? client, keys: keys)
     }
 
@@ -36,7 +36,7 @@ import Testing
         var tracking = Tracking()
         try tracking.began(1, Tracking.Options())
         try tracking.began(2, Tracking.Options(skipsOwnChanges: true))
-        for client in [1, 2] as [UInt64] { _ = tracking.keysRead([key], by: client) }
+        for client in [1, 2] { _ = tracking.keysRead([key], by: client) }
         #expect(tracking.keyChanged(key, by: 2) == [invalidation(1, [key])])
         _ = tracking.keysRead([key], by: 1)
         #expect(tracking.keyChanged(key, by: 1) == [invalidation(1, [key])])
@@ -104,7 +104,7 @@ import Testing
         #expect(tracking.keysRead([octets("key:10")], by: 1).count == 1)
         #expect(tracking.keyCount == 10)
         // Many readers of few keys have a bound, too.
-        for client in 2..<100 as Range<UInt64> {
+        for client in 2..<100 {
             try tracking.began(client, Tracking.Options())
             _ = tracking.keysRead((0..<10).map { octets("key:\($0)") }, by: client)
         }

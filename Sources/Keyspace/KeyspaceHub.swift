@@ -1,0 +1,159 @@
+import RESPWire
+import Synchronization
+import Telemetry
+
+/// Tells clients what they asked to be told: messages of channels, events of keys, invalidations of what they have cached.
+///
+/// It hears of changes under the locks of their shards, and of messages from any event loop. What it does there is to look who must be
+/// told, under a lock of its own, and to put the bytes into the queues of those clients' event loops. Nobody waits, and nothing
+/// comes back. The locks' order is: shards first, then one of these two.
+///
+/// While nobody listens, it costs a command the load of a flag.
+final class KeyspaceHub: KeyspaceObserver {
+    let pubSub = Lock(PubSub())
+    let tracking = Lock(Tracking())
+    private let clients: ClientRegistry
+    private let eventSet = Lock(KeyspaceEvents())
+    private let hasEvents = Atomic(false)
+    private let hasTracking = Atomic(false)
+    private let logScript: Lock<(@Sendable (Int, String) -> Void)?> = Lock(nil)
+
+    init(clients: ClientRegistry) {
+        self.clients = clients
+    }
+
+    // MARK: Settings
+
+    /// `notify-keyspace-events`.
+    var events: KeyspaceEvents {
+        get { eventSet.withLock { $0 } }
+        set {
+            eventSet.withLock { $0 = newValue }
+            hasEvents.store(!newValue.isOff, ordering: .relaxed)
+        }
+    }
+
+    /// Where `redis.log` goes: the level, 0 (debug) to 3 (warning), and the line.
+    func logScripts(_ log: @escaping @Sendable (Int, String) -> Void) { logScript.withLock { $0 = log } }
+
+    func scriptLogged(_ level: Int, _ line: String) {
+        let log = logScript.withLock { $0 }
+        log?(level, line)
+    }
+
+    // MARK: Messages
+
+    /// - Returns: how many were told.
+    @discardableResult
+    func publish(_ message: UnsafeRawBufferPointer, to channel: UnsafeRawBufferPointer, isSharded: Bool = false) -> Int {
+        let name = [UInt8](channel)
+        let deliveries = pubSub.withLock { $0.isQuiet ? [] : $0.published(to: name, isSharded: isSharded) }
+        for delivery in deliveries {
+            guard let client = clients[delivery.client], let port = client.port else { continue }
+            var writer = RESPWriter(capacity: 64 + name.count + message.count)
+            writer.isRESP3 = client.isRESP3.load(ordering: .relaxed)
+            switch delivery.kind {
+            case .channel:
+                writer.push(3)
+                writer.bulk("message")
+            case .shardChannel:
+                writer.push(3)
+                writer.bulk("smessage")
+            case .pattern:
+                writer.push(4)
+                writer.bulk("pmessage")
+                writer.bulk(delivery.subscription)
+            }
+            writer.bulk(name)
+            writer.bulk(message)
+            port.push([UInt8](writer.bytes))
+        }
+        return deliveries.count
+    }
+
+    // MARK: Events of keys
+
+    func happened(_ event: KeyspaceEvent, _ key: UnsafeRawBufferPointer, database: Int, call: Call?) {
+        guard hasEvents.load(ordering: .relaxed) else { return }
+        let name = event.name.withUTF8Buffer { String(decoding: $0, as: UTF8.self) }
+        guard let kind = KeyspaceEvents.Class(rawValue: Character(Unicode.Scalar(event.kind.rawValue))) else { return }
+        for (channel, message) in events.messages(kind, event: name, key: [UInt8](key), database: database) {
+            message.withUnsafeBytes { message in channel.withUnsafeBytes { channel in _ = publish(message, to: channel) } }
+        }
+    }
+
+    func commandExecuted(_ call: Call) {}
+
+    // MARK: Client-side caching
+
+    func keyChanged(_ key: UnsafeRawBufferPointer, database: Int, call: Call?) {
+        guard hasTracking.load(ordering: .relaxed) else { return }
+        let key = [UInt8](key)
+        for invalidation in tracking.withLock({ $0.keyChanged(key, by: call?.session.id) }) { send(invalidation) }
+    }
+
+    func flushed(_ databases: Range<Int>, call: Call) {
+        guard hasTracking.load(ordering: .relaxed) else { return }
+        for client in tracking.withLock({ $0.allChanged() }) { send(nil, to: client) }
+    }
+
+    /// A client is about to read keys. Before it does: of a change from now on it is told.
+    func keysWillBeRead(_ keys: [[UInt8]], by client: Int) {
+        for invalidation in tracking.withLock({ $0.keysRead(keys, by: client) }) { send(invalidation) }
+    }
+
+    private func send(_ invalidation: Tracking.Invalidation) { send(invalidation.keys, to: invalidation.recipient) }
+
+    /// - Parameter keys: `nil` for all.
+    private func send(_ keys: [[UInt8]]?, to recipient: Int) {
+        guard let client = clients[recipient], let port = client.port else { return }
+        var writer = RESPWriter(capacity: 128)
+        writer.isRESP3 = client.isRESP3.load(ordering: .relaxed)
+        if writer.isRESP3 {
+            writer.push(2)
+            writer.bulk("invalidate")
+        } else {
+            // In RESP2 it is a message of this channel, to who has subscribed to it.
+            let channel = Self.invalidationChannel
+            guard pubSub.withLock({ $0.names(recipient, .channel).contains(channel) }) else { return }
+            writer.push(3)
+            writer.bulk("message")
+            writer.bulk(channel)
+        }
+        if let keys {
+            writer.array(keys.count)
+            for key in keys { writer.bulk(key) }
+        } else if writer.isRESP3 {
+            writer.null()
+        } else {
+            writer.nullArray()
+        }
+        port.push([UInt8](writer.bytes))
+    }
+
+    private static let invalidationChannel = Array("__redis__:invalidate".utf8)
+
+    /// `CLIENT TRACKING ON`.
+    func trackingBegan(_ client: Int, _ options: Tracking.Options) throws(CommandFailure) {
+        let refusal = tracking.withLock { tracking -> Tracking.Refusal? in
+            do throws(Tracking.Refusal) { try tracking.began(client, options) } catch { return error }
+            return nil
+        }
+        if let refusal { throw .text(refusal.text) }
+        hasTracking.store(true, ordering: .relaxed)
+    }
+
+    func trackingEnded(_ client: Int) {
+        tracking.withLock { tracking in
+            tracking.ended(client)
+            // Within the lock: a client that begins at the same time turns it on again.
+            if tracking.isOff { hasTracking.store(false, ordering: .relaxed) }
+        }
+    }
+
+    /// The connection is gone, or was reset.
+    func closed(_ client: Int) {
+        pubSub.withLock { $0.closed(client) }
+        if hasTracking.load(ordering: .relaxed) { trackingEnded(client) }
+    }
+}

@@ -1,0 +1,59 @@
+import CLua
+import RESPWire
+
+/// Carries out the commands of one run of a script, with the locks that its `EVAL` holds.
+///
+/// Each command is told to the observer by itself: the append log gets a script's effects, in one transaction, and never the script.
+final class ScriptCommands {
+    private let call: Call
+    private let isReadOnly: Bool
+
+    init(_ outer: Call, isReadOnly: Bool) {
+        call = Call(keyspace: outer.keyspace, session: outer.session.standIn(), counters: outer.counters, outputCapacity: 1024)
+        call.now = outer.now
+        call.database = outer.database
+        call.holdsAll = true
+        call.mayBlock = false
+        self.isReadOnly = isReadOnly
+    }
+
+    /// Keys that got an element for which somebody waits.
+    var readyKeys: [WatchedKey] { call.readyKeys }
+
+    /// `redis.log`, with its level from 0 (debug) to 3 (warning).
+    func log(_ level: Int, _ line: String) { call.keyspace.hub.scriptLogged(level, line) }
+
+    /// - Source: Redis `script_call.c`, `scriptCall`, and its checks in their order.
+    func execute(_ words: UnsafeBufferPointer<headrace_slice>, isRESP3: Bool, _ reply: UnsafeMutablePointer<headrace_buffer>) {
+        call.out.clear()
+        call.out.isRESP3 = isRESP3
+        call.session.isRESP3 = isRESP3
+        call.arguments.removeAll(keepingCapacity: true)
+        for word in words { call.arguments.append(UnsafeRawBufferPointer(start: word.bytes, count: word.count)) }
+        if let refusal = refusal() {
+            call.out.error(refusal)
+        } else {
+            // SELECT within a script is the script's own.
+            call.database = call.session.database
+            Dispatcher.run(call)
+        }
+        call.arguments.removeAll(keepingCapacity: true)
+        headrace_buffer_append(reply, call.out.bytes.baseAddress, call.out.count)
+    }
+
+    private func refusal() -> String? {
+        guard let command = CommandTable.shared.command(call[0]) else { return "ERR Unknown Redis command called from script" }
+        call.command = command
+        guard command.arity > 0 ? call.count == command.arity : call.count >= -command.arity else {
+            return "ERR Wrong number of args calling Redis command from script"
+        }
+        if command.flags.contains(.noscript) { return "ERR This Redis command is not allowed from script" }
+        if isReadOnly, command.flags.contains(.write) { return "ERR Write commands are not allowed from read-only scripts." }
+        // No room can be made with all shards held: that was done before the script began.
+        if command.flags.contains(.denyoom), call.keyspace.isFull, call.keyspace.eviction.policy == .noeviction {
+            return CommandFailure.outOfMemory.text
+        }
+        if let index = CommandTable.shared.index(call[0]) { call.counters.calls.add(index) }
+        return nil
+    }
+}
