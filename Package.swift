@@ -128,7 +128,9 @@ let package = Package(
         .testTarget(
             name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "Telemetry", nioCore, nioPosix], swiftSettings: settings),
         .testTarget(name: "RESPWireTests", dependencies: ["RESPWire", "TestSupport"], swiftSettings: settings),
-        .testTarget(name: "KeyspaceTests", dependencies: ["Keyspace", "RESPWire", "Telemetry", "TestSupport"], swiftSettings: settings),
+        .testTarget(
+            name: "KeyspaceTests", dependencies: ["Keyspace", "RESPWire", "Transport", "Telemetry", "TestSupport", nioCore, logging],
+            swiftSettings: settings),
         .testTarget(name: "HeadraceTests", dependencies: ["headrace", "Edge"], swiftSettings: settings),
         .testTarget(name: "SimulationTests", dependencies: ["Pooler", "TestSupport", nioCore], swiftSettings: settings),
         .testTarget(name: "IntegrationTests", dependencies: ["TestSupport", nioCore, nioPosix], swiftSettings: settings),
