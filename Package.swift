@@ -63,16 +63,18 @@ let package = Package(
         .target(name: "RESPWire", swiftSettings: settings),
         .target(name: "Transport", dependencies: ["Telemetry", nioCore, nioPosix, logging], swiftSettings: settings),
         .systemLibrary(name: "CCodecs", providers: [.apt(["libdeflate-dev", "zlib1g-dev", "libbrotli-dev", "libzstd-dev"])]),
+        .systemLibrary(name: "CCrypt", providers: [.apt(["libcrypt-dev"])]),
         // Lua 5.1 behind functions that never raise.
         .target(name: "CLua", linkerSettings: [.linkedLibrary(":liblua5.1.a"), .linkedLibrary("m"), .linkedLibrary("dl")]),
         // Floor 2
         .target(
             name: "Edge",
             dependencies: [
-                "HTTPSemantics", "HTTP1Wire", "Eviction", "Transport", "Telemetry", "CCodecs", nioCore, nioPosix, logging,
+                "HTTPSemantics", "HTTP1Wire", "Eviction", "Transport", "Telemetry", "CCodecs", "CCrypt", nioCore, nioPosix, logging,
+                .product(name: "Crypto", package: "swift-crypto"),
             ],
             swiftSettings: settings,
-            linkerSettings: codecArchives
+            linkerSettings: codecArchives + [.linkedLibrary(":libcrypt.a")]
         ),
         .target(
             name: "Pooler", dependencies: ["PostgresWire", "Transport", "Telemetry", nioCore, nioPosix, logging], swiftSettings: settings),

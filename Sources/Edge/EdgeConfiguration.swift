@@ -15,6 +15,8 @@ public struct EdgeConfiguration: Sendable, Equatable {
     public var root: String?
     /// Where requests go, before ``root`` and the application are asked.
     public var routes: [RouteConfiguration] = []
+    /// Proxies in front of the edge that may say for whom they ask.
+    public var forwarding = ForwardingConfiguration()
     /// How many event loops serve; 0 means one per core.
     public var threads = 0
     public var compression = Compression()
@@ -44,6 +46,10 @@ public struct EdgeConfiguration: Sendable, Equatable {
     public func adopting(_ new: EdgeConfiguration) -> EdgeConfiguration {
         var adopted = self
         adopted.routes = new.routes
+        adopted.root = new.root
+        adopted.metricsPath = new.metricsPath
+        adopted.metricsToken = new.metricsToken
+        adopted.forwarding = new.forwarding
         adopted.upstreams = new.upstreams
         adopted.deadlines = new.deadlines
         adopted.limits = new.limits

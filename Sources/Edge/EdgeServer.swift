@@ -90,6 +90,14 @@ public final class EdgeServer: Sendable {
         }
     }
 
+    /// Whether the files and folders that a configuration names can be used.
+    /// - Throws: what is wrong with the first that cannot.
+    public static func check(_ configuration: EdgeConfiguration) throws {
+        let resources = try RouteResources(configuration, previous: nil)
+        resources.passwords.shutdown()
+        for files in resources.files.values { files.shutdown() }
+    }
+
     /// Stops accepting, lets exchanges in flight finish (at most as long as the configuration says), and ends.
     ///
     /// Each response that goes out meanwhile says `Connection: close`; a connection without a request is given a moment more,
@@ -115,6 +123,7 @@ public final class EdgeServer: Sendable {
             try? await worker.eventLoop.submit { worker.value.stop() }.get()
         }
         background.shutdown()
+        running.withLock { $0.resources }.passwords.shutdown()
         await accessLog?.finish()
         try? await group.shutdownGracefully()
     }

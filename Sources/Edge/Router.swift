@@ -22,20 +22,20 @@ struct Router: Sendable {
         operatorAuthorization = configuration.metricsToken.map { Array("Bearer \($0)".utf8) }
     }
 
-    /// - Parameter isFromLoopback: The metrics show what operators may see: they answer this machine and whoever knows the token, and
-    ///   for everybody else their route is not there.
-    func route(_ request: RequestHead, isFromLoopback: Bool) -> Choice {
+    /// The metrics show what operators may see: they answer this machine and whoever knows the token, and for everybody else their
+    /// route is not there.
+    func route(_ request: RequestHead, from client: ClientIdentity) -> Choice {
         if request.method == .connect { return .tunnel }
-        switch table.choose(request, isOperator: { isFromLoopback || isAuthorized(request) }) {
+        switch table.choose(request, client: client.ip, isOperator: { client.isLoopback || isAuthorized(request) }) {
         case .route(let number): return .route(number)
         case .none: return .none
         case .ambiguous: return .ambiguous
         }
     }
 
-    /// What each route up to the chosen one lacked; see ``RouteTable/mismatches(_:isOperator:)``.
-    func mismatches(_ request: RequestHead, isFromLoopback: Bool) -> [CompiledMatch.Mismatch?] {
-        table.mismatches(request) { isFromLoopback || isAuthorized(request) }
+    /// What each route up to the chosen one lacked; see ``RouteTable/mismatches(_:client:isOperator:)``.
+    func mismatches(_ request: RequestHead, from client: ClientIdentity) -> [CompiledMatch.Mismatch?] {
+        table.mismatches(request, client: client.ip) { client.isLoopback || isAuthorized(request) }
     }
 
     /// Compares in time that does not depend on where the bytes differ.

@@ -73,6 +73,13 @@ public struct FieldSection: Sendable {
         return start..<bytes.count
     }
 
+    @discardableResult
+    public mutating func appendBytes(_ text: Span<UInt8>) -> Range<Int> {
+        let start = bytes.count
+        text.withUnsafeBufferPointer { bytes.append(contentsOf: $0) }
+        return start..<bytes.count
+    }
+
     /// Adds a copy of some of ``bytes`` behind them.
     @discardableResult
     public mutating func appendBytes(copying range: Range<Int>) -> Range<Int> {

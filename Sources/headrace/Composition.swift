@@ -18,15 +18,21 @@ final class Composition: Sendable {
     private let edge: EdgeServer?
     private let pooler: PoolerServer?
     private let keyspace: KeyspaceServer?
+    private let pidPath: String?
     private let logger: Logger
     private let readAgain: @Sendable () throws -> ConfigurationSources.Loaded
 
-    /// - Parameter readAgain: Reads the configuration anew, for SIGHUP.
+    /// - Parameters:
+    ///   - pidPath: Where the process' number is written, if anywhere.
+    ///   - readAgain: Reads the configuration anew, for SIGHUP.
     /// - Throws: when a product cannot be made of its configuration: a folder or the access log cannot be opened.
-    init(_ loaded: ConfigurationSources.Loaded, readAgain: @escaping @Sendable () throws -> ConfigurationSources.Loaded) throws {
+    init(
+        _ loaded: ConfigurationSources.Loaded, pidPath: String? = nil, readAgain: @escaping @Sendable () throws -> ConfigurationSources.Loaded
+    ) throws {
         self.loaded = loaded
         settings = Lock(loaded.settings)
         self.readAgain = readAgain
+        self.pidPath = pidPath
         var logger = Logger(label: "headrace") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = .notice
         self.logger = logger
@@ -40,9 +46,12 @@ final class Composition: Sendable {
     ///
     /// All signals are heard before the first address is bound: whoever sees that it serves may send them.
     /// - Parameter untilEOF: Or until standard input ends.
-    /// - Throws: when an address cannot be bound.
+    /// - Throws: when an address cannot be bound, or another process holds the pidfile.
     func run(untilEOF: Bool) async throws {
+        let pidFile = try pidPath.map { path in try PidFile(path) }
+        defer { pidFile?.remove() }
         let hangups = await UnixSignalsSequence(trapping: .sighup)
+        pidFile?.announce()
         if untilEOF { StandardInput.raiseSignalAtEnd(SIGTERM) }
         if let name = loaded.fileName { Terminal.say("configuration: \(name)") }
         var services: [ServiceGroupConfiguration.ServiceConfiguration] = []
@@ -75,16 +84,17 @@ final class Composition: Sendable {
     private func reload() {
         do {
             let new = try readAgain().settings
-            try edge?.reload(new.edgeConfiguration)
+            if let edge, new.hasEdge {
+                try edge.reload(new.edgeConfiguration)
+            } else if edge != nil || new.hasEdge {
+                logger.warning("whether there is an edge at all has changed: that needs a restart")
+            }
             let old = settings.withLock { settings in
                 defer { settings = new }
                 return settings
             }
-            for key in ConfigurationKeys.all where !key.isReloadable && key.render(new) != key.render(loaded.settings) {
-                logger.warning("\(key.path) has changed to \(key.shown(new)): that needs a restart")
-            }
-            let effective = ConfigurationKeys.all.filter { $0.isReloadable && $0.render(new) != $0.render(old) }
-            let changes = effective.map { "\($0.path)=\($0.shown(new))" }
+            for change in SettingChanges.pending(from: loaded.settings, to: new) { logger.warning("\(change) needs a restart") }
+            let changes = SettingChanges.effective(from: old, to: new)
             logger.notice("configuration read anew: \(changes.isEmpty ? "no change" : changes.joined(separator: " "))")
         } catch {
             let text = (error as? ConfigurationProblems)?.rendered ?? "\(error)"
@@ -102,7 +112,10 @@ final class Composition: Sendable {
     }
 
     private static func destination(_ settings: Settings) -> String {
-        [settings.edge.root, settings.application.map(ValueFormat.application.render)].compactMap { $0 }.joined(separator: ", then ")
+        let count = settings.edge.routes.count
+        let routes = count == 0 ? nil : count == 1 ? "1 route" : "\(count) routes"
+        return [routes, settings.edge.root, settings.application.map(ValueFormat.application.render)].compactMap { $0 }
+            .joined(separator: ", then ")
     }
 }
 

@@ -14,6 +14,7 @@ struct Headrace: AsyncParsableCommand {
               headrace serve --root ./public                serve a folder
               headrace init                                 write a commented file
               headrace check                                what is wrong with it?
+              headrace explain http://shop.example/cart     which route would this take?
               headrace bench http://127.0.0.1:8080/         at 5, 20 and 50 users
               headrace demo                                 what is the edge worth?
 
@@ -29,7 +30,7 @@ struct Headrace: AsyncParsableCommand {
             """,
         version: version,
         subcommands: [
-            ServeCommand.self, CheckCommand.self, InitCommand.self, BenchCommand.self, DemoCommand.self, ReferenceCommand.self,
+            ServeCommand.self, ReloadCommand.self, CheckCommand.self, ExplainCommand.self, InitCommand.self, BenchCommand.self, DemoCommand.self, ReferenceCommand.self,
             VersionCommand.self,
         ])
 }

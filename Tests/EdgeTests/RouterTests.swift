@@ -12,7 +12,7 @@ import Testing
         if root { configuration.root = "/srv" }
         if app { configuration.application = .init(endpoint: .tcp(host: "127.0.0.1", port: 1)) }
         let host = line.hasPrefix("CONNECT") ? "a.example:443" : "a.example"
-        switch Router(configuration).route(try .parsed(line, host: host), isFromLoopback: isFromLoopback) {
+        switch Router(configuration).route(try .parsed(line, host: host), from: ClientIdentity(peer: isFromLoopback ? "127.0.0.1" : "192.0.2.1")) {
         case .route(let number): return configuration.routeTable[number].name
         case .tunnel: return "tunnel"
         case .ambiguous: return "ambiguous"

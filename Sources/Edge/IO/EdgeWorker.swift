@@ -17,6 +17,7 @@ final class EdgeWorker {
     /// Groups that a reload took away, or replaced, and whose last exchanges go on.
     private var retired: [UpstreamConnector] = []
     private let accessLog: AccessLogWriter?
+    let passwords: PasswordThreads
 
     /// The key of the request that is being looked up; its memory serves all lookups.
     var key = CacheKey()
@@ -45,7 +46,8 @@ final class EdgeWorker {
         self.metrics = metrics
         self.fillBudget = fillBudget
         self.accessLog = accessLog
-        routing = Routing(EdgeConfiguration(), files: [:], connectors: [:])
+        passwords = resources.passwords
+        routing = Routing(EdgeConfiguration(), resources, connectors: [:])
         browserCaching = BrowserCaching(configuration.browserCaching)
         codec = ResponseCodec(configuration.compression, store: store, background: background, metrics: metrics)
         logLines = ByteBufferAllocator().buffer(capacity: accessLog == nil ? 0 : 2 * Self.logBatchBytes)
@@ -95,7 +97,7 @@ final class EdgeWorker {
             }
         }
         for (name, connector) in routing.connectors where connectors[name] !== connector { retired.append(connector) }
-        routing = Routing(configuration, files: resources.files, connectors: connectors)
+        routing = Routing(configuration, resources, connectors: connectors)
     }
 
     private var connectors: [UpstreamConnector] { Array(routing.connectors.values) + retired }

@@ -55,7 +55,9 @@ final class Fetch {
     private let request: RequestHead
     private let accepted: AcceptedCodings
     private let trace: TraceParent
-    private let clientAddress: [UInt8]
+    private let identity: ClientIdentity
+    /// Whether this asks for another server's word: then the request's body is none of its business.
+    private let isSubrequest: Bool
     private let plan: UpstreamRequest
     private var connection: UpstreamHandler?
     private var started: NIODeadline
@@ -81,8 +83,8 @@ final class Fetch {
     private var browserCaching: BrowserCachingAdvice?
 
     init(
-        worker: EdgeWorker, route: RoutePlan, origin: Origin, client: HTTPServerHandler, lease: ResponseShard.Lease?,
-        stale: ResponseShard.Ready?, now: NIODeadline
+        worker: EdgeWorker, route: RoutePlan, origin: Origin, client: HTTPServerHandler, subrequest: RequestHead? = nil,
+        lease: ResponseShard.Lease?, stale: ResponseShard.Ready?, now: NIODeadline
     ) {
         self.worker = worker
         self.route = route
@@ -91,15 +93,17 @@ final class Fetch {
         self.lease = lease
         self.stale = stale
         key = worker.key
-        request = client.request
+        request = subrequest ?? client.request
+        isSubrequest = subrequest != nil
         accepted = client.exchange.accepted
         trace = client.exchange.trace
-        clientAddress = client.client
+        identity = client.identity
         started = now
         isRequestEnded = request.framing.isEmpty
         var plan = UpstreamRequest()
         plan.host = route.upstream?.host
         plan.rules = route.requestRules
+        plan.authorizedRules = client.authorizedRules
         plan.framing = request.framing
         plan.wantsIdentity = route.compression.isEnabled
         if let stale, stale.response.hasValidator {
@@ -172,7 +176,7 @@ final class Fetch {
         self.connection = connection
         started = .now()
         var head = worker.takeOutput()
-        plan.write(request, clientAddress: clientAddress, trace: trace, into: &head)
+        plan.write(request, client: identity, trace: trace, into: &head)
         connection.send(head, request.method, for: self)
         client?.continueIfExpected()
         for part in waitingBody { write(part) }
@@ -188,7 +192,7 @@ final class Fetch {
     }
 
     func sendRequestBody(_ part: ByteBuffer) {
-        guard !isOver else { return }
+        guard !isOver, !isSubrequest else { return }
         if connection == nil {
             waitingBody.append(part)
             waitingBytes += part.readableBytes
@@ -199,7 +203,7 @@ final class Fetch {
     }
 
     func requestBodyEnded(trailers: FieldSection) {
-        guard !isOver else { return }
+        guard !isOver, !isSubrequest else { return }
         isRequestEnded = true
         requestTrailers = trailers
         if connection != nil { endRequest() }

@@ -33,20 +33,24 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     private static let drainIdleTime = TimeAmount.seconds(1)
 
     /// Who makes the answer to the exchange in progress.
-    private enum Source {
+    enum Source {
         case none
+        /// A name and password are compared.
+        case verify
+        /// Another server is asked for its word.
+        case authorize(Fetch)
         /// Another request's fetch is waited for.
         case follow
         case fetch(Fetch)
     }
 
-    private enum DeadlineReason {
-        case requestHead, requestBody, keepAlive, write, linger, drain, none
+    enum DeadlineReason {
+        case requestHead, requestBody, authorization, keepAlive, write, linger, drain, none
     }
 
     let worker: EdgeWorker
     private let limit: ConnectionRelease
-    private var connection: HTTP1ServerConnection
+    var connection: HTTP1ServerConnection
     private var context: ChannelHandlerContext?
     private var pending = ByteBuffer()
     private var output = ByteBuffer()
@@ -56,17 +60,23 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     private var isReadSuppressed = false
     private var isInputClosed = false
     private var isClosing = false
-    private var source = Source.none
-    private(set) var exchange: Exchange
+    var source = Source.none
+    var exchange: Exchange
     private var responseFraming: ResponseHeadWriter.Framing?
     private var keepsAlive = true
     private var hasBegun = false
     /// The route of the exchange in progress.
-    private var route: RoutePlan?
+    var route: RoutePlan?
+    /// What the other server said of this request, and what the application gets of it.
+    var isAuthorized = false
+    var authorizedRules: HeaderRuleSet?
     /// Where the head of the answer begins in ``output``.
     private var headStart = 0
-    private var clientAddress: [UInt8] = []
-    private var isFromLoopback = false
+    private var peer = ClientIdentity(peer: nil)
+    /// Who sent the request in progress.
+    private(set) var identity = ClientIdentity(peer: nil)
+    /// Whether ``identity`` may be another than ``peer``.
+    private var isIdentityForwarded = false
     private var deadlineReason = DeadlineReason.none
     private(set) var deadline = NIODeadline.distantFuture
     /// Bytes that the client had not taken when the write deadline was set.
@@ -81,7 +91,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     }
 
     var request: RequestHead { connection.head }
-    var client: [UInt8] { clientAddress }
+    var isOpen: Bool { context != nil }
     /// Whether the client takes more output now: what the channel said last, since asking it costs more than to remember.
     private(set) var isWritable = false
 
@@ -91,7 +101,8 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         context.eventLoop.preconditionInEventLoop()
         self.context = context
         isWritable = context.channel.isWritable
-        (clientAddress, isFromLoopback) = Self.text(of: context.channel.remoteAddress)
+        peer = ClientIdentity(peer: context.channel.remoteAddress?.ipAddress)
+        identity = peer
         worker.sweep.add(self)
         worker.metrics.connections.add(1)
         arm(.requestHead, for: worker.configuration.deadlines.requestHead, from: .now())
@@ -142,8 +153,8 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         isWritable = context.channel.isWritable
         if isWritable {
             switch source {
-            case .none, .follow: resume()
-            case .fetch(let fetch): fetch.clientWritabilityChanged()
+            case .none, .follow, .verify: resume()
+            case .authorize(let fetch), .fetch(let fetch): fetch.clientWritabilityChanged()
             }
         }
         updateWriteDeadline(now: .now())
@@ -184,7 +195,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     }
 
     private func understand(_ bytes: inout ByteBuffer, now: NIODeadline) {
-        while true {
+        while !isSuspended {
             if output.readableBytes >= Self.turnBytesMax {
                 emit()
                 context?.flush()
@@ -214,7 +225,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
 
     /// Goes on with what was read ahead, once the exchange before it has ended.
     private func resume() {
-        guard pending.readableBytes > 0, !isInTurn else { return }
+        guard pending.readableBytes > 0, !isInTurn, !isSuspended else { return }
         var bytes = ByteBuffer()
         swap(&bytes, &pending)
         receive(&bytes, now: .now())
@@ -222,6 +233,14 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         pending = bytes
         flush()
         resumeReading()
+    }
+
+    /// Whether what follows the head has to wait: nobody is there yet to take it.
+    private var isSuspended: Bool {
+        switch source {
+        case .verify, .authorize: true
+        case .none, .follow, .fetch: false
+        }
     }
 
     private func awaitHead(hasBytes: Bool, now: NIODeadline) {
@@ -259,39 +278,25 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
             arm(.requestBody, for: worker.configuration.deadlines.requestBody, from: now)
         }
         route = nil
-        switch worker.routing.router.route(head, isFromLoopback: isFromLoopback) {
+        authorizedRules = nil
+        let routing = worker.routing
+        if let forwarding = routing.forwarding {
+            identity = ForwardedPolicy.client(head.fields, peer: peer, forwarding)
+            isIdentityForwarded = true
+        } else if isIdentityForwarded {
+            identity = peer
+            isIdentityForwarded = false
+        }
+        switch routing.router.route(head, from: identity) {
         case .tunnel: respondError(501, reason: "method", now: now)
         case .ambiguous: respondError(400, reason: "path-ambiguous", now: now)
         case .none: respondError(404, reason: "no-route", now: now)
-        case .route(let number): follow(worker.routing.plans[number], head, now: now)
+        case .route(let number): follow(routing.plans[number], head, now: now)
         }
     }
 
-    private func follow(_ route: RoutePlan, _ head: RequestHead, now: NIODeadline) {
-        self.route = route
-        if let bytesMax = route.route.requestBodyBytesMax, let error = connection.limitBody(to: bytesMax) {
-            return refuse(error, now: now)
-        }
-        switch route.action {
-        case .origin:
-            lookUp(head, route, now: now)
-        case .redirect(let redirect):
-            let location = redirect.location(for: head, of: route.route.match)
-            respond(
-                status: redirect.status, contentType: "text/plain; charset=utf-8", "\(location)\n", now: now, location: location,
-                isKept: true)
-        case .page(.metrics):
-            respond(status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", worker.metrics.text(), now: now)
-        case .page(.health):
-            let (status, word) = worker.isDraining ? (503, "draining") : (200, "ok")
-            respond(status: status, contentType: "text/plain; charset=utf-8", "\(word)\n", now: now)
-        case .respond(let response):
-            respond(status: response.status ?? 200, contentType: response.contentType, response.body, now: now, isKept: true)
-        }
-    }
-
-    private func lookUp(_ head: RequestHead, _ route: RoutePlan, now: NIODeadline) {
-        if let reason = SharedCachePolicy.bypassReason(head, route.cache) {
+    func lookUp(_ head: RequestHead, _ route: RoutePlan, now: NIODeadline) {
+        if let reason = route.isPersonal ? .forwardAuth : SharedCachePolicy.bypassReason(head, route.cache) {
             exchange.cacheResult = .bypass
             exchange.detail = reason.rawValue
             return fetch(lease: nil, stale: nil, now: now)
@@ -401,7 +406,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     /// Says that the client may send the request's body now.
     /// - Source: RFC 9110 §10.1.1.
     func continueIfExpected() {
-        guard connection.head.expectsContinue, !connection.isRequestComplete, responseFraming == nil else { return }
+        guard !isSuspended, connection.head.expectsContinue, !connection.isRequestComplete, responseFraming == nil else { return }
         var buffer = ByteBuffer()
         buffer.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n")
         context?.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
@@ -469,6 +474,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     func deliverOnce(
         status: Int, _ fields: FieldSection, _ writer: ResponseHeadWriter, _ body: ByteBuffer, now: NIODeadline
     ) {
+        assert(!isSuspended, "another server's word is passed on, never held")
         turn {
             beginResponse(status: status, fields, writer, now: now)
             sendBody(body)
@@ -486,6 +492,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
 
     /// Begins a response whose body follows in parts.
     func beginResponse(status: Int, _ fields: FieldSection, _ writer: ResponseHeadWriter, now: NIODeadline) {
+        if authorizationBegan(status: status, fields, now: now) { return }
         exchange.status = status
         exchange.coding = writer.coding
         turn {
@@ -498,7 +505,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     }
 
     func sendBody(_ part: ByteBuffer) {
-        guard part.readableBytes > 0, connection.head.method != .head else { return }
+        guard part.readableBytes > 0, connection.head.method != .head, !isSuspended else { return }
         exchange.bodyBytes += part.readableBytes
         turn {
             if responseFraming == .chunked { output.writeChunkHeader(byteCount: part.readableBytes) }
@@ -536,6 +543,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     }
 
     func endResponse(trailers: FieldSection?, now: NIODeadline) {
+        if authorizationEnded(now: now) { return flushAndResume() }
         turn {
             if responseFraming == .chunked, connection.head.method != .head { output.writeLastChunk(trailers: trailers) }
             finishExchange(now: now)
@@ -559,11 +567,16 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     }
 
     /// A small answer of our own.
-    /// - Parameter isKept: Clients may keep it as long as its status says; otherwise it is of this moment alone.
+    /// - Parameters:
+    ///   - isKept: Clients may keep it as long as its status says; otherwise it is of this moment alone.
+    ///   - retryAfter: Seconds, said with a 503.
+    ///   - lines: Whole field lines.
     func respond(
-        status: Int, contentType: String, _ body: String, now: NIODeadline, location: String? = nil, isKept: Bool = false
+        status: Int, contentType: String, _ body: String, now: NIODeadline, location: String? = nil, isKept: Bool = false,
+        retryAfter: Int = 1, lines: String = "", detail: String? = nil
     ) {
         exchange.status = status
+        if let detail { exchange.detail = detail }
         turn {
             headStart = output.readableBytes
             output.writeStatusLine(status)
@@ -577,7 +590,8 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
             if let location { output.writeField(.location, location) }
             output.writeField(.date, worker.httpDate(now: now).span)
             if status == 405 { output.writeStaticString("Allow: GET, HEAD\r\n") }
-            if status == 503 { output.writeStaticString("Retry-After: 1\r\n") }
+            if status == 503 { output.writeString("Retry-After: \(retryAfter)\r\n") }
+            if !lines.isEmpty { output.writeString(lines) }
             finishHead(.length(body.utf8.count), age: nil, now: now)
             if connection.head.method != .head {
                 output.writeString(body)
@@ -587,15 +601,15 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         }
     }
 
-    func respondError(_ status: Int, reason: String, now: NIODeadline) {
+    func respondError(_ status: Int, reason: String, now: NIODeadline, lines: String = "") {
         exchange.detail = reason
         respond(
             status: status, contentType: "text/html; charset=utf-8",
-            ErrorPage.body(status: status, title: ErrorPage.title(status), reason: reason), now: now)
+            ErrorPage.body(status: status, title: ErrorPage.title(status), reason: reason), now: now, lines: lines)
     }
 
     /// Answers what could not be understood, and closes.
-    private func refuse(_ error: HTTP1Error, now: NIODeadline) {
+    func refuse(_ error: HTTP1Error, now: NIODeadline) {
         worker.metrics.refused(error)
         keepsAlive = false
         if hasBegun {
@@ -669,14 +683,13 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
 
     private func count(now: NIODeadline) {
         worker.metrics.ended(exchange, now: now)
-        worker.record(exchange, connection.head, client: clientAddress, ended: now)
+        worker.record(exchange, connection.head, client: identity.address, ended: now)
     }
 
     private func clientGone() {
         switch source {
-        case .none: break
-        case .follow: break
-        case .fetch(let fetch): fetch.clientGone()
+        case .none, .follow, .verify: break
+        case .authorize(let fetch), .fetch(let fetch): fetch.clientGone()
         }
         if hasBegun {
             exchange.detail = "client-gone"
@@ -690,7 +703,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     // MARK: Output
 
     /// Gathers what `body` writes and passes it to the channel in one piece; nested turns are part of the outer one.
-    private func turn(_ body: () -> Void) {
+    func turn(_ body: () -> Void) {
         guard !isInTurn else { return body() }
         isInTurn = true
         output = worker.takeOutput()
@@ -723,7 +736,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
 
     // MARK: Deadlines
 
-    private func arm(_ reason: DeadlineReason, for time: TimeAmount, from now: NIODeadline) {
+    func arm(_ reason: DeadlineReason, for time: TimeAmount, from now: NIODeadline) {
         deadlineReason = reason
         deadline = reason == .none ? .distantFuture : now + time
         if reason == .write { unsentBytes = unsentBytesNow() }
@@ -764,6 +777,11 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
             // Reading stopped because the application takes no more: then it is not the client who is late.
             respondError(isReadSuppressed ? 504 : 408, reason: "request-body-deadline", now: now)
             flush()
+        case .authorization:
+            if case .authorize(let fetch) = source { fetch.clientGone() }
+            source = .none
+            respondError(504, reason: "authorization-deadline", now: now)
+            return flushAndResume()
         case .requestHead, .requestBody, .keepAlive, .write, .linger, .drain:
             context?.close(promise: nil)
         case .none:
@@ -775,16 +793,6 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     func drainBegan(now: NIODeadline) {
         guard !hasBegun, pending.readableBytes == 0, deadlineReason == .keepAlive || deadlineReason == .requestHead else { return }
         arm(.drain, for: Self.drainIdleTime, from: now)
-    }
-
-    private static func text(of address: SocketAddress?) -> (bytes: [UInt8], isLoopback: Bool) {
-        switch address {
-        case .v4, .v6:
-            let text = address?.ipAddress ?? "unknown"
-            return (Array(text.utf8), text == "::1" || text.hasPrefix("127.") || text.hasPrefix("::ffff:127."))
-        case .unixDomainSocket, .none:
-            return (Array("unix:".utf8), true)
-        }
     }
 }
 

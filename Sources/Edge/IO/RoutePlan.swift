@@ -11,8 +11,33 @@ final class RoutePlan {
         case respond(RouteConfiguration.FixedResponse)
     }
 
+    /// See ``RouteConfiguration/Maintenance``.
+    struct Maintenance {
+        let page: String
+        let retrySeconds: Int
+        let exceptions: [AddressRange]
+
+        func isExcepted(_ client: ClientIdentity) -> Bool { exceptions.contains { $0.contains(client.ip) } }
+    }
+
+    struct Basic {
+        let authenticator: BasicAuthenticator
+        let realm: String
+    }
+
+    struct Forward {
+        /// How the other server is reached.
+        let plan: RoutePlan
+        let path: String
+        let copiedFields: [String]
+        let timeout: TimeAmount
+    }
+
     let route: RouteConfiguration
     let action: Action
+    private(set) var maintenance: Maintenance?
+    private(set) var basic: Basic?
+    private(set) var forward: Forward?
     let compression: EdgeConfiguration.Compression
     let cache: EdgeConfiguration.Cache
     let requestRules: HeaderRuleSet?
@@ -20,7 +45,9 @@ final class RoutePlan {
     /// See ``RouteConfiguration/cacheScope``.
     let cacheScope: [UInt8]
 
-    init(_ route: RouteConfiguration, _ edge: EdgeConfiguration, files: StaticFiles?, upstream: UpstreamConnector?) {
+    init(
+        _ route: RouteConfiguration, _ edge: EdgeConfiguration, _ resources: RouteResources, connectors: [String: UpstreamConnector]
+    ) {
         self.route = route
         if route.redirect.location != nil {
             action = .redirect(route.redirect)
@@ -29,7 +56,8 @@ final class RoutePlan {
         } else if route.respond.status != nil {
             action = .respond(route.respond)
         } else {
-            action = .origin(files: files, upstream: upstream)
+            action = .origin(
+                files: route.files.root.flatMap { resources.files[$0] }, upstream: route.upstream.flatMap { connectors[$0] })
         }
         var compression = edge.compression
         compression.isEnabled = route.isCompressed ?? compression.isEnabled
@@ -40,30 +68,53 @@ final class RoutePlan {
         requestRules = HeaderRuleSet(route.requestRules)
         responseRules = HeaderRuleSet(route.responseRules)
         cacheScope = Array(route.cacheScope.utf8)
+        if route.maintenance.isEnabled {
+            let page = route.maintenance.page.flatMap { resources.pages[$0] }
+            maintenance = Maintenance(
+                page: page ?? ErrorPage.body(status: 503, title: ErrorPage.title(503), reason: "maintenance"),
+                retrySeconds: max(1, Int(clamping: route.maintenance.retryAfter.nanoseconds / 1_000_000_000)),
+                exceptions: route.maintenance.exceptions)
+        }
+        if let file = route.basicAuth.file, let authenticator = resources.authenticators[file] {
+            basic = Basic(authenticator: authenticator, realm: route.basicAuth.realm)
+        }
+        if let group = route.forwardAuth.upstream {
+            // Nothing of it is stored or compressed: what it says is passed on, or not at all.
+            var asked = RouteConfiguration()
+            asked.upstream = group
+            asked.isCompressed = false
+            asked.isCached = false
+            forward = Forward(
+                plan: RoutePlan(asked, edge, resources, connectors: connectors), path: route.forwardAuth.path,
+                copiedFields: route.forwardAuth.copiedFields, timeout: route.forwardAuth.timeout)
+        }
     }
+
+    /// Whether what the application says may depend on whom the other server found.
+    var isPersonal: Bool { !(forward?.copiedFields.isEmpty ?? true) }
 
     var upstream: UpstreamConnector? {
         if case .origin(_, let upstream) = action { upstream } else { nil }
     }
 }
 
-/// The routes of one event loop, swapped whole at a reload.
-struct Routing {
+/// The routes of one event loop, swapped whole at a reload. A class, so that a request that asks it retains one thing and not ten.
+final class Routing {
     let router: Router
+    /// `nil` when nobody is trusted.
+    let forwarding: ForwardingConfiguration?
     let plans: [RoutePlan]
     let connectors: [String: UpstreamConnector]
     /// Every ``RoutePlan/cacheScope`` once: what a change of a resource may have made stale.
     let cacheScopes: [[UInt8]]
 
-    /// - Parameters:
-    ///   - files: by folder.
-    ///   - connectors: by the group's name.
-    init(_ configuration: EdgeConfiguration, files: [String: StaticFiles], connectors: [String: UpstreamConnector]) {
+    /// - Parameter connectors: by the group's name.
+    init(_ configuration: EdgeConfiguration, _ resources: RouteResources, connectors: [String: UpstreamConnector]) {
         router = Router(configuration)
+        forwarding = configuration.forwarding.trusted.isEmpty ? nil : configuration.forwarding
         self.connectors = connectors
         let plans = configuration.routeTable.map { route in
-            RoutePlan(
-                route, configuration, files: route.files.root.flatMap { files[$0] }, upstream: route.upstream.flatMap { connectors[$0] })
+            RoutePlan(route, configuration, resources, connectors: connectors)
         }
         self.plans = plans
         var scopes: [[UInt8]] = []

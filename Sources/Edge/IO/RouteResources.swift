@@ -1,15 +1,45 @@
 /// What routes need and all event loops share, made before a configuration takes effect, so that one that cannot be run changes nothing.
 struct RouteResources: Sendable {
+    /// What is wrong, with the route that it is about.
+    struct Problem: Error, CustomStringConvertible {
+        let description: String
+    }
+
     /// By folder.
     let files: [String: StaticFiles]
+    /// By the path of the file of passwords.
+    let authenticators: [String: BasicAuthenticator]
+    /// The pages of ``RouteConfiguration/Maintenance``, by path.
+    let pages: [String: String]
+    let passwords: PasswordThreads
 
-    /// - Parameter previous: What it has already is used again.
-    /// - Throws: when a folder cannot be read.
+    /// - Parameter previous: What it has already is used again; of a file of passwords, if it says the same.
+    /// - Throws: when a file or folder cannot be read, or a file of passwords has a line that cannot be understood.
     init(_ configuration: EdgeConfiguration, previous: RouteResources?) throws {
         var files: [String: StaticFiles] = [:]
         for root in configuration.routeTable.compactMap(\.files.root) where files[root] == nil {
             files[root] = try previous?.files[root] ?? StaticFiles(root: root)
         }
         self.files = files
+        var authenticators: [String: BasicAuthenticator] = [:]
+        for path in configuration.routes.compactMap(\.basicAuth.file) where authenticators[path] == nil {
+            let text = try SmallFile.read(path, bytesMax: RouteConfiguration.BasicAuth.fileBytesMax)
+            if let known = previous?.authenticators[path], known.text == text {
+                authenticators[path] = known
+                continue
+            }
+            do throws(BasicAuthenticator.Problem) {
+                authenticators[path] = try BasicAuthenticator(text)
+            } catch {
+                throw Problem(description: "the file \(path): \(error)")
+            }
+        }
+        self.authenticators = authenticators
+        var pages: [String: String] = [:]
+        for path in configuration.routes.filter(\.maintenance.isEnabled).compactMap(\.maintenance.page) where pages[path] == nil {
+            pages[path] = try SmallFile.read(path, bytesMax: RouteConfiguration.Maintenance.pageBytesMax)
+        }
+        self.pages = pages
+        passwords = previous?.passwords ?? PasswordThreads()
     }
 }

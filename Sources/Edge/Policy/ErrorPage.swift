@@ -24,6 +24,7 @@ enum ErrorPage {
     static func title(_ status: Int) -> String {
         switch status {
         case 400: "Bad Request"
+        case 401: "Unauthorized"
         case 403: "Forbidden"
         case 404: "Not Found"
         case 405: "Method Not Allowed"
@@ -48,6 +49,7 @@ enum ErrorPage {
         case 503: "The application is busy. Try again in a moment."
         case 504: "The application did not answer in time. Try again in a moment."
         case 404: "There is nothing at this address."
+        case 401: "This address asks for a name and a password."
         case 403: "This address is not for you."
         case 408: "The request took too long to arrive."
         case 413: "The request is larger than what is accepted here."

@@ -10,6 +10,8 @@ enum SharedCachePolicy {
         case disabled
         /// Only GET and HEAD are looked up.
         case method
+        /// Whom another server found out to ask may change what the application says.
+        case forwardAuth = "forward-auth"
         /// A part is asked for: the application answers it, for the part alone.
         case range
         /// A GET with a body means something that only the application knows.

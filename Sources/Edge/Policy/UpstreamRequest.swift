@@ -5,8 +5,8 @@ import NIOCore
 /// What the application is sent for a client's request.
 ///
 /// The client's fields pass in their order and spelling, but for: hop-by-hop fields and what `Connection` names;
-/// `Expect`, which the edge answers itself; the forwarding fields, which say what the edge saw and never what a client
-/// claims (until there are trusted proxies to believe); the trace, which gets this hop's span; and, where the response
+/// `Expect`, which the edge answers itself; the forwarding fields, which say what the edge saw and what it
+/// believes (``ForwardedFields``); the trace, which gets this hop's span; and, where the response
 /// may be stored or compressed, the conditions and codings, which the edge sees to itself.
 /// - Source: RFC 9110 §7.6; W3C Trace Context §3.
 struct UpstreamRequest {
@@ -29,9 +29,11 @@ struct UpstreamRequest {
     var host: String?
     /// What the route changes about all of this.
     var rules: HeaderRuleSet?
+    /// What the server that was asked for its word gives the application.
+    var authorizedRules: HeaderRuleSet?
 
     func write(
-        _ request: borrowing RequestHead, clientAddress: [UInt8], trace: TraceParent, into output: inout ByteBuffer
+        _ request: borrowing RequestHead, client: ClientIdentity, trace: TraceParent, into output: inout ByteBuffer
     ) {
         let fields = request.fields
         let start = output.readableBytes
@@ -80,15 +82,10 @@ struct UpstreamRequest {
                 output.writeField(.ifModifiedSince, value.span)
             }
         }
-        // 256: the names and the trace are 190 bytes.
-        output.writeText(bytesMax: 256 + 2 * clientAddress.count + request.authority.count) { output in
-            output.text("X-Forwarded-For: ")
-            output.bytes(clientAddress.span)
-            output.text("\r\nX-Real-IP: ")
-            output.bytes(clientAddress.span)
-            output.text("\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: ")
-            output.bytes(fields.bytes.span.extracting(request.authority))
-            output.text(request.minorVersion == 0 ? "\r\nVia: 1.0 headrace\r\n" : "\r\nVia: 1.1 headrace\r\n")
+        ForwardedFields.write(client, authority: fields.bytes.span.extracting(request.authority), into: &output)
+        // 128: the names and the trace are 95 bytes.
+        output.writeText(bytesMax: 128) { output in
+            output.text(request.minorVersion == 0 ? "Via: 1.0 headrace\r\n" : "Via: 1.1 headrace\r\n")
             output.text("traceparent: 00-")
             output.hexadecimal(trace.traceID.0)
             output.hexadecimal(trace.traceID.1)
@@ -98,6 +95,7 @@ struct UpstreamRequest {
             output.hexadecimal(trace.flags)
             output.text("\r\n")
         }
+        authorizedRules?.apply(to: &output, from: start)
         rules?.apply(to: &output, from: start)
         output.writeStaticString("\r\n")
     }

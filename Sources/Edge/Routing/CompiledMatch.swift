@@ -8,7 +8,7 @@ struct CompiledMatch: Sendable {
         case path
         case method
         case header
-        /// The page is for this machine and for whoever knows the token.
+        /// The client's address is none of those; or the page is for this machine and for whoever knows the token.
         case client
     }
 
@@ -39,6 +39,7 @@ struct CompiledMatch: Sendable {
     /// Methods that have no name of their own.
     private let otherMethods: [[UInt8]]
     private let fields: [Field]
+    private let clients: [AddressRange]
     let isForOperators: Bool
 
     static let allMethods: UInt16 = .max
@@ -63,15 +64,16 @@ struct CompiledMatch: Sendable {
             let spelling = Array(field.name.lowercased().utf8)
             return Field(name: FieldName(spelling.span), spelling: spelling, value: field.value.map { Array($0.utf8) })
         }
+        clients = match.clients
         isForOperators = route.page == .metrics
     }
 
     /// Whether host and one path decide, and nothing else is to be asked.
-    var isDecidedByPath: Bool { otherMethods.isEmpty && fields.isEmpty && !isForOperators }
+    var isDecidedByPath: Bool { otherMethods.isEmpty && fields.isEmpty && clients.isEmpty && !isForOperators }
 
     /// The first part that does not hold; `nil` when the route is for this request.
     func mismatch(
-        _ request: borrowing RequestHead, host: Span<UInt8>, path: Span<UInt8>, isOperator: () -> Bool
+        _ request: borrowing RequestHead, host: Span<UInt8>, path: Span<UInt8>, client: IPAddress?, isOperator: () -> Bool
     ) -> Mismatch? {
         if !hosts.isEmpty {
             var isOne = false
@@ -83,11 +85,12 @@ struct CompiledMatch: Sendable {
             for pattern in paths where pattern.matches(path) { isOne = true }
             if !isOne { return .path }
         }
-        return mismatchBehindPath(request, isOperator: isOperator)
+        return mismatchBehindPath(request, client: client, isOperator: isOperator)
     }
 
     /// The same for a request whose host and path are right.
-    func mismatchBehindPath(_ request: borrowing RequestHead, isOperator: () -> Bool) -> Mismatch? {
+    /// - Parameter client: `nil` for one on a Unix socket.
+    func mismatchBehindPath(_ request: borrowing RequestHead, client: IPAddress?, isOperator: () -> Bool) -> Mismatch? {
         guard methods & 1 << UInt16(request.method.rawValue) != 0 else { return .method }
         if request.method == .other, !otherMethods.isEmpty {
             let name = request.fields.bytes.span.extracting(request.methodRange)
@@ -96,6 +99,7 @@ struct CompiledMatch: Sendable {
             if !isOne { return .method }
         }
         for field in fields where !Self.has(field, request) { return .header }
+        if !clients.isEmpty, !clients.contains(where: { $0.contains(client) }) { return .client }
         return isForOperators && !isOperator() ? .client : nil
     }
 

@@ -43,6 +43,11 @@ extension RouteConfiguration {
     }
 
     private var ruleText: String {
+        // What is stored compressed has no place in a route that does not compress.
+        (isCompressed.map { $0 ? "\ncompressed" : "\nplain" } ?? "") + requestRuleText
+    }
+
+    private var requestRuleText: String {
         guard !requestRules.isEmpty else { return "" }
         let lines = requestRules.removed.map { "-\($0)" } + requestRules.set.map { "=\($0.name): \($0.value)" }
             + requestRules.added.map { "+\($0.name): \($0.value)" }

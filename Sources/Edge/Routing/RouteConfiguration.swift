@@ -1,3 +1,5 @@
+public import NIOCore
+
 /// One line of the edge's table of routes: which requests it is for, what they get, and under which policies.
 ///
 /// The table is read from top to bottom and the first route whose ``match`` is met is taken, whatever it then does: a folder without
@@ -27,10 +29,56 @@ public struct RouteConfiguration: Sendable, Equatable {
     public var isCached: Bool?
     /// The largest body of a request; 413 beyond. Only less than ``EdgeConfiguration/Limits/requestBodyBytesMax`` has an effect.
     public var requestBodyBytesMax: Int?
+    public var maintenance = Maintenance()
+    public var basicAuth = BasicAuth()
+    public var forwardAuth = ForwardAuth()
     public var requestRules = HeaderRules()
     public var responseRules = HeaderRules()
 
     public init() {}
+
+    /// Everybody gets 503 and a page instead of what the route gives.
+    public struct Maintenance: Sendable, Equatable {
+        public static let pageBytesMax = 1 << 20
+
+        public var isEnabled = false
+        /// A file of HTML; `nil` for the edge's own page.
+        public var page: String?
+        /// What `Retry-After` says (RFC 9110 §10.2.3).
+        public var retryAfter = TimeAmount.minutes(5)
+        /// Who gets what the route gives all the same.
+        public var exceptions: [AddressRange] = []
+
+        public init() {}
+    }
+
+    /// A name and a password are asked for.
+    /// - Source: RFC 7617.
+    public struct BasicAuth: Sendable, Equatable {
+        public static let fileBytesMax = 4 << 20
+
+        /// A file as `htpasswd` writes it: bcrypt, apr1, `{SHA}` and the formats of crypt(5).
+        public var file: String?
+        /// Without quotes and backslashes.
+        public var realm = "restricted"
+
+        public init() {}
+    }
+
+    /// Another server is asked first: 2xx lets the request go on, 401, 403 and 3xx are what the client gets, anything else is 502.
+    ///
+    /// It is asked with a GET that has the request's own fields and says in `X-Forwarded-Method` and `X-Forwarded-Uri` what is asked for.
+    public struct ForwardAuth: Sendable, Equatable {
+        /// The name of a group of ``EdgeConfiguration/upstreams``.
+        public var upstream: String?
+        public var path = "/"
+        /// Fields of its answer that the application gets, in the place of those that the client sent. What an application says may
+        /// then depend on them, so such a route goes past the response cache.
+        public var copiedFields: [String] = []
+        public var timeout = TimeAmount.seconds(5)
+
+        public init() {}
+    }
 
     /// A folder of static files.
     public struct FileFolder: Sendable, Equatable {
@@ -87,6 +135,8 @@ public struct RouteMatch: Sendable, Equatable {
     public var exactPaths: [String] = []
     /// In capitals.
     public var methods: [String] = []
+    /// Where the client comes from, or whom a trusted proxy names as the client.
+    public var clients: [AddressRange] = []
     /// All must hold.
     public var fields: [Field] = []
 

@@ -88,24 +88,27 @@ struct RouteTable: Sendable {
         return word
     }
 
-    /// - Parameter isOperator: asked only where a route is for operators.
-    func choose(_ request: borrowing RequestHead, isOperator: () -> Bool) -> Choice {
+    /// - Parameters:
+    ///   - client: `nil` for one on a Unix socket.
+    ///   - isOperator: asked only where a route is for operators.
+    func choose(_ request: borrowing RequestHead, client: IPAddress?, isOperator: () -> Bool) -> Choice {
         let bytes = request.fields.bytes.span
         var candidates = 0..<rows.count
         if hasHosts {
             candidates = hosts.rows(bytes.extracting(HostPattern.host(bytes, in: request.authority)))
         }
-        guard hasPaths else { return choose(candidates, request, bytes, 0..<0, isOperator: isOperator) }
+        guard hasPaths else { return choose(candidates, request, bytes, 0..<0, client: client, isOperator: isOperator) }
         let (end, isPlain) = RequestPath.scan(bytes, request.target)
-        if isPlain { return choose(candidates, request, bytes, request.target.lowerBound..<end, isOperator: isOperator) }
+        if isPlain { return choose(candidates, request, bytes, request.target.lowerBound..<end, client: client, isOperator: isOperator) }
         let path = RequestPath(bytes, request.target.lowerBound..<end)
-        let plain = choose(candidates, request, path.plain.span, 0..<path.plain.count, isOperator: isOperator)
-        let eager = choose(candidates, request, path.eager.span, 0..<path.eager.count, isOperator: isOperator)
+        let plain = choose(candidates, request, path.plain.span, 0..<path.plain.count, client: client, isOperator: isOperator)
+        let eager = choose(candidates, request, path.eager.span, 0..<path.eager.count, client: client, isOperator: isOperator)
         return plain == eager ? plain : .ambiguous
     }
 
     private func choose(
-        _ candidates: Range<Int>, _ request: borrowing RequestHead, _ bytes: Span<UInt8>, _ path: Range<Int>, isOperator: () -> Bool
+        _ candidates: Range<Int>, _ request: borrowing RequestHead, _ bytes: Span<UInt8>, _ path: Range<Int>, client: IPAddress?,
+        isOperator: () -> Bool
     ) -> Choice {
         let rows = rows.span
         let word = path.isEmpty ? 0 : Self.word(bytes, path)
@@ -117,7 +120,7 @@ struct RouteTable: Sendable {
             if row.path != .max {
                 guard match.paths[Int(row.path)].matches(bytes.extracting(path)) else { continue }
             }
-            if row.isDecidedByPath || match.mismatchBehindPath(request, isOperator: isOperator) == nil {
+            if row.isDecidedByPath || match.mismatchBehindPath(request, client: client, isOperator: isOperator) == nil {
                 return .route(Int(row.route))
             }
         }
@@ -125,14 +128,14 @@ struct RouteTable: Sendable {
     }
 
     /// What each route up to the chosen one lacked, for `headrace explain`; the same questions, asked one by one.
-    func mismatches(_ request: borrowing RequestHead, isOperator: () -> Bool) -> [CompiledMatch.Mismatch?] {
+    func mismatches(_ request: borrowing RequestHead, client: IPAddress?, isOperator: () -> Bool) -> [CompiledMatch.Mismatch?] {
         let bytes = request.fields.bytes.span
         let host = bytes.extracting(HostPattern.host(bytes, in: request.authority))
         let end = RequestPath.scan(bytes, request.target).end
         let path = RequestPath(bytes, request.target.lowerBound..<end)
         var found: [CompiledMatch.Mismatch?] = []
         for match in matches {
-            found.append(match.mismatch(request, host: host, path: path.eager.span, isOperator: isOperator))
+            found.append(match.mismatch(request, host: host, path: path.eager.span, client: client, isOperator: isOperator))
             if found.last == .some(nil) { break }
         }
         return found

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Edge
 import Foundation
 
 struct CheckCommand: ParsableCommand {
@@ -29,6 +30,12 @@ struct CheckCommand: ParsableCommand {
 
     func run() throws {
         let loaded = try options.loadOrExit()
+        do {
+            try EdgeServer.check(loaded.settings.edgeConfiguration)
+        } catch {
+            Terminal.fail("the configuration cannot be used: \(error)")
+            throw ExitCode.badConfiguration
+        }
         let rows = ConfigurationKeys.all.map { key in
             (key.path, Row(value: key.shown(loaded.settings), origin: (loaded.origins[key.path] ?? .default).rawValue))
         } + ConfigurationKeys.table.repeated.flatMap { $0.settings(loaded.settings) }.map { path, value in

@@ -21,10 +21,13 @@ struct ServeCommand: AsyncParsableCommand {
     @Flag(name: .customLong("until-eof"), help: ArgumentHelp("Drain, too, when standard input ends: for a parent that may be killed."))
     var untilEOF = false
 
+    @Option(help: ArgumentHelp("Write the process' number here, for `headrace reload`.", valueName: "file"))
+    var pidfile: String?
+
     func run() async throws {
         let loaded = try options.loadOrExit()
         do {
-            try await Composition(loaded) { [options] in try options.load() }.run(untilEOF: untilEOF)
+            try await Composition(loaded, pidPath: pidfile) { [options] in try options.load() }.run(untilEOF: untilEOF)
         } catch {
             Terminal.fail("cannot start: \(error)")
             throw ExitCode.unavailable

@@ -10,20 +10,28 @@ enum ConfigurationKeys {
             "edge.listen", \.edge.listen, .list("addresses", of: .listenAddress),
             "Where clients connect. Loopback unless told otherwise; 0.0.0.0:80 opens it to the network."),
         .init(
-            "edge.app", \.application, .optional(.application),
+            "edge.app", \.application, .optional(.application), isReloadable: true,
             "The application behind the edge. Its own header fields decide what is cached and for how long."),
         .init(
-            "edge.root", \.edge.root, .optional(.text("folder")),
+            "edge.root", \.edge.root, .optional(.text("folder")), isReloadable: true,
             "A folder of static files. With an application too, files come first and it answers what is no file."),
         .init("edge.threads", \.edge.threads, .number(0...256), "Event loops; 0 is one per core."),
         .init(
             "edge.access_log", \.edge.accessLog, .accessLog, "Where one JSON line per exchange goes."),
         .init(
-            "edge.metrics_path", \.edge.metricsPath, .optional(.urlPath, off: "off"),
+            "edge.metrics_path", \.edge.metricsPath, .optional(.urlPath, off: "off"), isReloadable: true,
             "The page with the metrics in Prometheus' text format. It answers this machine, and whoever knows the token."),
         .init(
-            "edge.metrics_token", \.edge.metricsToken, .optional(.text("token")), isSecret: true,
+            "edge.metrics_token", \.edge.metricsToken, .optional(.text("token")), isReloadable: true, isSecret: true,
             "Who sends it (Authorization: Bearer …) may read the metrics from anywhere."),
+
+        .init(
+            "edge.forwarded.trusted", \.edge.forwarding.trusted, .list("networks", of: .addressRange, isEmptyAllowed: true),
+            isReloadable: true,
+            "Proxies in front of the edge that are believed about the client: its address, scheme and host. Nobody, unless told."),
+        .init(
+            "edge.forwarded.field", \.edge.forwarding.field, .forwardedField, isReloadable: true,
+            "The field in which they name the client. The other is not read: a proxy passes on what it does not write."),
 
         .init("edge.compression.enabled", \.edge.compression.isEnabled, .boolean, isReloadable: true, "Compress responses."),
         .init(
@@ -101,25 +109,25 @@ enum ConfigurationKeys {
             "After SIGTERM: how long exchanges in flight may take to finish."),
 
         .init(
-            "edge.upstream.host", \.upstream.host, .optional(.text("host name")),
+            "edge.upstream.host", \.upstream.host, .optional(.text("host name")), isReloadable: true,
             "What Host says to the application; without it, what the client said."),
         .init(
-            "edge.upstream.max_connections", \.upstream.connectionsMax, .number(1...100_000),
+            "edge.upstream.max_connections", \.upstream.connectionsMax, .number(1...100_000), isReloadable: true,
             "Connections to the application, from all event loops together."),
         .init(
-            "edge.upstream.idle_connections", \.upstream.idleConnectionsMax, .number(0...100_000),
+            "edge.upstream.idle_connections", \.upstream.idleConnectionsMax, .number(0...100_000), isReloadable: true,
             "Connections that are kept for the next request, per event loop."),
         .init(
-            "edge.upstream.idle_timeout", \.upstream.idleTimeout, .duration(.milliseconds(100)...(.hours(24))),
+            "edge.upstream.idle_timeout", \.upstream.idleTimeout, .duration(.milliseconds(100)...(.hours(24))), isReloadable: true,
             "How long an unused connection is kept; less than the application keeps it."),
         .init(
-            "edge.upstream.connect_timeout", \.upstream.connectTimeout, .duration(.milliseconds(10)...(.minutes(10))),
+            "edge.upstream.connect_timeout", \.upstream.connectTimeout, .duration(.milliseconds(10)...(.minutes(10))), isReloadable: true,
             "For a connection to the application; 504 beyond."),
         .init(
-            "edge.upstream.first_byte_timeout", \.upstream.firstByteTimeout, .duration(.milliseconds(10)...(.hours(24))),
+            "edge.upstream.first_byte_timeout", \.upstream.firstByteTimeout, .duration(.milliseconds(10)...(.hours(24))), isReloadable: true,
             "From a request's last byte to its response's first; 504 beyond."),
         .init(
-            "edge.upstream.read_timeout", \.upstream.readTimeout, .duration(.milliseconds(10)...(.hours(24))),
+            "edge.upstream.read_timeout", \.upstream.readTimeout, .duration(.milliseconds(10)...(.hours(24))), isReloadable: true,
             "Between two reads of a response's body; the response is cut beyond."),
     ] + PoolerKeys.all + KeyspaceKeys.all
 

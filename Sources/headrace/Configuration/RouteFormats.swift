@@ -101,6 +101,40 @@ extension ValueFormat where Value == RouteConfiguration.BuiltInPage {
     }
 }
 
+extension ValueFormat where Value == String {
+    /// What stands between the quotes of `realm="…"`.
+    static var realm: Self {
+        Self(
+            "text",
+            parse: { word in
+                guard !word.isEmpty, word.utf8.count <= 256, word.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F && $0 != 0x22 && $0 != 0x5C })
+                else { throw ValueProblem("\"\(word)\" is no realm: ASCII without quotes and backslashes, at most 256") }
+                return word
+            }, render: { $0 })
+    }
+}
+
+extension ValueFormat where Value == AddressRange {
+    static var addressRange: Self {
+        Self(
+            "network", units: "10.0.0.0/8, 2001:db8::/32, 192.0.2.1, unix",
+            parse: { word in
+                guard let range = AddressRange(word) else {
+                    throw ValueProblem("\"\(word)\" is no network such as 10.0.0.0/8 or 2001:db8::/32, no address, nor unix")
+                }
+                return range
+            }, render: { $0.text })
+    }
+}
+
+extension ValueFormat where Value == ForwardingConfiguration.Field {
+    static var forwardedField: Self {
+        let word = ValueFormat<String>.choice(Value.allCases.map(\.rawValue))
+        return Self(
+            word.name, units: word.units, parse: { Value(rawValue: try word.parse([$0])) ?? .xForwardedFor }, render: { $0.rawValue })
+    }
+}
+
 extension ValueFormat where Value == [HeaderField] {
     /// `{X-Frame-Options: DENY}`, or `["X-Frame-Options: DENY"]`.
     static var headerFields: Self {

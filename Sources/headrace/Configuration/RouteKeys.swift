@@ -41,6 +41,10 @@ enum RouteKeys {
             "The request has all of these header fields, where a value is given with that value."),
 
         .init(
+            "match.client", \.match.clients, .list("networks", of: .addressRange, isEmptyAllowed: true), isReloadable: true,
+            "The client comes from one of these; behind proxies, if edge.forwarded.trusted has them."),
+
+        .init(
             "upstream", \.upstream, .optional(.text("group name")), isReloadable: true,
             "The group of edge.upstreams that answers; with files.root, what is no file."),
         .init("files.root", \.files.root, .optional(.text("folder")), isReloadable: true, "A folder of static files."),
@@ -70,6 +74,30 @@ enum RouteKeys {
         .init(
             "limits.body", \.requestBodyBytesMax, .optional(.size(0...1 << 40)), isReloadable: true,
             "A request's body; 413 beyond. Not more than edge.limits.body."),
+        .init(
+            "maintenance.enabled", \.maintenance.isEnabled, .boolean, isReloadable: true,
+            "Everybody gets 503 and a page instead of what the route gives."),
+        .init("maintenance.page", \.maintenance.page, .optional(.text("file")), isReloadable: true, "The page, HTML; without it, the edge's own."),
+        .init(
+            "maintenance.retry_after", \.maintenance.retryAfter, .duration(.seconds(1)...(.hours(24 * 30))), isReloadable: true,
+            "When clients may come again, as Retry-After says it."),
+        .init(
+            "maintenance.except", \.maintenance.exceptions, .list("networks", of: .addressRange, isEmptyAllowed: true), isReloadable: true,
+            "Clients that get what the route gives all the same."),
+        .init(
+            "basic_auth.file", \.basicAuth.file, .optional(.text("file")), isReloadable: true,
+            "A name and a password of this file are asked for: lines as htpasswd writes them (bcrypt, apr1, {SHA}, crypt)."),
+        .init("basic_auth.realm", \.basicAuth.realm, .realm, isReloadable: true, "What browsers show above the two."),
+        .init(
+            "forward_auth.upstream", \.forwardAuth.upstream, .optional(.text("group name")), isReloadable: true,
+            "A group that is asked first: 2xx lets the request go on; 401, 403 and 3xx are what the client gets; all else is 502."),
+        .init("forward_auth.path", \.forwardAuth.path, .urlPath, isReloadable: true, "What it is asked for, by GET."),
+        .init(
+            "forward_auth.copy", \.forwardAuth.copiedFields, .list("names", of: .fieldName, isEmptyAllowed: true), isReloadable: true,
+            "Header fields of its answer that the application gets, never as the client sent them. Such a route goes past the cache."),
+        .init(
+            "forward_auth.timeout", \.forwardAuth.timeout, .duration(.milliseconds(10)...(.minutes(10))), isReloadable: true,
+            "For its whole answer; 504 beyond."),
         .init(
             "request_headers.remove", \.requestRules.removed, .list("names", of: .fieldName, isEmptyAllowed: true), isReloadable: true,
             "Header fields that the upstream does not get."),

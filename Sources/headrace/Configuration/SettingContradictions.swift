@@ -70,7 +70,7 @@ enum SettingContradictions {
             } else if route.upstream != nil, actions != ["files"], actions != ["upstream"] {
                 texts.append("\(path): an upstream goes with files only, not with \(actions[0])")
             }
-            for (key, name) in [("upstream", route.upstream)] {
+            for (key, name) in [("upstream", route.upstream), ("forward_auth.upstream", route.forwardAuth.upstream)] {
                 guard let name, !groups.contains(name) else { continue }
                 let guess = Spelling.nearest(name, in: groups.sorted()).map { ": did you mean \($0)?" } ?? ""
                 texts.append("\(path).\(key): there is no group \"\(name)\" in edge.upstreams\(guess)")

@@ -14,7 +14,7 @@ import Testing
         var request = UpstreamRequest()
         change(&request)
         var buffer = ByteBuffer()
-        request.write(head, clientAddress: Array("192.0.2.7".utf8), trace: trace, into: &buffer)
+        request.write(head, client: ClientIdentity(peer: "192.0.2.7"), trace: trace, into: &buffer)
         let text = String(buffer: buffer)
         #expect(text.hasSuffix("\r\n\r\n") && text.firstRange(of: "\r\n\r\n")?.upperBound == text.endIndex)
         return lines(buffer)

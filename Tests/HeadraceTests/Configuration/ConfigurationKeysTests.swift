@@ -58,7 +58,7 @@ import Testing
         "size": { $0.range.components(separatedBy: "…")[1] }, "duration": { $0.range.components(separatedBy: "…")[1] },
         "share": { _ in "99%" }, "folder": { _ in "/srv" }, "token": { _ in "t" }, "host name": { _ in "h" }, "path": { _ in "/m" },
         "URL": { _ in "http://a:1" }, "destination": { _ in "off" }, "list of addresses": { _ in "a:1" },
-        "list of codings": { _ in "zstd" }, "list of media types": { _ in "a/b" },
+        "list of networks": { _ in "10.0.0.0/8" }, "list of codings": { _ in "zstd" }, "list of media types": { _ in "a/b" },
     ]
 
     @Test func `paths and environment names are distinct`() {

@@ -1,0 +1,93 @@
+import ArgumentParser
+import Edge
+import Foundation
+import HTTP1Wire
+import HTTPSemantics
+import NIOCore
+
+struct ExplainCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "explain",
+        abstract: "Show which route a request takes, why not the ones before it, and which policies apply.",
+        discussion: """
+            EXAMPLES:
+              headrace explain http://shop.example/cart
+              headrace explain /api --method POST --header 'Content-Type: application/json'
+              headrace explain /admin --client 203.0.113.7 --json
+
+            Nothing is sent: the request is put to the routes of the configuration. Routes are shown in the order in which they are
+            tried, policies in the order in which they are applied.
+            """)
+
+    @Argument(help: "A URL, or a path on localhost.")
+    var url: String
+
+    @Option(help: ArgumentHelp("The request's method.", valueName: "method"))
+    var method = "GET"
+
+    @Option(help: ArgumentHelp("A header field, Name: value; may be repeated.", valueName: "field"))
+    var header: [String] = []
+
+    @Option(help: ArgumentHelp("Where the connection comes from: an address, or unix.", valueName: "address"))
+    var client = "127.0.0.1"
+
+    @Flag(help: "Print one JSON object.")
+    var json = false
+
+    @OptionGroup var options: ConfigurationOptions
+
+    private struct Document: Encodable {
+        let request: String
+        let routes: [RouteExplanation.Step]
+        let refusal: String?
+        let policies: [RouteExplanation.Policy]
+    }
+
+    func run() throws {
+        let loaded = try options.loadOrExit()
+        let head = try requestHead()
+        guard client == "unix" || IPAddress(client) != nil else {
+            throw ValidationError("\(client) is no address such as 203.0.113.7 or 2001:db8::1, nor unix")
+        }
+        let explanation = loaded.settings.edgeConfiguration.explain(head, peer: client == "unix" ? nil : client)
+        if json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+            let document = Document(
+                request: "\(method) \(url)", routes: explanation.steps, refusal: explanation.refusal, policies: explanation.policies)
+            return Terminal.print(String(decoding: try encoder.encode(document), as: UTF8.self))
+        }
+        var routes = TextTable(columns: [.left("route"), .left("is for it"), .left("gives")])
+        for step in explanation.steps { routes.add([step.name, step.lacks.map { "no: \($0)" } ?? "yes", step.gives]) }
+        if !explanation.steps.isEmpty { Terminal.print(routes.rendered()) }
+        if let refusal = explanation.refusal { Terminal.print(refusal) }
+        guard !explanation.policies.isEmpty else { return }
+        var policies = TextTable(columns: [.left("policy"), .left("says")])
+        for policy in explanation.policies { policies.add([policy.name, policy.value]) }
+        Terminal.print("")
+        Terminal.print(policies.rendered())
+    }
+
+    /// The request as the edge would read it off a connection: what it would refuse is refused here.
+    private func requestHead() throws -> RequestHead {
+        var rest = url[...]
+        var host = "localhost"
+        for scheme in ["http://", "https://"] where url.hasPrefix(scheme) {
+            rest = url.dropFirst(scheme.count)
+            host = String(rest.prefix { $0 != "/" && $0 != "?" })
+            rest = rest.dropFirst(host.count)
+        }
+        if !rest.hasPrefix("/") { rest = "/" + rest }
+        let lines = ["\(method) \(rest) HTTP/1.1", "Host: \(host)"] + header
+        guard !lines.contains(where: { $0.contains { $0.isNewline } }) else { throw ValidationError("a line end has no place in it") }
+        var buffer = ByteBuffer(string: lines.joined(separator: "\r\n") + "\r\n\r\n")
+        var parser = HTTP1RequestParser()
+        var head = RequestHead()
+        do {
+            guard try parser.parse(&buffer, into: &head) else { throw ValidationError("this is no whole request") }
+        } catch let error as HTTP1Error {
+            throw ValidationError("the edge would refuse this with \(error.status): \(error.code.rawValue)")
+        }
+        return head
+    }
+}

@@ -1,0 +1,122 @@
+import Foundation
+import Synchronization
+import TestSupport
+import Testing
+
+/// A configuration that is read anew while requests go on.
+@Suite struct ReloadTests {
+    private static func run(_ arguments: [String]) throws -> (status: Int32, errors: String) {
+        let process = Process()
+        process.executableURL = HeadraceProcess.binary
+        process.arguments = arguments
+        let pipe = Pipe()
+        process.standardError = pipe
+        process.standardOutput = FileHandle.nullDevice
+        try process.run()
+        let data = pipe.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return (process.terminationStatus, String(decoding: data, as: UTF8.self))
+    }
+
+    @Test func `fifty reloads under load fail no request`() throws {
+        let (one, two) = (try ScriptedOrigin(body: "origin"), try ScriptedOrigin(body: "origin"))
+        func yaml(_ number: Int) -> String {
+            """
+            edge:
+              upstreams: {app: "\(number % 2 == 0 ? one.url : two.url)"}
+              routes:
+                - {match: {path: [/stored]}, respond: {status: 200, body: "origin"}}
+                - {match: {path: [/]}, upstream: app, response_headers: {set: {X-Number: "\(number)"}}}
+            """
+        }
+        let file = try TemporaryFile(yaml(0), name: "headrace.yaml")
+        let pidfile = FileManager.default.temporaryDirectory.appending(path: "headrace-\(UUID().uuidString).pid").path
+        let edge = try HeadraceProcess(["--config", file.path, "--pidfile", pidfile])
+        let state = Mutex<(answers: Int, failures: [String], running: Int, isOver: Bool)>((0, [], 4, false))
+        for number in 0..<4 {
+            Thread.detachNewThread {
+                do {
+                    let client = try RawClient(port: edge.port)
+                    while !state.withLock({ $0.isOver }) {
+                        client.send("GET /\(number % 2 == 0 ? "x" : "stored") HTTP/1.1\r\nHost: a\r\n\r\n")
+                        let response = try client.readResponse()
+                        state.withLock {
+                            $0.answers += 1
+                            if response.status != 200 || response.text != "origin" { $0.failures.append(response.head) }
+                        }
+                    }
+                } catch {
+                    state.withLock { $0.failures.append("\(error)") }
+                }
+                state.withLock { $0.running -= 1 }
+            }
+        }
+        for number in 1...50 {
+            try file.replace(yaml(number))
+            kill(edge.processIdentifier, SIGHUP)
+            let before = state.withLock { $0.answers }
+            let isHere = try eventually { try RawClient.get(port: edge.port, "/x").field("X-Number") == "\(number)" }
+            #expect(isHere, "reload \(number)")
+            #expect(eventually { state.withLock { $0.answers > before || $0.running < 4 } })
+        }
+        state.withLock { $0.isOver = true }
+        #expect(eventually { state.withLock { $0.running == 0 } })
+        #expect(state.withLock { $0.failures } == [])
+        #expect(one.requestCount > 0 && two.requestCount > 0)
+        #expect(edge.errorOutput.contains("edge.routes[2].response_headers.set=[\"X-Number: 50\"]"))
+        edge.terminate()
+        #expect(edge.waitForExit() == 0)
+        #expect(!FileManager.default.fileExists(atPath: pidfile))
+    }
+
+    @Test func `a bad file changes nothing and says why`() throws {
+        let origin = try ScriptedOrigin(body: "origin")
+        let good = "edge:\n  app: \(origin.url)\n  routes:\n    - {match: {path: [/a]}, respond: {status: 200, body: a}}\n"
+        let file = try TemporaryFile(good, name: "headrace.yaml")
+        let edge = try HeadraceProcess(["--config", file.path])
+        for (bad, message) in [
+            (good.replacing("path:", with: "paths:"), "there is no key \"paths\""),
+            (good + "    - {files: {root: /nowhere/at/all}}\n", "cannot read the folder"),
+            (good + "    - {upstream: app, basic_auth: {file: /nowhere}}\n", "the file /nowhere cannot be read"),
+        ] {
+            try file.replace(bad)
+            kill(edge.processIdentifier, SIGHUP)
+            #expect(eventually { edge.errorOutput.contains(message) }, "\(edge.errorOutput)")
+            #expect(try RawClient.get(port: edge.port, "/a").text == "a")
+        }
+        try file.replace(good.replacing("body: a", with: "body: b"))
+        kill(edge.processIdentifier, SIGHUP)
+        #expect(try eventually { try RawClient.get(port: edge.port, "/a").text == "b" })
+    }
+
+    @Test func `what is stored outlives a reload`() throws {
+        let origin = try ScriptedOrigin(fields: ["Cache-Control: max-age=600"], body: "origin")
+        let file = try TemporaryFile("edge: {app: \"\(origin.url)\"}", name: "headrace.yaml")
+        let edge = try HeadraceProcess(["--config", file.path])
+        _ = try RawClient.get(port: edge.port, "/")
+        try file.replace("edge: {app: \"\(origin.url)\", limits: {fields: 50}}")
+        kill(edge.processIdentifier, SIGHUP)
+        #expect(eventually { edge.errorOutput.contains("edge.limits.fields=50") })
+        #expect(try RawClient.get(port: edge.port, "/").field("Cache-Status")?.contains("hit") == true)
+        #expect(origin.requestCount == 1)
+    }
+
+    @Test func `headrace reload checks, then tells the process`() throws {
+        let origin = try ScriptedOrigin(body: "origin")
+        let file = try TemporaryFile("edge: {app: \"\(origin.url)\"}", name: "headrace.yaml")
+        let pidfile = FileManager.default.temporaryDirectory.appending(path: "headrace-\(UUID().uuidString).pid").path
+        let edge = try HeadraceProcess(["--config", file.path, "--pidfile", pidfile])
+        let reload = ["reload", "--config", file.path, "--pidfile", pidfile]
+        #expect(try Self.run(["serve", "--listen", "127.0.0.1:0", "--config", file.path, "--pidfile", pidfile]).errors.contains("held by another"))
+        try file.replace("edge: {app: \"\(origin.url)\", limits: {fields: x}}")
+        let bad = try Self.run(reload)
+        #expect(bad.status == 78 && bad.errors.contains("edge.limits.fields"))
+        #expect(!edge.errorOutput.contains("configuration not read"))
+        try file.replace("edge: {app: \"\(origin.url)\", limits: {fields: 50}}")
+        #expect(try Self.run(reload).status == 0)
+        #expect(eventually { edge.errorOutput.contains("edge.limits.fields=50") })
+        edge.terminate()
+        #expect(edge.waitForExit() == 0)
+        #expect(try Self.run(reload).status == 69)
+    }
+}
