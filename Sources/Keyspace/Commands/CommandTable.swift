@@ -4,8 +4,8 @@ final class CommandTable: Sendable {
     static let rows: [Command] =
         ConnectionCommands.rows + StringCommands.rows + BitCommands.rows + HashCommands.rows + ListCommands.rows
         + SetCommands.rows + SortedSetCommands.rows + SortedSetRanges.rows + SortedSetAlgebra.rows + KeyCommands.rows
-        + TransactionCommands.rows
-        + ServerCommands.rows + EvaluationCommands.rows + PubSubCommands.rows
+        + TransactionCommands.rows + StreamCommands.rows + DumpCommands.rows + SortCommand.rows + ServerCommands.rows + EvaluationCommands.rows
+        + PubSubCommands.rows
 
     static let shared = CommandTable(rows)
 

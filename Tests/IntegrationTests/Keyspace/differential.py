@@ -1,0 +1,258 @@
+#!/usr/bin/env python3
+"""Sends the same seeded random commands to two servers and compares their replies byte for byte.
+
+usage: differential.py EXPECTED ACTUAL SEED COUNT      servers as HOST:PORT or the path of a Unix socket
+
+How it works:
+1. A command is drawn from the table below, with keys of a small set, so that types meet each other, and with arguments weighted to
+   edges: empty, huge, negative, not a number, infinite, out of range, wrong type.
+2. Both servers get it, in pieces of several commands at a time. Replies are compared as they stand but for what has no order (members
+   of sets, fields of hashes) or depends on the moment (remaining lifetimes, by 20 ms and more), and for how a double is printed:
+   Redis 7.2 writes the shortest text, 7.0 writes 17 digits.
+3. Every few hundred commands all keys are compared: type, deadline, content.
+A difference ends with status 1, the command, both replies and the commands on the same keys before it.
+"""
+import random, socket, sys
+
+
+class Connection:
+    def __init__(self, address):
+        if address.startswith("/"):
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.connect(address)
+        else:
+            host, port = address.rsplit(":", 1)
+            self.socket = socket.create_connection((host, int(port)))
+        self.socket.settimeout(60)
+        self.file = self.socket.makefile("rb")
+
+    def send(self, commands):
+        out = bytearray()
+        for words in commands:
+            out += b"*%d\r\n" % len(words)
+            for word in words:
+                out += b"$%d\r\n%s\r\n" % (len(word), word)
+        self.socket.sendall(out)
+
+    def reply(self):
+        line = self.file.readline()
+        if not line.endswith(b"\r\n"):
+            raise EOFError("the connection was closed")
+        kind, rest = line[:1], line[1:-2]
+        if kind in b"+-:,#(":
+            return (kind, rest)
+        if kind == b"_":
+            return None
+        if kind in b"$=":
+            if rest == b"-1":
+                return None
+            data = self.file.read(int(rest) + 2)
+            return data[:-2]
+        if kind in b"*~>":
+            return None if rest == b"-1" else [self.reply() for _ in range(int(rest))]
+        if kind == b"%":
+            return [self.reply() for _ in range(2 * int(rest))]
+        raise ValueError(line)
+
+    def ask(self, *words):
+        self.send([[w if isinstance(w, bytes) else str(w).encode() for w in words]])
+        return self.reply()
+
+
+R = random.Random()
+KEYS = [b"a", b"b", b"c", b"d", b"e", b"f", b"", b"key:with:more:bytes:than:sixteen"]
+
+
+def key(): return R.choice(KEYS)
+def member(): return R.choice([b"", b"0", b"1", b"2", b"m", b"n", b"abc", b"x" * 70, b"\x00\xff\r\n", b"%d" % R.randint(0, 300)])
+def value(): return R.choice([b"", b"0", b"10", b"-1", b"9223372036854775807", b"-9223372036854775808", b"3.5", b"1e5", b"abc", b" 1", b"01", b"v" * 45, b"v" * 200, member()])
+def integer(): return R.choice([b"0", b"1", b"-1", b"2", b"5", b"-5", b"100", b"-100", b"9223372036854775807", b"-9223372036854775808", b"9223372036854775808", b"abc", b"", b"1.5", b"007", b"+1", b" 1"])
+def small(): return R.choice([b"0", b"1", b"2", b"3", b"-1", b"-2", b"-3", b"5", b"-5", b"10", b"100", b"-100"]) if R.random() < .9 else integer()
+def score(): return R.choice([b"0", b"1", b"-1", b"1.5", b"2", b"3", b"inf", b"-inf", b"+inf", b"nan", b"abc", b"1e10", b"-0.5", b"0.1", b"1e400", b"", b"5", b"infinity", b"-0"]) if R.random() < .4 else b"%d" % R.randint(-10, 10)
+def bound(): return R.choice([b"", b"("]) + R.choice([b"-inf", b"+inf", b"inf", b"0", b"1", b"2", b"-3", b"1.5", b"abc", b"5"])
+def lex(): return R.choice([b"-", b"+", b"[a", b"(a", b"[m", b"(m", b"[", b"(", b"[z", b"a", b"", b"(n"])
+def some(make, low=1, high=4): return [make() for _ in range(R.randint(low, high))]
+def word(*words): return R.choice(words)
+def maybe(words, chance=.3): return list(words) if R.random() < chance else []
+def cased(w): return w if R.random() < .9 else w.lower()
+def ttl(): return R.choice([b"100", b"1000", b"0", b"-1", b"9223372036854775807", b"abc", b"99999999", b"-9223372036854775808"])
+def at(): return R.choice([b"4102444800", b"4102444800000", b"1", b"0", b"-1", b"abc", b"9223372036854775807"])
+def pairs(first, second, low=1, high=3): return [x for _ in range(R.randint(low, high)) for x in (first(), second())]
+def limit(): return maybe([b"LIMIT", small(), small()], .4)
+
+
+# name: arguments. Repeated entries are drawn more often.
+TABLE = {
+    "SET": lambda: [key(), value()] + maybe([word(b"NX", b"XX", b"GET", b"KEEPTTL")], .3) + maybe([word(b"EX", b"PX"), ttl()], .15) + maybe([word(b"EXAT", b"PXAT"), at()], .1) + maybe([word(b"GET", b"NX", b"KEEPTTL")], .1),
+    "GET": lambda: [key()], "GETDEL": lambda: [key()], "GETSET": lambda: [key(), value()], "SETNX": lambda: [key(), value()],
+    "GETEX": lambda: [key()] + maybe([word(b"EX", b"PX"), ttl()], .4) + maybe([b"PERSIST"], .2),
+    "SETEX": lambda: [key(), ttl(), value()], "PSETEX": lambda: [key(), ttl(), value()],
+    "APPEND": lambda: [key(), value()], "STRLEN": lambda: [key()],
+    "INCR": lambda: [key()], "DECR": lambda: [key()], "INCRBY": lambda: [key(), integer()], "DECRBY": lambda: [key(), integer()],
+    "INCRBYFLOAT": lambda: [key(), score()],
+    "MGET": lambda: some(key), "MSET": lambda: pairs(key, value) + maybe([key()], .1), "MSETNX": lambda: pairs(key, value),
+    "GETRANGE": lambda: [key(), small(), small()], "SUBSTR": lambda: [key(), small(), small()],
+    "SETRANGE": lambda: [key(), R.choice([b"0", b"1", b"5", b"-1", b"536870912", b"abc", b"20"]), value()],
+    "LCS": lambda: [key(), key()] + maybe([b"LEN"]) + maybe([b"IDX"]) + maybe([b"MINMATCHLEN", small()]) + maybe([b"WITHMATCHLEN"]),
+    "SETBIT": lambda: [key(), R.choice([b"0", b"1", b"7", b"8", b"100", b"-1", b"4294967296", b"abc"]), R.choice([b"0", b"1", b"2", b"a"])],
+    "GETBIT": lambda: [key(), R.choice([b"0", b"1", b"7", b"8", b"100", b"-1", b"4294967295", b"abc"])],
+    "BITCOUNT": lambda: [key()] + maybe([small(), small()] + maybe([word(b"BYTE", b"BIT", b"x")]), .6),
+    "BITPOS": lambda: [key(), R.choice([b"0", b"1", b"2"])] + maybe([small()] + maybe([small()] + maybe([word(b"BYTE", b"BIT", b"x")])), .6),
+    "BITOP": lambda: [word(b"AND", b"OR", b"XOR", b"NOT", b"nand"), key()] + some(key, 1, 3),
+    "DEL": lambda: some(key, 1, 2), "UNLINK": lambda: [key()], "EXISTS": lambda: some(key), "TOUCH": lambda: some(key), "TYPE": lambda: [key()],
+    "EXPIRE": lambda: [key(), ttl()] + maybe([word(b"NX", b"XX", b"GT", b"LT", b"zz")]) + maybe([word(b"GT", b"XX")], .1),
+    "PEXPIRE": lambda: [key(), R.choice([b"100000", b"1000000", ttl()])], "EXPIREAT": lambda: [key(), at()] + maybe([word(b"NX", b"XX", b"GT", b"LT")]),
+    "PEXPIREAT": lambda: [key(), at()], "TTL": lambda: [key()], "PTTL": lambda: [key()], "EXPIRETIME": lambda: [key()], "PEXPIRETIME": lambda: [key()],
+    "PERSIST": lambda: [key()], "RENAME": lambda: [key(), key()], "RENAMENX": lambda: [key(), key()],
+    "COPY": lambda: [key(), key()] + maybe([b"REPLACE"], .5) + maybe([b"DB", R.choice([b"0", b"1", b"99", b"x"])], .2),
+    "MOVE": lambda: [key(), R.choice([b"0", b"1", b"16", b"a"])],
+    "KEYS": lambda: [R.choice([b"*", b"a*", b"?", b"[a-c]", b"[^a]", b"*b*", b"\\a", b"", b"[", b"key*n"])], "DBSIZE": lambda: [],
+    "HSET": lambda: [key()] + pairs(member, value) + maybe([member()], .05), "HMSET": lambda: [key()] + pairs(member, value), "HSETNX": lambda: [key(), member(), value()],
+    "HGET": lambda: [key(), member()], "HMGET": lambda: [key()] + some(member), "HDEL": lambda: [key()] + some(member), "HLEN": lambda: [key()],
+    "HSTRLEN": lambda: [key(), member()], "HEXISTS": lambda: [key(), member()], "HGETALL": lambda: [key()], "HKEYS": lambda: [key()], "HVALS": lambda: [key()],
+    "HINCRBY": lambda: [key(), member(), integer()], "HINCRBYFLOAT": lambda: [key(), member(), score()],
+    "LPUSH": lambda: [key()] + some(value), "RPUSH": lambda: [key()] + some(value), "LPUSHX": lambda: [key()] + some(value, 1, 2), "RPUSHX": lambda: [key()] + some(value, 1, 2),
+    "LPOP": lambda: [key()] + maybe([small()]), "RPOP": lambda: [key()] + maybe([small()]), "LLEN": lambda: [key()], "LINDEX": lambda: [key(), small()],
+    "LSET": lambda: [key(), small(), value()], "LINSERT": lambda: [key(), word(b"BEFORE", b"AFTER", b"x"), value(), value()],
+    "LRANGE": lambda: [key(), small(), small()], "LTRIM": lambda: [key(), R.choice([b"0", b"1", b"-10", b"-100"]), R.choice([b"-1", b"10", b"-2", b"100", b"0"])],
+    "LREM": lambda: [key(), small(), value()],
+    "LPOS": lambda: [key(), value()] + maybe([b"RANK", small()]) + maybe([b"COUNT", small()]) + maybe([b"MAXLEN", small()]),
+    "LMOVE": lambda: [key(), key(), word(b"LEFT", b"RIGHT"), word(b"LEFT", b"RIGHT", b"UP")], "RPOPLPUSH": lambda: [key(), key()],
+    "LMPOP": lambda: [R.choice([b"1", b"2", b"0", b"-1", b"a"]), key(), key(), word(b"LEFT", b"RIGHT", b"x")] + maybe([b"COUNT", small()]),
+    "SADD": lambda: [key()] + some(member), "SREM": lambda: [key()] + some(member), "SISMEMBER": lambda: [key(), member()], "SMISMEMBER": lambda: [key()] + some(member),
+    "SCARD": lambda: [key()], "SMEMBERS": lambda: [key()], "SMOVE": lambda: [key(), key(), member()], "SINTER": lambda: some(key), "SUNION": lambda: some(key), "SDIFF": lambda: some(key),
+    "SINTERSTORE": lambda: [key()] + some(key), "SUNIONSTORE": lambda: [key()] + some(key), "SDIFFSTORE": lambda: [key()] + some(key),
+    "SINTERCARD": lambda: [R.choice([b"1", b"2", b"0", b"3", b"a"]), key(), key()] + maybe([b"LIMIT", small()]), "SPOP": lambda: [key(), R.choice([b"0", b"1000", b"-1", b"a"])],
+    "ZADD": lambda: [key()] + maybe([word(b"NX", b"XX", b"GT", b"LT")]) + maybe([word(b"CH", b"INCR", b"GT")], .2) + pairs(score, member) + maybe([score()], .05),
+    "ZINCRBY": lambda: [key(), score(), member()], "ZREM": lambda: [key()] + some(member), "ZSCORE": lambda: [key(), member()], "ZMSCORE": lambda: [key()] + some(member),
+    "ZCARD": lambda: [key()], "ZRANK": lambda: [key(), member()], "ZREVRANK": lambda: [key(), member()], "ZCOUNT": lambda: [key(), bound(), bound()], "ZLEXCOUNT": lambda: [key(), lex(), lex()],
+    "ZRANGE": lambda: R.choice([lambda: [key(), small(), small()] + maybe([b"REV"]) + maybe([b"WITHSCORES"]) + maybe(limit(), .1),
+                                lambda: [key(), bound(), bound(), b"BYSCORE"] + maybe([b"REV"]) + limit() + maybe([b"WITHSCORES"]),
+                                lambda: [key(), lex(), lex(), b"BYLEX"] + maybe([b"REV"]) + limit() + maybe([b"WITHSCORES"], .1)])(),
+    "ZREVRANGE": lambda: [key(), small(), small()] + maybe([b"WITHSCORES"]), "ZRANGEBYSCORE": lambda: [key(), bound(), bound()] + maybe([b"WITHSCORES"]) + limit(),
+    "ZREVRANGEBYSCORE": lambda: [key(), bound(), bound()] + limit(), "ZRANGEBYLEX": lambda: [key(), lex(), lex()] + limit(), "ZREVRANGEBYLEX": lambda: [key(), lex(), lex()] + limit(),
+    "ZRANGESTORE": lambda: [key(), key()] + R.choice([lambda: [small(), small()], lambda: [bound(), bound(), b"BYSCORE"] + limit(), lambda: [lex(), lex(), b"BYLEX"]])() + maybe([b"REV"]),
+    "ZREMRANGEBYRANK": lambda: [key(), small(), small()], "ZREMRANGEBYSCORE": lambda: [key(), bound(), bound()], "ZREMRANGEBYLEX": lambda: [key(), lex(), lex()],
+    "ZPOPMIN": lambda: [key()] + maybe([small()]), "ZPOPMAX": lambda: [key()] + maybe([small()]),
+    "ZMPOP": lambda: [R.choice([b"1", b"2", b"0", b"a"]), key(), key(), word(b"MIN", b"MAX", b"x")] + maybe([b"COUNT", small()]),
+    "ZUNION": lambda: algebra([]), "ZINTER": lambda: algebra([]), "ZDIFF": lambda: [b"2", key(), key()] + maybe([b"WITHSCORES"]),
+    "ZUNIONSTORE": lambda: algebra([key()]), "ZINTERSTORE": lambda: algebra([key()]), "ZDIFFSTORE": lambda: [key(), b"2", key(), key()],
+    "ZINTERCARD": lambda: [R.choice([b"1", b"2", b"0"]), key(), key()] + maybe([b"LIMIT", small()]),
+    "BLPOP": lambda: some(key, 1, 2) + [R.choice([b"-1", b"abc", b"1e400"])], "OBJECT": lambda: [word(b"REFCOUNT", b"x"), key()],
+    "SELECT": lambda: [R.choice([b"0", b"0", b"0", b"1", b"16", b"a", b"-1"])], "PING": lambda: some(value, 0, 2), "ECHO": lambda: [value()],
+    "FLUSHDB": lambda: [b"x"], "NOSUCH": lambda: some(value, 0, 3), "SWAPDB": lambda: [b"0", R.choice([b"0", b"16", b"a"])], "WAIT": lambda: [b"0", b"0"],
+    "XADD": lambda: [key(), R.choice([b"0-0", b"abc", b"1-x"]), member(), value()] if R.random() < .2 else [key(), b"%d-%d" % (R.randint(1, 50), R.randint(0, 3))] + pairs(member, value) + maybe([member()], .05),
+    "XLEN": lambda: [key()], "XRANGE": lambda: [key(), xid(b"-"), xid(b"+")] + maybe([b"COUNT", small()]), "XREVRANGE": lambda: [key(), xid(b"+"), xid(b"-")] + maybe([b"COUNT", small()]),
+    "XDEL": lambda: [key()] + some(lambda: xid(b"5-1"), 1, 3), "XTRIM": lambda: [key(), b"MAXLEN", small()] if R.random() < .5 else [key(), b"MINID", xid(b"7")],
+    "XREAD": lambda: maybe([b"COUNT", small()]) + [b"STREAMS", key(), xid(b"0")],
+    "SORT": lambda: [key()] + maybe([b"ALPHA"], .6) + maybe([word(b"DESC", b"ASC")]) + limit() + maybe([b"BY", R.choice([b"nosort", b"*", b"w_*", b"*->m"])], .2) + maybe([b"GET", R.choice([b"#", b"*", b"*->m"])], .2) + maybe([b"STORE", key()], .1),
+}
+
+
+def xid(edge): return R.choice([edge, b"5", b"10-1", b"0", b"20-0", b"(5", b"(10-1", b"abc", b"1-2-3"])
+def algebra(front):
+    count = R.randint(1, 3)
+    keys = [key() for _ in range(count)]
+    declared = b"%d" % count if R.random() < .95 else R.choice([b"0", b"9", b"a"])
+    return front + [declared] + keys + maybe([b"WEIGHTS"] + [score() for _ in range(count)], .3) + maybe([b"AGGREGATE", word(b"SUM", b"MIN", b"MAX", b"x")], .3) + ([] if front else maybe([b"WITHSCORES"], .5))
+
+
+UNORDERED = {"SMEMBERS", "SINTER", "SUNION", "SDIFF", "HKEYS", "HVALS", "KEYS", "SPOP"}
+DOUBLES = {"ZSCORE", "ZINCRBY", "ZMSCORE", "ZADD", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGE", "ZPOPMIN", "ZPOPMAX", "ZMPOP", "ZUNION", "ZINTER", "ZDIFF"}
+
+
+def number(item):
+    """A double as a double; anything else as it is."""
+    if isinstance(item, list):
+        return [number(x) for x in item]
+    if isinstance(item, bytes) and item and (item[0] in b"-0123456789" or item in (b"inf", b"-inf")):
+        try:
+            return float(item)
+        except ValueError:
+            return item
+    return item
+
+
+def normal(name, reply):
+    if name == "HGETALL" and isinstance(reply, list):
+        return sorted(zip(reply[::2], reply[1::2]))
+    if name in UNORDERED and isinstance(reply, list):
+        return sorted(reply, key=repr)
+    return number(reply) if name in DOUBLES else reply
+
+
+def same(name, expected, actual):
+    expected, actual = normal(name, expected), normal(name, actual)
+    if expected == actual:
+        return True
+    if name in ("PTTL", "TTL", "PEXPIRETIME", "EXPIRETIME") and isinstance(expected, tuple) and isinstance(actual, tuple) and expected[0] == actual[0] == b":":
+        tolerance = 1 if name in ("TTL", "EXPIRETIME") else 1000
+        return abs(int(expected[1]) - int(actual[1])) <= tolerance and int(expected[1]) >= 0
+    return False
+
+
+def dump(connection):
+    """Everything in the database, by key."""
+    found = {}
+    for k in connection.ask("KEYS", "*"):
+        kind = connection.ask("TYPE", k)[1]
+        content = {b"string": ("GET", k), b"list": ("LRANGE", k, 0, -1), b"set": ("SMEMBERS", k), b"hash": ("HGETALL", k),
+                   b"zset": ("ZRANGE", k, 0, -1, "WITHSCORES"), b"stream": ("XRANGE", k, "-", "+")}[kind]
+        found[k] = (kind, connection.ask("PEXPIRETIME", k)[1][:-6], normal(content[0], connection.ask(*content)))
+    return found
+
+
+def main():
+    expected, actual = Connection(sys.argv[1]), Connection(sys.argv[2])
+    seed, total = int(sys.argv[3]), int(sys.argv[4])
+    R.seed(seed)
+    for connection in (expected, actual):
+        connection.ask("FLUSHALL")
+    known = {c[0].decode().upper() for c in actual.ask("COMMAND")}
+    names = [n for n in TABLE if n in known or n == "NOSUCH"]
+    history, done = [], 0
+    keep_going = "--all" in sys.argv
+    differences = {}
+    while done < total:
+        commands = []
+        for _ in range(20):
+            name = R.choice(names)
+            arguments = TABLE[name]()
+            if R.random() < .02 and arguments: arguments.pop()
+            commands.append([name.encode()] + arguments)
+        for connection in (expected, actual):
+            connection.send(commands)
+        for command in commands:
+            history.append(command)
+            want, got = expected.reply(), actual.reply()
+            name = command[0].decode()
+            if not same(name, want, got):
+                if keep_going:
+                    differences.setdefault((name, str(want)[:60], str(got)[:60]), command)
+                    continue
+                print(f"seed {seed}, command {len(history)}: {command}\n  expected {want}\n  actual   {got}", file=sys.stderr)
+                for old in [c for c in history[-400:] if set(c[1:]) & set(command[1:])][-12:]:
+                    print("   ", old, file=sys.stderr)
+                return 1
+        done += len(commands)
+        if done % 400 == 0:
+            first, second = dump(expected), dump(actual)
+            if first != second:
+                for k in sorted(set(first) | set(second)):
+                    if first.get(k) != second.get(k):
+                        print(f"seed {seed}, after {done}: key {k}\n  expected {first.get(k)}\n  actual   {second.get(k)}", file=sys.stderr)
+                        for old in [c for c in history[-400:] if k in c][-15:]:
+                            print("   ", old, file=sys.stderr)
+                        if not keep_going: return 1
+                for connection in (expected, actual):
+                    connection.ask("FLUSHALL")
+            if R.random() < .3:
+                for connection in (expected, actual):
+                    connection.ask("FLUSHALL")
+    for (name, want, got), command in differences.items():
+        print(f"{command}\n   want {want}\n   got  {got}")
+    print(f"{done} commands of {len(names)} kinds, no difference" if not differences else f"{len(differences)} kinds of difference")
+    return 1 if differences else 0
+
+
+sys.exit(main())

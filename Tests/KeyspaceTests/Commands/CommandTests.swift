@@ -1,0 +1,141 @@
+import Testing
+
+@testable import Keyspace
+
+@Suite struct CommandTests {
+    @Test func `strings, numbers and their errors`() {
+        let it = Conversation()
+        #expect(it.line("SET a 10") == "+OK|")
+        #expect(it.line("INCRBY a 5") == ":15|")
+        #expect(it.line("GET a") == "$2|15|")
+        #expect(it.line("INCRBYFLOAT a 0.1") == "$4|15.1|")
+        #expect(it.line("INCR a") == "-ERR value is not an integer or out of range|")
+        #expect(it.line("LPUSH a x") == "-WRONGTYPE Operation against a key holding the wrong kind of value|")
+        #expect(it.line("GET") == "-ERR wrong number of arguments for 'get' command|")
+        #expect(it.line("FOO a b") == "-ERR unknown command 'FOO', with args beginning with: 'a' 'b' |")
+        #expect(it.line("SET n 9223372036854775807") == "+OK|")
+        #expect(it.line("INCR n") == "-ERR increment or decrement would overflow|")
+        it.checkInvariants()
+    }
+
+    @Test func `a key is gone the moment its deadline has come, read or not`() {
+        let it = Conversation()
+        #expect(it.line("SET a 1 PX 100") == "+OK|")
+        it.now += 99
+        #expect(it.line("PTTL a") == ":1|")
+        it.now += 1
+        #expect(it.line("GET a") == "$-1|")
+        #expect(it.line("SET b 1 PX 100") == "+OK|")
+        #expect(it.line("DBSIZE") == ":1|")
+        it.now += 100
+        for shard in it.keyspace.shards { #expect(!it.keyspace.expireDue(shard, now: it.now, countMax: 10)) }
+        #expect(it.line("DBSIZE") == ":0|")
+        it.checkInvariants()
+    }
+
+    @Test func `expiry goes in batches: n at a time, and says that there is more`() {
+        let it = Conversation()
+        for number in 0..<1000 { _ = it.line("SET k\(number) v PX 1") }
+        it.now += 1
+        let shard = it.keyspace.shards[0]
+        let count = shard[0].count
+        #expect(it.keyspace.expireDue(shard, now: it.now, countMax: count - 1))
+        #expect(shard[0].count == 1)
+        #expect(!it.keyspace.expireDue(shard, now: it.now, countMax: 1))
+    }
+
+    @Test func `EXEC does all or nothing of what was queued`() {
+        let it = Conversation()
+        #expect(it.line("WATCH a") == "+OK|")
+        #expect(it.line("MULTI") == "+OK|")
+        #expect(it.line("SET a 1") == "+QUEUED|")
+        #expect(it.line("INCR a") == "+QUEUED|")
+        #expect(it.line("LPOP a") == "+QUEUED|")
+        #expect(it.line("EXEC") == "*3|+OK|:2|-WRONGTYPE Operation against a key holding the wrong kind of value|")
+        #expect(it.line("WATCH a") == "+OK|")
+        #expect(it.line("SET a 7", by: 2) == "+OK|")
+        #expect(it.line("MULTI") == "+OK|")
+        #expect(it.line("SET a 1") == "+QUEUED|")
+        #expect(it.line("EXEC") == "*-1|")
+        #expect(it.line("MULTI") == "+OK|")
+        #expect(it.line("NOSUCH") == "-ERR unknown command 'NOSUCH', with args beginning with: |")
+        #expect(it.line("EXEC") == "-EXECABORT Transaction discarded because of previous errors.|")
+        #expect(it.line("GET a") == "$1|7|")
+        #expect(it.keyspace.shards.allSatisfy { $0.watches.isEmpty })
+    }
+
+    @Test func `who waited longest is served first`() {
+        let it = Conversation()
+        #expect(it.line("BLPOP a b 0", by: 1) == "(waits)")
+        #expect(it.line("BRPOP b 0", by: 2) == "(waits)")
+        #expect(it.line("BLMOVE b c LEFT RIGHT 0", by: 3) == "(waits)")
+        #expect(it.line("RPUSH b 1 2 3 4", by: 9) == ":4|")
+        #expect(it.delivered() == ["1: *2|$1|b|$1|1|", "2: *2|$1|b|$1|4|", "3: $1|2|"])
+        #expect(it.line("LRANGE b 0 -1") == "*1|$1|3|")
+        #expect(it.line("LRANGE c 0 -1") == "*1|$1|2|")
+        #expect(it.keyspace.shards.allSatisfy { $0.waiters.isEmpty })
+        it.checkInvariants()
+    }
+
+    @Test func `what a served client pushes serves the next`() {
+        let it = Conversation()
+        #expect(it.line("BLPOP c 0", by: 1) == "(waits)")
+        #expect(it.line("BLMOVE b c LEFT RIGHT 0", by: 2) == "(waits)")
+        #expect(it.line("RPUSH b x", by: 9) == ":1|")
+        #expect(it.delivered() == ["2: $1|x|", "1: *2|$1|c|$1|x|"])
+    }
+
+    @Test func `in a transaction nobody waits`() {
+        let it = Conversation()
+        _ = it.line("MULTI")
+        _ = it.line("BLPOP a 0")
+        #expect(it.line("EXEC") == "*1|*-1|")
+    }
+
+    @Test(arguments: EvictionPolicy.allCases)
+    func `memory is held within 2 % of its bound, whatever grows`(policy: EvictionPolicy) {
+        let it = Conversation {
+            $0.bytesMax = 8 << 20
+            $0.policy = policy
+        }
+        var refused = 0
+        let value = String(repeating: "v", count: 900)
+        for number in 0..<20_000 {
+            let answer =
+                number % 3 == 0 ? it.line("APPEND grows\(number % 50) \(value)") : it.line("SET key\(number) \(value) EX 1000")
+            if answer.hasPrefix("-OOM") { refused += 1 }
+            guard number % 50 == 0 else { continue }
+            #expect(it.keyspace.shards.reduce(0) { $0 + $1.bytes } < (8 << 20) * 102 / 100)
+        }
+        #expect((refused > 0) == (policy == .noeviction))
+        it.checkInvariants()
+    }
+
+    @Test func `a password is asked for`() {
+        let it = Conversation { $0.password = "secret" }
+        #expect(it.line("GET a") == "-NOAUTH Authentication required.|")
+        #expect(it.line("AUTH wrong") == "-WRONGPASS invalid username-password pair or user is disabled.|")
+        #expect(it.line("AUTH secret") == "+OK|")
+        #expect(it.line("GET a") == "$-1|")
+        #expect(it.line("AUTH default secret", by: 2) == "+OK|")
+    }
+
+    @Test func `a client that asks for RESP3 gets it`() {
+        let it = Conversation()
+        #expect(it.line("HELLO 3").hasPrefix("%7|$6|server|$5|redis|"))
+        _ = it.line("HSET h f v")
+        #expect(it.line("HGETALL h") == "%1|$1|f|$1|v|")
+        #expect(it.line("GET none") == "_|")
+        #expect(it.line("HELLO 4") == "-NOPROTO unsupported protocol version|")
+    }
+
+    @Test func `every command of the table is found in any case, and refuses too few arguments`() {
+        let it = Conversation()
+        for command in CommandTable.shared.commands {
+            var upper = command.name.uppercased()
+            #expect(upper.withUTF8 { CommandTable.shared.index(UnsafeRawBufferPointer($0)) } != nil)
+            guard command.arity != -1, command.arity != 1 else { continue }
+            #expect(it.line(upper) == "-ERR wrong number of arguments for '\(command.name)' command|")
+        }
+    }
+}

@@ -1,0 +1,121 @@
+import TestSupport
+import Testing
+
+@testable import Keyspace
+
+@Suite struct EntryTableTests {
+    private func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
+
+    @Test(arguments: 1...5 as ClosedRange<UInt64>)
+    func `a table holds what a dictionary holds`(seed: UInt64) {
+        var random = SeededRandom(seed: seed)
+        var table = EntryTable()
+        var model: [String: String] = [:]
+        for step in 0..<20_000 {
+            let name = "key\(Int.random(in: 0..<3000, using: &random))"
+            bytes(name).withUnsafeBytes { key in
+                let hash = KeyHash.hash(key)
+                let found = table.find(key, hash)
+                #expect((found != nil) == (model[name] != nil))
+                if let found {
+                    table.remove(found, hash)
+                    found.free()
+                    model[name] = nil
+                } else {
+                    table.insert(Entry.make(key: key, valueCount: 0), hash)
+                    model[name] = ""
+                }
+            }
+            if step % 2000 == 0 { table.checkInvariants() }
+        }
+        #expect(table.count == model.count)
+        table.checkInvariants()
+        var seen: Set<String> = []
+        table.forEach { seen.insert(String(decoding: $0.key, as: UTF8.self)) }
+        #expect(seen == Set(model.keys))
+        table.freeEntries()
+        #expect(table.count == 0 && table.bytes == 0)
+    }
+
+    @Test func `a scan shows every key that is there all the while, though the table grows and shrinks under it`() {
+        var table = EntryTable()
+        func insert(_ name: String) {
+            bytes(name).withUnsafeBytes { table.insert(Entry.make(key: $0, valueCount: 0), KeyHash.hash($0)) }
+        }
+        func remove(_ name: String) {
+            bytes(name).withUnsafeBytes { key in
+                if let entry = table.find(key, KeyHash.hash(key)) {
+                    table.remove(entry, KeyHash.hash(key))
+                    entry.free()
+                }
+            }
+        }
+        for number in 0..<1000 { insert("stays\(number)") }
+        var seen: [String: Int] = [:]
+        var cursor: UInt32? = 0
+        var turn = 0
+        while let place = cursor {
+            cursor = table.scan(place) { seen[String(decoding: $0.key, as: UTF8.self), default: 0] += 1 }
+            for number in 0..<50 { insert("new\(turn)-\(number)") }
+            if turn > 3 { for number in 0..<50 { remove("new\(turn - 3)-\(number)") } }
+            turn += 1
+        }
+        for number in 0..<1000 { #expect(seen["stays\(number)"] == 1) }
+        table.freeEntries()
+    }
+
+    @Test func `no insertion moves more than two segments' entries`() {
+        // The directory doubles with pointers only; what is rehashed is one segment of at most 64.
+        var table = EntryTable()
+        for number in 0..<100_000 {
+            bytes("key:\(number)").withUnsafeBytes { table.insert(Entry.make(key: $0, valueCount: 0), KeyHash.hash($0)) }
+        }
+        // 13 bytes of slot and segment per key on average; 24 right after all segments have split.
+        #expect(table.bytes / table.count <= 24)
+        table.checkInvariants()
+        table.freeEntries()
+    }
+}
+
+@Suite struct PackedBytesTests {
+    @Test(arguments: 1...4 as ClosedRange<UInt64>)
+    func `packed bytes are an array of byte strings`(seed: UInt64) {
+        var random = SeededRandom(seed: seed)
+        var packed = PackedBytes()
+        var model: [[UInt8]] = []
+        for _ in 0..<4000 {
+            let value = [UInt8](repeating: .random(in: 0...255, using: &random), count: random.pick([0, 1, 5, 127, 128, 300, 20_000]))
+            let place = model.isEmpty ? 0 : Int.random(in: 0..<model.count, using: &random)
+            value.withUnsafeBytes { bytes in
+                switch Int.random(in: 0..<6, using: &random) {
+                case 0:
+                    packed.append(bytes)
+                    model.append(value)
+                case 1:
+                    packed.prepend(bytes)
+                    model.insert(value, at: 0)
+                case 2 where !model.isEmpty:
+                    packed.insert(bytes, at: packed.offset(of: place)!)
+                    model.insert(value, at: place)
+                case 3 where !model.isEmpty:
+                    packed.replace(at: packed.offset(of: place)!, with: bytes)
+                    model[place] = value
+                case 4 where !model.isEmpty, 5 where model.count > 20:
+                    packed.remove(at: packed.offset(of: place)!)
+                    model.remove(at: place)
+                default: break
+                }
+            }
+        }
+        var read: [[UInt8]] = []
+        packed.forEach { read.append([UInt8]($0)) }
+        #expect(read == model && packed.count == model.count)
+        var backwards: [[UInt8]] = []
+        var place = packed.last
+        while let offset = place {
+            backwards.append([UInt8](packed.element(offset)))
+            place = packed.previous(offset)
+        }
+        #expect(backwards == model.reversed())
+    }
+}

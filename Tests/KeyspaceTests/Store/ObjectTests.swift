@@ -1,0 +1,103 @@
+import TestSupport
+import Testing
+
+@testable import Keyspace
+
+/// The collections beside the simplest thing that does the same.
+@Suite struct ObjectTests {
+    @Test(arguments: 1...4 as ClosedRange<UInt64>)
+    func `a list is an array`(seed: UInt64) {
+        var random = SeededRandom(seed: seed)
+        let list = ListObject()
+        var model: [[UInt8]] = []
+        for step in 0..<6000 {
+            let value = [UInt8](repeating: UInt8(truncatingIfNeeded: step), count: random.pick([1, 10, 100, 3000, 9000]))
+            value.withUnsafeBytes { bytes in
+                let place = model.isEmpty ? 0 : Int.random(in: 0..<model.count, using: &random)
+                switch Int.random(in: 0..<8, using: &random) {
+                case 0, 1:
+                    list.append(bytes)
+                    model.append(value)
+                case 2, 3:
+                    list.prepend(bytes)
+                    model.insert(value, at: 0)
+                case 4 where !model.isEmpty:
+                    list.insert(bytes, at: place)
+                    model.insert(value, at: place)
+                case 5 where !model.isEmpty:
+                    list.set(place, bytes)
+                    model[place] = value
+                case 6 where !model.isEmpty, 7 where model.count > 60:
+                    let range = place..<min(model.count, place + Int.random(in: 0...(step % 500 == 0 ? 60 : 3), using: &random))
+                    list.remove(range)
+                    model.removeSubrange(range)
+                default: break
+                }
+            }
+            if step % 500 == 0 { #expect(list.snapshot() == .list(model)) }
+            if let place = model.indices.randomElement(using: &random) { #expect(list.element(place).map { [UInt8]($0) } == model[place]) }
+        }
+        var backwards: [[UInt8]] = []
+        list.walk(fromTail: true) { _, element in
+            backwards.append([UInt8](element))
+            return true
+        }
+        #expect(backwards == model.reversed() && list.count == model.count)
+        list.remove(0..<list.count)
+        #expect(list.count == 0)
+        list.append(UnsafeRawBufferPointer(start: nil, count: 0))
+        #expect(list.snapshot() == .list([[]]))
+    }
+
+    @Test(arguments: 1...4 as ClosedRange<UInt64>)
+    func `a sorted set is in order, and its ranks are positions`(seed: UInt64) {
+        var random = SeededRandom(seed: seed)
+        let set = SortedSetObject()
+        var model: [[UInt8]: Double] = [:]
+        for step in 0..<8000 {
+            let member = Array("m\(Int.random(in: 0..<1500, using: &random))".utf8)
+            member.withUnsafeBytes { bytes in
+                if random.chance(oneIn: 4) {
+                    #expect(set.remove(bytes) == (model.removeValue(forKey: member) != nil))
+                } else {
+                    let score = random.pick([0, 1, -1, 0.5, .infinity, -.infinity, Double(step % 100)])
+                    set.set(bytes, score)
+                    model[member] = score
+                }
+            }
+            guard step % 1000 == 999 else { continue }
+            set.checkInvariants()
+            let sorted = model.sorted { ($0.value, $0.key.map(Int.init)) < ($1.value, $1.key.map(Int.init)) }
+            #expect(set.snapshot() == .sortedSet(sorted.map { .init(bytes: $0.key, score: $0.value) }))
+            for rank in stride(from: 0, to: sorted.count, by: 37) {
+                #expect(sorted[rank].key.withUnsafeBytes { set.rank($0) } == rank)
+            }
+            var reversed: [[UInt8]] = []
+            set.forEachReversed(3..<sorted.count - 5) { member, _ in reversed.append([UInt8](member)) }
+            #expect(reversed == sorted[3..<sorted.count - 5].reversed().map(\.key))
+            #expect(set.rank(score: 1, inclusive: false) == sorted.count { $0.value < 1 })
+            #expect(set.rank(score: 1, inclusive: true) == sorted.count { $0.value <= 1 })
+        }
+    }
+
+    @Test func `a hash changes to a table beyond n fields, and beyond n bytes`() {
+        func hash(fields: Int, bytes: Int) -> HashObject {
+            let hash = HashObject(entriesMax: 8, valueBytesMax: 10)
+            for number in 0..<fields {
+                Array("f\(number)".utf8).withUnsafeBytes { name in
+                    [UInt8](repeating: 1, count: bytes).withUnsafeBytes { value in #expect(hash.set(name, value)) }
+                }
+            }
+            return hash
+        }
+        #expect("\(hash(fields: 8, bytes: 10).encoding)" == "listpack")
+        #expect("\(hash(fields: 9, bytes: 10).encoding)" == "hashtable")
+        #expect("\(hash(fields: 1, bytes: 11).encoding)" == "hashtable")
+        #expect(hash(fields: 9, bytes: 10).count == 9)
+    }
+}
+
+
+private func < (first: (Double, [Int]), second: (Double, [Int])) -> Bool {
+    first.0 != second.0 ? first.0 < second.0 : first.1.lexicographicallyPrecedes(second.1)
+}
