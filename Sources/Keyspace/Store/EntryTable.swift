@@ -205,7 +205,7 @@ struct EntryTable: ~Copyable {
     private static func place(of entry: Entry, _ hash: UInt64, in segment: Segment) -> Int? {
         let mask = segment.capacity - 1
         let wanted = slot(entry, hash)
-        var place = Int(hash) & mask & 0xFFFF
+        var place = Int(UInt16(truncatingIfNeeded: hash)) & mask
         while segment.slots[place] != 0 {
             if segment.slots[place] == wanted { return place }
             place = (place + 1) & mask
