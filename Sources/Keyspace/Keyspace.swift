@@ -218,6 +218,13 @@ final class Keyspace: Sendable {
         return sum
     }
 
+    /// Memory of all keys, to the byte. Takes the locks one by one.
+    func exactBytes(_ call: Call?) -> Int {
+        var sum = 0
+        for shard in shards { withShard(shard, call) { sum += shard.bytes } }
+        return sum
+    }
+
     struct Sums {
         var commands: UInt64 = 0
         var connections: UInt64 = 0

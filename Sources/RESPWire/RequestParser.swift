@@ -48,8 +48,6 @@ public struct RequestParser {
         arguments.reserveCapacity(16)
     }
 
-    /// How many bytes the request in progress needs at least, so that its buffer can be made in one step; 0 when unknown.
-    public var bytesNeeded: Int { length > 0 ? position + length + 2 : 0 }
 
     /// Reads one request.
     /// - Parameter bytes: all that was received and not yet taken; begins with the request in progress.

@@ -4,11 +4,17 @@ import RESPWire
 /// - Source: redis.io/commands; Redis `bitops.c`.
 enum BitCommands {
     static let rows: [Command] = [
-        .init("setbit", 4, [.write, .denyoom], .bitmap, "2.2.0", "Sets or clears the bit at offset of the string value. Creates the key if it doesn't exist.", setbit),
+        .init(
+            "setbit", 4, [.write, .denyoom], .bitmap, "2.2.0",
+            "Sets or clears the bit at offset of the string value. Creates the key if it doesn't exist.", setbit),
         .init("getbit", 3, [.readonly, .fast], .bitmap, "2.2.0", "Returns a bit value by offset.", getbit),
-        .init("bitcount", -2, [.readonly], .bitmap, "2.6.0", "Counts the number of set bits (population counting) in a string.", bitcount),
+        .init(
+            "bitcount", -2, [.readonly], .bitmap, "2.6.0",
+            "Counts the number of set bits (population counting) in a string.", bitcount),
         .init("bitpos", -3, [.readonly], .bitmap, "2.8.7", "Finds the first set (1) or clear (0) bit in a string.", bitpos),
-        .init("bitop", -4, [.write, .denyoom], .bitmap, keys: .range(first: 2, last: -1, step: 1), "2.6.0", "Performs bitwise operations on multiple strings, and stores the result.", bitop),
+        .init(
+            "bitop", -4, [.write, .denyoom], .bitmap, keys: .range(first: 2, last: -1, step: 1), "2.6.0",
+            "Performs bitwise operations on multiple strings, and stores the result.", bitop),
     ]
 
     private static func offset(_ call: Call, _ index: Int) throws(CommandFailure) -> Int {

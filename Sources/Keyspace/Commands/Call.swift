@@ -55,6 +55,8 @@ final class Call {
     /// A waiter's command found nothing when it was tried again.
     private(set) var foundNothing = false
 
+    func findNothing() { foundNothing = true }
+
     /// The command found nothing to answer with: its client waits for one of these keys, or is told at once that there is nothing
     /// when it must not wait.
     /// - Parameters:

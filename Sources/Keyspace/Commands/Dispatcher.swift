@@ -80,8 +80,13 @@ enum Dispatcher {
             try call.command.run(call)
         } catch {
             call.out.truncate(to: start)
-            call.keyspace.errors.failed(error.text)
-            call.out.error(error.text)
+            if call.retries, error == .wrongType {
+                // Somebody made the key, of a type that the waiter does not want: it waits on.
+                call.findNothing()
+            } else {
+                call.keyspace.errors.failed(error.text)
+                call.out.error(error.text)
+            }
         }
         if call.changes > 0 {
             call.counters.changes.add(call.changes)

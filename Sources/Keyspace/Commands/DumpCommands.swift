@@ -4,8 +4,12 @@ import RESPWire
 /// - Source: redis.io/commands, `DUMP`, `RESTORE`; Redis `cluster.c`.
 enum DumpCommands {
     static let rows: [Command] = [
-        .init("dump", 2, [.readonly], .generic, "2.6.0", "Returns a serialized representation of the value stored at a key.", dump),
-        .init("restore", -4, [.write, .denyoom], .generic, "2.6.0", "Creates a key from the serialized representation of a value.", restore),
+        .init(
+            "dump", 2, [.readonly], .generic, "2.6.0",
+            "Returns a serialized representation of the value stored at a key.", dump),
+        .init(
+            "restore", -4, [.write, .denyoom], .generic, "2.6.0",
+            "Creates a key from the serialized representation of a value.", restore),
     ]
 
     private static func dump(_ call: Call) throws(CommandFailure) {

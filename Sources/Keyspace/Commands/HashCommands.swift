@@ -6,18 +6,26 @@ enum HashCommands {
     static let rows: [Command] = [
         .init("hset", -4, [.write, .denyoom, .fast], .hash, "2.0.0", "Creates or modifies the value of a field in a hash.", hset),
         .init("hmset", -4, [.write, .denyoom, .fast], .hash, "2.0.0", "Sets the values of multiple fields.", hset),
-        .init("hsetnx", 4, [.write, .denyoom, .fast], .hash, "2.0.0", "Sets the value of a field in a hash only when the field doesn't exist.", hsetnx),
+        .init(
+            "hsetnx", 4, [.write, .denyoom, .fast], .hash, "2.0.0",
+            "Sets the value of a field in a hash only when the field doesn't exist.", hsetnx),
         .init("hget", 3, [.readonly, .fast], .hash, "2.0.0", "Returns the value of a field in a hash.", hget),
         .init("hmget", -3, [.readonly, .fast], .hash, "2.0.0", "Returns the values of all fields in a hash.", hmget),
-        .init("hdel", -3, [.write, .fast], .hash, "2.0.0", "Deletes one or more fields and their values from a hash. Deletes the hash if no fields remain.", hdel),
+        .init(
+            "hdel", -3, [.write, .fast], .hash, "2.0.0",
+            "Deletes one or more fields and their values from a hash. Deletes the hash if no fields remain.", hdel),
         .init("hlen", 2, [.readonly, .fast], .hash, "2.0.0", "Returns the number of fields in a hash.", hlen),
         .init("hstrlen", 3, [.readonly, .fast], .hash, "3.2.0", "Returns the length of the value of a field.", hstrlen),
         .init("hexists", 3, [.readonly, .fast], .hash, "2.0.0", "Determines whether a field exists in a hash.", hexists),
         .init("hgetall", 2, [.readonly], .hash, "2.0.0", "Returns all fields and values in a hash.", hgetall),
         .init("hkeys", 2, [.readonly], .hash, "2.0.0", "Returns all fields in a hash.", hkeys),
         .init("hvals", 2, [.readonly], .hash, "2.0.0", "Returns all values in a hash.", hvals),
-        .init("hincrby", 4, [.write, .denyoom, .fast], .hash, "2.0.0", "Increments the integer value of a field in a hash by a number. Uses 0 as initial value if the field doesn't exist.", hincrby),
-        .init("hincrbyfloat", 4, [.write, .denyoom, .fast], .hash, "2.6.0", "Increments the floating point value of a field by a number. Uses 0 as initial value if the field doesn't exist.", hincrbyfloat),
+        .init(
+            "hincrby", 4, [.write, .denyoom, .fast], .hash, "2.0.0",
+            "Increments the integer value of a field in a hash by a number. Uses 0 as initial value if the field doesn't exist.", hincrby),
+        .init(
+            "hincrbyfloat", 4, [.write, .denyoom, .fast], .hash, "2.6.0",
+            "Increments the floating point value of a field by a number. Uses 0 as initial value if the field doesn't exist.", hincrbyfloat),
         .init("hrandfield", -2, [.readonly], .hash, "6.2.0", "Returns one or more random fields from a hash.", hrandfield),
         .init("hscan", -3, [.readonly], .hash, "2.8.0", "Iterates over fields and values of a hash.", hscan),
     ]

@@ -67,7 +67,7 @@ enum InfoSections {
     }
 
     private static func memory(_ call: Call) -> String {
-        let (used, peak) = (call.keyspace.usedBytes, call.keyspace.peakBytes.load(ordering: .relaxed))
+        let (used, peak) = (call.keyspace.exactBytes(call), call.keyspace.peakBytes.load(ordering: .relaxed))
         let resident = Heap.residentBytes()
         let limit = call.keyspace.bytesLimit
         func human(_ bytes: Int) -> String {

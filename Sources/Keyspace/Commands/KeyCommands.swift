@@ -6,27 +6,93 @@ enum KeyCommands {
     static let rows: [Command] = [
         .init("del", -2, [.write], .generic, keys: .all, "1.0.0", "Deletes one or more keys.", del),
         .init("unlink", -2, [.write, .fast], .generic, keys: .all, "4.0.0", "Asynchronously deletes one or more keys.", del),
-        .init("exists", -2, [.readonly, .fast], .generic, keys: .all, "1.0.0", "Determines whether one or more keys exist.", exists),
-        .init("touch", -2, [.readonly, .fast], .generic, keys: .all, "3.2.1", "Returns the number of existing keys out of those specified after updating the time they were last accessed.", exists),
+        .init(
+            "exists", -2, [.readonly, .fast], .generic, keys: .all, "1.0.0",
+            "Determines whether one or more keys exist.", exists),
+        .init(
+            "touch", -2, [.readonly, .fast], .generic, keys: .all, "3.2.1",
+            "Returns the number of existing keys out of those specified after updating the time they were last accessed.", exists),
         .init("type", 2, [.readonly, .fast], .generic, "1.0.0", "Determines the type of value stored at a key.", type),
-        .init("expire", -3, [.write, .fast], .generic, "1.0.0", "Sets the expiration time of a key in seconds.") { call throws(CommandFailure) in try expire(call, .ex) },
-        .init("pexpire", -3, [.write, .fast], .generic, "2.6.0", "Sets the expiration time of a key in milliseconds.") { call throws(CommandFailure) in try expire(call, .px) },
-        .init("expireat", -3, [.write, .fast], .generic, "1.2.0", "Sets the expiration time of a key to a Unix timestamp.") { call throws(CommandFailure) in try expire(call, .exat) },
-        .init("pexpireat", -3, [.write, .fast], .generic, "2.6.0", "Sets the expiration time of a key to a Unix milliseconds timestamp.") { call throws(CommandFailure) in try expire(call, .pxat) },
-        .init("ttl", 2, [.readonly, .fast], .generic, "1.0.0", "Returns the expiration time in seconds of a key.") { call in deadline(call) { ($0 - call.now + 500) / 1000 } },
-        .init("pttl", 2, [.readonly, .fast], .generic, "2.6.0", "Returns the expiration time in milliseconds of a key.") { call in deadline(call) { $0 - call.now } },
-        .init("expiretime", 2, [.readonly, .fast], .generic, "7.0.0", "Returns the expiration time of a key as a Unix timestamp.") { call in deadline(call) { $0 / 1000 } },
-        .init("pexpiretime", 2, [.readonly, .fast], .generic, "7.0.0", "Returns the expiration time of a key as a Unix milliseconds timestamp.") { call in deadline(call) { $0 } },
+        .init(
+            "expire", -3, [.write, .fast], .generic, "1.0.0",
+            "Sets the expiration time of a key in seconds."
+        ) { call throws(CommandFailure) in
+            try expire(call, .ex)
+        },
+        .init(
+            "pexpire", -3, [.write, .fast], .generic, "2.6.0",
+            "Sets the expiration time of a key in milliseconds."
+        ) { call throws(CommandFailure) in
+            try expire(call, .px)
+        },
+        .init(
+            "expireat", -3, [.write, .fast], .generic, "1.2.0",
+            "Sets the expiration time of a key to a Unix timestamp."
+        ) { call throws(CommandFailure) in
+            try expire(call, .exat)
+        },
+        .init(
+            "pexpireat", -3, [.write, .fast], .generic, "2.6.0",
+            "Sets the expiration time of a key to a Unix milliseconds timestamp."
+        ) { call throws(CommandFailure) in
+            try expire(call, .pxat)
+        },
+        .init(
+            "ttl", 2, [.readonly, .fast], .generic, "1.0.0",
+            "Returns the expiration time in seconds of a key."
+        ) { call in
+            deadline(call) { ($0 - call.now + 500) / 1000 }
+        },
+        .init(
+            "pttl", 2, [.readonly, .fast], .generic, "2.6.0",
+            "Returns the expiration time in milliseconds of a key."
+        ) { call in
+            deadline(call) { $0 - call.now }
+        },
+        .init(
+            "expiretime", 2, [.readonly, .fast], .generic, "7.0.0",
+            "Returns the expiration time of a key as a Unix timestamp."
+        ) { call in
+            deadline(call) { $0 / 1000 }
+        },
+        .init(
+            "pexpiretime", 2, [.readonly, .fast], .generic, "7.0.0",
+            "Returns the expiration time of a key as a Unix milliseconds timestamp."
+        ) { call in
+            deadline(call) { $0 }
+        },
         .init("persist", 2, [.write, .fast], .generic, "2.2.0", "Removes the expiration time of a key.", persist),
-        .init("rename", 3, [.write], .generic, keys: .range(first: 1, last: 2, step: 1), "1.0.0", "Renames a key and overwrites the destination.") { call throws(CommandFailure) in try rename(call, onlyNew: false) },
-        .init("renamenx", 3, [.write, .fast], .generic, keys: .range(first: 1, last: 2, step: 1), "1.0.0", "Renames a key only when the target key name doesn't exist.") { call throws(CommandFailure) in try rename(call, onlyNew: true) },
-        .init("copy", -3, [.write, .denyoom], .generic, keys: .range(first: 1, last: 2, step: 1), "6.2.0", "Copies the value of a key to a new key.", copy),
+        .init(
+            "rename", 3, [.write], .generic, keys: .range(first: 1, last: 2, step: 1), "1.0.0",
+            "Renames a key and overwrites the destination."
+        ) { call throws(CommandFailure) in
+            try rename(call, onlyNew: false)
+        },
+        .init(
+            "renamenx", 3, [.write, .fast], .generic, keys: .range(first: 1, last: 2, step: 1), "1.0.0",
+            "Renames a key only when the target key name doesn't exist."
+        ) { call throws(CommandFailure) in
+            try rename(call, onlyNew: true)
+        },
+        .init(
+            "copy", -3, [.write, .denyoom], .generic, keys: .range(first: 1, last: 2, step: 1), "6.2.0",
+            "Copies the value of a key to a new key.", copy),
         .init("move", 3, [.write, .fast], .generic, "1.0.0", "Moves a key to another database.", move),
-        .init("randomkey", 1, [.readonly], .generic, keys: .none, locks: .none, "1.0.0", "Returns a random key name from the database.", randomkey),
-        .init("keys", 2, [.readonly], .generic, keys: .none, locks: .none, "1.0.0", "Returns all key names that match a pattern.", keys),
-        .init("scan", -2, [.readonly], .generic, keys: .none, locks: .none, "2.8.0", "Iterates over the key names in the database.", scan),
-        .init("object", -2, [.readonly], .generic, keys: .range(first: 2, last: 2, step: 1), "2.2.3", "A container for object introspection commands.", object),
-        .init("wait", 3, [.blocking], .generic, keys: .none, "3.0.0", "Blocks until the asynchronous replication of all preceding write commands sent by the connection is completed.", wait),
+        .init(
+            "randomkey", 1, [.readonly], .generic, keys: .none, locks: .none, "1.0.0",
+            "Returns a random key name from the database.", randomkey),
+        .init(
+            "keys", 2, [.readonly], .generic, keys: .none, locks: .none, "1.0.0",
+            "Returns all key names that match a pattern.", keys),
+        .init(
+            "scan", -2, [.readonly], .generic, keys: .none, locks: .none, "2.8.0",
+            "Iterates over the key names in the database.", scan),
+        .init(
+            "object", -2, [.readonly], .generic, keys: .range(first: 2, last: 2, step: 1), "2.2.3",
+            "A container for object introspection commands.", object),
+        .init(
+            "wait", 3, [.blocking], .generic, keys: .none, "3.0.0",
+            "Blocks until the asynchronous replication of all preceding write commands sent by the connection is completed.", wait),
     ]
 
     private static func del(_ call: Call) throws(CommandFailure) {

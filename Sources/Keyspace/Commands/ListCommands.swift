@@ -4,28 +4,104 @@ import RESPWire
 /// - Source: redis.io/commands, "List"; Redis `t_list.c`.
 enum ListCommands {
     static let rows: [Command] = [
-        .init("lpush", -3, [.write, .denyoom, .fast], .list, "1.0.0", "Prepends one or more elements to a list. Creates the key if it doesn't exist.") { call throws(CommandFailure) in try push(call, atHead: true, onlyThere: false) },
-        .init("rpush", -3, [.write, .denyoom, .fast], .list, "1.0.0", "Appends one or more elements to a list. Creates the key if it doesn't exist.") { call throws(CommandFailure) in try push(call, atHead: false, onlyThere: false) },
-        .init("lpushx", -3, [.write, .denyoom, .fast], .list, "2.2.0", "Prepends one or more elements to a list only when the list exists.") { call throws(CommandFailure) in try push(call, atHead: true, onlyThere: true) },
-        .init("rpushx", -3, [.write, .denyoom, .fast], .list, "2.2.0", "Appends an element to a list only when the list exists.") { call throws(CommandFailure) in try push(call, atHead: false, onlyThere: true) },
-        .init("lpop", -2, [.write, .fast], .list, "1.0.0", "Returns the first elements in a list after removing it. Deletes the list if the last element was popped.") { call throws(CommandFailure) in try pop(call, atHead: true) },
-        .init("rpop", -2, [.write, .fast], .list, "1.0.0", "Returns and removes the last elements of a list. Deletes the list if the last element was popped.") { call throws(CommandFailure) in try pop(call, atHead: false) },
+        .init(
+            "lpush", -3, [.write, .denyoom, .fast], .list, "1.0.0",
+            "Prepends one or more elements to a list. Creates the key if it doesn't exist."
+        ) { call throws(CommandFailure) in
+            try push(call, atHead: true, onlyThere: false)
+        },
+        .init(
+            "rpush", -3, [.write, .denyoom, .fast], .list, "1.0.0",
+            "Appends one or more elements to a list. Creates the key if it doesn't exist."
+        ) { call throws(CommandFailure) in
+            try push(call, atHead: false, onlyThere: false)
+        },
+        .init(
+            "lpushx", -3, [.write, .denyoom, .fast], .list, "2.2.0",
+            "Prepends one or more elements to a list only when the list exists."
+        ) { call throws(CommandFailure) in
+            try push(call, atHead: true, onlyThere: true)
+        },
+        .init(
+            "rpushx", -3, [.write, .denyoom, .fast], .list, "2.2.0",
+            "Appends an element to a list only when the list exists."
+        ) { call throws(CommandFailure) in
+            try push(call, atHead: false, onlyThere: true)
+        },
+        .init(
+            "lpop", -2, [.write, .fast], .list, "1.0.0",
+            "Returns the first elements in a list after removing it. Deletes the list if the last element was popped."
+        ) { call throws(CommandFailure) in
+            try pop(call, atHead: true)
+        },
+        .init(
+            "rpop", -2, [.write, .fast], .list, "1.0.0",
+            "Returns and removes the last elements of a list. Deletes the list if the last element was popped."
+        ) { call throws(CommandFailure) in
+            try pop(call, atHead: false)
+        },
         .init("llen", 2, [.readonly, .fast], .list, "1.0.0", "Returns the length of a list.", llen),
         .init("lindex", 3, [.readonly], .list, "1.0.0", "Returns an element from a list by its index.", lindex),
         .init("lset", 4, [.write, .denyoom], .list, "1.0.0", "Sets the value of an element in a list by its index.", lset),
-        .init("linsert", 5, [.write, .denyoom], .list, "2.2.0", "Inserts an element before or after another element in a list.", linsert),
+        .init(
+            "linsert", 5, [.write, .denyoom], .list, "2.2.0",
+            "Inserts an element before or after another element in a list.", linsert),
         .init("lrange", 4, [.readonly], .list, "1.0.0", "Returns a range of elements from a list.", lrange),
-        .init("ltrim", 4, [.write], .list, "1.0.0", "Removes elements from both ends a list. Deletes the list if all elements were trimmed.", ltrim),
-        .init("lrem", 4, [.write], .list, "1.0.0", "Removes elements from a list. Deletes the list if the last element was removed.", lrem),
+        .init(
+            "ltrim", 4, [.write], .list, "1.0.0",
+            "Removes elements from both ends a list. Deletes the list if all elements were trimmed.", ltrim),
+        .init(
+            "lrem", 4, [.write], .list, "1.0.0",
+            "Removes elements from a list. Deletes the list if the last element was removed.", lrem),
         .init("lpos", -3, [.readonly], .list, "6.0.6", "Returns the index of matching elements in a list.", lpos),
-        .init("lmove", 5, [.write, .denyoom], .list, keys: .range(first: 1, last: 2, step: 1), "6.2.0", "Returns an element after popping it from one list and pushing it to another. Deletes the list if the last element was moved.") { call throws(CommandFailure) in try move(call, try end(call, 3), try end(call, 4), timeout: nil) },
-        .init("rpoplpush", 3, [.write, .denyoom], .list, keys: .range(first: 1, last: 2, step: 1), "1.2.0", "Returns the last element of a list after removing and pushing it to another list. Deletes the list if the last element was popped.") { call throws(CommandFailure) in try move(call, false, true, timeout: nil) },
-        .init("blmove", 6, [.write, .denyoom, .noscript, .blocking], .list, keys: .range(first: 1, last: 2, step: 1), "6.2.0", "Pops an element from a list, pushes it to another list and returns it. Blocks until an element is available otherwise. Deletes the list if the last element was moved.") { call throws(CommandFailure) in try move(call, try end(call, 3), try end(call, 4), timeout: try WaitTime.seconds(call, 5)) },
-        .init("brpoplpush", 4, [.write, .denyoom, .noscript, .blocking], .list, keys: .range(first: 1, last: 2, step: 1), "2.2.0", "Pops an element from a list, pushes it to another list and returns it. Block until an element is available otherwise. Deletes the list if the last element was popped.") { call throws(CommandFailure) in try move(call, false, true, timeout: try WaitTime.seconds(call, 3)) },
-        .init("blpop", -3, [.write, .noscript, .blocking], .list, keys: .range(first: 1, last: -2, step: 1), "2.0.0", "Removes and returns the first element in a list. Blocks until an element is available otherwise. Deletes the list if the last element was popped.") { call throws(CommandFailure) in try blockingPop(call, atHead: true) },
-        .init("brpop", -3, [.write, .noscript, .blocking], .list, keys: .range(first: 1, last: -2, step: 1), "2.0.0", "Removes and returns the last element in a list. Blocks until an element is available otherwise. Deletes the list if the last element was popped.") { call throws(CommandFailure) in try blockingPop(call, atHead: false) },
-        .init("lmpop", -4, [.write, .movableKeys], .list, keys: .counted(at: 1, also: 0), "7.0.0", "Returns multiple elements from a list after removing them. Deletes the list if the last element was popped.") { call throws(CommandFailure) in try popMany(call, countAt: 1, timeout: nil) },
-        .init("blmpop", -5, [.write, .noscript, .blocking, .movableKeys], .list, keys: .counted(at: 2, also: 0), "7.0.0", "Pops the first element from one of multiple lists. Blocks until an element is available otherwise. Deletes the list if the last element was popped.") { call throws(CommandFailure) in try popMany(call, countAt: 2, timeout: try WaitTime.seconds(call, 1)) },
+        .init(
+            "lmove", 5, [.write, .denyoom], .list, keys: .range(first: 1, last: 2, step: 1), "6.2.0",
+            "Returns an element after popping it from one list and pushing it to another. Deletes the list if the last element was moved."
+        ) { call throws(CommandFailure) in
+            try move(call, try end(call, 3), try end(call, 4), timeout: nil)
+        },
+        .init(
+            "rpoplpush", 3, [.write, .denyoom], .list, keys: .range(first: 1, last: 2, step: 1), "1.2.0",
+            "Returns the last element of a list after removing and pushing it to another list. Deletes the list if the last element was popped."
+        ) { call throws(CommandFailure) in
+            try move(call, false, true, timeout: nil)
+        },
+        .init(
+            "blmove", 6, [.write, .denyoom, .noscript, .blocking], .list, keys: .range(first: 1, last: 2, step: 1), "6.2.0",
+            "Pops an element from a list, pushes it to another list and returns it. Blocks until an element is available otherwise. Deletes the list if the last element was moved."
+        ) { call throws(CommandFailure) in
+            try move(call, try end(call, 3), try end(call, 4), timeout: try WaitTime.seconds(call, 5))
+        },
+        .init(
+            "brpoplpush", 4, [.write, .denyoom, .noscript, .blocking], .list, keys: .range(first: 1, last: 2, step: 1), "2.2.0",
+            "Pops an element from a list, pushes it to another list and returns it. Block until an element is available otherwise. Deletes the list if the last element was popped."
+        ) { call throws(CommandFailure) in
+            try move(call, false, true, timeout: try WaitTime.seconds(call, 3))
+        },
+        .init(
+            "blpop", -3, [.write, .noscript, .blocking], .list, keys: .range(first: 1, last: -2, step: 1), "2.0.0",
+            "Removes and returns the first element in a list. Blocks until an element is available otherwise. Deletes the list if the last element was popped."
+        ) { call throws(CommandFailure) in
+            try blockingPop(call, atHead: true)
+        },
+        .init(
+            "brpop", -3, [.write, .noscript, .blocking], .list, keys: .range(first: 1, last: -2, step: 1), "2.0.0",
+            "Removes and returns the last element in a list. Blocks until an element is available otherwise. Deletes the list if the last element was popped."
+        ) { call throws(CommandFailure) in
+            try blockingPop(call, atHead: false)
+        },
+        .init(
+            "lmpop", -4, [.write, .movableKeys], .list, keys: .counted(at: 1, also: 0), "7.0.0",
+            "Returns multiple elements from a list after removing them. Deletes the list if the last element was popped."
+        ) { call throws(CommandFailure) in
+            try popMany(call, countAt: 1, timeout: nil)
+        },
+        .init(
+            "blmpop", -5, [.write, .noscript, .blocking, .movableKeys], .list, keys: .counted(at: 2, also: 0), "7.0.0",
+            "Pops the first element from one of multiple lists. Blocks until an element is available otherwise. Deletes the list if the last element was popped."
+        ) { call throws(CommandFailure) in
+            try popMany(call, countAt: 2, timeout: try WaitTime.seconds(call, 1))
+        },
     ]
 
     private static func object(_ call: Call) throws(CommandFailure) -> ListObject? { try call.read(call.key(1), .list) }
@@ -127,6 +203,10 @@ enum ListCommands {
         guard let list: ListObject = try call.write(source, .list) else {
             if let timeout { return call.wait(on: 1..<2, seconds: timeout) { $0.null() } }
             return call.out.null()
+        }
+        if call.retries, let entry = call.peek(target), entry.type != .list {
+            // There is an element, but nowhere to put it: the one who waited is told so.
+            throw .text(CommandFailure.wrongType.text)
         }
         let found: ListObject? = try call.write(target, .list)
         guard let element = list.element(fromHead ? 0 : list.count - 1).map({ [UInt8]($0) }) else { return call.out.null() }

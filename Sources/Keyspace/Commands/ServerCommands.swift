@@ -8,20 +8,53 @@ enum ServerCommands {
     static let redisVersion = "7.2.5"
 
     static let rows: [Command] = [
-        .init("info", -1, [.loading, .stale], .server, keys: .none, locks: .none, "1.0.0", "Returns information and statistics about the server.", InfoSections.info),
-        .init("config", -2, [.admin, .noscript, .loading, .stale], .server, keys: .none, locks: .none, "2.0.0", "A container for server configuration commands.", config),
-        .init("command", -1, [.loading, .stale], .server, keys: .none, locks: .none, "2.8.13", "Returns detailed information about all commands.", CommandCommand.command),
-        .init("dbsize", 1, [.readonly, .fast], .server, keys: .none, locks: .none, "1.0.0", "Returns the number of keys in the database.", dbsize),
-        .init("flushdb", -1, [.write], .server, keys: .none, locks: .all, "1.0.0", "Removes all keys from the current database.") { call throws(CommandFailure) in try flush(call, call.database..<call.database + 1) },
-        .init("flushall", -1, [.write], .server, keys: .none, locks: .all, "1.0.0", "Removes all keys from all databases.") { call throws(CommandFailure) in try flush(call, 0..<call.keyspace.configuration.databases) },
+        .init(
+            "info", -1, [.loading, .stale], .server, keys: .none, locks: .none, "1.0.0",
+            "Returns information and statistics about the server.", InfoSections.info),
+        .init(
+            "config", -2, [.admin, .noscript, .loading, .stale], .server, keys: .none, locks: .none, "2.0.0",
+            "A container for server configuration commands.", config),
+        .init(
+            "command", -1, [.loading, .stale], .server, keys: .none, locks: .none, "2.8.13",
+            "Returns detailed information about all commands.", CommandCommand.command),
+        .init(
+            "dbsize", 1, [.readonly, .fast], .server, keys: .none, locks: .none, "1.0.0",
+            "Returns the number of keys in the database.", dbsize),
+        .init(
+            "flushdb", -1, [.write], .server, keys: .none, locks: .all, "1.0.0",
+            "Removes all keys from the current database."
+        ) { call throws(CommandFailure) in
+            try flush(call, call.database..<call.database + 1)
+        },
+        .init(
+            "flushall", -1, [.write], .server, keys: .none, locks: .all, "1.0.0",
+            "Removes all keys from all databases."
+        ) { call throws(CommandFailure) in
+            try flush(call, 0..<call.keyspace.configuration.databases)
+        },
         .init("swapdb", 3, [.write, .fast], .server, keys: .none, locks: .all, "4.0.0", "Swaps two Redis databases.", swapdb),
-        .init("time", 1, [.loading, .stale, .fast], .server, keys: .none, locks: .none, "2.6.0", "Returns the server time.", time),
-        .init("memory", -2, [.readonly], .server, keys: .range(first: 2, last: 2, step: 1), "4.0.0", "A container for memory diagnostics commands.", memory),
-        .init("slowlog", -2, [.admin, .loading, .stale], .server, keys: .none, locks: .none, "2.2.12", "A container for slow log commands.", slowlog),
-        .init("latency", -2, [.admin, .noscript, .loading, .stale], .server, keys: .none, locks: .none, "2.8.13", "A container for latency diagnostics commands.", latency),
-        .init("role", 1, [.noscript, .loading, .stale, .fast], .server, keys: .none, locks: .none, "2.8.12", "Returns the replication role.", role),
-        .init("debug", -2, [.admin, .noscript, .loading, .stale], .server, keys: .range(first: 2, last: 2, step: 1), "1.0.0", "A container for debugging commands.", debug),
-        .init("lolwut", -1, [.readonly, .fast], .server, keys: .none, locks: .none, "5.0.0", "Displays the version.") { $0.out.verbatim("Headrace, Redis ver. \(redisVersion)\n") },
+        .init(
+            "time", 1, [.loading, .stale, .fast], .server, keys: .none, locks: .none, "2.6.0",
+            "Returns the server time.", time),
+        .init(
+            "memory", -2, [.readonly], .server, keys: .range(first: 2, last: 2, step: 1), "4.0.0",
+            "A container for memory diagnostics commands.", memory),
+        .init(
+            "slowlog", -2, [.admin, .loading, .stale], .server, keys: .none, locks: .none, "2.2.12",
+            "A container for slow log commands.", slowlog),
+        .init(
+            "latency", -2, [.admin, .noscript, .loading, .stale], .server, keys: .none, locks: .none, "2.8.13",
+            "A container for latency diagnostics commands.", latency),
+        .init(
+            "role", 1, [.noscript, .loading, .stale, .fast], .server, keys: .none, locks: .none, "2.8.12",
+            "Returns the replication role.", role),
+        .init(
+            "debug", -2, [.admin, .noscript, .loading, .stale], .server, keys: .range(first: 2, last: 2, step: 1), "1.0.0",
+            "A container for debugging commands.", debug),
+        .init(
+            "lolwut", -1, [.readonly, .fast], .server, keys: .none, locks: .none, "5.0.0",
+            "Displays the version."
+        ) { $0.out.verbatim("Headrace, Redis ver. \(redisVersion)\n") },
     ]
 
     static func unknownSubcommand(_ call: Call) -> CommandFailure {
@@ -142,7 +175,7 @@ enum ServerCommands {
             let bytes = entry.bytes + 13 + (entry.expires ? 16 : 0)
             call.out.integer(entry.type == .string ? bytes : bytes + entry.object(as: StoredObject.self).bytes)
         case ("stats", 2):
-            let used = call.keyspace.usedBytes
+            let used = call.keyspace.exactBytes(call)
             call.out.map(5)
             call.out.bulk("peak.allocated")
             call.out.integer(call.keyspace.peakBytes.load(ordering: .relaxed))

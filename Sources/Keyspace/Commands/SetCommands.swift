@@ -4,22 +4,64 @@ import RESPWire
 /// - Source: redis.io/commands, "Set"; Redis `t_set.c`.
 enum SetCommands {
     static let rows: [Command] = [
-        .init("sadd", -3, [.write, .denyoom, .fast], .set, "1.0.0", "Adds one or more members to a set. Creates the key if it doesn't exist.", sadd),
-        .init("srem", -3, [.write, .fast], .set, "1.0.0", "Removes one or more members from a set. Deletes the set if the last member was removed.", srem),
+        .init(
+            "sadd", -3, [.write, .denyoom, .fast], .set, "1.0.0",
+            "Adds one or more members to a set. Creates the key if it doesn't exist.", sadd),
+        .init(
+            "srem", -3, [.write, .fast], .set, "1.0.0",
+            "Removes one or more members from a set. Deletes the set if the last member was removed.", srem),
         .init("sismember", 3, [.readonly, .fast], .set, "1.0.0", "Determines whether a member belongs to a set.", sismember),
-        .init("smismember", -3, [.readonly, .fast], .set, "6.2.0", "Determines whether multiple members belong to a set.", smismember),
+        .init(
+            "smismember", -3, [.readonly, .fast], .set, "6.2.0",
+            "Determines whether multiple members belong to a set.", smismember),
         .init("scard", 2, [.readonly, .fast], .set, "1.0.0", "Returns the number of members in a set.", scard),
         .init("smembers", 2, [.readonly], .set, "1.0.0", "Returns all members of a set.", smembers),
-        .init("smove", 4, [.write, .fast], .set, keys: .range(first: 1, last: 2, step: 1), "1.0.0", "Moves a member from one set to another.", smove),
-        .init("spop", -2, [.write, .fast], .set, "1.0.0", "Returns one or more random members from a set after removing them. Deletes the set if the last member was popped.", spop),
+        .init(
+            "smove", 4, [.write, .fast], .set, keys: .range(first: 1, last: 2, step: 1), "1.0.0",
+            "Moves a member from one set to another.", smove),
+        .init(
+            "spop", -2, [.write, .fast], .set, "1.0.0",
+            "Returns one or more random members from a set after removing them. Deletes the set if the last member was popped.", spop),
         .init("srandmember", -2, [.readonly], .set, "1.0.0", "Get one or multiple random members from a set", srandmember),
-        .init("sinter", -2, [.readonly], .set, keys: .all, "1.0.0", "Returns the intersect of multiple sets.") { call throws(CommandFailure) in reply(call, try combine(call, .intersection, 1..<call.count)) },
-        .init("sunion", -2, [.readonly], .set, keys: .all, "1.0.0", "Returns the union of multiple sets.") { call throws(CommandFailure) in reply(call, try combine(call, .union, 1..<call.count)) },
-        .init("sdiff", -2, [.readonly], .set, keys: .all, "1.0.0", "Returns the difference of multiple sets.") { call throws(CommandFailure) in reply(call, try combine(call, .difference, 1..<call.count)) },
-        .init("sinterstore", -3, [.write, .denyoom], .set, keys: .all, "1.0.0", "Stores the intersect of multiple sets in a key.") { call throws(CommandFailure) in store(call, try combine(call, .intersection, 2..<call.count)) },
-        .init("sunionstore", -3, [.write, .denyoom], .set, keys: .all, "1.0.0", "Stores the union of multiple sets in a key.") { call throws(CommandFailure) in store(call, try combine(call, .union, 2..<call.count)) },
-        .init("sdiffstore", -3, [.write, .denyoom], .set, keys: .all, "1.0.0", "Stores the difference of multiple sets in a key.") { call throws(CommandFailure) in store(call, try combine(call, .difference, 2..<call.count)) },
-        .init("sintercard", -3, [.readonly, .movableKeys], .set, keys: .counted(at: 1, also: 0), "7.0.0", "Returns the number of members of the intersect of multiple sets.", sintercard),
+        .init(
+            "sinter", -2, [.readonly], .set, keys: .all, "1.0.0",
+            "Returns the intersect of multiple sets."
+        ) { call throws(CommandFailure) in
+            reply(call, try combine(call, .intersection, 1..<call.count))
+        },
+        .init(
+            "sunion", -2, [.readonly], .set, keys: .all, "1.0.0",
+            "Returns the union of multiple sets."
+        ) { call throws(CommandFailure) in
+            reply(call, try combine(call, .union, 1..<call.count))
+        },
+        .init(
+            "sdiff", -2, [.readonly], .set, keys: .all, "1.0.0",
+            "Returns the difference of multiple sets."
+        ) { call throws(CommandFailure) in
+            reply(call, try combine(call, .difference, 1..<call.count))
+        },
+        .init(
+            "sinterstore", -3, [.write, .denyoom], .set, keys: .all, "1.0.0",
+            "Stores the intersect of multiple sets in a key."
+        ) { call throws(CommandFailure) in
+            store(call, try combine(call, .intersection, 2..<call.count))
+        },
+        .init(
+            "sunionstore", -3, [.write, .denyoom], .set, keys: .all, "1.0.0",
+            "Stores the union of multiple sets in a key."
+        ) { call throws(CommandFailure) in
+            store(call, try combine(call, .union, 2..<call.count))
+        },
+        .init(
+            "sdiffstore", -3, [.write, .denyoom], .set, keys: .all, "1.0.0",
+            "Stores the difference of multiple sets in a key."
+        ) { call throws(CommandFailure) in
+            store(call, try combine(call, .difference, 2..<call.count))
+        },
+        .init(
+            "sintercard", -3, [.readonly, .movableKeys], .set, keys: .counted(at: 1, also: 0), "7.0.0",
+            "Returns the number of members of the intersect of multiple sets.", sintercard),
         .init("sscan", -3, [.readonly], .set, "2.8.0", "Iterates over members of a set.", sscan),
     ]
 

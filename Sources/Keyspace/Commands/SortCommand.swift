@@ -5,8 +5,12 @@ import RESPWire
 enum SortCommand {
     static let rows: [Command] = [
         // All shards: a pattern may name any key.
-        .init("sort", -2, [.write, .denyoom, .movableKeys], .generic, keys: .found { keys($0, &$1) }, locks: .all, "1.0.0", "Sorts the elements in a list, a set, or a sorted set, optionally storing the result.", sort),
-        .init("sort_ro", -2, [.readonly, .movableKeys], .generic, keys: .first, locks: .all, "7.0.0", "Returns the sorted elements of a list, a set, or a sorted set.", sort),
+        .init(
+            "sort", -2, [.write, .denyoom, .movableKeys], .generic, keys: .found { keys($0, &$1) }, locks: .all, "1.0.0",
+            "Sorts the elements in a list, a set, or a sorted set, optionally storing the result.", sort),
+        .init(
+            "sort_ro", -2, [.readonly, .movableKeys], .generic, keys: .first, locks: .all, "7.0.0",
+            "Returns the sorted elements of a list, a set, or a sorted set.", sort),
     ]
 
     private static func keys(_ call: Call, _ places: inout ContiguousArray<Int>) {

@@ -4,13 +4,45 @@ import RESPWire
 /// - Source: Redis `t_zset.c`, `zunionInterDiffGenericCommand`.
 enum SortedSetAlgebra {
     static let rows: [Command] = [
-        .init("zunion", -3, [.readonly, .movableKeys], .sortedSet, keys: .counted(at: 1, also: 0), "6.2.0", "Returns the union of multiple sorted sets.") { call throws(CommandFailure) in try run(call, .union, countAt: 1) },
-        .init("zinter", -3, [.readonly, .movableKeys], .sortedSet, keys: .counted(at: 1, also: 0), "6.2.0", "Returns the intersect of multiple sorted sets.") { call throws(CommandFailure) in try run(call, .intersection, countAt: 1) },
-        .init("zdiff", -3, [.readonly, .movableKeys], .sortedSet, keys: .counted(at: 1, also: 0), "6.2.0", "Returns the difference between multiple sorted sets.") { call throws(CommandFailure) in try run(call, .difference, countAt: 1) },
-        .init("zunionstore", -4, [.write, .denyoom, .movableKeys], .sortedSet, keys: .counted(at: 2, also: 1), "2.0.0", "Stores the union of multiple sorted sets in a key.") { call throws(CommandFailure) in try run(call, .union, countAt: 2) },
-        .init("zinterstore", -4, [.write, .denyoom, .movableKeys], .sortedSet, keys: .counted(at: 2, also: 1), "2.0.0", "Stores the intersect of multiple sorted sets in a key.") { call throws(CommandFailure) in try run(call, .intersection, countAt: 2) },
-        .init("zdiffstore", -4, [.write, .denyoom, .movableKeys], .sortedSet, keys: .counted(at: 2, also: 1), "6.2.0", "Stores the difference of multiple sorted sets in a key.") { call throws(CommandFailure) in try run(call, .difference, countAt: 2) },
-        .init("zintercard", -3, [.readonly, .movableKeys], .sortedSet, keys: .counted(at: 1, also: 0), "7.0.0", "Returns the number of members of the intersect of multiple sorted sets.", zintercard),
+        .init(
+            "zunion", -3, [.readonly, .movableKeys], .sortedSet, keys: .counted(at: 1, also: 0), "6.2.0",
+            "Returns the union of multiple sorted sets."
+        ) { call throws(CommandFailure) in
+            try run(call, .union, countAt: 1)
+        },
+        .init(
+            "zinter", -3, [.readonly, .movableKeys], .sortedSet, keys: .counted(at: 1, also: 0), "6.2.0",
+            "Returns the intersect of multiple sorted sets."
+        ) { call throws(CommandFailure) in
+            try run(call, .intersection, countAt: 1)
+        },
+        .init(
+            "zdiff", -3, [.readonly, .movableKeys], .sortedSet, keys: .counted(at: 1, also: 0), "6.2.0",
+            "Returns the difference between multiple sorted sets."
+        ) { call throws(CommandFailure) in
+            try run(call, .difference, countAt: 1)
+        },
+        .init(
+            "zunionstore", -4, [.write, .denyoom, .movableKeys], .sortedSet, keys: .counted(at: 2, also: 1), "2.0.0",
+            "Stores the union of multiple sorted sets in a key."
+        ) { call throws(CommandFailure) in
+            try run(call, .union, countAt: 2)
+        },
+        .init(
+            "zinterstore", -4, [.write, .denyoom, .movableKeys], .sortedSet, keys: .counted(at: 2, also: 1), "2.0.0",
+            "Stores the intersect of multiple sorted sets in a key."
+        ) { call throws(CommandFailure) in
+            try run(call, .intersection, countAt: 2)
+        },
+        .init(
+            "zdiffstore", -4, [.write, .denyoom, .movableKeys], .sortedSet, keys: .counted(at: 2, also: 1), "6.2.0",
+            "Stores the difference of multiple sorted sets in a key."
+        ) { call throws(CommandFailure) in
+            try run(call, .difference, countAt: 2)
+        },
+        .init(
+            "zintercard", -3, [.readonly, .movableKeys], .sortedSet, keys: .counted(at: 1, also: 0), "7.0.0",
+            "Returns the number of members of the intersect of multiple sorted sets.", zintercard),
     ]
 
     private enum Operation {

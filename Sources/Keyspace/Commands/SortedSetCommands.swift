@@ -4,21 +4,71 @@ import RESPWire
 /// - Source: redis.io/commands, "Sorted set"; Redis `t_zset.c`.
 enum SortedSetCommands {
     static let rows: [Command] = [
-        .init("zadd", -4, [.write, .denyoom, .fast], .sortedSet, "1.2.0", "Adds one or more members to a sorted set, or updates their scores. Creates the key if it doesn't exist.", zadd),
-        .init("zincrby", 4, [.write, .denyoom, .fast], .sortedSet, "1.2.0", "Increments the score of a member in a sorted set.", zincrby),
-        .init("zrem", -3, [.write, .fast], .sortedSet, "1.2.0", "Removes one or more members from a sorted set. Deletes the sorted set if all members were removed.", zrem),
+        .init(
+            "zadd", -4, [.write, .denyoom, .fast], .sortedSet, "1.2.0",
+            "Adds one or more members to a sorted set, or updates their scores. Creates the key if it doesn't exist.", zadd),
+        .init(
+            "zincrby", 4, [.write, .denyoom, .fast], .sortedSet, "1.2.0",
+            "Increments the score of a member in a sorted set.", zincrby),
+        .init(
+            "zrem", -3, [.write, .fast], .sortedSet, "1.2.0",
+            "Removes one or more members from a sorted set. Deletes the sorted set if all members were removed.", zrem),
         .init("zscore", 3, [.readonly, .fast], .sortedSet, "1.2.0", "Returns the score of a member in a sorted set.", zscore),
-        .init("zmscore", -3, [.readonly, .fast], .sortedSet, "6.2.0", "Returns the score of one or more members in a sorted set.", zmscore),
+        .init(
+            "zmscore", -3, [.readonly, .fast], .sortedSet, "6.2.0",
+            "Returns the score of one or more members in a sorted set.", zmscore),
         .init("zcard", 2, [.readonly, .fast], .sortedSet, "1.2.0", "Returns the number of members in a sorted set.", zcard),
-        .init("zrank", -3, [.readonly, .fast], .sortedSet, "2.0.0", "Returns the index of a member in a sorted set ordered by ascending scores.") { call throws(CommandFailure) in try rank(call, reversed: false) },
-        .init("zrevrank", -3, [.readonly, .fast], .sortedSet, "2.0.0", "Returns the index of a member in a sorted set ordered by descending scores.") { call throws(CommandFailure) in try rank(call, reversed: true) },
-        .init("zpopmin", -2, [.write, .fast], .sortedSet, "5.0.0", "Returns the lowest-scoring members from a sorted set after removing them. Deletes the sorted set if the last member was popped.") { call throws(CommandFailure) in try pop(call, fromMax: false) },
-        .init("zpopmax", -2, [.write, .fast], .sortedSet, "5.0.0", "Returns the highest-scoring members from a sorted set after removing them. Deletes the sorted set if the last member was popped.") { call throws(CommandFailure) in try pop(call, fromMax: true) },
-        .init("bzpopmin", -3, [.write, .noscript, .blocking, .fast], .sortedSet, keys: .range(first: 1, last: -2, step: 1), "5.0.0", "Removes and returns the member with the lowest score from one or more sorted sets. Blocks until a member is available otherwise. Deletes the sorted set if the last element was popped.") { call throws(CommandFailure) in try blockingPop(call, fromMax: false) },
-        .init("bzpopmax", -3, [.write, .noscript, .blocking, .fast], .sortedSet, keys: .range(first: 1, last: -2, step: 1), "5.0.0", "Removes and returns the member with the highest score from one or more sorted sets. Blocks until a member available otherwise.  Deletes the sorted set if the last element was popped.") { call throws(CommandFailure) in try blockingPop(call, fromMax: true) },
-        .init("zmpop", -4, [.write, .movableKeys], .sortedSet, keys: .counted(at: 1, also: 0), "7.0.0", "Returns the highest- or lowest-scoring members from one or more sorted sets after removing them. Deletes the sorted set if the last member was popped.") { call throws(CommandFailure) in try popMany(call, countAt: 1, timeout: nil) },
-        .init("bzmpop", -5, [.write, .noscript, .blocking, .movableKeys], .sortedSet, keys: .counted(at: 2, also: 0), "7.0.0", "Removes and returns a member by score from one or more sorted sets. Blocks until a member is available otherwise. Deletes the sorted set if the last element was popped.") { call throws(CommandFailure) in try popMany(call, countAt: 2, timeout: try WaitTime.seconds(call, 1)) },
-        .init("zrandmember", -2, [.readonly], .sortedSet, "6.2.0", "Returns one or more random members from a sorted set.", zrandmember),
+        .init(
+            "zrank", -3, [.readonly, .fast], .sortedSet, "2.0.0",
+            "Returns the index of a member in a sorted set ordered by ascending scores."
+        ) { call throws(CommandFailure) in
+            try rank(call, reversed: false)
+        },
+        .init(
+            "zrevrank", -3, [.readonly, .fast], .sortedSet, "2.0.0",
+            "Returns the index of a member in a sorted set ordered by descending scores."
+        ) { call throws(CommandFailure) in
+            try rank(call, reversed: true)
+        },
+        .init(
+            "zpopmin", -2, [.write, .fast], .sortedSet, "5.0.0",
+            "Returns the lowest-scoring members from a sorted set after removing them. Deletes the sorted set if the last member was popped."
+        ) { call throws(CommandFailure) in
+            try pop(call, fromMax: false)
+        },
+        .init(
+            "zpopmax", -2, [.write, .fast], .sortedSet, "5.0.0",
+            "Returns the highest-scoring members from a sorted set after removing them. Deletes the sorted set if the last member was popped."
+        ) { call throws(CommandFailure) in
+            try pop(call, fromMax: true)
+        },
+        .init(
+            "bzpopmin", -3, [.write, .noscript, .blocking, .fast], .sortedSet, keys: .range(first: 1, last: -2, step: 1), "5.0.0",
+            "Removes and returns the member with the lowest score from one or more sorted sets. Blocks until a member is available otherwise. Deletes the sorted set if the last element was popped."
+        ) { call throws(CommandFailure) in
+            try blockingPop(call, fromMax: false)
+        },
+        .init(
+            "bzpopmax", -3, [.write, .noscript, .blocking, .fast], .sortedSet, keys: .range(first: 1, last: -2, step: 1), "5.0.0",
+            "Removes and returns the member with the highest score from one or more sorted sets. Blocks until a member available otherwise.  Deletes the sorted set if the last element was popped."
+        ) { call throws(CommandFailure) in
+            try blockingPop(call, fromMax: true)
+        },
+        .init(
+            "zmpop", -4, [.write, .movableKeys], .sortedSet, keys: .counted(at: 1, also: 0), "7.0.0",
+            "Returns the highest- or lowest-scoring members from one or more sorted sets after removing them. Deletes the sorted set if the last member was popped."
+        ) { call throws(CommandFailure) in
+            try popMany(call, countAt: 1, timeout: nil)
+        },
+        .init(
+            "bzmpop", -5, [.write, .noscript, .blocking, .movableKeys], .sortedSet, keys: .counted(at: 2, also: 0), "7.0.0",
+            "Removes and returns a member by score from one or more sorted sets. Blocks until a member is available otherwise. Deletes the sorted set if the last element was popped."
+        ) { call throws(CommandFailure) in
+            try popMany(call, countAt: 2, timeout: try WaitTime.seconds(call, 1))
+        },
+        .init(
+            "zrandmember", -2, [.readonly], .sortedSet, "6.2.0",
+            "Returns one or more random members from a sorted set.", zrandmember),
         .init("zscan", -3, [.readonly], .sortedSet, "2.8.0", "Iterates over members and scores of a sorted set.", zscan),
     ]
 

@@ -4,18 +4,78 @@ import RESPWire
 /// - Source: Redis `t_zset.c`, `zrangeGenericCommand`.
 enum SortedSetRanges {
     static let rows: [Command] = [
-        .init("zrange", -4, [.readonly], .sortedSet, "1.2.0", "Returns members in a sorted set within a range of indexes.") { call throws(CommandFailure) in try range(call, at: 1, .rank, isReversed: false, takesKind: true) },
-        .init("zrevrange", -4, [.readonly], .sortedSet, "1.2.0", "Returns members in a sorted set within a range of indexes in reverse order.") { call throws(CommandFailure) in try range(call, at: 1, .rank, isReversed: true, takesKind: false) },
-        .init("zrangebyscore", -4, [.readonly], .sortedSet, "1.0.5", "Returns members in a sorted set within a range of scores.") { call throws(CommandFailure) in try range(call, at: 1, .score, isReversed: false, takesKind: false) },
-        .init("zrevrangebyscore", -4, [.readonly], .sortedSet, "2.2.0", "Returns members in a sorted set within a range of scores in reverse order.") { call throws(CommandFailure) in try range(call, at: 1, .score, isReversed: true, takesKind: false) },
-        .init("zrangebylex", -4, [.readonly], .sortedSet, "2.8.9", "Returns members in a sorted set within a lexicographical range.") { call throws(CommandFailure) in try range(call, at: 1, .bytes, isReversed: false, takesKind: false) },
-        .init("zrevrangebylex", -4, [.readonly], .sortedSet, "2.8.9", "Returns members in a sorted set within a lexicographical range in reverse order.") { call throws(CommandFailure) in try range(call, at: 1, .bytes, isReversed: true, takesKind: false) },
-        .init("zrangestore", -5, [.write, .denyoom], .sortedSet, keys: .range(first: 1, last: 2, step: 1), "6.2.0", "Stores a range of members from sorted set in a key.") { call throws(CommandFailure) in try range(call, at: 2, .rank, isReversed: false, takesKind: true) },
-        .init("zcount", 4, [.readonly, .fast], .sortedSet, "2.0.0", "Returns the count of members in a sorted set that have scores within a range.") { call throws(CommandFailure) in try count(call, .score) },
-        .init("zlexcount", 4, [.readonly, .fast], .sortedSet, "2.8.9", "Returns the number of members in a sorted set within a lexicographical range.") { call throws(CommandFailure) in try count(call, .bytes) },
-        .init("zremrangebyrank", 4, [.write], .sortedSet, "2.0.0", "Removes members in a sorted set within a range of indexes. Deletes the sorted set if all members were removed.") { call throws(CommandFailure) in try remove(call, .rank, "zremrangebyrank") },
-        .init("zremrangebyscore", 4, [.write], .sortedSet, "1.2.0", "Removes members in a sorted set within a range of scores. Deletes the sorted set if all members were removed.") { call throws(CommandFailure) in try remove(call, .score, "zremrangebyscore") },
-        .init("zremrangebylex", 4, [.write], .sortedSet, "2.8.9", "Removes members in a sorted set within a lexicographical range. Deletes the sorted set if all members were removed.") { call throws(CommandFailure) in try remove(call, .bytes, "zremrangebylex") },
+        .init(
+            "zrange", -4, [.readonly], .sortedSet, "1.2.0",
+            "Returns members in a sorted set within a range of indexes."
+        ) { call throws(CommandFailure) in
+            try range(call, at: 1, .rank, isReversed: false, takesKind: true)
+        },
+        .init(
+            "zrevrange", -4, [.readonly], .sortedSet, "1.2.0",
+            "Returns members in a sorted set within a range of indexes in reverse order."
+        ) { call throws(CommandFailure) in
+            try range(call, at: 1, .rank, isReversed: true, takesKind: false)
+        },
+        .init(
+            "zrangebyscore", -4, [.readonly], .sortedSet, "1.0.5",
+            "Returns members in a sorted set within a range of scores."
+        ) { call throws(CommandFailure) in
+            try range(call, at: 1, .score, isReversed: false, takesKind: false)
+        },
+        .init(
+            "zrevrangebyscore", -4, [.readonly], .sortedSet, "2.2.0",
+            "Returns members in a sorted set within a range of scores in reverse order."
+        ) { call throws(CommandFailure) in
+            try range(call, at: 1, .score, isReversed: true, takesKind: false)
+        },
+        .init(
+            "zrangebylex", -4, [.readonly], .sortedSet, "2.8.9",
+            "Returns members in a sorted set within a lexicographical range."
+        ) { call throws(CommandFailure) in
+            try range(call, at: 1, .bytes, isReversed: false, takesKind: false)
+        },
+        .init(
+            "zrevrangebylex", -4, [.readonly], .sortedSet, "2.8.9",
+            "Returns members in a sorted set within a lexicographical range in reverse order."
+        ) { call throws(CommandFailure) in
+            try range(call, at: 1, .bytes, isReversed: true, takesKind: false)
+        },
+        .init(
+            "zrangestore", -5, [.write, .denyoom], .sortedSet, keys: .range(first: 1, last: 2, step: 1), "6.2.0",
+            "Stores a range of members from sorted set in a key."
+        ) { call throws(CommandFailure) in
+            try range(call, at: 2, .rank, isReversed: false, takesKind: true)
+        },
+        .init(
+            "zcount", 4, [.readonly, .fast], .sortedSet, "2.0.0",
+            "Returns the count of members in a sorted set that have scores within a range."
+        ) { call throws(CommandFailure) in
+            try count(call, .score)
+        },
+        .init(
+            "zlexcount", 4, [.readonly, .fast], .sortedSet, "2.8.9",
+            "Returns the number of members in a sorted set within a lexicographical range."
+        ) { call throws(CommandFailure) in
+            try count(call, .bytes)
+        },
+        .init(
+            "zremrangebyrank", 4, [.write], .sortedSet, "2.0.0",
+            "Removes members in a sorted set within a range of indexes. Deletes the sorted set if all members were removed."
+        ) { call throws(CommandFailure) in
+            try remove(call, .rank, "zremrangebyrank")
+        },
+        .init(
+            "zremrangebyscore", 4, [.write], .sortedSet, "1.2.0",
+            "Removes members in a sorted set within a range of scores. Deletes the sorted set if all members were removed."
+        ) { call throws(CommandFailure) in
+            try remove(call, .score, "zremrangebyscore")
+        },
+        .init(
+            "zremrangebylex", 4, [.write], .sortedSet, "2.8.9",
+            "Removes members in a sorted set within a lexicographical range. Deletes the sorted set if all members were removed."
+        ) { call throws(CommandFailure) in
+            try remove(call, .bytes, "zremrangebylex")
+        },
     ]
 
     private enum Kind {

@@ -4,13 +4,29 @@ import RESPWire
 /// - Source: redis.io/commands, "Stream"; Redis `t_stream.c`.
 enum StreamCommands {
     static let rows: [Command] = [
-        .init("xadd", -5, [.write, .denyoom, .fast], .stream, "5.0.0", "Appends a new message to a stream. Creates the key if it doesn't exist.", xadd),
+        .init(
+            "xadd", -5, [.write, .denyoom, .fast], .stream, "5.0.0",
+            "Appends a new message to a stream. Creates the key if it doesn't exist.", xadd),
         .init("xlen", 2, [.readonly, .fast], .stream, "5.0.0", "Return the number of messages in a stream.", xlen),
-        .init("xrange", -4, [.readonly], .stream, "5.0.0", "Returns the messages from a stream within a range of IDs.") { call throws(CommandFailure) in try range(call, isReversed: false) },
-        .init("xrevrange", -4, [.readonly], .stream, "5.0.0", "Returns the messages from a stream within a range of IDs in reverse order.") { call throws(CommandFailure) in try range(call, isReversed: true) },
-        .init("xdel", -3, [.write, .fast], .stream, "5.0.0", "Returns the number of messages after removing them from a stream.", xdel),
+        .init(
+            "xrange", -4, [.readonly], .stream, "5.0.0",
+            "Returns the messages from a stream within a range of IDs."
+        ) { call throws(CommandFailure) in
+            try range(call, isReversed: false)
+        },
+        .init(
+            "xrevrange", -4, [.readonly], .stream, "5.0.0",
+            "Returns the messages from a stream within a range of IDs in reverse order."
+        ) { call throws(CommandFailure) in
+            try range(call, isReversed: true)
+        },
+        .init(
+            "xdel", -3, [.write, .fast], .stream, "5.0.0",
+            "Returns the number of messages after removing them from a stream.", xdel),
         .init("xtrim", -4, [.write], .stream, "5.0.0", "Deletes messages from the beginning of a stream.", xtrim),
-        .init("xread", -4, [.readonly, .blocking, .movableKeys], .stream, keys: .found { readKeys($0, &$1) }, "5.0.0", "Returns messages from multiple streams with IDs greater than the ones requested. Blocks until a message is available otherwise.", xread),
+        .init(
+            "xread", -4, [.readonly, .blocking, .movableKeys], .stream, keys: .found { readKeys($0, &$1) }, "5.0.0",
+            "Returns messages from multiple streams with IDs greater than the ones requested. Blocks until a message is available otherwise.", xread),
     ]
 
     private typealias ID = SnapshotStream.ID

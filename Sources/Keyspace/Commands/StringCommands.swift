@@ -11,27 +11,72 @@ import Musl
 enum StringCommands {
     static let rows: [Command] = [
         .init("get", 2, [.readonly, .fast], .string, "1.0.0", "Returns the string value of a key.", get),
-        .init("set", -3, [.write, .denyoom], .string, "1.0.0", "Sets the string value of a key, ignoring its type. The key is created if it doesn't exist.", set),
-        .init("setnx", 3, [.write, .denyoom, .fast], .string, "1.0.0", "Set the string value of a key only when the key doesn't exist.", setnx),
-        .init("setex", 4, [.write, .denyoom], .string, "2.0.0", "Sets the string value and expiration time of a key. Creates the key if it doesn't exist.", setex),
-        .init("psetex", 4, [.write, .denyoom], .string, "2.6.0", "Sets both string value and expiration time in milliseconds of a key. The key is created if it doesn't exist.", psetex),
-        .init("getset", 3, [.write, .denyoom, .fast], .string, "1.0.0", "Returns the previous string value of a key after setting it to a new value.", getset),
-        .init("getdel", 2, [.write, .fast], .string, "6.2.0", "Returns the string value of a key after deleting the key.", getdel),
-        .init("getex", -2, [.write, .fast], .string, "6.2.0", "Returns the string value of a key after setting its expiration time.", getex),
-        .init("append", 3, [.write, .denyoom, .fast], .string, "2.0.0", "Appends a string to the value of a key. Creates the key if it doesn't exist.", append),
+        .init(
+            "set", -3, [.write, .denyoom], .string, "1.0.0",
+            "Sets the string value of a key, ignoring its type. The key is created if it doesn't exist.", set),
+        .init(
+            "setnx", 3, [.write, .denyoom, .fast], .string, "1.0.0",
+            "Set the string value of a key only when the key doesn't exist.", setnx),
+        .init(
+            "setex", 4, [.write, .denyoom], .string, "2.0.0",
+            "Sets the string value and expiration time of a key. Creates the key if it doesn't exist.", setex),
+        .init(
+            "psetex", 4, [.write, .denyoom], .string, "2.6.0",
+            "Sets both string value and expiration time in milliseconds of a key. The key is created if it doesn't exist.", psetex),
+        .init(
+            "getset", 3, [.write, .denyoom, .fast], .string, "1.0.0",
+            "Returns the previous string value of a key after setting it to a new value.", getset),
+        .init(
+            "getdel", 2, [.write, .fast], .string, "6.2.0",
+            "Returns the string value of a key after deleting the key.", getdel),
+        .init(
+            "getex", -2, [.write, .fast], .string, "6.2.0",
+            "Returns the string value of a key after setting its expiration time.", getex),
+        .init(
+            "append", 3, [.write, .denyoom, .fast], .string, "2.0.0",
+            "Appends a string to the value of a key. Creates the key if it doesn't exist.", append),
         .init("strlen", 2, [.readonly, .fast], .string, "2.2.0", "Returns the length of a string value.", strlen),
-        .init("incr", 2, [.write, .denyoom, .fast], .string, "1.0.0", "Increments the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.") { call throws(CommandFailure) in try add(call, 1) },
-        .init("decr", 2, [.write, .denyoom, .fast], .string, "1.0.0", "Decrements the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.") { call throws(CommandFailure) in try add(call, -1) },
-        .init("incrby", 3, [.write, .denyoom, .fast], .string, "1.0.0", "Increments the integer value of a key by a number. Uses 0 as initial value if the key doesn't exist.") { call throws(CommandFailure) in try add(call, try call.integer(2)) },
-        .init("decrby", 3, [.write, .denyoom, .fast], .string, "1.0.0", "Decrements a number from the integer value of a key. Uses 0 as initial value if the key doesn't exist.", decrby),
-        .init("incrbyfloat", 3, [.write, .denyoom, .fast], .string, "2.6.0", "Increment the floating point value of a key by a number. Uses 0 as initial value if the key doesn't exist.", incrbyfloat),
-        .init("mget", -2, [.readonly, .fast], .string, keys: .all, "1.0.0", "Atomically returns the string values of one or more keys.", mget),
-        .init("mset", -3, [.write, .denyoom], .string, keys: .range(first: 1, last: -1, step: 2), "1.0.1", "Atomically creates or modifies the string values of one or more keys.", mset),
-        .init("msetnx", -3, [.write, .denyoom], .string, keys: .range(first: 1, last: -1, step: 2), "1.0.1", "Atomically modifies the string values of one or more keys only when all keys don't exist.", msetnx),
+        .init(
+            "incr", 2, [.write, .denyoom, .fast], .string, "1.0.0",
+            "Increments the integer value of a key by one. Uses 0 as initial value if the key doesn't exist."
+        ) { call throws(CommandFailure) in
+            try add(call, 1)
+        },
+        .init(
+            "decr", 2, [.write, .denyoom, .fast], .string, "1.0.0",
+            "Decrements the integer value of a key by one. Uses 0 as initial value if the key doesn't exist."
+        ) { call throws(CommandFailure) in
+            try add(call, -1)
+        },
+        .init(
+            "incrby", 3, [.write, .denyoom, .fast], .string, "1.0.0",
+            "Increments the integer value of a key by a number. Uses 0 as initial value if the key doesn't exist."
+        ) { call throws(CommandFailure) in
+            try add(call, try call.integer(2))
+        },
+        .init(
+            "decrby", 3, [.write, .denyoom, .fast], .string, "1.0.0",
+            "Decrements a number from the integer value of a key. Uses 0 as initial value if the key doesn't exist.", decrby),
+        .init(
+            "incrbyfloat", 3, [.write, .denyoom, .fast], .string, "2.6.0",
+            "Increment the floating point value of a key by a number. Uses 0 as initial value if the key doesn't exist.", incrbyfloat),
+        .init(
+            "mget", -2, [.readonly, .fast], .string, keys: .all, "1.0.0",
+            "Atomically returns the string values of one or more keys.", mget),
+        .init(
+            "mset", -3, [.write, .denyoom], .string, keys: .range(first: 1, last: -1, step: 2), "1.0.1",
+            "Atomically creates or modifies the string values of one or more keys.", mset),
+        .init(
+            "msetnx", -3, [.write, .denyoom], .string, keys: .range(first: 1, last: -1, step: 2), "1.0.1",
+            "Atomically modifies the string values of one or more keys only when all keys don't exist.", msetnx),
         .init("getrange", 4, [.readonly], .string, "2.4.0", "Returns a substring of the string stored at a key.", getrange),
         .init("substr", 4, [.readonly], .string, "1.0.0", "Returns a substring from a string value.", getrange),
-        .init("setrange", 4, [.write, .denyoom], .string, "2.2.0", "Overwrites a part of a string value with another by an offset. Creates the key if it doesn't exist.", setrange),
-        .init("lcs", -3, [.readonly], .string, keys: .range(first: 1, last: 2, step: 1), "7.0.0", "Finds the longest common substring.", LongestCommonSubsequence.lcs),
+        .init(
+            "setrange", 4, [.write, .denyoom], .string, "2.2.0",
+            "Overwrites a part of a string value with another by an offset. Creates the key if it doesn't exist.", setrange),
+        .init(
+            "lcs", -3, [.readonly], .string, keys: .range(first: 1, last: 2, step: 1), "7.0.0",
+            "Finds the longest common substring.", LongestCommonSubsequence.lcs),
     ]
 
     private static func get(_ call: Call) throws(CommandFailure) {

@@ -90,7 +90,6 @@ final class RESPClientHandler: ChannelInboundHandler {
             receive(&incoming)
             pending = incoming.readableBytes > 0 ? incoming : ByteBuffer()
         } else {
-            if parser.bytesNeeded > pending.capacity { pending.reserveCapacity(parser.bytesNeeded) }
             pending.writeBuffer(&incoming)
             guard pending.readableBytes <= worker.keyspace.configuration.inputBytesMax else { return close() }
             goOn()
