@@ -79,6 +79,9 @@ public struct HistogramSnapshot: Sendable, Equatable {
 
     public var count: UInt64 { counts.reduce(0, &+) }
 
+    /// The smallest and the largest value, in nanoseconds, that the bucket stands for which is counted at this place of ``counts``.
+    public static func range(ofBucket place: Int) -> ClosedRange<UInt64> { HistogramScale.range(place) }
+
     /// Nanoseconds; 0 when nothing was recorded.
     public var mean: Double {
         let count = count
@@ -90,6 +93,20 @@ public struct HistogramSnapshot: Sendable, Equatable {
         sum &+= other.sum
         min = Swift.min(min, other.min)
         max = Swift.max(max, other.max)
+    }
+
+    /// What was recorded since an earlier snapshot of the same histogram. The extremes are those of the buckets that have grown: to
+    /// within 1/128.
+    public func since(_ earlier: HistogramSnapshot) -> HistogramSnapshot {
+        var part = HistogramSnapshot()
+        for index in counts.indices where index < earlier.counts.count && counts[index] > earlier.counts[index] {
+            part.counts[index] = counts[index] - earlier.counts[index]
+            let range = HistogramScale.range(index)
+            part.min = Swift.min(part.min, Swift.max(range.lowerBound, min))
+            part.max = Swift.max(part.max, index == counts.count - 1 ? max : Swift.min(range.upperBound, max))
+        }
+        part.sum = sum &- earlier.sum
+        return part
     }
 
     /// The value below which this share of the records lies, in nanoseconds: the upper end of its bucket, but never more than
@@ -110,6 +127,27 @@ public struct HistogramSnapshot: Sendable, Equatable {
             }
         }
         return max
+    }
+
+    /// The same in between: within its bucket by the share of its records that lie below, so that two series of records which differ by
+    /// less than a bucket's width do not look the same.
+    /// - Returns: nanoseconds, to within a bucket's width; 0 when nothing was recorded.
+    public func interpolatedPercentile(_ percentile: Double) -> Double {
+        let count = count
+        guard count > 0 else { return 0 }
+        let rank = Double(count) * Swift.min(Swift.max(percentile, 0), 100) / 100
+        var seen = 0.0
+        for (bucket, number) in counts.enumerated() where number > 0 {
+            if seen + Double(number) >= rank {
+                guard bucket < counts.count - 1 else { return Double(max) }
+                let range = HistogramScale.range(bucket)
+                let width = Double(range.upperBound - range.lowerBound) + 1
+                let value = Double(range.lowerBound) + width * (rank - seen) / Double(number)
+                return Swift.min(Swift.max(value, Double(min)), Double(max))
+            }
+            seen += Double(number)
+        }
+        return Double(max)
     }
 
     /// How many records are at most this large, to within a bucket.
