@@ -16,6 +16,8 @@ if Context.environment["CI"] != nil {
 
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
+let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 
 // The codecs are linked statically where Debian ships an archive, so that the release binary needs no package on the
@@ -38,6 +40,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
         .package(url: "https://github.com/apple/swift-asn1", from: "1.7.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
@@ -61,7 +64,7 @@ let package = Package(
             swiftSettings: settings
         ),
         .target(name: "RESPWire", swiftSettings: settings),
-        .target(name: "Transport", dependencies: ["Telemetry", nioCore, nioPosix, logging], swiftSettings: settings),
+        .target(name: "Transport", dependencies: ["Telemetry", nioCore, nioPosix, nioSSL, nioTLS, logging], swiftSettings: settings),
         .systemLibrary(name: "CCodecs", providers: [.apt(["libdeflate-dev", "zlib1g-dev", "libbrotli-dev", "libzstd-dev"])]),
         .systemLibrary(name: "CCrypt", providers: [.apt(["libcrypt-dev"])]),
         // Lua 5.1 behind functions that never raise.
@@ -128,12 +131,13 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(
-            name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "Telemetry", nioCore, nioPosix], swiftSettings: settings),
+            name: "LoadGeneratorTests",
+            dependencies: ["LoadGenerator", "Telemetry", "Transport", "TestSupport", nioCore, nioPosix, nioSSL], swiftSettings: settings),
         .testTarget(name: "RESPWireTests", dependencies: ["RESPWire", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "KeyspaceTests", dependencies: ["Keyspace", "RESPWire", "Transport", "Telemetry", "TestSupport", nioCore, logging],
             swiftSettings: settings),
-        .testTarget(name: "HeadraceTests", dependencies: ["headrace", "Edge"], swiftSettings: settings),
+        .testTarget(name: "HeadraceTests", dependencies: ["headrace", "Edge", "LoadGenerator", "Telemetry"], swiftSettings: settings),
         .testTarget(name: "SimulationTests", dependencies: ["Pooler", "TestSupport", nioCore], swiftSettings: settings),
         .testTarget(name: "IntegrationTests", dependencies: ["TestSupport", nioCore, nioPosix], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),

@@ -2,6 +2,10 @@
 public enum FailureKind: String, CaseIterable, Sendable {
     /// No connection came about: refused, unreachable, no port left, or too late.
     case connect
+    /// The connection came about, but not TLS on it: no common version, or a certificate that is not trusted.
+    case tls
+    /// The request's time was up before a connection was free to send it on.
+    case unsent
     /// The response was not complete when the request's time was up.
     case timeout
     /// The server reset the connection.
@@ -12,8 +16,27 @@ public enum FailureKind: String, CaseIterable, Sendable {
     case malformed
     /// The response is complete, but its status is not one that was expected.
     case status
+    /// A redirection that should be followed leads to another origin, or too many followed each other.
+    case redirect
     /// The server ended the connection inside the response.
     case truncated
     /// The response is complete, but its body is not the one that was expected.
     case content
+
+    /// The place in ``allCases``.
+    var index: Int {
+        switch self {
+        case .connect: 0
+        case .tls: 1
+        case .unsent: 2
+        case .timeout: 3
+        case .reset: 4
+        case .closed: 5
+        case .malformed: 6
+        case .status: 7
+        case .redirect: 8
+        case .truncated: 9
+        case .content: 10
+        }
+    }
 }

@@ -41,7 +41,8 @@ struct HTTP1Conversation {
     private var expectation = ResponseExpectation()
     private var parser = HTTP1ResponseParser()
     private var decoder = HTTP1BodyDecoder(.none)
-    private var head = ResponseHead()
+    /// The last final response's, once it has begun.
+    private(set) var head = ResponseHead()
     private var interimCount = 0
     private var isBodyAsExpected = true
     /// What has come and could not be used yet: part of a head or of a chunk's line, bounded by ``HTTP1Limits``.

@@ -12,8 +12,16 @@ struct LoadWindow: Sendable, Equatable {
         case over
     }
 
+    /// A warm-up whose end nobody knows yet.
+    static let notBegun = LoadWindow(measuredFrom: .max, end: .max)
+
     let measuredFrom: UInt64
     let end: UInt64
+
+    init(measuredFrom: UInt64, end: UInt64) {
+        self.measuredFrom = measuredFrom
+        self.end = end
+    }
 
     init(from now: UInt64, warmUp: Duration, duration: Duration) {
         measuredFrom = now + warmUp.nanosecondsClamped

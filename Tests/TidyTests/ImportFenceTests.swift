@@ -14,7 +14,7 @@ import Testing
         "HTTP1Wire": ["HTTPSemantics", "NIOCore"],
         "PostgresWire": ["NIOCore", "Crypto", "CryptoExtras", "SwiftASN1", "Foundation"],
         "RESPWire": [],
-        "Transport": ["Telemetry", "NIOCore", "NIOPosix", "Logging", "Synchronization"],
+        "Transport": ["Telemetry", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS", "Logging", "Synchronization"],
         "Edge": [
             "HTTPSemantics", "HTTP1Wire", "Eviction", "Transport", "Telemetry", "CCodecs", "CCrypt", "Crypto", "NIOCore", "NIOPosix",
             "Logging", "Synchronization",

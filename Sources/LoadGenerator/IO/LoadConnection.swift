@@ -1,6 +1,8 @@
+import HTTPSemantics
 import NIOCore
+import Transport
 
-/// One connection of a ``LoadUser``: writes its requests, and tells it how each ended.
+/// One connection of a ``LoadClient``: writes its requests, and tells it how each ended.
 ///
 /// It never stops reading: a load generator takes what it gets.
 final class LoadConnection: ChannelInboundHandler {
@@ -10,18 +12,40 @@ final class LoadConnection: ChannelInboundHandler {
     private var conversation = HTTP1Conversation()
     private var context: ChannelHandlerContext?
     /// Waits for a response; `nil` when none is due.
-    private var user: LoadUser?
+    private var client: LoadClient?
+    /// Whether bytes may be sent: with TLS not before the handshake is done.
+    private var isReady: Bool
+    /// What is sent as soon as they may.
+    private var held: (request: Workload.Request, bytes: ByteBuffer)?
+    private var isClosed = false
 
-    func send(_ request: Workload.Request, for user: LoadUser) {
-        self.user = user
+    init(isSecure: Bool) {
+        isReady = !isSecure
+    }
+
+    /// Whether a request may be sent on it: servers close connections that have been idle for long.
+    var isOpen: Bool { context != nil && !isClosed }
+
+    /// The last response's.
+    var head: ResponseHead { conversation.head }
+
+    /// - Parameter bytes: the request's, with what the client adds to them.
+    func send(_ request: Workload.Request, bytes: ByteBuffer, for client: LoadClient) {
+        self.client = client
+        guard isReady else {
+            held = (request, bytes)
+            return
+        }
         conversation.requestSent(request.method, expecting: request.expectation)
-        guard let context else { return finish(conversation.inputClosed()) }
-        context.writeAndFlush(wrapOutboundOut(request.bytes), promise: nil)
+        guard let context, !isClosed else { return finish(conversation.inputClosed()) }
+        client.requestWritten()
+        context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
     }
 
     /// Nobody waits for anything from this connection any more.
     func close() {
-        user = nil
+        client = nil
+        isClosed = true
         context?.close(promise: nil)
     }
 
@@ -38,18 +62,38 @@ final class LoadConnection: ChannelInboundHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        finish(conversation.inputClosed())
+        isClosed = true
+        if isReady { finish(conversation.inputClosed()) } else { handshakeFailed() }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        finish(conversation.connectionReset())
+        isClosed = true
+        if isReady { finish(conversation.connectionReset()) } else { handshakeFailed() }
         context.close(promise: nil)
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if !isReady, TLSClient.isHandshakeCompleted(event) {
+            isReady = true
+            if let (request, bytes) = held, let client {
+                held = nil
+                send(request, bytes: bytes, for: client)
+            }
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    private func handshakeFailed() {
+        held = nil
+        guard let client else { return }
+        self.client = nil
+        client.requestEnded(failure: .tls, bodyByteCount: 0, isReusable: false)
     }
 
     @inline(__always)
     private func finish(_ progress: HTTP1Conversation.Progress) {
-        guard case .ended(let failure, let isReusable) = progress, let user else { return }
-        self.user = nil
-        user.requestEnded(failure: failure, bodyByteCount: conversation.bodyByteCount, isReusable: isReusable)
+        guard case .ended(let failure, let isReusable) = progress, let client else { return }
+        self.client = nil
+        client.requestEnded(failure: failure, bodyByteCount: conversation.bodyByteCount, isReusable: isReusable)
     }
 }

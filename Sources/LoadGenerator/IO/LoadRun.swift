@@ -1,5 +1,6 @@
 import NIOCore
 import NIOPosix
+import Synchronization
 import Telemetry
 
 #if canImport(Glibc)
@@ -8,6 +9,29 @@ import Glibc
 import Musl
 #endif
 
+/// Ends a run before its time, from anywhere; what was measured until then is kept.
+public final class LoadStop: Sendable {
+    private let shared = Mutex<(worker: LoadWorker.Shared?, isSet: Bool)>((nil, false))
+
+    public init() {}
+
+    public var isSet: Bool { shared.withLock { $0.isSet } }
+
+    public func set() {
+        shared.withLock { state in
+            state.isSet = true
+            state.worker?.stop()
+        }
+    }
+
+    func attach(_ worker: LoadWorker.Shared) {
+        shared.withLock { state in
+            state.worker = worker
+            if state.isSet { worker.stop() }
+        }
+    }
+}
+
 /// Carries out a ``LoadPlan``, on event loops of its own.
 public struct LoadRun: Sendable {
     /// The origin could not be reached at all, before the first request. What fails later is counted, not thrown.
@@ -15,12 +39,22 @@ public struct LoadRun: Sendable {
         public let description: String
     }
 
-    private let plan: LoadPlan
+    /// How long before its beginning the measured time is announced to the event loops.
+    private static let lead: UInt64 = 20_000_000
 
-    /// - Precondition: `users` and `threads` are at least 1.
-    public init(_ plan: LoadPlan) {
-        precondition(plan.users > 0 && plan.threads > 0, "a run without users or threads")
+    private let plan: LoadPlan
+    private let stop: LoadStop
+    private let onSample: @Sendable (LoadSample) -> Void
+
+    /// - Parameters:
+    ///   - stop: ends the run within a tenth of a second.
+    ///   - onSample: is told once a second how it goes; on no event loop.
+    /// - Precondition: connections and threads are at least 1.
+    public init(_ plan: LoadPlan, stop: LoadStop = LoadStop(), onSample: @escaping @Sendable (LoadSample) -> Void = { _ in }) {
+        precondition(plan.connectionsMax > 0 && plan.threads > 0, "a run without connections or threads")
         self.plan = plan
+        self.stop = stop
+        self.onSample = onSample
     }
 
     /// Sends requests until the plan's time is over, and waits for the last responses.
@@ -29,7 +63,7 @@ public struct LoadRun: Sendable {
     /// it within a tenth of a second.
     /// - Throws: ``Unreachable``; `CancellationError`.
     public func run() async throws -> LoadReport {
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: min(plan.threads, plan.users))
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: min(plan.threads, plan.connectionsMax))
         do {
             let report = try await run(on: group)
             try await group.shutdownGracefully()
@@ -42,46 +76,97 @@ public struct LoadRun: Sendable {
 
     private func run(on group: MultiThreadedEventLoopGroup) async throws -> LoadReport {
         let address = try await lookUp(on: group)
-        let window = LoadWindow(from: MonotonicClock.nanoseconds(), warmUp: plan.warmUp, duration: plan.duration)
+        let start = MonotonicClock.nanoseconds()
+        let window =
+            switch plan.warmUp {
+            case .fixed(let warmUp): LoadWindow(from: start, warmUp: warmUp, duration: plan.duration)
+            case .untilSteady: LoadWindow.notBegun
+            }
         let shared = LoadWorker.Shared(window: window, requestsMax: plan.requestsMax)
+        stop.attach(shared)
         let loops = Array(group.makeIterator())
-        let tallies = loops.enumerated().map { index, loop in
+        let counts = loops.map { _ in LoadCounts(classCount: plan.workload.classNames.count) }
+        let course = LoadCourse(start: start, counts: counts, shared: shared, eventLoop: loops[0])
+        if window != .notBegun { course.measuredTimeBegins(window) }
+        let ends = zip(loops, counts).enumerated().map { index, worker in
+            let (loop, counts) = worker
             let plan = self.plan
+            let share = (index: index, count: loops.count)
             return loop.flatSubmit {
-                let worker = LoadWorker(plan: plan, address: address, shared: shared, eventLoop: loop)
-                return worker.run(users: Array(stride(from: index, to: plan.users, by: loops.count)))
+                LoadWorker(plan: plan, address: address, shared: shared, counts: counts, share: share, eventLoop: loop).run()
             }
         }
-        let cpuAtStart = loops[0].scheduleTask(deadline: .uptimeNanoseconds(window.measuredFrom)) {
-            ProcessClock.nanoseconds()
-        }
-        let all = try await withTaskCancellationHandler {
-            try await EventLoopFuture.whenAllSucceed(tallies, on: loops[0]).get()
+        let (samples, warmUp) = try await withTaskCancellationHandler {
+            async let observed = observe(course)
+            do {
+                try await EventLoopFuture.andAllSucceed(ends, on: loops[0]).get()
+            } catch {
+                course.end()
+                throw error
+            }
+            course.end()
+            return await observed
         } onCancel: {
             shared.stop()
         }
         try Task.checkCancellation()
-        let cpuNanoseconds = ProcessClock.nanoseconds() - (try await cpuAtStart.futureResult.get())
-        return report(all, window: window, isSpent: shared.isSpent, cpuNanoseconds: cpuNanoseconds)
+        return report(counts, shared: shared, course: course, samples: samples, warmUp: warmUp)
     }
 
-    private func report(_ tallies: [LoadWorker.Tally], window: LoadWindow, isSpent: Bool, cpuNanoseconds: Int64) -> LoadReport {
-        var report = LoadReport(users: plan.users)
-        for tally in tallies {
-            report.succeeded += tally.succeeded
-            report.failures.merge(tally.failures, uniquingKeysWith: +)
-            report.bodyBytes += tally.bodyBytes
-            report.responseTimes.merge(tally.responseTimes)
+    /// Takes a sample for each block of the warm-up, then one a second, and ends a warm-up that has become steady.
+    private func observe(_ course: LoadCourse) async -> ([LoadSample], LoadReport.WarmUpEnd?) {
+        var samples: [LoadSample] = []
+        var end: LoadReport.WarmUpEnd?
+        var block = UInt64(1_000_000_000)
+        var blocks: WarmUpBlocks?
+        switch plan.warmUp {
+        case .fixed(let duration): end = .init(seconds: Double(duration.nanosecondsClamped) / 1e9, isSteady: nil)
+        case .untilSteady(let length, let blocksMax):
+            block = max(length.nanosecondsClamped, 10_000_000)
+            blocks = WarmUpBlocks(blocksMax: blocksMax)
         }
-        let lastEnd = tallies.map(\.lastEnd).max() ?? 0
-        let end = isSpent && lastEnd > window.measuredFrom ? lastEnd : window.end
+        while await course.wait(nanoseconds: block) {
+            let (sample, median) = course.sample()
+            samples.append(sample)
+            onSample(sample)
+            guard case .begin(let isSteady, _) = blocks?.blockEnded(median: median) else { continue }
+            blocks = nil
+            block = 1_000_000_000
+            let window = LoadWindow(from: MonotonicClock.nanoseconds() + Self.lead, warmUp: .zero, duration: plan.duration)
+            end = .init(seconds: Double(window.measuredFrom - course.start) / 1e9, isSteady: isSteady)
+            course.measuredTimeBegins(window)
+        }
+        return (samples, end)
+    }
+
+    private func report(
+        _ counts: [LoadCounts], shared: LoadWorker.Shared, course: LoadCourse, samples: [LoadSample], warmUp: LoadReport.WarmUpEnd?
+    ) -> LoadReport {
+        var report = LoadReport(users: plan.connectionsMax)
+        let now = MonotonicClock.nanoseconds()
+        let window = shared.window
+        if case .open(let open) = plan.arrivals {
+            report.open = .init(
+                scheduledRate: open.profile.arrivals / open.profile.seconds, shape: open.shape, seed: open.seed,
+                connectionsMax: open.connectionsMax)
+        }
+        for counts in counts { report.add(counts, classNames: plan.workload.classNames) }
+        report.threads = counts.count
+        report.samples = samples
+        report.warmUp = warmUp
+        report.isCutShort = shared.isStopped
+        guard now > window.measuredFrom else { return report }
+        let lastEnd = shared.lastEnd.load(ordering: .relaxed)
+        let isSpent = shared.isSpent && lastEnd > window.measuredFrom
+        let end = isSpent ? lastEnd : shared.isStopped ? min(now, window.end) : window.end
         report.seconds = Double(end - window.measuredFrom) / 1e9
-        report.generatorCPUSeconds = Double(cpuNanoseconds) / 1e9
-        report.generatorSeconds = Double(MonotonicClock.nanoseconds() - window.measuredFrom) / 1e9
+        report.generatorSeconds = Double(now - window.measuredFrom) / 1e9
+        report.generatorCPUSeconds = Double(course.cpuNanoseconds()) / 1e9
+        report.startedAt = WallClock.nanoseconds() - Int64(clamping: now - window.measuredFrom)
         return report
     }
 
-    /// Finds the one address that all users connect to, by connecting to it: a name may have several, of which only one
+    /// Finds the one address that all clients connect to, by connecting to it: a name may have several, of which only one
     /// answers, and no request should wait for a look-up.
     private func lookUp(on group: MultiThreadedEventLoopGroup) async throws -> SocketAddress {
         let timeout = TimeAmount.nanoseconds(Int64(clamping: plan.timeout.nanosecondsClamped))

@@ -3,20 +3,43 @@ import NIOPosix
 import Synchronization
 import Telemetry
 
-/// The users of one event loop, and what has been counted for them.
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// The clients of one event loop: lets requests begin, by a schedule or one after the other, and counts what they came to.
 ///
-/// Deadlines are looked through twenty times a second; no timer is made per request.
+/// Deadlines are looked through twenty times a second; no timer is made per request. An open loop has one timer, for the next
+/// intended start.
 final class LoadWorker {
     /// What the workers of a run share.
     final class Shared: Sendable {
-        let window: LoadWindow
+        private let measuredFrom: Atomic<UInt64>
+        private let end: Atomic<UInt64>
         /// Requests that may still begin and count.
         private let budget: Atomic<Int>
         private let stops = Atomic<Bool>(false)
+        /// When the last request that counts ended, in nanoseconds of the monotonic clock.
+        let lastEnd = Atomic<UInt64>(0)
 
         init(window: LoadWindow, requestsMax: Int?) {
-            self.window = window
+            measuredFrom = Atomic(window.measuredFrom)
+            end = Atomic(window.end)
             budget = Atomic(requestsMax ?? .max)
+        }
+
+        var window: LoadWindow {
+            // The end is written before the start: who sees the one sees the other.
+            let start = measuredFrom.load(ordering: .acquiring)
+            return LoadWindow(measuredFrom: start, end: end.load(ordering: .relaxed))
+        }
+
+        /// Ends a warm-up that had no end. Once.
+        func begin(_ window: LoadWindow) {
+            end.store(window.end, ordering: .relaxed)
+            measuredFrom.store(window.measuredFrom, ordering: .releasing)
         }
 
         var isStopped: Bool { stops.load(ordering: .relaxed) }
@@ -28,116 +51,288 @@ final class LoadWorker {
         func admit(now: UInt64) -> LoadWindow.Admission {
             switch isStopped ? .over : window.admission(at: now) {
             case .warmUp: .warmUp
-            case .measured: budget.subtract(1, ordering: .relaxed).oldValue > 0 ? .measured : .over
+            case .measured: takeFromBudget() ? .measured : .over
             case .over: .over
             }
         }
-    }
 
-    /// What one worker counted.
-    struct Tally: Sendable {
-        var succeeded = 0
-        var failures: [FailureKind: Int] = [:]
-        var bodyBytes = 0
-        var responseTimes = HistogramSnapshot()
-        /// When the last request that counts ended, in nanoseconds of the monotonic clock.
-        var lastEnd: UInt64 = 0
+        func takeFromBudget() -> Bool { budget.subtract(1, ordering: .relaxed).oldValue > 0 }
     }
 
     private static let sweepInterval = TimeAmount.milliseconds(50)
+    /// A refusal takes microseconds: without a pause a server that is down would be asked a hundred thousand times a second.
+    static let pauseAfterRefusal = TimeAmount.milliseconds(50)
+    /// Timers that are closer than this are one: at 50,000 requests/s a timer each would cost more than it gains.
+    static let wakeDistance: UInt64 = 20_000
 
     let workload: Workload
     /// Nanoseconds.
     let timeout: UInt64
+    private let plan: LoadPlan
+    private let share: (index: Int, count: Int)
     private let eventLoop: any EventLoop
     private let address: SocketAddress
     private let shared: Shared
-    private var users: [LoadUser] = []
-    private var runningCount = 0
+    private let counts: LoadCounts
+    private var clients: [LoadClient] = []
     private var sweep: RepeatedTask?
-    private let histogram = Histogram()
-    private var tally = Tally()
-    private let done: EventLoopPromise<Tally>
+    private let done: EventLoopPromise<Void>
 
-    init(plan: LoadPlan, address: SocketAddress, shared: Shared, eventLoop: any EventLoop) {
+    /// Closed: users that have not stopped. Open: clients with a request.
+    private var busyCount = 0
+
+    // An open loop's.
+    private var pacer: Pacer?
+    private var isMeasuring = false
+    /// Clients without a request; the last that was used first, so that few connections are kept warm.
+    private var idle: [LoadClient] = []
+    private let clientsMax: Int
+    private var position: Int
+    private var isPolling = false
+    /// When the timer rings, `.max` when there is none.
+    private var wakesAt = UInt64.max
+    /// The time since which a free client has been there; a request that was due before could not go out earlier.
+    private var freeSince: UInt64 = 0
+    private var isStarved = false
+
+    init(
+        plan: LoadPlan, address: SocketAddress, shared: Shared, counts: LoadCounts, share: (index: Int, count: Int),
+        eventLoop: any EventLoop
+    ) {
+        self.plan = plan
         workload = plan.workload
         timeout = plan.timeout.nanosecondsClamped
         self.address = address
         self.shared = shared
+        self.counts = counts
+        self.share = share
         self.eventLoop = eventLoop
         done = eventLoop.makePromise()
+        // Rounded up: a loop without a connection could send nothing.
+        clientsMax = (plan.connectionsMax + share.count - 1) / share.count
+        position = share.index * workload.order.count / share.count
     }
 
-    /// Lets users loose. On the event loop.
-    /// - Returns: the counts, when all users have stopped: at the latest when the last request's time is up.
-    func run(users numbers: [Int]) -> EventLoopFuture<Tally> {
-        runningCount = numbers.count
-        users = numbers.map { LoadUser(worker: self, position: $0 % workload.requests.count) }
-        guard !users.isEmpty else {
-            done.succeed(tally)
-            return done.futureResult
-        }
+    /// Lets requests begin. On the event loop.
+    /// - Returns: when all have ended: at the latest when the last one's time is up.
+    func run() -> EventLoopFuture<Void> {
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
         sweep = eventLoop.scheduleRepeatedTask(initialDelay: Self.sweepInterval, delay: Self.sweepInterval) { _ in
             bound.value.swept(now: MonotonicClock.nanoseconds())
         }
         let now = MonotonicClock.nanoseconds()
-        for user in users { user.proceed(now: now) }
+        switch plan.arrivals {
+        case .closed(let users, _):
+            let numbers = stride(from: share.index, to: users, by: share.count)
+            clients = numbers.map { LoadClient(worker: self, position: $0 % workload.order.count) }
+            busyCount = clients.count
+            guard !clients.isEmpty else {
+                finish()
+                break
+            }
+            for client in clients { proceed(client, now: now) }
+        case .open(let open):
+            // As long as the longest warm-up; it gives way to the measured schedule.
+            let warmUp = RateProfile(steady: max(open.profile.rateAtStart, 0.001), seconds: 8_640_000)
+            pacer = makePacer(warmUp, open, seed: open.seed ^ 0x5741_524D, start: now)
+            poll(now: now)
+        }
         return done.futureResult
     }
 
-    func admit(now: UInt64) -> LoadWindow.Admission {
-        shared.admit(now: now)
+    private func makePacer(_ profile: RateProfile, _ open: LoadPlan.OpenLoop, seed: UInt64, start: UInt64) -> Pacer {
+        Pacer(ArrivalSequence(profile, shape: open.shape, share: share, seed: seed, start: start), timeout: timeout)
     }
 
-    @inline(__always)
-    func record(_ failure: FailureKind?, began: UInt64, ended: UInt64, bodyByteCount: Int) {
-        guard shared.window.counts(began: began, ended: ended, isFailure: failure != nil) else { return }
-        tally.lastEnd = ended
-        if let failure {
-            tally.failures[failure, default: 0] += 1
-        } else {
-            histogram.record(nanoseconds: ended &- began)
-            tally.succeeded += 1
-            tally.bodyBytes += bodyByteCount
+    // MARK: Closed loop
+
+    /// A user wants the next response, or stops.
+    private func proceed(_ client: LoadClient, now: UInt64) {
+        let admission = shared.admit(now: now)
+        guard admission != .over else {
+            client.close()
+            busyCount -= 1
+            if busyCount == 0 { finish() }
+            return
+        }
+        let request = workload.requests[Int(workload.order[client.position])]
+        client.position = client.position + 1 < workload.order.count ? client.position + 1 : 0
+        client.begin(request, intended: now, isMeasured: admission == .measured)
+    }
+
+    // MARK: Open loop
+
+    /// Sends what is due.
+    private func poll(now: UInt64) {
+        guard !isPolling else { return }
+        isPolling = true
+        defer { isPolling = false }
+        var now = now
+        while sweep != nil {
+            beginMeasuring()
+            guard let step = pacer?.step(now: now) else { return }
+            switch step {
+            case .over:
+                if busyCount == 0 { finish() }
+                return
+            case .wait(let until): return wake(at: max(until, now &+ Self.wakeDistance))
+            case .expire(let intended):
+                guard admitScheduled() else { return }
+                pacer?.taken(now: now)
+                let asked = LoadClient.Asked(
+                    request: nextRequest(), intended: intended, written: nil, isMeasured: isMeasuring)
+                if isMeasuring {
+                    counts.scheduled.add()
+                    counts.delayed.add()
+                }
+                record(asked, .unsent, now: now)
+            case .send(let intended, let released):
+                guard let client = freeClient() else {
+                    isStarved = true
+                    return
+                }
+                guard admitScheduled() else {
+                    idle.append(client)
+                    return
+                }
+                pacer?.taken(now: now)
+                if isMeasuring {
+                    let possible = max(released, freeSince)
+                    counts.scheduled.add()
+                    counts.scheduleLag.record(nanoseconds: now &- min(possible, now))
+                    if freeSince > intended { counts.delayed.add() }
+                }
+                busyCount += 1
+                client.begin(nextRequest(), intended: intended, isMeasured: isMeasuring)
+                now = MonotonicClock.nanoseconds()
+            }
         }
     }
 
-    func userStopped() {
-        runningCount -= 1
-        if runningCount == 0 { finish() }
+    /// Goes over from the warm-up's schedule to the measured one, once its beginning is known and near.
+    private func beginMeasuring() {
+        guard !isMeasuring, case .open(let open) = plan.arrivals, let pacer else { return }
+        let start = shared.window.measuredFrom
+        guard start != .max, pacer.nextIntended >= start else { return }
+        isMeasuring = true
+        self.pacer = makePacer(open.profile, open, seed: open.seed, start: start)
     }
 
-    func afterPause(_ pause: TimeAmount, _ action: @escaping () -> Void) {
-        let bound = NIOLoopBound(action, eventLoop: eventLoop)
-        eventLoop.scheduleTask(in: pause) { bound.value() }
+    /// Whether the next request may begin; when not, none begins any more.
+    private func admitScheduled() -> Bool {
+        guard isMeasuring, !shared.takeFromBudget() else { return true }
+        pacer = pacer?.ended()
+        if busyCount == 0 { finish() }
+        return false
+    }
+
+    private func nextRequest() -> Workload.Request {
+        defer { position = position + 1 < workload.order.count ? position + 1 : 0 }
+        return workload.requests[Int(workload.order[position])]
+    }
+
+    private func freeClient() -> LoadClient? {
+        if let client = idle.popLast() { return client }
+        guard clients.count < clientsMax else { return nil }
+        let client = LoadClient(worker: self, position: 0)
+        clients.append(client)
+        return client
+    }
+
+    private func wake(at time: UInt64) {
+        guard time < wakesAt else { return }
+        wakesAt = time
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        eventLoop.scheduleTask(deadline: .uptimeNanoseconds(time)) {
+            let now = MonotonicClock.nanoseconds()
+            if now >= bound.value.wakesAt { bound.value.wakesAt = .max }
+            bound.value.poll(now: now)
+        }
+    }
+
+    // MARK: Both
+
+    func requestEnded(_ asked: LoadClient.Asked, failure: FailureKind?, by client: LoadClient) {
+        let now = MonotonicClock.nanoseconds()
+        record(asked, failure, now: now)
+        switch plan.arrivals {
+        case .closed(_, let thinkTime):
+            let pause = TimeAmount.nanoseconds(Int64(clamping: thinkTime.nanosecondsClamped))
+            let least = failure == .connect ? Self.pauseAfterRefusal : .zero
+            guard max(pause, least) > .zero else { return proceed(client, now: now) }
+            let bound = NIOLoopBound((self, client), eventLoop: eventLoop)
+            eventLoop.scheduleTask(in: max(pause, least)) {
+                let (worker, client) = bound.value
+                if worker.sweep != nil { worker.proceed(client, now: MonotonicClock.nanoseconds()) }
+            }
+        case .open:
+            busyCount -= 1
+            idle.append(client)
+            if isStarved {
+                isStarved = false
+                freeSince = now
+            }
+            poll(now: now)
+        }
+    }
+
+    @inline(__always)
+    private func record(_ asked: LoadClient.Asked, _ failure: FailureKind?, now: UInt64) {
+        let responseTime = now &- min(asked.intended, now)
+        if failure == nil { counts.allResponseTimes.record(nanoseconds: responseTime) } else { counts.allFailed.add() }
+        guard asked.isMeasured || failure != nil && now >= shared.window.measuredFrom else { return }
+        shared.lastEnd.store(now, ordering: .relaxed)
+        if let failure {
+            counts.failed(failure, class: asked.request.classIndex)
+        } else {
+            counts.succeeded(
+                class: asked.request.classIndex, responseTime: responseTime,
+                serviceTime: now &- min(asked.written ?? asked.intended, now), bodyByteCount: asked.bodyByteCount)
+        }
     }
 
     /// Makes a connection; the answer comes in a later tick.
     func connect(_ completion: @escaping (Result<LoadConnection, any Error>) -> Void) {
+        let tls = plan.tls
         let bootstrap = LoadRun.bootstrap(eventLoop, timeout: .nanoseconds(Int64(clamping: timeout)), to: address)
             .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(LoadConnection()) }
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(LoadConnection(isSecure: tls != nil))
+                    try tls?.add(to: channel)
+                }
             }
-        let bound = NIOLoopBound(completion, eventLoop: eventLoop)
+        let bound = NIOLoopBound((self, completion), eventLoop: eventLoop)
         bootstrap.connect(to: address).whenComplete { result in
-            bound.value(
+            let (worker, completion) = bound.value
+            switch result {
+            case .success: worker.counts.connections.add()
+            case .failure(let error): if Self.isShortage(error) { worker.counts.socketShortages.add() }
+            }
+            completion(
                 result.flatMap { channel in Result { try channel.pipeline.syncOperations.handler(type: LoadConnection.self) } })
         }
     }
 
+    /// Whether this system, and not the server, refused a connection.
+    private static func isShortage(_ error: any Error) -> Bool {
+        guard let error = error as? IOError else { return false }
+        return [EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL].contains(error.errnoCode)
+    }
+
     private func swept(now: UInt64) {
         if shared.isStopped { return finish() }
-        for user in users where user.deadline <= now { user.deadlinePassed() }
+        for client in clients where client.deadline <= now { client.deadlinePassed() }
+        if pacer != nil { poll(now: now) }
     }
 
     private func finish() {
         guard let sweep else { return }
         sweep.cancel()
         self.sweep = nil
-        // Users know their worker: this ends the circle.
-        users.removeAll()
-        tally.responseTimes = histogram.snapshot()
-        done.succeed(tally)
+        // Clients know their worker: this ends the circle.
+        for client in clients { client.close() }
+        clients.removeAll()
+        idle.removeAll()
+        done.succeed()
     }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import LoadGenerator
+import Telemetry
 
 /// The results as JSON; ``BenchCommand`` says what the keys mean. Keys are sorted, so that two documents can be compared.
 struct BenchDocument: Codable {
@@ -17,25 +18,69 @@ struct BenchDocument: Codable {
         var failed: Int
         var failures: [String: Int]
         var generatorCpuShare: Double
+        var p999Ms = 0.0
+        var serviceMs = Times()
+        var scheduledPerSecond: Double?
+        var scheduled: Int?
+        var delayed: Int?
+        var lagP99Ms: Double?
+        var seed: UInt64?
+        var generatorLimits: [String] = []
+        var connections = 0
+        var warmUpSeconds = 0.0
+        var isWarmUpSteady: Bool?
+        var isCutShort = false
+        /// Seconds since 1970.
+        var startedAt = 0.0
+        var classes: [Class] = []
+        var course: [Second] = []
+    }
+
+    /// Milliseconds.
+    struct Times: Codable, Sendable {
+        var mean = 0.0
+        var p50 = 0.0
+        var p95 = 0.0
+        var p99 = 0.0
+        var max = 0.0
+    }
+
+    struct Class: Codable, Sendable {
+        var name: String
+        var requests: Int
+        var failed: Int
+        var responseMs: Times
+        var bytesPerRequest: Double
+    }
+
+    struct Second: Codable, Sendable {
+        var seconds: Double
+        var isWarmUp: Bool
+        var requestsPerSecond: Double
+        var failed: Int
+        var p50Ms: Double
+        var p95Ms: Double
+        var p99Ms: Double
+    }
+
+    struct Knee: Codable, Sendable {
+        var objective: String
+        var holdsPerSecond: Double?
+        var failsPerSecond: Double?
+        var isGeneratorLimited: Bool
     }
 
     var headrace = "bench"
+    var schema = 2
     var model = "closed-loop"
     var url: [String]
     var levels: [Level]
+    var knee: Knee?
 
     init(urls: [String], reports: [LoadReport]) {
         url = urls
-        levels = reports.map { report in
-            Level(
-                users: report.users, seconds: report.seconds, requests: report.requests,
-                requestsPerSecond: report.requestsPerSecond, meanMs: report.meanMilliseconds,
-                p50Ms: report.milliseconds(percentile: 50), p95Ms: report.milliseconds(percentile: 95),
-                p99Ms: report.milliseconds(percentile: 99), maxMs: report.maxMilliseconds,
-                bytesPerRequest: report.bytesPerRequest, failed: report.failed,
-                failures: Dictionary(uniqueKeysWithValues: FailureKind.allCases.map { ($0.rawValue, report.failures[$0] ?? 0) }),
-                generatorCpuShare: report.generatorCPUShare)
-        }
+        if reports.contains(where: { $0.open != nil }) { model = "open-loop" }
+        levels = reports.map { Level($0) }
     }
 
     /// Reads what ``text()`` wrote.
@@ -50,5 +95,51 @@ struct BenchDocument: Codable {
         encoder.keyEncodingStrategy = .convertToSnakeCase
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         return String(decoding: try encoder.encode(self), as: UTF8.self)
+    }
+}
+
+extension BenchDocument.Level {
+    init(_ report: LoadReport) {
+        self.init(
+            users: report.users, seconds: report.seconds, requests: report.requests,
+            requestsPerSecond: report.requestsPerSecond, meanMs: report.meanMilliseconds,
+            p50Ms: report.milliseconds(percentile: 50), p95Ms: report.milliseconds(percentile: 95),
+            p99Ms: report.milliseconds(percentile: 99), maxMs: report.maxMilliseconds,
+            bytesPerRequest: report.bytesPerRequest, failed: report.failed,
+            failures: Dictionary(uniqueKeysWithValues: FailureKind.allCases.map { ($0.rawValue, report.failures[$0] ?? 0) }),
+            generatorCpuShare: report.generatorCPUShare)
+        p999Ms = report.milliseconds(percentile: 99.9)
+        serviceMs = .init(report.serviceTimes)
+        if let open = report.open {
+            scheduledPerSecond = open.scheduledRate
+            scheduled = open.scheduled
+            delayed = open.delayed
+            lagP99Ms = Double(open.scheduleLag.percentile(99)) / 1e6
+            seed = open.seed
+        }
+        generatorLimits = report.limits.map(\.rawValue)
+        connections = report.connections
+        warmUpSeconds = report.warmUp?.seconds ?? 0
+        isWarmUpSteady = report.warmUp?.isSteady
+        isCutShort = report.isCutShort
+        startedAt = Double(report.startedAt) / 1e9
+        classes = report.classes.map { one in
+            let succeeded = Int(clamping: one.responseTimes.count)
+            return .init(
+                name: one.name, requests: succeeded + one.failed, failed: one.failed, responseMs: .init(one.responseTimes),
+                bytesPerRequest: succeeded > 0 ? Double(one.bodyBytes) / Double(succeeded) : 0)
+        }
+        course = report.samples.map { sample in
+            .init(
+                seconds: sample.seconds, isWarmUp: sample.isWarmUp, requestsPerSecond: sample.requestsPerSecond, failed: sample.failed,
+                p50Ms: sample.p50, p95Ms: sample.p95, p99Ms: sample.p99)
+        }
+    }
+}
+
+extension BenchDocument.Times {
+    init(_ times: HistogramSnapshot) {
+        func milliseconds(_ percentile: Double) -> Double { Double(times.percentile(percentile)) / 1e6 }
+        self.init(mean: times.mean / 1e6, p50: milliseconds(50), p95: milliseconds(95), p99: milliseconds(99), max: Double(times.max) / 1e6)
     }
 }

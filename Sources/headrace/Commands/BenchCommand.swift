@@ -1,138 +1,326 @@
-import ArgumentParser
+public import ArgumentParser
 import Foundation
-import LoadGenerator
+public import LoadGenerator
 import Transport
+import UnixSignals
 
-/// `headrace bench URL…`: a closed-loop load test, one level of concurrency after the other.
+/// `headrace bench URL…`: a load test; an open loop unless `--concurrency` asks for the closed one.
 ///
 /// The table goes to stdout, progress to stderr. With `--json` stdout has one JSON document instead:
 ///
 /// | key | |
 /// |---|---|
-/// | `headrace` | `"bench"` |
-/// | `model` | `"closed-loop"` |
+/// | `headrace`, `schema` | `"bench"`; 2, which grows when a key changes its meaning |
+/// | `model` | `"open-loop"` or `"closed-loop"` |
 /// | `url` | the URLs, as given |
-/// | `levels` | an object per level of concurrency, in the order given |
+/// | `levels` | an object per run: one for each level of concurrency or step of a search, in order |
+/// | `knee` | with `--find-knee`: `objective`, `holds_per_second`, `fails_per_second`, `is_generator_limited` |
 ///
 /// | key of a level | unit |
 /// |---|---|
-/// | `users` | connections that ask at the same time |
-/// | `seconds` | the measured time |
-/// | `requests` | succeeded and failed |
+/// | `users` | connections at the same time: a closed loop's users, an open loop's limit |
+/// | `seconds`, `started_at` | the measured time; its beginning in seconds since 1970 |
+/// | `requests`, `failed` | succeeded and failed; failed |
 /// | `requests_per_second` | those that succeeded |
-/// | `mean_ms`, `p50_ms`, `p95_ms`, `p99_ms`, `max_ms` | response times of those that succeeded; 0 if none did |
+/// | `mean_ms`, `p50_ms`, `p95_ms`, `p99_ms`, `p999_ms`, `max_ms` | response times of those that succeeded, from the intended start |
+/// | `service_ms` | the same from the send: `mean`, `p50`, `p95`, `p99`, `max` |
 /// | `bytes_per_request` | body bytes as transferred, of those that succeeded |
-/// | `failed` | |
 /// | `failures` | an object with a number for every `FailureKind`, zeros too |
-/// | `generator_cpu_share` | of one core; near 1, the generator measures itself |
+/// | `scheduled_per_second`, `scheduled`, `delayed`, `lag_p99_ms`, `seed` | of an open loop: what should begin, how many began, waited for a connection; the generator's lag |
+/// | `generator_cpu_share`, `generator_limits` | of one core; the names of `GeneratorLimit`s, empty when the figures are the server's |
+/// | `connections` | that were made |
+/// | `warm_up_seconds`, `is_warm_up_steady`, `is_cut_short` | |
+/// | `classes` | for each kind of path: `name`, `requests`, `failed`, `response_ms`, `bytes_per_request` |
+/// | `course` | for each second: `seconds`, `is_warm_up`, `requests_per_second`, `failed`, `p50_ms`, `p95_ms`, `p99_ms` |
 ///
-/// Exit codes: 0; 1 when a request failed, a level has none, or the origin could not be reached; 64 when the command line is
-/// wrong.
+/// Exit codes, the first that applies: 99 when a condition of `--fail-if` holds; 3 when the generator was the limit; 1 when a request
+/// failed, a level has none, the objective never held, or the origin could not be reached; 130 when it was interrupted; 0. 64 when the
+/// command line is wrong.
 struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
-        abstract: "Measure how many requests a server answers, and how fast.",
+        abstract: "Measure how a server answers at a rate of requests, or how many it can answer.",
         discussion: """
             EXAMPLES:
-              headrace bench http://127.0.0.1:8080/
-              headrace bench http://127.0.0.1:8080/ --concurrency 50 --duration 30s
-              headrace bench http://127.0.0.1:8080/ -H 'Accept-Encoding: gzip'
-              headrace bench http://127.0.0.1:8080/a http://127.0.0.1:8080/b --json
+              headrace bench http://127.0.0.1:8080/                          50 requests/s for 10 s
+              headrace bench http://127.0.0.1:8080/ --rate 1000 --arrivals poisson
+              headrace bench http://127.0.0.1:8080/ --rate 100:30s,100-1000:2m
+              headrace bench 3@http://127.0.0.1:8080/a http://127.0.0.1:8080/b --json
+              headrace bench http://127.0.0.1:8080/ --access-log access.log --rate 200
+              headrace bench http://127.0.0.1:8080/ --find-knee --slo 'p99<250ms,errors<0.1%'
+              headrace bench http://127.0.0.1:8080/ --fail-if 'p95>300ms'
+              headrace bench http://127.0.0.1:8080/ --concurrency 5,20,50    the closed loop of old
 
-            The loop is closed: each user waits for its response before the next request, so stalls are under-reported. Without \
-            more words: 5, then 20, then 50 users, 10 seconds each. Exits with 1 if a request failed.
+            Requests begin by a schedule, whatever became of those before (an open loop), and response times count from the intended \
+            start: a server that stalls cannot hide it. --concurrency asks in the old way, where each user waits for its response before \
+            the next request, and stalls are under-reported. Exits with 1 if a request failed, 3 if the generator itself was the limit, 99 \
+            if a condition of --fail-if holds.
             """
     )
 
-    @Argument(help: ArgumentHelp("What to ask for; several URLs of one origin are asked for in rotation.", valueName: "url"))
-    var urls: [String]
+    @Argument(
+        help: ArgumentHelp("What to ask for, of one origin: [WEIGHT@]URL; asked for in rotation, each as often as its weight says.", valueName: "url"))
+    var urls: [String] = []
 
-    @Option(help: "Users that ask at the same time; several numbers are measured one after the other.")
-    var concurrency = "5,20,50"
+    @Option(help: ArgumentHelp("Requests per second: a number, or stages such as 100:30s,100-1000:2m. 50 unless said.", valueName: "rate"))
+    var rate: String?
 
-    @Option(help: "How long each level is measured.")
+    @Option(help: "How requests follow each other: constant or poisson.")
+    var arrivals: ArrivalShape = .constant
+
+    @Option(help: "Of Poisson arrivals: the same seed gives the same schedule.")
+    var seed: UInt64 = 1
+
+    @Option(help: "Connections that an open loop may have at the same time.")
+    var connections = 2000
+
+    @Option(help: "Closed loop: users that ask at the same time; several numbers are measured one after the other.")
+    var concurrency: String?
+
+    @Option(help: "Closed loop: how long a user waits between a response and the next request.")
+    var thinkTime = "0s"
+
+    @Option(help: "How long is measured, each time.")
     var duration = "10s"
 
-    @Option(help: "How long each level runs before it is measured.")
-    var warmUp = "1s"
+    @Option(help: "How long it runs before it is measured: a time, or auto: until two seconds agree, ten at most. 1s in a closed loop.")
+    var warmUp: String?
 
-    @Option(help: "End a level after so many measured requests, if its time is not over before.")
+    @Option(help: "End after so many measured requests, if the time is not over before.")
     var requests: Int?
 
-    @Option(name: [.customLong("header"), .customShort("H")], help: "A field to send with each request; may be repeated.")
-    var headers: [String] = []
+    @Option(help: "Event loops of the generator.")
+    var threads = 1
 
-    @Option(help: "A response that is not complete after this time is a failure.")
-    var timeout = "10s"
+    @Option(help: ArgumentHelp("Ask for what this file lists: [WEIGHT@][METHOD ]URL or path, a line each.", valueName: "file"))
+    var urlFile: String?
 
-    @Flag(name: .customLong("no-keep-alive"), help: "Make a new connection for each request.")
-    var isConnectionPerRequest = false
+    @Option(help: ArgumentHelp("Ask for the pages of this sitemap, at the origin of the URL.", valueName: "file"))
+    var sitemap: String?
 
-    @Option(help: "The one status that is a success; without it any from 200 to 399 is.")
-    var expectStatus: Int?
+    @Option(help: ArgumentHelp("Ask for what this access log has (combined, or JSON), with its mix, at the origin of the URL.", valueName: "file"))
+    var accessLog: String?
 
-    @Option(help: "Connect to this Unix domain socket instead of the URL's host.")
-    var unixSocket: String?
+    @Option(help: "Methods that are replayed from an access log.")
+    var replayMethods = "GET,HEAD"
+
+    @OptionGroup(title: "What is sent") var options: WorkloadOptions
+
+    @Flag(help: "Find the highest rate at which the objective of --slo holds, beginning at --rate.")
+    var findKnee = false
+
+    @Option(help: ArgumentHelp("What must hold, as in 'p99<250ms,errors<0.1%'.", valueName: "conditions"))
+    var slo: String?
+
+    @Option(help: ArgumentHelp("Exit with 99 if this holds, as in 'p95>300ms'; may be repeated.", valueName: "condition"))
+    var failIf: [String] = []
 
     @Flag(help: "Print one JSON document instead of the table.")
     var json = false
 
+    @Option(help: ArgumentHelp("Write the course of the run to this file, a second per line.", valueName: "file"))
+    var csv: String?
+
+    @Option(help: ArgumentHelp("Write a page with tables and charts to this file.", valueName: "file"))
+    var html: String?
+
+    @Option(help: ArgumentHelp("Write the percentile distribution to this file, as HdrHistogram's tools do.", valueName: "file"))
+    var hdr: String?
+
     func validate() throws {
         _ = try plans()
+        _ = try conditions()
+        if findKnee {
+            guard slo != nil else { throw ValidationError("--find-knee: say what must hold with --slo") }
+            guard concurrency == nil else { throw ValidationError("--find-knee: a closed loop has no rate to look for") }
+        } else if slo != nil {
+            throw ValidationError("--slo: is for --find-knee; --fail-if judges a single run")
+        }
     }
 
     func run() async throws {
         let plans = try plans()
+        let stop = LoadStop()
+        let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
+        let interruption = Task {
+            for await _ in signals { stop.set() }
+        }
+        defer { interruption.cancel() }
         var reports: [LoadReport] = []
-        for plan in plans {
-            Terminal.say("\(plan.users) users: \(warmUp) of warm-up, then \(duration) …")
+        var knee: BenchDocument.Knee?
+        do {
+            if findKnee {
+                knee = try await findKnee(from: plans[0], stop: stop, &reports)
+            } else {
+                for plan in plans where !stop.isSet { reports.append(try await measure(plan, stop)) }
+            }
+        } catch let error as LoadRun.Unreachable {
+            Terminal.fail("\(error)")
+            throw ExitCode.failure
+        }
+        var document = BenchDocument(urls: urls, reports: reports)
+        document.knee = knee
+        try print(document, reports)
+        try writeFiles(reports)
+        try judge(reports, knee, isInterrupted: stop.isSet)
+    }
+
+    private func measure(_ plan: LoadPlan, _ stop: LoadStop) async throws -> LoadReport {
+        let seconds = Double(plan.duration.components.seconds) + Double(plan.duration.components.attoseconds) / 1e18
+        switch plan.arrivals {
+        case .open(let open):
+            Terminal.say("\(String(format: "%.1f", open.profile.arrivals / open.profile.seconds)) requests/s for \(DurationText.render(.nanoseconds(Int64(seconds * 1e9)))) …")
+        case .closed(let users, _): Terminal.say("\(users) users for \(duration) …")
+        }
+        let view = LiveView(planned: seconds)
+        defer { view.end() }
+        return try await LoadRun(plan, stop: stop) { view.show($0) }.run()
+    }
+
+    private func findKnee(from plan: LoadPlan, stop: LoadStop, _ reports: inout [LoadReport]) async throws -> BenchDocument.Knee {
+        let (objective, _) = try conditions()
+        guard case .open(let first) = plan.arrivals else { preconditionFailure("validated: a search is an open loop") }
+        var search = KneeSearch(start: first.profile.rateMax)
+        var found: KneeSearch.Knee?
+        search: while !stop.isSet {
+            switch search.step {
+            case .done(let knee):
+                found = knee
+                break search
+            case .measure(let rate):
+                var open = first
+                open.profile = RateProfile(steady: rate, seconds: first.profile.seconds)
+                var step = plan
+                step.arrivals = .open(open)
+                let report = try await measure(step, stop)
+                guard !stop.isSet else { break search }
+                reports.append(report)
+                let holds = objective.allSatisfy { $0.holds(report) }
+                let isOurs = report.limits.contains { $0 != .connections }
+                search.judged(holds ? .holds : isOurs ? .unknown : .fails)
+                let values = objective.map { "\($0) (\(String(format: "%.2f", $0.value(report))))" }.joined(separator: ", ")
+                Terminal.say("  \(holds ? "holds" : "does not hold"): \(values)")
+            }
+        }
+        return .init(
+            objective: objective.map(\.description).joined(separator: ","), holdsPerSecond: found?.holds, failsPerSecond: found?.fails,
+            isGeneratorLimited: found?.isGeneratorLimited ?? false)
+    }
+
+    private func print(_ document: BenchDocument, _ reports: [LoadReport]) throws {
+        if json { return Terminal.print(try document.text()) }
+        let shown = urls.count <= 4 ? urls.joined(separator: " ") : "\(urls[0]) and \(urls.count - 1) more"
+        var text = "\(shown)\n\(BenchTable.text(reports))"
+        if let knee = document.knee {
+            func rate(_ value: Double) -> String { String(format: "%.1f", value) }
+            switch (knee.holdsPerSecond, knee.failsPerSecond) {
+            case (let low?, let high?): text += "\n\(knee.objective) holds up to \(rate(low)) requests/s, and no more at \(rate(high))\n"
+            case (let low?, nil):
+                text += "\n\(knee.objective) holds at \(rate(low)) requests/s; \(knee.isGeneratorLimited ? "the generator can do no more" : "no limit was found")\n"
+            case (nil, _): text += "\n\(knee.objective) holds at no rate that was tried\n"
+            }
+        }
+        Terminal.print(text)
+    }
+
+    private func writeFiles(_ reports: [LoadReport]) throws {
+        func write(_ text: String, _ path: String?) throws {
+            guard let path else { return }
             do {
-                reports.append(try await LoadRun(plan).run())
-            } catch let error as LoadRun.Unreachable {
-                Terminal.fail("\(error)")
+                try Data(text.utf8).write(to: URL(filePath: path))
+            } catch {
+                Terminal.fail("\(path): \(error.localizedDescription)")
                 throw ExitCode.failure
             }
         }
-        if json {
-            Terminal.print(try BenchDocument(urls: urls, reports: reports).text())
-        } else {
-            let shown = urls.count <= 4 ? urls.joined(separator: " ") : "\(urls[0]) and \(urls.count - 1) more"
-            Terminal.print("\(shown)\n\(BenchTable.text(reports))")
+        try write(BenchFiles.csv(reports), csv)
+        try write(BenchFiles.hdr(reports.dropFirst().reduce(into: reports.first?.responseTimes ?? .init()) { $0.merge($1.responseTimes) }), hdr)
+        try write(BenchPage.text(title: urls.joined(separator: " "), reports), html)
+    }
+
+    private func judge(_ reports: [LoadReport], _ knee: BenchDocument.Knee?, isInterrupted: Bool) throws {
+        let (_, failing) = try conditions()
+        let met = failing.filter { condition in reports.contains { condition.holds($0) } }
+        for condition in met { Terminal.fail("\(condition) holds") }
+        if !met.isEmpty { throw ExitCode(99) }
+        if isInterrupted { throw ExitCode(130) }
+        if let knee {
+            if knee.isGeneratorLimited { throw ExitCode(3) }
+            if knee.holdsPerSecond == nil { throw ExitCode.failure }
+            return
         }
-        for report in reports where report.generatorCPUShare > 0.9 {
-            Terminal.say("At \(report.users) users the load generator itself was busy: the server may be able to do more.")
-        }
+        if reports.contains(where: \.isGeneratorLimited) { throw ExitCode(3) }
         for report in reports where report.requests == 0 {
-            Terminal.say("At \(report.users) users no request began in the measured time: measure for longer.")
+            Terminal.say("No request began in the measured time\(report.open == nil ? " at \(report.users) users" : ""): measure for longer.")
         }
         if reports.contains(where: { $0.failed > 0 || $0.requests == 0 }) { throw ExitCode.failure }
     }
 
-    /// One plan for each level of concurrency.
-    private func plans() throws -> [LoadPlan] {
-        let levels = try Self.levels(concurrency)
-        let duration = try Self.duration(duration, "--duration")
-        let warmUp = try Self.duration(warmUp, "--warm-up")
-        let timeout = try Self.duration(timeout, "--timeout")
-        guard duration > .zero else { throw ValidationError("--duration: nothing can be measured in no time") }
-        guard timeout > .zero else { throw ValidationError("--timeout: no response takes no time") }
-        if let requests, requests < 1 { throw ValidationError("--requests: at least 1") }
-        if let expectStatus, !(200...999).contains(expectStatus) {
-            throw ValidationError("--expect-status: a final status has three digits, from 200")
-        }
-        let expectation = ResponseExpectation(status: expectStatus.map { .exactly($0) } ?? .successOrRedirection)
-        let workload: Workload
+    private func conditions() throws -> (objective: [Condition], failing: [Condition]) {
         do {
-            workload = try Workload(
-                urls: try urls.map { try HTTPURL($0) }, fields: try headers.map { try Self.field($0) },
-                keepsAlive: !isConnectionPerRequest, expecting: expectation)
+            return (try slo.map { try Condition.list($0) } ?? [], try failIf.flatMap { try Condition.list($0) })
         } catch {
             throw ValidationError("\(error)")
         }
-        return levels.map { users in
-            LoadPlan(
-                workload: workload, endpoint: unixSocket.map { .unix(path: $0) }, users: users, warmUp: warmUp,
-                duration: duration, requestsMax: requests, timeout: timeout)
+    }
+
+    /// One plan for an open loop, one for each level of concurrency of a closed one.
+    private func plans() throws -> [LoadPlan] {
+        let duration = try WorkloadOptions.duration(duration, "--duration")
+        guard duration > .zero else { throw ValidationError("--duration: nothing can be measured in no time") }
+        if let requests, requests < 1 { throw ValidationError("--requests: at least 1") }
+        guard (1...64).contains(threads) else { throw ValidationError("--threads: from 1 to 64") }
+        guard (1...100_000).contains(connections) else { throw ValidationError("--connections: from 1 to 100000") }
+        let workload = try options.workload(try specifications())
+        let tls = try options.tls(workload)
+        let timeout = try options.timeLimit()
+        if let concurrency {
+            guard rate == nil else { throw ValidationError("--rate and --concurrency: a loop is open or closed") }
+            let warmUp = try WorkloadOptions.duration(warmUp ?? "1s", "--warm-up")
+            let thinkTime = try WorkloadOptions.duration(thinkTime, "--think-time")
+            return try Self.levels(concurrency).map { users in
+                var plan = LoadPlan(
+                    workload: workload, endpoint: options.endpoint, users: users, thinkTime: thinkTime, warmUp: warmUp, duration: duration,
+                    requestsMax: requests, timeout: timeout, threads: threads)
+                plan.tls = tls
+                return plan
+            }
+        }
+        let profile = try RateText.parse(rate ?? "50", duration: duration)
+        let warmUp: WarmUp =
+            switch self.warmUp ?? "auto" {
+            case "auto": .untilSteady(block: .seconds(1), blocksMax: 10)
+            case let text: .fixed(try WorkloadOptions.duration(text, "--warm-up"))
+            }
+        var plan = LoadPlan(
+            workload: workload, endpoint: options.endpoint,
+            open: .init(profile, shape: arrivals, seed: seed, connectionsMax: connections), warmUp: warmUp, requestsMax: requests,
+            timeout: timeout, threads: threads)
+        plan.tls = tls
+        return [plan]
+    }
+
+    /// What is asked for: with a file the URLs of the command line only name the origin, unless it is a list of URLs beside them.
+    private func specifications() throws -> [RequestSpecification] {
+        do {
+            var named: [RequestSpecification] = []
+            for text in urls { if let request = try RequestLine.parse(text, base: nil) { named.append(request) } }
+            let base = named.first?.url
+            guard [urlFile, sitemap, accessLog].count(where: { $0 != nil }) <= 1 else {
+                throw ValidationError("--url-file, --sitemap, --access-log: one of them")
+            }
+            if let urlFile { return try RequestSources.urlFile(urlFile, base: base) }
+            if let sitemap { return try RequestSources.sitemap(sitemap, base: base) }
+            if let accessLog {
+                let methods = Set(replayMethods.split(separator: ",").map(String.init))
+                return try RequestSources.accessLog(accessLog, base: base, methods: methods)
+            }
+            guard !named.isEmpty else { throw ValidationError("there is no URL") }
+            return named
+        } catch let error as ValidationError {
+            throw error
+        } catch {
+            throw ValidationError("\(error)")
         }
     }
 
@@ -145,18 +333,6 @@ struct BenchCommand: AsyncParsableCommand {
             return users
         }
     }
-
-    private static func field(_ text: String) throws -> Workload.Field {
-        guard let colon = text.firstIndex(of: ":") else { throw Workload.Invalid.field(text) }
-        let value = text[text.index(after: colon)...].trimmingCharacters(in: .whitespaces)
-        return Workload.Field(String(text[..<colon]), value)
-    }
-
-    private static func duration(_ text: String, _ option: String) throws -> Duration {
-        do {
-            return .nanoseconds(try DurationText.parse(text).nanoseconds)
-        } catch {
-            throw ValidationError("\(option): \(error.text)")
-        }
-    }
 }
+
+extension ArrivalShape: ExpressibleByArgument {}

@@ -1,11 +1,13 @@
 public import Transport
 
-/// An `http:` URL, as far as a request needs it.
+/// An `http:` or `https:` URL, as far as a request needs it.
 /// - Source: RFC 3986 §3; RFC 9110 §4.2.1.
 public struct HTTPURL: Sendable, Equatable {
     /// Host name or address, an IPv6 address without its brackets.
     public let host: String
     public let port: Int
+    /// Whether the scheme is `https`.
+    public let isSecure: Bool
     /// What goes into `Host`: as it was written, in brackets if it has them.
     public let authority: String
     /// Path and query; what the request line asks for. A fragment is never sent.
@@ -14,8 +16,6 @@ public struct HTTPURL: Sendable, Equatable {
     /// Why a text is no URL that can be asked for; the description is for the operator.
     public enum Invalid: Error, Equatable, CustomStringConvertible {
         case schemeMissing(String)
-        /// TLS is not part of the generator yet.
-        case https(String)
         case schemeUnknown(String)
         case userInformation(String)
         case host(String)
@@ -26,8 +26,7 @@ public struct HTTPURL: Sendable, Equatable {
         public var description: String {
             switch self {
             case .schemeMissing(let text): "\(text): write the whole URL, as in http://\(text)"
-            case .https(let text): "\(text): https is not supported yet; measure the plain http:// address behind it"
-            case .schemeUnknown(let text): "\(text): only http:// URLs can be measured"
+            case .schemeUnknown(let text): "\(text): only http:// and https:// URLs can be measured"
             case .userInformation(let text): "\(text): a user name in the URL is not sent; use --header 'Authorization: …'"
             case .host(let text): "\(text): the URL has no valid host"
             case .port(let text): "\(text): the port is not a number from 1 to 65535"
@@ -39,8 +38,8 @@ public struct HTTPURL: Sendable, Equatable {
     public init(_ text: String) throws(Invalid) {
         guard let mark = text.range(of: "://") else { throw .schemeMissing(text) }
         switch text[..<mark.lowerBound].lowercased() {
-        case "http": break
-        case "https": throw .https(text)
+        case "http": isSecure = false
+        case "https": isSecure = true
         default: throw .schemeUnknown(text)
         }
         let rest = text[mark.upperBound...].prefix { $0 != "#" }
@@ -62,7 +61,7 @@ public struct HTTPURL: Sendable, Equatable {
         }
         guard !host.isEmpty else { throw .host(text) }
         if afterHost.isEmpty {
-            port = 80
+            port = isSecure ? 443 : 80
         } else {
             let digits = afterHost.dropFirst()
             guard afterHost.first == ":", digits.utf8.allSatisfy({ $0 &- 0x30 < 10 }), let number = Int(digits),
@@ -75,6 +74,44 @@ public struct HTTPURL: Sendable, Equatable {
         let path = rest[authority.endIndex...]
         target = path.hasPrefix("/") ? String(path) : "/" + path
         guard target.utf8.allSatisfy({ 0x21...0x7E ~= $0 }) else { throw .target(text) }
+    }
+
+    /// Scheme and authority, in which an origin differs from another.
+    public var origin: String { "\(isSecure ? "https" : "http")://\(authority)" }
+
+    /// The URL that a reference in a document or a `Location` field means, seen from this one.
+    /// - Returns: `nil` when it leads to something else than a page: another scheme, a part of this page.
+    /// - Source: RFC 3986 §5.2, without its empty and fragment-only references.
+    public func resolving(_ reference: String) -> HTTPURL? {
+        let text = String(reference.prefix { $0 != "#" })
+        guard !text.isEmpty else { return nil }
+        if text.hasPrefix("//") { return try? HTTPURL((isSecure ? "https:" : "http:") + text) }
+        let scheme = text.prefix { $0 != ":" && $0 != "/" && $0 != "?" }
+        if scheme.count < text.count, text[scheme.endIndex] == ":" { return try? HTTPURL(text) }
+        let path = target.prefix { $0 != "?" }
+        if text.hasPrefix("?") { return try? HTTPURL(origin + path + text) }
+        if text.hasPrefix("/") { return try? HTTPURL(origin + Self.withoutDots(text)) }
+        let folder = path[...(path.lastIndex(of: "/") ?? path.startIndex)]
+        return try? HTTPURL(origin + Self.withoutDots(folder + text))
+    }
+
+    /// - Source: RFC 3986 §5.2.4.
+    private static func withoutDots(_ text: String) -> String {
+        let path = text.prefix { $0 != "?" }
+        guard path.contains(".") else { return text }
+        var kept: [Substring] = []
+        let segments = path.split(separator: "/", omittingEmptySubsequences: false).dropFirst()
+        for (index, segment) in segments.enumerated() {
+            let isLast = index == segments.count - 1
+            switch segment {
+            case ".": if isLast { kept.append("") }
+            case "..":
+                kept = kept.dropLast()
+                if isLast { kept.append("") }
+            default: kept.append(segment)
+            }
+        }
+        return "/" + kept.joined(separator: "/") + text[path.endIndex...]
     }
 
     /// Where to connect to.

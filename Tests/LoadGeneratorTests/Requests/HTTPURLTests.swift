@@ -21,10 +21,36 @@ import Testing
         #expect(url.target == target)
     }
 
+    @Test func `https has its own port, and is said`() throws {
+        let url = try HTTPURL("https://a.example/x")
+        #expect(url.isSecure && url.port == 443 && url.origin == "https://a.example")
+        #expect(try HTTPURL("https://a:8443/").port == 8443)
+        #expect(try !HTTPURL("http://a/").isSecure)
+    }
+
+    /// RFC 3986 §5.4, of its examples those that lead to a page.
+    @Test(arguments: [
+        ("g", "/b/c/g"), ("./g", "/b/c/g"), ("g/", "/b/c/g/"), ("/g", "/g"), ("?y", "/b/c/d;p?y"), ("g?y", "/b/c/g?y"), ("g#s", "/b/c/g"),
+        (";x", "/b/c/;x"), (".", "/b/c/"), ("./", "/b/c/"), ("..", "/b/"), ("../", "/b/"), ("../g", "/b/g"), ("../..", "/"), ("../../g", "/g"),
+        ("../../../g", "/g"), ("/./g", "/g"), ("/../g", "/g"), ("g.", "/b/c/g."), ("..g", "/b/c/..g"), ("./../g", "/b/g"), ("g/./h", "/b/c/g/h"),
+        ("g/../h", "/b/c/h"), ("g?y/./x", "/b/c/g?y/./x"),
+    ])
+    func `a reference is resolved as RFC 3986 5_4 says`(reference: String, target: String) throws {
+        let base = try HTTPURL("http://a/b/c/d;p?q")
+        #expect(base.resolving(reference)?.target == target)
+        #expect(base.resolving(reference)?.authority == "a")
+    }
+
+    @Test func `a reference to elsewhere keeps its origin, and what is no page is nothing`() throws {
+        let base = try HTTPURL("https://a/b/c")
+        #expect(base.resolving("//g/x")?.origin == "https://g")
+        #expect(base.resolving("http://g/x")?.origin == "http://g")
+        for text in ["mailto:a@b", "data:,x", "#top", "", "javascript:void(0)", "/a b"] { #expect(base.resolving(text) == nil, "\(text)") }
+    }
+
     @Test(arguments: [
         ("127.0.0.1:8080/", HTTPURL.Invalid.schemeMissing("127.0.0.1:8080/")),
         ("", .schemeMissing("")),
-        ("https://a/", .https("https://a/")),
         ("ftp://a/", .schemeUnknown("ftp://a/")),
         ("http://user:secret@a/", .userInformation("http://user:secret@a/")),
         ("http://", .host("http://")),

@@ -1,0 +1,44 @@
+import Foundation
+import LoadGenerator
+import Synchronization
+
+/// How a run goes, while it goes: on a terminal one line that is written over each second, elsewhere a line every ten seconds.
+final class LiveView: Sendable {
+    private static let secondsBetweenLines = 10.0
+
+    private let isTerminal: Bool
+    private let lastLine = Mutex(0.0)
+    /// The measured time that is planned, in seconds.
+    private let planned: Double
+
+    init(planned: Double) {
+        isTerminal = isatty(STDERR_FILENO) == 1 && ProcessInfo.processInfo.environment["TERM"] != "dumb"
+        self.planned = planned
+    }
+
+    func show(_ sample: LoadSample) {
+        let text = Self.line(sample, planned: planned)
+        if isTerminal {
+            FileHandle.standardError.write(Data("\r\u{1B}[K\(text)".utf8))
+        } else if lastLine.withLock({ last in
+            guard sample.seconds >= last + Self.secondsBetweenLines - 0.5 else { return false }
+            last = sample.seconds
+            return true
+        }) {
+            Terminal.say(text)
+        }
+    }
+
+    /// The line is done with.
+    func end() {
+        if isTerminal { FileHandle.standardError.write(Data("\r\u{1B}[K".utf8)) }
+    }
+
+    static func line(_ sample: LoadSample, planned: Double) -> String {
+        let place = sample.isWarmUp ? "warm-up" : "of \(String(format: "%.0f", planned)) s"
+        return String(format: "%.0f s (", sample.seconds) + place
+            + String(
+                format: ")  %.0f requests/s  p50 %.2f  p95 %.2f  p99 %.2f ms  %d failed", sample.requestsPerSecond, sample.p50, sample.p95,
+                sample.p99, sample.failed)
+    }
+}
