@@ -1,0 +1,92 @@
+import Foundation
+import LoadGenerator
+
+/// Measures arms in randomised complete blocks: in each round each arm once, in an order drawn for the round, with the same schedule of
+/// arrivals.
+struct Experiment {
+    struct Arm: Sendable {
+        var name: String
+        /// Its rate, length and warm-up are the experiment's.
+        var plan: LoadPlan
+    }
+
+    struct Options: Sendable {
+        /// Requests per second.
+        var rate = 50.0
+        /// Measured in each block.
+        var blockSeconds = 2.0
+        /// Before that, so that what the last arm left behind has gone.
+        var washOut = Duration.milliseconds(500)
+        var roundsMin = 20
+        /// Rounds go on until every interval is narrow enough, or so many have been.
+        var roundsMax = 60
+        var measure = Comparison.Measure.median
+        var seed: UInt64 = 1
+        var connectionsMax = 2000
+        var shape = ArrivalShape.constant
+
+        /// Of one round of so many arms.
+        func secondsPerRound(arms: Int) -> Double {
+            let pause = Double(washOut.components.seconds) + Double(washOut.components.attoseconds) / 1e18
+            return Double(arms) * (blockSeconds + pause + 0.1)
+        }
+    }
+
+    /// What it came to.
+    struct Result: Sendable {
+        var comparison: Comparison
+        /// Over all rounds, by arm.
+        var reports: [LoadReport]
+        var isInterrupted: Bool
+    }
+
+    private let arms: [Arm]
+    private let options: Options
+
+    init(arms: [Arm], options: Options) {
+        self.arms = arms
+        self.options = options
+    }
+
+    /// - Parameters:
+    ///   - reference: the place of the arm that the others are compared with.
+    ///   - control: the place of the A/A control.
+    /// - Throws: `LoadRun.Unreachable`.
+    func run(reference: Int, control: Int?, stop: LoadStop) async throws -> Result {
+        var comparison = Comparison(arms: arms.map(\.name), reference: reference, control: control)
+        var blocks = RandomisedBlocks(armCount: arms.count, seed: options.seed)
+        var reports = Array(repeating: LoadReport?.none, count: arms.count)
+        for round in 1...options.roundsMax {
+            var measured = Array(repeating: Comparison.Block?.none, count: arms.count)
+            for arm in blocks.next() {
+                let report = try await LoadRun(plan(arm, round: round), stop: stop).run()
+                guard !stop.isSet else { break }
+                measured[arm] = .init(report)
+                if reports[arm] == nil { reports[arm] = report } else { reports[arm]?.merge(report) }
+            }
+            guard !stop.isSet else { break }
+            comparison.add(measured)
+            say(round, measured, comparison)
+            if round >= options.roundsMin, comparison.isPrecise(options.measure) { break }
+        }
+        return Result(comparison: comparison, reports: reports.map { $0 ?? LoadReport(users: options.connectionsMax) }, isInterrupted: stop.isSet)
+    }
+
+    private func plan(_ arm: Int, round: Int) -> LoadPlan {
+        var plan = arms[arm].plan
+        let profile = RateProfile(steady: options.rate, seconds: options.blockSeconds)
+        // One seed for all arms of a round: they meet the same arrivals.
+        plan.arrivals = .open(
+            .init(profile, shape: options.shape, seed: options.seed &+ UInt64(round), connectionsMax: options.connectionsMax))
+        plan.duration = .nanoseconds(Int64(options.blockSeconds * 1e9))
+        plan.warmUp = .fixed(options.washOut)
+        return plan
+    }
+
+    private func say(_ round: Int, _ blocks: [Comparison.Block?], _ comparison: Comparison) {
+        let figures = zip(arms, blocks).map { arm, block in
+            "\(arm.name) \(block?.p50.map { String(format: "%.2f", $0) } ?? "–")"
+        }
+        Terminal.say("round \(round), p50 in ms: \(figures.joined(separator: ", "))")
+    }
+}
