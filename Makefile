@@ -13,7 +13,7 @@ ifdef ONCE
 DEMO += --once
 endif
 ifdef QUICK
-DEMO += --rounds 1 --duration 1s
+DEMO += --rounds 1 --duration 1s --proof-rounds 0
 endif
 
 .PHONY: help demo build test test-full bench docs

@@ -15,23 +15,29 @@ struct Headrace: AsyncParsableCommand {
               headrace init                                 write a commented file
               headrace check                                what is wrong with it?
               headrace explain http://shop.example/cart     which route would this take?
-              headrace bench http://127.0.0.1:8080/         at 5, 20 and 50 users
+              headrace bench http://127.0.0.1:8080/         how does it answer at 50 requests/s?
+              headrace compare URL URL                      which of two is faster, and how sure is that?
+              headrace prove --app http://127.0.0.1:3000 /  what is each layer worth?
+              headrace doctor https://example.com/          what makes a site slow?
               headrace demo                                 what is the edge worth?
 
             EXIT CODES:
               0   done
               1   it failed, or a request of a measurement failed
+              3   the load generator itself was the limit: its figures are not the server's
               64  the command line was not understood
               69  something is not to be had: an address is taken, a program missing
               78  the configuration has mistakes
+              99  a condition of bench --fail-if holds
+              130 a measurement was interrupted, after printing what there was
 
             SHELL COMPLETION:
               headrace --generate-completion-script bash    (also zsh and fish)
             """,
         version: version,
         subcommands: [
-            ServeCommand.self, ReloadCommand.self, CheckCommand.self, ExplainCommand.self, InitCommand.self, BenchCommand.self, DemoCommand.self, ReferenceCommand.self,
-            VersionCommand.self,
+            ServeCommand.self, ReloadCommand.self, CheckCommand.self, ExplainCommand.self, InitCommand.self, BenchCommand.self,
+            CompareCommand.self, DoctorCommand.self, ProveCommand.self, DemoCommand.self, ReferenceCommand.self, VersionCommand.self,
         ])
 }
 

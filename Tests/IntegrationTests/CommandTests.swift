@@ -19,7 +19,7 @@ import Testing
         return folder
     }
 
-    @Test(arguments: ["", "serve", "check", "init", "bench", "demo", "reference", "version"])
+    @Test(arguments: ["", "serve", "check", "init", "bench", "compare", "doctor", "prove", "demo", "reference", "version"])
     func `help begins with examples`(command: String) throws {
         let result = try headrace((command.isEmpty ? [] : [command]) + ["--help"])
         #expect(result.status == 0)

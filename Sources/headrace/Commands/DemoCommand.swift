@@ -32,6 +32,9 @@ struct DemoCommand: AsyncParsableCommand {
     @Option(help: "How long each measurement is.")
     var duration = "3s"
 
+    @Option(help: "Rounds of headrace prove at the end, about 8 s each; 0 leaves it out.")
+    var proofRounds = 12
+
     @Flag(help: "End after the table.")
     var once = false
 
@@ -39,6 +42,7 @@ struct DemoCommand: AsyncParsableCommand {
     var json = false
 
     func validate() throws {
+        guard (0...1000).contains(proofRounds) else { throw ValidationError("--proof-rounds \(proofRounds): expected 0…1000") }
         guard (1...100).contains(rounds) else { throw ValidationError("--rounds \(rounds): expected 1…100") }
         do {
             _ = try DurationText.parse(duration)
@@ -59,6 +63,7 @@ struct DemoCommand: AsyncParsableCommand {
         options.state = state.map { URL(filePath: $0) }
         options.rounds = rounds
         options.duration = duration
+        options.proofRounds = proofRounds
         options.isOnce = once
         options.isJSON = json
         let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)

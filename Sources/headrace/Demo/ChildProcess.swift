@@ -34,6 +34,7 @@ final class ChildProcess: Sendable {
         self.process = Mutex(process)
     }
 
+    var processIdentifier: Int32 { process.withLock { $0.processIdentifier } }
     var isRunning: Bool { process.withLock { $0.isRunning } }
     var output: String { (try? String(contentsOf: outputFile, encoding: .utf8)) ?? "" }
     var errors: String { (try? String(contentsOf: errorFile, encoding: .utf8)) ?? "" }

@@ -8,7 +8,9 @@ import Foundation
 /// 3. In each round, at each number of users, the application alone and the edge are measured one right after the other, in
 ///    alternating order, by `headrace bench` in a process of its own.
 /// 4. The same for the application's way to its database: directly, and through the pooler (``PoolerDemo``).
-/// 5. The tables; then it stays up until it is cancelled.
+/// 5. The tables.
+/// 6. `headrace prove --quick`, in a process of its own, on the same pages: what all layers are worth together, with an interval, and the
+///    exact figures of each; then it stays up until it is cancelled.
 struct Demo {
     struct Options: Sendable {
         var application: URL
@@ -17,6 +19,8 @@ struct Demo {
         var users = [5, 20, 50]
         var rounds = 3
         var duration = "3s"
+        /// Of `headrace prove` at the end; 0 for none of it.
+        var proofRounds = 12
         var isOnce = false
         var isJSON = false
     }
@@ -79,6 +83,7 @@ struct Demo {
         let pooled = try await PoolerDemo(options: options, folder: folder, binary: Self.ownBinary)
             .run(state: folder.appending(path: "application"))
         report(table, pooled, sizes)
+        if options.proofRounds > 0, !options.isJSON { try await prove(origin: origin) }
         let failed = table.failed + pooled.failed
         guard failed == 0 else { throw Failure(description: "\(failed) requests failed") }
         guard sizes.savedByGzip >= Self.savedMin else {
@@ -184,6 +189,17 @@ struct Demo {
             throw Failure(description: "the load generator gave no result:\n\(child.errors.suffix(2000))")
         }
         return level
+    }
+
+    /// Prints what `headrace prove` has to say of the application.
+    private func prove(origin: String) async throws {
+        Terminal.say("\nheadrace prove --app \(origin) --quick \(Self.loadedPages.joined(separator: " "))")
+        let child = try ChildProcess(
+            "prove", Self.ownBinary, ["prove", "--app", origin, "--quick", "--rounds", "\(options.proofRounds)"] + Self.loadedPages, folder: folder)
+        defer { child.stop(seconds: 10) }
+        let status = try await child.waitForExit(seconds: 1200)
+        guard !child.output.isEmpty else { throw Failure(description: "headrace prove ended with \(status):\n\(child.errors.suffix(2000))") }
+        Terminal.print("\n" + child.output)
     }
 
     // MARK: Report

@@ -1,0 +1,130 @@
+import ArgumentParser
+import Foundation
+import LoadGenerator
+import UnixSignals
+
+/// `headrace prove --app URL PATH…`: what is each layer of the edge worth on this application?
+///
+/// Exit codes: 0, whatever the verdicts; 1 when a request failed or the control differs from itself; 3 when the generator was the limit;
+/// 69 when the application cannot be reached; 130 when it was interrupted, after printing what there was.
+struct ProveCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "prove",
+        abstract: "Say what each layer of the edge is worth on your application, with a confidence interval.",
+        discussion: """
+            EXAMPLES:
+              headrace prove --app http://127.0.0.1:3000 / /products     each layer, six arms in turns
+              headrace prove --app http://127.0.0.1:3000 / --quick       all on, all off; two minutes
+              headrace prove --app http://127.0.0.1:3000 / --rate 20 --dry-run
+
+            Starts an edge for each arm on a free port, in front of the application, and drives them in turns, in random order, with the same \
+            arrivals: everything on, everything off, everything but one layer, and everything on once more as a control. Only GET requests \
+            are sent. The edges that serve your users are not touched, but the application feels the load: half of what it can take, or \
+            --rate.
+            """)
+
+    @Argument(help: ArgumentHelp("Paths that are asked for in rotation.", valueName: "path"))
+    var paths: [String] = ["/"]
+
+    @Option(help: ArgumentHelp("The application behind the edge.", valueName: "url"))
+    var app: String
+
+    @Option(help: ArgumentHelp("A configuration file for the edges; the application and the address are this command's.", valueName: "file"))
+    var config: String?
+
+    @Flag(help: "Everything on and everything off alone; exact figures for each layer.")
+    var quick = false
+
+    @Option(help: "Requests per second; without it half of what the application holds without layers.")
+    var rate: Double?
+
+    @Option(help: ArgumentHelp("What \"holds\" means in that.", valueName: "conditions"))
+    var slo = "p95<500ms,errors<1%"
+
+    @Option(help: "Rounds, at least: 20, or 12 with --quick.")
+    var rounds: Int?
+
+    @Option(help: "Rounds, at most: three times as many, or no more with --quick.")
+    var roundsMax: Int?
+
+    @Option(help: "What is compared: p50, p95, p99 or mean of each block's response times.")
+    var measure: Comparison.Measure = .median
+
+    @Option(help: "Of the order of the blocks.")
+    var seed: UInt64 = 1
+
+    @Option(name: [.customLong("header"), .customShort("H")], help: "A field to send with each request; may be repeated.")
+    var headers = ["Accept-Encoding: gzip"]
+
+    @Flag(help: "Say what would be done and how long it would take, and do nothing.")
+    var dryRun = false
+
+    @Flag(help: "Print one JSON document in the place of the tables.")
+    var json = false
+
+    func validate() throws {
+        _ = try options()
+    }
+
+    func run() async throws {
+        let options = try options()
+        if dryRun {
+            let arms = Prove.arms(isQuick: quick).map { "  \($0.name)\($0.off.isEmpty ? "" : ": \($0.off.joined(separator: " "))")" }
+            return Terminal.print(
+                """
+                \(Prove.arithmetic(options))
+                \((arms + ["  everything on, again: the control"]).joined(separator: "\n"))
+                GET \(paths.joined(separator: " ")) at \(rate.map { "\($0)" } ?? "half of what holds \(slo)") requests/s, to \(app)
+                """)
+        }
+        let folder = FileManager.default.temporaryDirectory.appending(path: "headrace-prove-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let stop = LoadStop()
+        let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
+        let interruption = Task { for await _ in signals { stop.set() } }
+        defer { interruption.cancel() }
+        let report: ProofReport
+        do {
+            report = try await Prove(options, folder: folder).run(stop: stop)
+        } catch {
+            Terminal.fail("\(error)")
+            throw ExitCode.unavailable
+        }
+        Terminal.print(json ? try ComparisonTable.json(report.document()) : report.rendered())
+        if report.result.isInterrupted { throw ExitCode(130) }
+        if !report.limits.isEmpty { throw ExitCode(3) }
+        if report.result.comparison.isTooNoisy(measure) || report.result.reports.contains(where: { $0.failed > 0 }) { throw ExitCode.failure }
+    }
+
+    private func options() throws -> Prove.Options {
+        for path in paths where !path.hasPrefix("/") { throw ValidationError("\(path): a path begins with /") }
+        do {
+            var options = Prove.Options(application: app, paths: paths)
+            for path in paths { _ = try HTTPURL("http://localhost\(path)") }
+            options.fields = try headers.map { text in
+                guard let colon = text.firstIndex(of: ":") else { throw ValidationError("--header \(text): 'Name: value'") }
+                return Workload.Field(String(text[..<colon]), text[text.index(after: colon)...].trimmingCharacters(in: .whitespaces))
+            }
+            options.serveArguments = config.map { ["--config", $0] } ?? []
+            if let rate {
+                guard rate > 0, rate <= RateText.rateMax else { throw ValidationError("--rate: above 0") }
+            }
+            options.rate = rate
+            options.isQuick = quick
+            options.roundsMin = rounds ?? (quick ? 12 : 20)
+            options.roundsMax = roundsMax ?? (quick ? options.roundsMin : 3 * options.roundsMin)
+            guard (1...10_000).contains(options.roundsMin), (options.roundsMin...10_000).contains(options.roundsMax) else {
+                throw ValidationError("--rounds, --rounds-max: 1 to 10000")
+            }
+            options.seed = seed
+            options.measure = measure
+            options.objective = try Condition.list(slo)
+            return options
+        } catch let error as ValidationError {
+            throw error
+        } catch {
+            throw ValidationError("\(error)")
+        }
+    }
+}

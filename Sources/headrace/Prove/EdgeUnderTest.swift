@@ -1,0 +1,74 @@
+import Foundation
+
+/// An edge of its own for one arm, in a process of its own in front of the application: live traffic never sees it.
+final class EdgeUnderTest: Sendable {
+    private static let ownBinary = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath()
+
+    let front: String
+    private let child: ChildProcess
+
+    /// - Parameters:
+    ///   - arguments: of `headrace serve`: application and configuration.
+    ///   - off: settings that take layers away.
+    init(_ name: String, arguments: [String], off: [String], folder: URL) async throws {
+        let settings = off + ["edge.access_log=\(folder.appending(path: "\(name).log").path)"]
+        child = try ChildProcess(
+            name, Self.ownBinary, ["serve", "--listen", "127.0.0.1:0", "--until-eof"] + arguments + settings.flatMap { ["--set", $0] },
+            folder: folder)
+        do {
+            front = try await child.wait(seconds: 20, for: "an address") { child in
+                child.errors.firstMatch(of: /edge: (http:\/\/\S+:\d+)/).map { String($0.1) }
+            }
+        } catch {
+            child.stop()
+            throw error
+        }
+    }
+
+    func stop() { child.stop() }
+
+    func counters() async throws -> ProvedLayer.Counters {
+        let client = LoopbackClient(port: front.split(separator: ":").last.flatMap { Int($0) } ?? 0)
+        let text = String(decoding: try await client.get("/metrics").body, as: UTF8.self)
+        var counters = Self.counters(metrics: text)
+        counters.cpuSeconds = Self.cpuSeconds(processIdentifier: child.processIdentifier)
+        return counters
+    }
+
+    /// Reads the edge's own page of metrics.
+    static func counters(metrics text: String) -> ProvedLayer.Counters {
+        var counters = ProvedLayer.Counters()
+        for line in text.split(separator: "\n") where !line.hasPrefix("#") {
+            guard let space = line.lastIndex(of: " "), let value = Double(line[line.index(after: space)...]) else { continue }
+            let series = line[..<space]
+            switch series.prefix(while: { $0 != "{" }) {
+            case "headrace_edge_requests_total": counters.requests += value
+            case "headrace_edge_upstream_seconds_count": counters.upstreamRequests += value
+            case "headrace_edge_upstream_connects_total": counters.upstreamConnects += value
+            case "headrace_edge_codings_total" where !series.contains("\"identity\""): counters.coded += value
+            default: break
+            }
+        }
+        return counters
+    }
+
+    /// User and system time of a process, from the kernel's ticks of a hundredth of a second.
+    /// - Source: proc(5), /proc/pid/stat, fields 14 and 15, counted behind the name in parentheses.
+    private static func cpuSeconds(processIdentifier: Int32) -> Double {
+        guard let text = try? String(contentsOfFile: "/proc/\(processIdentifier)/stat", encoding: .utf8),
+            let close = text.lastIndex(of: ")")
+        else { return 0 }
+        let fields = text[text.index(after: close)...].split(separator: " ")
+        guard fields.count > 12, let user = Double(fields[11]), let system = Double(fields[12]) else { return 0 }
+        return (user + system) / Double(sysconf(Int32(_SC_CLK_TCK)))
+    }
+}
+
+extension ProvedLayer.Counters {
+    static func - (later: Self, earlier: Self) -> Self {
+        Self(
+            requests: later.requests - earlier.requests, upstreamRequests: later.upstreamRequests - earlier.upstreamRequests,
+            upstreamConnects: later.upstreamConnects - earlier.upstreamConnects, coded: later.coded - earlier.coded,
+            cpuSeconds: later.cpuSeconds - earlier.cpuSeconds)
+    }
+}

@@ -1,0 +1,159 @@
+import Foundation
+import LoadGenerator
+
+/// What each layer is worth on an application.
+///
+/// 1. An edge for each arm starts in front of the application, on a free port, in a process of its own: one with everything, one with
+///    nothing, one without each layer, and the control is the first one over again. All have the same configuration otherwise.
+/// 2. The rate is half of what the edge without layers can take at the objective, unless it is given.
+/// 3. Each arm is asked for each page once, so that cold starts are no part of what follows.
+/// 4. Randomised complete blocks (``Experiment``), the same arrivals in each arm of a round.
+/// 5. Counters of each edge before and after: exact figures, whatever the noise.
+struct Prove {
+    struct Options: Sendable {
+        var application: String
+        /// More arguments of each edge: `--config FILE`.
+        var serveArguments: [String] = []
+        var paths: [String]
+        var fields: [Workload.Field] = []
+        /// Requests per second; found if it is `nil`.
+        var rate: Double?
+        var isQuick = false
+        var roundsMin = 20
+        var roundsMax = 60
+        var seed: UInt64 = 1
+        var measure = Comparison.Measure.median
+        var objective: [Condition] = []
+        var timeout = Duration.seconds(10)
+    }
+
+    struct Failure: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    /// The rate of the objective's search begins here; an application in a slow language takes some tens.
+    private static let firstRate = 8.0
+    private static let searchSeconds = 1.5
+    /// Whatever the edge without layers could take: nobody needs more to see a difference.
+    static let rateMax = 500.0
+    static let rateMin = 2.0
+
+    private let options: Options
+    private let folder: URL
+
+    init(_ options: Options, folder: URL) {
+        self.options = options
+        self.folder = folder
+    }
+
+    /// The arms of a tier, with what is taken away; the reference first.
+    static func arms(isQuick: Bool) -> [(name: String, off: [String])] {
+        let layers = ProvedLayer.all.map { (name: "without \($0.name)", off: $0.off) }
+        return [("everything on", []), ("everything off", ProvedLayer.allOff)] + (isQuick ? [] : layers)
+    }
+
+    /// How long it takes, said before it begins.
+    static func arithmetic(_ options: Options) -> String {
+        let count = arms(isQuick: options.isQuick).count + 1
+        let experiment = Experiment.Options()
+        let perRound = experiment.secondsPerRound(arms: count)
+        let minutes = Double(options.roundsMin) * perRound / 60
+        let most = Double(options.roundsMax) * perRound / 60
+        func shown(_ minutes: Double) -> String { minutes < 1.05 ? "about a minute" : "about \(Int(minutes.rounded(.up))) minutes" }
+        return "\(count) arms × \(String(format: "%.1f", perRound / Double(count))) s × \(options.roundsMin) rounds: \(shown(minutes))"
+            + (options.roundsMax > options.roundsMin ? ", up to \(options.roundsMax) rounds (\(shown(most))) until the intervals are narrow enough" : "")
+            + (options.rate == nil ? "; before that a search for the rate, about a minute" : "")
+    }
+
+    func run(stop: LoadStop) async throws -> ProofReport {
+        var edges: [EdgeUnderTest] = []
+        defer { for edge in edges { edge.stop() } }
+        let arms = Self.arms(isQuick: options.isQuick)
+        // In the quick tier, layers have exact figures and no rounds.
+        let layerArms = ProvedLayer.all.map { (name: "without \($0.name)", off: $0.off) }
+        for (index, arm) in (options.isQuick ? arms + layerArms : arms).enumerated() {
+            edges.append(
+                try await EdgeUnderTest(
+                    "edge-\(index)", arguments: ["--app", options.application] + options.serveArguments, off: arm.off, folder: folder))
+        }
+        let plans = try edges.map { try plan($0.front) }
+        for plan in plans { try await warm(plan) }
+        var rate = options.rate ?? 0
+        if options.rate == nil { rate = try await findRate(plans[1], stop: stop) }
+        Terminal.say("\(String(format: "%.1f", rate)) requests/s; \(Self.arithmetic(options))")
+
+        var before: [ProvedLayer.Counters] = []
+        for edge in edges { before.append(try await edge.counters()) }
+        var experiment = Experiment.Options()
+        experiment.rate = rate
+        experiment.roundsMin = options.roundsMin
+        experiment.roundsMax = options.roundsMax
+        experiment.seed = options.seed
+        experiment.measure = options.measure
+        var measured = zip(arms, plans).map { Experiment.Arm(name: $0.name, plan: $1) }
+        measured.append(.init(name: "everything on, again", plan: plans[0]))
+        var result = try await Experiment(arms: measured, options: experiment).run(reference: 0, control: measured.count - 1, stop: stop)
+        result.comparison.judgesReference = true
+        var bytes = result.reports.map(\.bytesPerRequest)
+        bytes.removeLast()
+        if options.isQuick {
+            for plan in plans[arms.count...] where !stop.isSet { bytes.append(try await exactFigures(plan, rate: rate, stop: stop)) }
+        }
+        var figures: [ProofReport.Arm] = []
+        for (index, arm) in (options.isQuick ? arms + layerArms : arms).enumerated() where index < bytes.count {
+            figures.append(
+                .init(name: arm.name, counters: try await edges[index].counters() - before[index], bytesPerRequest: bytes[index]))
+        }
+        return ProofReport(
+            application: options.application, rate: rate, seed: options.seed, measure: options.measure,
+            secondsPerRound: experiment.secondsPerRound(arms: measured.count), result: result, arms: figures,
+            layerArms: ProvedLayer.all.enumerated().map { ($1, options.isQuick ? nil : $0 + 2) }, offArm: 1)
+    }
+
+    private func plan(_ front: String) throws -> LoadPlan {
+        let workload = try Workload(
+            try options.paths.map { RequestSpecification(try HTTPURL(front + $0)) }, fields: options.fields)
+        return LoadPlan(workload: workload, open: .init(.init(steady: 1, seconds: 1)), timeout: options.timeout)
+    }
+
+    /// Each page once, and a moment for what is compressed in the background.
+    private func warm(_ plan: LoadPlan) async throws {
+        var plan = plan
+        plan.arrivals = .closed(users: 1)
+        plan.warmUp = .fixed(.zero)
+        plan.duration = .seconds(60)
+        plan.requestsMax = 3 * options.paths.count
+        let report = try await LoadRun(plan).run()
+        guard report.failed == 0 else {
+            throw Failure(description: "\(report.failed) of \(report.requests) requests failed before anything was measured: \(report.failures.keys.map(\.rawValue).sorted().joined(separator: ", "))")
+        }
+    }
+
+    /// Half of the highest rate at which the edge without layers holds the objective.
+    private func findRate(_ plan: LoadPlan, stop: LoadStop) async throws -> Double {
+        Terminal.say("looking for the rate that it holds without layers …")
+        var search = KneeSearch(start: Self.firstRate)
+        while !stop.isSet, case .measure(let rate) = search.step {
+            // What is twice of what we would use anyway need not be known.
+            if rate > 2 * Self.rateMax { break }
+            var step = plan
+            step.arrivals = .open(.init(.init(steady: rate, seconds: Self.searchSeconds)))
+            step.duration = .nanoseconds(Int64(Self.searchSeconds * 1e9))
+            step.warmUp = .fixed(.milliseconds(300))
+            let report = try await LoadRun(step, stop: stop).run()
+            search.judged(options.objective.allSatisfy { $0.holds(report) } ? .holds : .fails)
+            if search.bracketRatio < 1.3 { break }
+        }
+        guard let holds = search.highestHeld else { return Self.rateMin }
+        return min(max(holds / 2, Self.rateMin), Self.rateMax)
+    }
+
+    /// One block, for counters alone.
+    private func exactFigures(_ plan: LoadPlan, rate: Double, stop: LoadStop) async throws -> Double {
+        var plan = plan
+        plan.arrivals = .open(.init(.init(steady: rate, seconds: 2)))
+        plan.duration = .seconds(2)
+        plan.warmUp = .fixed(.zero)
+        return try await LoadRun(plan, stop: stop).run().bytesPerRequest
+    }
+}

@@ -1,0 +1,78 @@
+@testable import LoadGenerator
+import Telemetry
+import Testing
+
+@testable import headrace
+
+@Suite struct ProofReportTests {
+    @Test func `counters are read from the edge's own page`() {
+        let counters = EdgeUnderTest.counters(
+            metrics: """
+                # HELP headrace_edge_requests_total Exchanges.
+                headrace_edge_requests_total{cache="hit"} 90
+                headrace_edge_requests_total{cache="miss"} 10
+                headrace_edge_codings_total{coding="identity"} 3
+                headrace_edge_codings_total{coding="gzip"} 97
+                headrace_edge_upstream_seconds_bucket{le="0.1"} 10
+                headrace_edge_upstream_seconds_count 10
+                headrace_edge_upstream_connects_total 2
+                nonsense
+                """)
+        #expect(counters.requests == 100 && counters.coded == 97 && counters.upstreamRequests == 10 && counters.upstreamConnects == 2)
+        #expect(EdgeUnderTest.counters(metrics: "").requests == 0)
+    }
+
+    /// Everything on takes 10 ms, everything off 30, without the cache 25, without compression 9, without keep-alive 10.
+    private func report(used: Bool = true, isQuick: Bool = false, control: Double = 10) -> ProofReport {
+        let names = ["everything on", "everything off"] + (isQuick ? [] : ProvedLayer.all.map { "without \($0.name)" }) + ["everything on, again"]
+        let times = [10.0, 30] + (isQuick ? [] : [25, 9, 10]) + [control]
+        var comparison = Comparison(arms: names, reference: 0, control: names.count - 1)
+        for round in 0..<20 {
+            comparison.add(times.enumerated().map { .init(milliseconds: $1 * (1 + 0.002 * Double((round * 7 + $0) % 5 - 2))) })
+        }
+        comparison.judgesReference = true
+        let counters = ProvedLayer.Counters(
+            requests: 100, upstreamRequests: used ? 4 : 100, upstreamConnects: used ? 1 : 100, coded: used ? 100 : 0, cpuSeconds: 0.002)
+        return ProofReport(
+            application: "http://a", rate: 50, seed: 1, measure: .median, secondsPerRound: 13,
+            result: .init(comparison: comparison, reports: names.map { _ in LoadReport(users: 1) }, isInterrupted: false),
+            arms: names.dropLast().map { .init(name: $0, counters: counters, bytesPerRequest: 5000) },
+            layerArms: ProvedLayer.all.enumerated().map { ($1, isQuick ? nil : $0 + 2) }, offArm: 1)
+    }
+
+    @Test func `a verdict is on having a layer, not on its absence`() {
+        let rows = report().rows()
+        #expect(rows.map(\.layer) == ["all layers together", "response cache", "compression", "upstream keep-alive"])
+        #expect(rows[0].words.hasPrefix("faster by 67 %"))
+        #expect(rows[1].words.hasPrefix("faster by 60 %"))
+        #expect(rows[2].words.hasPrefix("costs you 11 %"))
+        #expect(rows[3].words.hasPrefix("no measurable effect"))
+    }
+
+    @Test func `a layer that nothing used is said to carry no traffic, whatever the times`() {
+        let rows = report(used: false).rows()
+        #expect(rows.dropFirst().allSatisfy { $0.verdict == "no-traffic" && $0.words.hasPrefix("no traffic") })
+        #expect(report(used: false).rendered().contains("no traffic: not one request made use of it"))
+    }
+
+    @Test func `the quick tier claims no interval for a layer`() {
+        #expect(report(isQuick: true).rows().dropFirst().allSatisfy { $0.verdict == "not-measured" })
+    }
+
+    @Test func `exact figures are per request, and a noisy control is stamped first`() throws {
+        let figures = report().figures()[0]
+        #expect(figures.upstreamRequestsPerRequest == 0.04 && abs(figures.edgeCpuMicrosecondsPerRequest - 20) < 1e-9)
+        #expect(!report().rendered().contains("NOISY"))
+        #expect(report(control: 12).rendered().hasPrefix("ENVIRONMENT TOO NOISY"))
+        #expect(try ComparisonTable.json(report().document()).contains("\"headrace\" : \"prove\""))
+    }
+
+    @Test func `every layer has an arm, and the tiers say how long they take`() {
+        #expect(Prove.arms(isQuick: false).count == 2 + ProvedLayer.all.count && Prove.arms(isQuick: true).count == 2)
+        var options = Prove.Options(application: "http://a", paths: ["/"])
+        options.rate = 20
+        #expect(Prove.arithmetic(options).hasPrefix("6 arms × 2.6 s × 20 rounds: about 6 minutes, up to 60 rounds"))
+        (options.isQuick, options.roundsMin, options.roundsMax) = (true, 12, 12)
+        #expect(Prove.arithmetic(options) == "3 arms × 2.6 s × 12 rounds: about 2 minutes")
+    }
+}

@@ -1,0 +1,230 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// The measuring commands as users run them, against servers whose truth is known. One at a time: they would measure each other.
+@Suite(.serialized) struct MeasuringTests {
+    private func headrace(_ arguments: [String]) throws -> Command.Result {
+        try Command.run(HeadraceProcess.binary.path, arguments)
+    }
+
+    private func object(_ result: Command.Result) throws -> [String: Any] {
+        try #require(try JSONSerialization.jsonObject(with: result.output) as? [String: Any], "\(result.errors)")
+    }
+
+    private static let page = "<html><body>" + String(repeating: "<p>a line that compresses well</p>\n", count: 200) + "</body></html>"
+
+    /// Answers after so many milliseconds; `/slow` takes twice as long.
+    private func origin(milliseconds: Int, fields: [String] = []) throws -> ScriptedOrigin {
+        try ScriptedOrigin { request in
+            [
+                .wait(milliseconds: request.target.hasPrefix("/slow") ? 2 * milliseconds : milliseconds),
+                .send(ScriptedOrigin.response(fields: ["Content-Type: text/html"] + fields, body: Self.page)),
+            ]
+        }
+    }
+
+    @Test func `an open loop is the default, keeps both times, and writes every form`() throws {
+        let origin = try origin(milliseconds: 20)
+        let folder = FileManager.default.temporaryDirectory.appending(path: "headrace-bench-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let files = ["csv", "html", "hdr"].map { folder.appending(path: "run.\($0)") }
+        let result = try headrace(
+            ["bench", "--json", origin.url + "/a", "3@" + origin.url + "/b", "--rate", "40", "--duration", "2s", "--warm-up", "0s"]
+                + zip(["--csv", "--html", "--hdr"], files).flatMap { [$0, $1.path] })
+        #expect([0, 3].contains(result.status), "\(result.errors)")
+        let document = try object(result)
+        #expect(document["model"] as? String == "open-loop")
+        let level = try #require((document["levels"] as? [[String: Any]])?.first)
+        #expect(level["requests"] as? Int == 80 && level["failed"] as? Int == 0 && level["scheduled"] as? Int == 80)
+        #expect(origin.requestCount == 80)
+        #expect(try #require(level["p50_ms"] as? Double) >= 19)
+        #expect(try #require((level["service_ms"] as? [String: Double])?["p50"]) >= 19)
+        let classes = try #require(level["classes"] as? [[String: Any]])
+        #expect(classes.map { $0["requests"] as? Int } == [20, 60])
+        #expect(try String(contentsOf: files[0], encoding: .utf8).hasPrefix("run,seconds,"))
+        #expect(try String(contentsOf: files[1], encoding: .utf8).contains("<svg"))
+        #expect(try String(contentsOf: files[2], encoding: .utf8).contains("#[Max     ="))
+    }
+
+    @Test func `a threshold that is passed is 99, one that is kept is not`() throws {
+        let origin = try origin(milliseconds: 30)
+        let arguments = ["bench", origin.url + "/", "--rate", "20", "--duration", "1s", "--warm-up", "0s", "--fail-if"]
+        #expect(try headrace(arguments + ["p50>10ms"]).status == 99)
+        #expect(try headrace(arguments + ["p50>10s,errors>0%"]).status != 99)
+        #expect(try headrace(arguments + ["p50"]).status == 64)
+    }
+
+    @Test func `the knee of a server that answers one at a time is found`() throws {
+        // 25 ms each, one after the other: 40 requests/s at most.
+        let origin = try SerialOrigin(milliseconds: 25)
+        let result = try headrace(
+            ["bench", "--json", origin.url + "/", "--find-knee", "--slo", "p95<200ms,errors<1%", "--rate", "10", "--duration", "2s", "--warm-up", "0s"])
+        let knee = try #require(try object(result)["knee"] as? [String: Any])
+        let holds = try #require(knee["holds_per_second"] as? Double)
+        #expect(holds >= 15 && holds <= 46, "\(knee)")
+    }
+
+    @Test(.enabled(if: Command.find("wrk") != nil && Command.find("ab") != nil, "wrk or ab is not installed: run scripts/setup"))
+    func `a closed loop sees what wrk and ab see: the same throughput within noise, and no failure that they don't`() throws {
+        let root = FileManager.default.temporaryDirectory.appending(path: "headrace-cross-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: root, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: root) }
+        try Data(String(repeating: "x", count: 8000).utf8).write(to: root.appending(path: "page.html"))
+        let edge = try HeadraceProcess(["--root", root.path])
+        let url = "http://127.0.0.1:\(edge.port)/page.html"
+        var ratios: [String: [Double]] = [:]
+        // In turns, so that what the machine does in the meantime touches all of them.
+        for _ in 0..<3 {
+            let ours = try object(headrace(["bench", "--json", url, "--concurrency", "10", "--duration", "1s", "--warm-up", "200ms"]))
+            let level = try #require((ours["levels"] as? [[String: Any]])?.first)
+            #expect(level["failed"] as? Int == 0)
+            let rate = try #require(level["requests_per_second"] as? Double)
+            let wrk = try Command.run("wrk", ["-t1", "-c10", "-d1s", url]).text
+            #expect(!wrk.contains("Socket errors") && !wrk.contains("Non-2xx"))
+            let ab = try Command.run("ab", ["-q", "-k", "-n", "5000", "-c", "10", url]).text
+            #expect(ab.contains(/Failed requests: +0\n/))
+            let rates = [
+                "wrk": wrk.firstMatch(of: /Requests\/sec: +([0-9.]+)/).flatMap { Double($0.1) },
+                "ab": ab.firstMatch(of: /Requests per second: +([0-9.]+)/).flatMap { Double($0.1) },
+            ]
+            for (name, theirs) in rates { ratios[name, default: []].append(rate / (try #require(theirs))) }
+        }
+        for (name, values) in ratios {
+            // The machine is shared and loud; another client costs more or less itself.
+            let median = values.sorted()[1]
+            #expect(median > 0.4 && median < 2.5, "\(name): \(values)")
+        }
+    }
+
+    @Test func `an access log is replayed with its mix, GET and HEAD alone`() throws {
+        let origin = try origin(milliseconds: 1)
+        let log = FileManager.default.temporaryDirectory.appending(path: "access-\(UUID().uuidString).log")
+        defer { try? FileManager.default.removeItem(at: log) }
+        let lines = ["GET /a", "GET /a", "POST /a", "HEAD /b", "GET /c?x=1"].map { #"127.0.0.1 - - [d] "\#($0) HTTP/1.1" 200 5"# }
+        try Data(lines.joined(separator: "\n").utf8).write(to: log)
+        let result = try headrace(
+            ["bench", "--json", origin.url + "/", "--access-log", log.path, "--rate", "40", "--duration", "1s", "--warm-up", "0s"])
+        #expect([0, 3].contains(result.status), "\(result.errors)")
+        let classes = try #require((try object(result)["levels"] as? [[String: Any]])?.first?["classes"] as? [[String: Any]])
+        #expect(classes.map { $0["name"] as? String } == ["/a", "/b", "/c"])
+        #expect(classes.map { $0["requests"] as? Int } == [20, 10, 10])
+    }
+
+    @Test func `an interrupted run prints what there is`() throws {
+        let origin = try origin(milliseconds: 1)
+        let process = Process()
+        process.executableURL = HeadraceProcess.binary
+        process.arguments = ["bench", "--json", origin.url + "/", "--rate", "100", "--duration", "60s", "--warm-up", "0s"]
+        let output = Pipe()
+        process.standardOutput = output
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        #expect(eventually(seconds: 20) { origin.requestCount > 50 })
+        kill(process.processIdentifier, SIGINT)
+        let data = output.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 130)
+        let document = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
+        let level = try #require((document["levels"] as? [[String: Any]])?.first)
+        #expect(level["is_cut_short"] as? Bool == true && (level["requests"] as? Int ?? 0) > 20)
+    }
+
+    @Test func `two that differ by half are told apart, and the control is not`() throws {
+        let origin = try origin(milliseconds: 20)
+        let result = try headrace(
+            [
+                "compare", "--json", origin.url + "/", origin.url + "/slow", "--rate", "40", "--rounds", "8", "--rounds-max", "8", "--block", "400ms",
+            ])
+        let arms = try #require(try object(result)["arms"] as? [[String: Any]], "\(result.errors)")
+        #expect(arms.map { $0["name"] as? String } == ["A", "B", "A again"])
+        #expect(arms[1]["verdict"] as? String == "slower", "\(arms[1])")
+        #expect(try #require(arms[1]["change_percent"] as? Double) > 60)
+        #expect(try #require(arms[2]["change_percent"] as? Double).magnitude < 20)
+        #expect(arms[2]["is_control"] as? Bool == true)
+    }
+
+    @Test func `two documents of runs that took no turns are no finding`() throws {
+        let origin = try origin(milliseconds: 1)
+        let folder = FileManager.default.temporaryDirectory
+        let files = try (0..<2).map { _ in
+            let result = try headrace(["bench", "--json", origin.url + "/", "--rate", "20", "--duration", "500ms", "--warm-up", "0s"])
+            let file = folder.appending(path: "run-\(UUID().uuidString).json")
+            try result.output.write(to: file)
+            return file
+        }
+        defer { for file in files { try? FileManager.default.removeItem(at: file) } }
+        let result = try headrace(["compare"] + files.map(\.path))
+        #expect(result.status == 0 && result.text.contains("No finding: "), "\(result.errors)")
+    }
+
+    @Test func `doctor names what a bare application lacks, with bytes, and is content with the edge in front of it`() throws {
+        let style = String(repeating: "p { color: #123456 }\n", count: 300)
+        let origin = try ScriptedOrigin { request in
+            let isStyle = request.target == "/site.css"
+            let fields = isStyle ? ["Content-Type: text/css", "Cache-Control: max-age=86400", "ETag: \"s\""] : ["Content-Type: text/html", "Cache-Control: public, max-age=60", "ETag: \"p\""]
+            let body = isStyle ? style : "<link rel=stylesheet href=/site.css>" + Self.page
+            return [.send(ScriptedOrigin.response(fields: fields, body: body))]
+        }
+        let bare = try headrace(["doctor", "--json", origin.url + "/"])
+        #expect(bare.status == 1, "\(bare.errors)")
+        func problems(_ result: Command.Result) throws -> [String] {
+            let checks = try #require(try object(result)["checks"] as? [[String: Any]])
+            return checks.filter { $0["outcome"] as? String == "problem" }.compactMap { $0["name"] as? String }
+        }
+        let found = try problems(bare)
+        #expect(found == ["page-compression", "file-compression", "not-modified", "clock"] || found == ["page-compression", "file-compression", "not-modified"])
+        #expect(bare.text.contains("/site.css: \(style.utf8.count) bytes; gzip makes "))
+        let edge = try HeadraceProcess(["--app", origin.url])
+        let fronted = try headrace(["doctor", "--json", "http://127.0.0.1:\(edge.port)/"])
+        #expect(try problems(fronted) == [], "\(fronted.text)")
+        #expect(try headrace(["doctor", "http://127.0.0.1:1/"]).status == 69)
+        #expect(try headrace(["doctor", "--list"]).text.contains("not-modified"))
+        #expect(try headrace(["doctor", "http://a/", "--only", "nonsense"]).status == 64)
+    }
+
+    @Test func `prove finds a cache that helps and says what is not used`() throws {
+        let origin = try origin(milliseconds: 20, fields: ["Cache-Control: public, max-age=600"])
+        let result = try headrace(["prove", "--json", "--app", origin.url, "/a", "--rate", "20", "--rounds", "6", "--rounds-max", "6"])
+        let document = try object(result)
+        let layers = try #require(document["layers"] as? [[String: Any]], "\(result.errors)")
+        #expect(layers.map { $0["layer"] as? String } == ["all layers together", "response cache", "compression", "upstream keep-alive"])
+        #expect(layers[0]["verdict"] as? String == "faster" && layers[1]["verdict"] as? String == "faster", "\(layers)")
+        #expect(try #require(layers[1]["change_percent"] as? Double) < -50)
+        let figures = try #require(document["figures"] as? [[String: Any]])
+        #expect(try #require(figures[0]["upstream_requests_per_request"] as? Double) < 0.05)
+        #expect(try #require(figures[1]["upstream_requests_per_request"] as? Double) > 0.95)
+        #expect(try #require(figures[1]["bytes_per_request"] as? Double) > 3 * (figures[0]["bytes_per_request"] as? Double ?? 0))
+        let plan = try headrace(["prove", "--app", origin.url, "/a", "--rate", "20", "--dry-run"])
+        #expect(plan.status == 0 && plan.text.contains("without compression: edge.compression.enabled=false"))
+    }
+}
+
+/// An origin that answers one request after the other, over all connections.
+private final class SerialOrigin: Sendable {
+    private let origin: ScriptedOrigin
+    var url: String { origin.url }
+
+    init(milliseconds: Int) throws {
+        let busy = Busy()
+        origin = try ScriptedOrigin { _ in
+            [.wait(milliseconds: busy.wait(milliseconds: milliseconds)), .send(ScriptedOrigin.response(body: "x"))]
+        }
+    }
+
+    private final class Busy: @unchecked Sendable {
+        // Sendable because `until` is touched under the lock only.
+        private let lock = NSLock()
+        private var until = 0.0
+
+        /// How long the next request has to wait for its answer.
+        func wait(milliseconds: Int) -> Int {
+            lock.withLock {
+                let now = ProcessInfo.processInfo.systemUptime * 1000
+                until = max(until, now) + Double(milliseconds)
+                return Int((until - now).rounded())
+            }
+        }
+    }
+}
