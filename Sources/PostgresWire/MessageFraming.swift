@@ -16,6 +16,7 @@ public struct MessageFraming: Sendable {
         /// The whole message, type byte and length included: 5 or more.
         public var bytes: Int
 
+        @inlinable
         public init(kind: UInt8, bytes: Int) {
             self.kind = kind
             self.bytes = bytes
@@ -32,9 +33,11 @@ public struct MessageFraming: Sendable {
     }
 
     /// PostgreSQL takes no message beyond 1 GB (`PQ_LARGE_MESSAGE_LIMIT`), and sends none.
-    public static let messageBytesMax = 1 << 30
+    @inlinable
+    public static var messageBytesMax: Int { 1 << 30 }
     /// Type byte and length.
-    public static let headBytes = 5
+    @inlinable
+    public static var headBytes: Int { 5 }
 
     /// Bytes of the message in progress that are still to come.
     public private(set) var outstandingBytes = 0
@@ -45,6 +48,7 @@ public struct MessageFraming: Sendable {
     public var isBetweenMessages: Bool { outstandingBytes == 0 }
 
     /// Reads the head of the message that begins at an index of the buffer.
+    @inlinable
     public static func head(in buffer: ByteBuffer, at index: Int) -> Found {
         let available = buffer.writerIndex - index
         guard available >= headBytes, let kind = buffer.getInteger(at: index, as: UInt8.self),

@@ -50,7 +50,8 @@ struct PoolerTests {
         let script = FileManager.default.temporaryDirectory.appending(path: "script-\(UUID().uuidString)")
         try "BEGIN;\nUPDATE counters_\(`protocol`) SET n = n + 1;\nSELECT n FROM counters_\(`protocol`);\nCOMMIT;\n".write(to: script, atomically: true, encoding: .utf8)
         defer { try? FileManager.default.removeItem(at: script) }
-        let result = try Self.pgbench(pooler, ["-M", `protocol`, "-c", "12", "-j", "2", "-t", "25", "-f", script.path])
+        // A thread for each client: pgbench prepares with a call that blocks its thread, and others' transactions with it.
+        let result = try Self.pgbench(pooler, ["-M", `protocol`, "-c", "12", "-j", "12", "-t", "25", "-f", script.path])
         #expect(result.status == 0, "\(result.errors)")
         #expect(result.text.contains("300/300"), "\(result.text)")
         #expect(try postgres.query("SELECT n FROM counters_\(`protocol`)") == "300")

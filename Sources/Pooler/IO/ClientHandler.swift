@@ -102,6 +102,9 @@ final class ClientHandler: ChannelDuplexHandler {
         if wantsInput { context.read() } else { isReadSuppressed = true }
     }
 
+    /// Nobody further on wants to know.
+    func channelReadComplete(context: ChannelHandlerContext) {}
+
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         isWritable = context.channel.isWritable
         if isWritable {
@@ -221,7 +224,7 @@ final class ClientHandler: ChannelDuplexHandler {
 
     /// The server connection has this client's parameters.
     private func settledUp(_ server: ServerHandler) {
-        server.session.parameters = parameters
+        if server.session.parameters != parameters { server.session.parameters = parameters }
         switch phase {
         case .welcoming:
             worker.runner.welcomed(pool, parameters, with: server.session.reported)
@@ -266,11 +269,12 @@ final class ClientHandler: ChannelDuplexHandler {
     func replied(_ output: ByteBuffer, _ outcome: ServerSession.ReplyOutcome, server: ServerHandler) {
         if output.readableBytes > 0 { write(output) }
         guard !outcome.isLost else { return fail(.connectionFailure, "the server sent what is no answer") }
-        if !outcome.parameters.isEmpty { parametersReported(outcome.parameters, server) }
+        if outcome.hasParameters { parametersReported(server.session.takeReportedChanges(), server) }
         if let setup = outcome.setup {
             switch setup {
             case .done: settledUp(server)
-            case .failed(var error):
+            case .failed:
+                guard var error = server.session.setupError else { return }
                 error.severity = "FATAL"
                 fail(error)
             }
@@ -304,7 +308,9 @@ final class ClientHandler: ChannelDuplexHandler {
 
     /// The server connection ended while the client had it.
     func serverGone() {
+        let wasTold = server?.session.isEnding ?? false
         server = nil
+        if wasTold { return close() }
         fail(.connectionFailure, "server connection closed unexpectedly")
     }
 

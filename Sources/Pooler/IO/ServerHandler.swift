@@ -50,7 +50,8 @@ final class ServerHandler: ChannelDuplexHandler {
         session = parts.session
     }
 
-    var isWritable: Bool { context?.channel.isWritable ?? false }
+    /// What the channel said last: asking it costs more than to remember.
+    private(set) var isWritable = false
 
     // MARK: The client's side
 
@@ -147,6 +148,7 @@ final class ServerHandler: ChannelDuplexHandler {
     func handlerAdded(context: ChannelHandlerContext) {
         context.eventLoop.preconditionInEventLoop()
         self.context = context
+        isWritable = context.channel.isWritable
         worker.add(self)
     }
 
@@ -159,8 +161,12 @@ final class ServerHandler: ChannelDuplexHandler {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable { client?.serverWritable() }
+        isWritable = context.channel.isWritable
+        if isWritable { client?.serverWritable() }
     }
+
+    /// Nobody further on wants to know.
+    func channelReadComplete(context: ChannelHandlerContext) {}
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var input = unwrapInboundIn(data)

@@ -60,8 +60,8 @@ extension ServerSession {
             case BackendKind.parameterStatus:
                 guard isWhole || head.bytes > Self.errorBytesMax else { break walk }
                 if let payload = Self.payload(input, at: at, head), let (name, value) = BackendMessage.parameterStatus(payload: payload) {
-                    reported[name] = value
-                    if isForClient { outcome.parameters.append(.init(name, value)) }
+                    parameterReported(name, value, isForClient: isForClient)
+                    if isForClient { outcome.hasParameters = true }
                 }
             case BackendKind.readyForQuery:
                 guard isWhole else { break walk }
@@ -77,7 +77,7 @@ extension ServerSession {
                     queue.removeFirst()
                 case .setup:
                     queue.removeFirst()
-                    outcome.setup = setupError.map { .failed($0) } ?? .done
+                    outcome.setup = setupError == nil ? .done : .failed
                 default: outcome.isLost = true
                 }
             default:
@@ -142,10 +142,11 @@ extension ServerSession {
 
     private mutating func failed(_ input: ByteBuffer, at index: Int, _ head: MessageFraming.Head, isForClient: Bool) {
         isCopyingIn = false
+        let fields = Self.payload(input, at: index, head).flatMap(ErrorFields.init(payload:))
+        if fields?.severity == "FATAL" || fields?.severity == "PANIC" { isEnding = true }
         switch queue.first?.kind {
         case .setup:
-            setupError = Self.payload(input, at: index, head).flatMap(ErrorFields.init(payload:))
-                ?? ErrorFields(severity: "ERROR", sqlState: SQLState.connectionFailure.rawValue, message: "no understandable error")
+            setupError = fields ?? ErrorFields(severity: "ERROR", sqlState: SQLState.connectionFailure.rawValue, message: "no understandable error")
         case .query, .functionCall, .sync, nil: break
         case .parse, .parseUnseen, .bind, .describe, .execute, .close, .closeUnseen, .parseAnswered, .closeAnswered,
             .deallocateAnswered, .copyEnd:

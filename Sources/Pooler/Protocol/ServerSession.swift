@@ -50,6 +50,7 @@ struct ServerSession {
         case refused(RequestRefusal)
     }
 
+    /// Nothing in it is counted by reference: it is made for every read.
     struct ReplyOutcome: Equatable {
         /// ReadyForQuery was among the replies.
         var isReady = false
@@ -57,14 +58,15 @@ struct ServerSession {
         var setup: Setup?
         /// Something that cannot be an answer came: nothing on this connection can be trusted any more.
         var isLost = false
-        /// ParameterStatus messages among the client's replies.
-        var parameters: [StartupMessage.Parameter] = []
+        /// ParameterStatus was among the client's replies: see ``ServerSession/reportedChanges``.
+        var hasParameters = false
         /// Errors among the client's replies.
         var errorCount = 0
 
         enum Setup: Equatable {
             case done
-            case failed(ErrorFields)
+            /// See ``ServerSession/setupError``.
+            case failed
         }
     }
 
@@ -86,7 +88,12 @@ struct ServerSession {
     var isSkipping = false
     /// COPY reads, and its end was not sent yet.
     var isCopyingIn = false
+    /// The server has said FATAL or PANIC: it closes now, and its client knows why.
+    var isEnding = false
+    /// What PostgreSQL said to the last query of ours.
     var setupError: ErrorFields?
+    /// What was reported to the client since it was last asked.
+    private(set) var reportedChanges: [StartupMessage.Parameter] = []
     var statements: ServerStatements
     /// What was set for clients, beyond what the login set.
     var parameters = ParameterSet.empty
@@ -109,6 +116,17 @@ struct ServerSession {
     /// Whether nothing is under way, so that the next client's request would be the first of its own.
     var isQuiescent: Bool {
         queue.isEmpty && status == .idle && !isInBatch && requestFraming.isBetweenMessages && replyFraming.isBetweenMessages
+    }
+
+    /// ParameterStatus messages among the client's replies, once.
+    mutating func takeReportedChanges() -> [StartupMessage.Parameter] {
+        defer { reportedChanges = [] }
+        return reportedChanges
+    }
+
+    mutating func parameterReported(_ name: String, _ value: String, isForClient: Bool) {
+        reported[name] = value
+        if isForClient { reportedChanges.append(.init(name, value)) }
     }
 
     /// Begins a query of ours, whose replies no client sees.

@@ -140,7 +140,8 @@ import Testing
         for (index, limit) in limits.enumerated() {
             var machine = Self.machine(limit)
             let other = index == 0 ? ("shop", "other") : index == 1 ? ("other", "app") : ("other", "other")
-            let pool = try #require(machine.pool(.init(database: other.0, user: other.1)))
+            let made = machine.pool(.init(database: other.0, user: other.1))
+            let pool = try #require(made)
             let slot = try Self.leased(&machine)
             guard case .wait(let ticket, nil) = machine.leaseRequested(pool, loop: 0, now: Self.start) else { throw Unexpected() }
             machine.waiterGone(ticket, pool: pool, loop: 0)
