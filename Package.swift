@@ -80,7 +80,7 @@ let package = Package(
             linkerSettings: codecArchives + [.linkedLibrary(":libcrypt.a")]
         ),
         .target(
-            name: "Pooler", dependencies: ["PostgresWire", "Transport", "Telemetry", nioCore, nioPosix, logging], swiftSettings: settings),
+            name: "Pooler", dependencies: ["PostgresWire", "Transport", "Telemetry", nioCore, nioPosix, nioTLS, logging], swiftSettings: settings),
         .target(
             name: "LoadGenerator",
             dependencies: ["HTTPSemantics", "HTTP1Wire", "Transport", "Telemetry", nioCore, nioPosix],

@@ -19,7 +19,7 @@ import Testing
             "HTTPSemantics", "HTTP1Wire", "Eviction", "Transport", "Telemetry", "CCodecs", "CCrypt", "Crypto", "NIOCore", "NIOPosix",
             "Logging", "Synchronization",
         ],
-        "Pooler": ["PostgresWire", "Transport", "Telemetry", "NIOCore", "NIOPosix", "Logging", "Synchronization"],
+        "Pooler": ["PostgresWire", "Transport", "Telemetry", "NIOCore", "NIOPosix", "NIOTLS", "Logging", "Synchronization"],
         "Keyspace": [
             "RESPWire", "Eviction", "Transport", "Telemetry", "CLua", "NIOCore", "NIOPosix", "Logging", "Synchronization",
         ],
