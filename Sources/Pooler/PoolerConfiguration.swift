@@ -13,6 +13,7 @@ public struct PoolerConfiguration: Sendable, Equatable {
     public var limits = Limits()
     public var timeouts = Timeouts()
     public var authentication = AuthenticationConfiguration()
+    public var tls = PoolerTLSConfiguration()
 
     public init() {}
 

@@ -24,15 +24,16 @@ public final class PoolerServer: Sendable {
         var listeners: [Listener] = []
     }
 
-    public init(configuration: PoolerConfiguration, logger: Logger) {
+    /// - Throws: when a certificate or a key cannot be read.
+    public init(configuration: PoolerConfiguration, logger: Logger) throws {
         var configuration = configuration
         if configuration.threads <= 0 { configuration.threads = System.coreCount }
         self.configuration = configuration
         self.logger = logger
-        group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
         limit = ConnectionLimit(max: configuration.limits.clientConnectionsMax)
         overLimit = ConnectionLimit(max: Self.overLimitMax)
-        runner = PoolRunner(configuration: configuration, loops: configuration.threads, logger: logger)
+        runner = try PoolRunner(configuration: configuration, loops: configuration.threads, logger: logger)
+        group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
     }
 
     /// Binds all listeners and serves.

@@ -37,7 +37,7 @@ final class Composition: Sendable {
         logger.logLevel = .notice
         self.logger = logger
         edge = loaded.settings.hasEdge ? try EdgeServer(configuration: loaded.settings.edgeConfiguration, logger: logger) : nil
-        pooler = loaded.settings.poolerConfiguration.map { PoolerServer(configuration: $0, logger: logger) }
+        pooler = try loaded.settings.readPoolerConfiguration().map { try PoolerServer(configuration: $0, logger: logger) }
         keyspace = loaded.settings.hasKeyspace ? KeyspaceServer(configuration: loaded.settings.keyspace, logger: logger) : nil
         OpenFiles.raiseLimit()
     }

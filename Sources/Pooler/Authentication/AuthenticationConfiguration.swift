@@ -7,9 +7,9 @@ public struct AuthenticationConfiguration: Sendable, Equatable {
     /// Users and their passwords.
     public var users = UserList()
     /// Who may use the console. By default nobody: an operator has to be named.
-    public var admins: Set<String> = []
+    public var admins: [String] = []
     /// Who may look at the console's tables.
-    public var observers: Set<String> = []
+    public var observers: [String] = []
 
     public init() {}
 }

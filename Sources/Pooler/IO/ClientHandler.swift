@@ -1,5 +1,7 @@
 import NIOCore
+import NIOTLS
 import PostgresWire
+import Transport
 
 /// One client connection: start-up, then requests to a leased server connection and its replies back.
 ///
@@ -18,6 +20,12 @@ final class ClientHandler: ChannelDuplexHandler {
     /// Requests that are read ahead of a lease, or of the replies to those before.
     static let pendingBytesMax = 64 << 10
 
+    private enum Encryption {
+        case none
+        case handshake(isDirect: Bool)
+        case established
+    }
+
     private enum Phase {
         case startup
         /// Logged in, and waits to be told the server's parameters.
@@ -34,7 +42,8 @@ final class ClientHandler: ChannelDuplexHandler {
     /// There are too many clients: it is told so.
     private let isOverLimit: Bool
     private var phase = Phase.startup
-    private var startup = ClientStartup()
+    private var startup: ClientStartup
+    private var encryption = Encryption.none
     private var authentication: ClientAuthentication?
     private var context: ChannelHandlerContext?
     private var pending = ByteBuffer()
@@ -42,7 +51,12 @@ final class ClientHandler: ChannelDuplexHandler {
     private(set) var isWritable = false
     private var id: UInt64 = 0
     private var key: CancelKeys.Key?
-    private var pool = 0
+    private(set) var pool = 0
+    /// Who has logged in, and where to.
+    private(set) var identity: HostRules.Client?
+    /// For clients of the console, in the place of a pool.
+    private(set) var console: ConsoleRunner?
+    private let openedAt = NIODeadline.now()
     private var login: ClientStartup.Login?
     private var parameters = ParameterSet.empty
     private var statements: ClientStatements
@@ -52,12 +66,13 @@ final class ClientHandler: ChannelDuplexHandler {
     /// When what is under way began: the connection, the wait, the transaction.
     private var phaseSince = NIODeadline.now()
     /// When the last request came, or the last reply ended it.
-    private var activeSince = NIODeadline.now()
+    private(set) var activeSince = NIODeadline.now()
 
     init(worker: PoolerWorker, isOverLimit: Bool, release: @escaping @Sendable () -> Void) {
         self.worker = worker
         self.isOverLimit = isOverLimit
         self.release = release
+        startup = ClientStartup(offersTLS: worker.runner.tls.clients != nil)
         statements = ClientStatements(max: worker.configuration.limits.clientStatementsMax)
     }
 
@@ -89,6 +104,7 @@ final class ClientHandler: ChannelDuplexHandler {
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         // A client that has closed its half asks nothing more, and PostgreSQL ends such a session, too.
         if let event = event as? ChannelEvent, event == .inputClosed { context.close(promise: nil) }
+        if let event = event as? TLSUserEvent, case .handshakeCompleted(let negotiated) = event { encrypted(negotiated) }
         context.fireUserInboundEventTriggered(event)
     }
 
@@ -161,6 +177,7 @@ final class ClientHandler: ChannelDuplexHandler {
         case .message(let head):
             switch head.kind {
             case FrontendKind.terminate: close()
+            case _ where console != nil: consoleRequest(head)
             case FrontendKind.sync where head.bytes == 5:
                 pending.moveReaderIndex(forwardBy: 5)
                 var reply = ByteBuffer()
@@ -172,6 +189,18 @@ final class ClientHandler: ChannelDuplexHandler {
                 lease(now: .now())
             }
         }
+    }
+
+    /// A message to the console, which speaks the simple protocol.
+    private func consoleRequest(_ head: MessageFraming.Head) {
+        guard let console, !console.isBusy else { return }
+        guard head.kind == FrontendKind.query else { return fail(.protocolViolation, "the console takes simple queries only") }
+        guard head.bytes <= ConsoleCommand.textBytesMax + MessageFraming.headBytes + 1 else { return fail(.programLimitExceeded, "too long for a command") }
+        guard var payload = pending.readSlice(length: head.bytes) else { return }
+        payload.moveReaderIndex(forwardBy: MessageFraming.headBytes)
+        guard let text = payload.readNullTerminatedString() else { return fail(.protocolViolation, "malformed message") }
+        activeSince = .now()
+        console.received(text)
     }
 
     private func forward() {
@@ -328,6 +357,10 @@ final class ClientHandler: ChannelDuplexHandler {
         switch startup.received(&pending) {
         case .wait: break
         case .decline: write(ByteBuffer(bytes: [UInt8(ascii: "N")]))
+        case .encrypt:
+            write(ByteBuffer(bytes: [UInt8(ascii: "S")]))
+            encrypt(isDirect: false)
+        case .encryptDirectly: encrypt(isDirect: true)
         case .close: close()
         case .cancel(let key): cancel(key)
         case .refuse(let error): fail(error)
@@ -337,22 +370,60 @@ final class ClientHandler: ChannelDuplexHandler {
         }
     }
 
+    /// All that follows is encrypted.
+    private func encrypt(isDirect: Bool) {
+        guard let context, let tls = worker.runner.tls.clients else { return close() }
+        encryption = .handshake(isDirect: isDirect)
+        do {
+            try context.pipeline.syncOperations.addHandler(tls.handler(), position: .first)
+        } catch {
+            return close()
+        }
+        guard pending.readableBytes > 0 else { return }
+        // What was read is the beginning of the handshake: it starts again, from the front.
+        let bytes = pending
+        pending = ByteBuffer()
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        context.eventLoop.execute {
+            bound.value.pipeline.syncOperations.fireChannelRead(NIOAny(bytes))
+            bound.value.pipeline.syncOperations.fireChannelReadComplete()
+        }
+    }
+
+    private func encrypted(_ negotiated: String?) {
+        guard case .handshake(let isDirect) = encryption else { return }
+        // Without a request the name of the protocol is all that keeps other protocols' clients out (PostgreSQL 17 asks for it, too).
+        guard !isDirect || negotiated == PoolerTLS.applicationProtocol else { return close() }
+        encryption = .established
+    }
+
     /// The client has to show who it is.
     private func authenticate(_ login: ClientStartup.Login) {
         guard !isOverLimit else { return fail(.tooManyConnections, "no more connections allowed (max_client_connections)") }
         let address = context?.channel.remoteAddress?.ipAddress
+        let hasTLS = if case .established = encryption { true } else { false }
+        // A Unix socket needs no TLS: nobody is in between.
+        guard hasTLS || address == nil || worker.runner.tls.clientMode == .disable || worker.runner.tls.clientMode == .allow else {
+            return fail(.invalidAuthorization, "TLS required")
+        }
         let client = HostRules.Client(
             user: login.startup.user, database: login.startup.database, isReplication: login.startup.isReplication,
-            address: address.flatMap { IPAddress($0) }, hasTLS: false)
+            address: address.flatMap { IPAddress($0) }, hasTLS: hasTLS)
+        let certificate = hasTLS ? context.flatMap { TLSPeer.certificate(of: $0.pipeline) } : nil
+        let applicant = ClientLogin.Applicant(
+            client: client, certificateName: certificate.flatMap { CertificateSubject.commonName(certificate: $0) },
+            channelBinding: hasTLS ? worker.runner.tls.channelBinding : nil)
+        let isConsole = worker.isConsole(client.database)
         let authentication = ClientAuthentication(
-            ClientLogin.Applicant(client: client), authenticator: worker.runner.authenticator, eventLoop: worker.eventLoop
+            applicant, authenticator: worker.runner.authenticator, eventLoop: worker.eventLoop
         ) { [unowned self] step in
             switch step {
             case .send(let bytes): write(bytes)
             case .accept(let bytes):
                 if bytes.readableBytes > 0 { write(bytes) }
                 self.authentication = nil
-                admit(login)
+                identity = client
+                if isConsole { admitToConsole(client) } else { admit(login) }
                 // What came with the proof waits to be understood, when it was a derivation that took its time.
                 understand()
             case .refuse(let refusal):
@@ -373,6 +444,9 @@ final class ClientHandler: ChannelDuplexHandler {
             return fail(.invalidCatalogName, "no such database: \(login.startup.database)")
         }
         let poolKey = PoolMachine.PoolKey(database: login.startup.database, user: database.user ?? login.startup.user)
+        guard !worker.runner.disabledDatabases.withLock({ $0.contains(login.startup.database) }) else {
+            return fail(.cannotConnectNow, "database \"\(login.startup.database)\" is disabled")
+        }
         guard let pool = worker.runner.pool(poolKey) else { return fail(.tooManyConnections, "too many pools of server connections") }
         self.pool = pool
         parameters = worker.runner.parameterSets.withLock { $0.make(login.parameters) }
@@ -380,6 +454,19 @@ final class ClientHandler: ChannelDuplexHandler {
         phase = .welcoming
         if let reported = worker.runner.welcome(pool, parameters) { return welcome(reported) }
         lease(now: .now())
+    }
+
+    private func admitToConsole(_ client: HostRules.Client) {
+        guard ConsoleAccess(worker.configuration.authentication).mayConnect(client.user) else {
+            return fail(.invalidAuthorization, "the console is not for user \"\(client.user)\": see pooler.auth.admins")
+        }
+        console = ConsoleRunner(worker: worker, user: client.user) { [unowned self] bytes in
+            write(bytes)
+            understand()
+        }
+        key = worker.runner.cancelKeys.issue(to: .init(loop: worker.index, client: id), secret: .random(in: .min ... .max))
+        phase = .welcoming
+        welcome(Dictionary(uniqueKeysWithValues: ConsoleRunner.parameters.map { ($0.name, $0.value) }))
     }
 
     private func welcome(_ reported: [String: String]) {
@@ -468,6 +555,27 @@ final class ClientHandler: ChannelDuplexHandler {
         }
     }
 
+    // MARK: The console
+
+    func consoleID(loop: Int) -> UInt64 { UInt64(loop) << 48 | id }
+
+    /// By an operator's command.
+    func kill() { fail(.adminShutdown, "terminating connection due to administrator command") }
+
+    /// Its row in the console; `nil` before its login.
+    func describe(loop: Int, now: NIODeadline, time: (NIODeadline) -> String) -> ConsoleSnapshot.Socket? {
+        guard let identity, let context else { return nil }
+        let isWaiting = phase == .waiting || phase == .welcoming
+        let (remote, local) = (context.channel.remoteAddress, context.channel.localAddress)
+        return ConsoleSnapshot.Socket(
+            type: "C", user: identity.user, database: identity.database, state: isWaiting ? "waiting" : "active",
+            address: remote?.ipAddress ?? "unix", port: remote?.port ?? 0, localAddress: local?.ipAddress ?? "unix", localPort: local?.port ?? 0,
+            connectTime: time(openedAt), requestTime: time(activeSince),
+            wait: isWaiting ? UInt64(clamping: (now - phaseSince).nanoseconds / 1000) : 0, link: server?.consoleID(loop: loop),
+            tls: TLSPeer.version(of: context.pipeline) ?? "", applicationName: parameters.value("application_name") ?? "",
+            preparedStatements: statements.count, id: consoleID(loop: loop), isActive: server != nil)
+    }
+
     // MARK: The end
 
     private func fail(_ sqlState: SQLState, _ message: String) {
@@ -496,6 +604,7 @@ final class ClientHandler: ChannelDuplexHandler {
         guard phase != .closed || server != nil || ticket != nil || key != nil else { return }
         phase = .closed
         authentication?.abandon()
+        console?.abandon()
         authentication = nil
         if let ticket { worker.waiterGone(ticket, pool: pool) }
         ticket = nil

@@ -10,6 +10,16 @@ final class PoolRunner: Sendable {
     let logger: Logger
     let cancelKeys = CancelKeys()
     let authenticator: Authenticator
+    let tls: PoolerTLS
+    /// By operators' commands: no connections are leased there.
+    let pausedDatabases = Lock(PausedDatabases())
+    /// By operators' commands: no new clients are let in there.
+    let disabledDatabases = Lock<Set<String>>([])
+
+    struct PausedDatabases: Sendable {
+        var isAll = false
+        var databases: Set<String> = []
+    }
     let prepared = Lock(PreparedStatements())
     let parameterSets = Lock(ParameterSets())
     private let machine: Lock<PoolMachine>
@@ -31,10 +41,12 @@ final class PoolRunner: Sendable {
     /// Welcomes that are known at a time; each is some 20 short strings.
     private static let welcomesMax = 1_000
 
-    init(configuration: PoolerConfiguration, loops: Int, logger: Logger) {
+    /// - Throws: when a certificate or a key cannot be read.
+    init(configuration: PoolerConfiguration, loops: Int, logger: Logger) throws {
         self.configuration = configuration
         self.logger = logger
         authenticator = Authenticator(configuration.authentication)
+        tls = try PoolerTLS(configuration.tls)
         machine = Lock(PoolMachine(loops: loops, limits: configuration.limits, timeouts: configuration.timeouts))
     }
 
@@ -45,7 +57,15 @@ final class PoolRunner: Sendable {
 
     // MARK: Pools
 
-    func pool(_ key: PoolMachine.PoolKey) -> Int? { machine.withLock { $0.pool(key) } }
+    func pool(_ key: PoolMachine.PoolKey) -> Int? {
+        let isPaused = pausedDatabases.withLock { $0.isAll || $0.databases.contains(key.database) }
+        return machine.withLock { machine in
+            let pool = machine.pool(key)
+            // One that is new while its database is paused.
+            if isPaused, let pool { machine.paused(pool) }
+            return pool
+        }
+    }
 
     func lease(_ pool: Int, loop: Int, now: NIODeadline) -> PoolMachine.Lease {
         machine.withLock { $0.leaseRequested(pool, loop: loop, now: now) }

@@ -91,6 +91,40 @@ final class PoolerWorker {
         waiting.removeValue(forKey: ticket)?.leaseRefused(error)
     }
 
+    // MARK: The console
+
+    /// Whether a database is the console: unless the configuration gives the name to another.
+    func isConsole(_ database: String) -> Bool {
+        ConsoleAccess.databases.contains(database) && configuration.databases[database] == nil
+    }
+
+    /// Drops clients of these pools.
+    func killClients(_ isMeant: (Int) -> Bool) {
+        for client in Array(clients.values) where client.console == nil && client.identity != nil && isMeant(client.pool) { client.kill() }
+    }
+
+    /// - Returns: whether there is such a client.
+    func kill(_ client: UInt64) -> Bool {
+        guard let client = clients[client] else { return false }
+        client.kill()
+        return true
+    }
+
+    /// Adds what this event loop has to what the console shows.
+    func describe(in snapshot: inout ConsoleSnapshot) {
+        let now = NIODeadline.now()
+        let day = WallClock.nanoseconds()
+        func time(_ moment: NIODeadline) -> String { ConsoleTime.text(nanoseconds: day - (now - moment).nanoseconds) }
+        for client in clients.values {
+            guard let row = client.describe(loop: index, now: now, time: time) else {
+                snapshot.loginClients += 1
+                continue
+            }
+            snapshot.clients.append(row)
+        }
+        for case let server? in servers { snapshot.servers.append(server.describe(loop: index, names: runner, time: time)) }
+    }
+
     // MARK: Servers
 
     private func server(_ slot: PoolMachine.Slot) -> ServerHandler? {

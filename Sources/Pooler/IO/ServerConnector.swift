@@ -1,6 +1,7 @@
 import Logging
 import NIOCore
 import NIOPosix
+import NIOTLS
 import PostgresWire
 import Telemetry
 import Transport
@@ -20,6 +21,8 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
     private var pending = ByteBuffer()
     private var deadline: Scheduled<Void>?
     private var isEnded = false
+    private var isAskingForTLS = false
+    private var isInHandshake = false
 
     private init(
         _ slot: PoolMachine.Slot, pool: Int, worker: PoolerWorker, key: PoolMachine.PoolKey, _ database: PoolerConfiguration.Database,
@@ -71,14 +74,55 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
             let (connector, context) = bound.value
             connector.failed(.timeout, context)
         }
+        if worker.runner.tls.servers != nil, case .tcp = database.hosts[host] {
+            isAskingForTLS = true
+            var request = ByteBuffer()
+            StartupPacket.writeTLSRequest(to: &request)
+            context.writeAndFlush(wrapOutboundOut(request), promise: nil)
+        } else {
+            start(context)
+        }
+        context.fireChannelActive()
+    }
+
+    private func start(_ context: ChannelHandlerContext) {
         var buffer = ByteBuffer()
         StartupMessage(user: key.user, database: database.name ?? key.database).write(to: &buffer)
         context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
-        context.fireChannelActive()
+    }
+
+    /// The answer to the request for TLS: one byte, or an error of a server that is too old to know it.
+    private func tlsAnswered(_ answer: ByteBuffer, _ context: ChannelHandlerContext) {
+        isAskingForTLS = false
+        switch answer.getInteger(at: answer.readerIndex, as: UInt8.self) {
+        // More than the byte would be somebody else's, put before what is encrypted: CVE-2021-23222.
+        case UInt8(ascii: "S")? where answer.readableBytes == 1:
+            do {
+                guard let tls = worker.runner.tls.servers, case .tcp(let name, _) = database.hosts[host] else { return failed(.tlsRefused, context) }
+                let handler = try tls.handler(host: IPAddress(name) == nil ? name : nil)
+                isInHandshake = true
+                try context.pipeline.syncOperations.addHandler(handler, position: .first)
+            } catch {
+                failed(.tlsFailed, context)
+            }
+        case UInt8(ascii: "N")? where answer.readableBytes == 1 && worker.runner.tls.serverMode == .prefer: start(context)
+        default: failed(.tlsRefused, context)
+        }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if let event = event as? TLSUserEvent, case .handshakeCompleted = event {
+            isInHandshake = false
+            let certificate = TLSPeer.certificate(of: context.pipeline)
+            if let binding = certificate.flatMap({ TLSServerEndPoint.binding(certificate: $0) }) { login.channelBinding = .prefer(binding) }
+            start(context)
+        }
+        context.fireUserInboundEventTriggered(event)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var incoming = unwrapInboundIn(data)
+        if isAskingForTLS { return tlsAnswered(incoming, context) }
         pending.writeBuffer(&incoming)
         goOn(context)
     }
@@ -88,7 +132,8 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        failed(.closedEarly, context)
+        if isInHandshake { worker.runner.logger.warning("no TLS with PostgreSQL at \(database.hosts[host]): \(error)") }
+        failed(isInHandshake ? .tlsFailed : .closedEarly, context)
     }
 
     private func goOn(_ context: ChannelHandlerContext) {
@@ -167,7 +212,7 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
     private func failed(_ failure: ServerLogin.Failure, _ context: ChannelHandlerContext) {
         guard !isEnded else { return }
         worker.runner.logger.warning("login to PostgreSQL at \(database.hosts[host]) as \(key.user) failed: \(failure.rawValue)")
-        let isFinal = failure == .passwordMissing || failure == .methodUnsupported || failure == .scram
+        let isFinal = failure == .passwordMissing || failure == .methodUnsupported || failure == .scram || failure == .tlsRefused || failure == .tlsFailed
         if isFinal {
             let error = ErrorFields(
                 severity: "FATAL", sqlState: SQLState.invalidAuthorization.rawValue, message: "server login failed: \(failure.rawValue)")

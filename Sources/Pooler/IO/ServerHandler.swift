@@ -41,6 +41,8 @@ final class ServerHandler: ChannelDuplexHandler {
     private var isReleaseDue = false
     /// A statement of ours makes the connection ready for the next client.
     private var isResetting = false
+    private let openedAt = NIODeadline.now()
+    private var requestedAt = NIODeadline.now()
 
     init(_ parts: Detached, slot: PoolMachine.Slot, worker: PoolerWorker) {
         self.slot = slot
@@ -53,11 +55,27 @@ final class ServerHandler: ChannelDuplexHandler {
     /// What the channel said last: asking it costs more than to remember.
     private(set) var isWritable = false
 
+    /// Apart from those of clients.
+    func consoleID(loop: Int) -> UInt64 { UInt64(loop) << 48 | 1 << 47 | UInt64(slot.index) }
+
+    /// Its row in the console.
+    func describe(loop: Int, names: PoolRunner, time: (NIODeadline) -> String) -> ConsoleSnapshot.Socket {
+        let key = names.inspect { PoolMachine.PoolKey(database: $0.pools[pool].database, user: $0.pools[pool].user) }
+        let (remote, local) = (context?.channel.remoteAddress, context?.channel.localAddress)
+        return ConsoleSnapshot.Socket(
+            type: "S", user: key.user, database: key.database, state: client == nil ? "idle" : "active", address: remote?.ipAddress ?? "unix",
+            port: remote?.port ?? 0, localAddress: local?.ipAddress ?? "unix", localPort: local?.port ?? 0, connectTime: time(openedAt),
+            requestTime: time(requestedAt), link: client.map { $0.consoleID(loop: loop) }, remotePID: Int(session.processID),
+            tls: context.flatMap { TLSPeer.version(of: $0.pipeline) } ?? "", applicationName: session.parameters.value("application_name") ?? "",
+            id: consoleID(loop: loop), isActive: client != nil)
+    }
+
     // MARK: The client's side
 
     func begin(_ client: ClientHandler) {
         assert(self.client == nil, "two leases of one connection")
         self.client = client
+        requestedAt = client.activeSince
     }
 
     /// The client has done; who has it next is the pool's to say.
@@ -135,6 +153,8 @@ final class ServerHandler: ChannelDuplexHandler {
     /// - Returns: `nil` when that cannot be.
     func detach() -> Detached? {
         guard client == nil, cancelCount == 0, pending.readableBytes == 0, session.isQuiescent, let context, !isGone else { return nil }
+        // What is encrypted cannot go without its keys.
+        guard TLSPeer.version(of: context.pipeline) == nil else { return nil }
         let descriptor = try? context.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) { dup($0) }
         guard let descriptor, descriptor >= 0 else { return nil }
         // Closing our descriptor leaves the connection open: the other one holds it.

@@ -48,6 +48,8 @@ struct ClientStatements {
         self.max = max
     }
 
+    var count: Int { byName.count }
+
     func find(_ name: String) -> PreparedStatement? { byName[name] }
 
     /// - Returns: `false` when there are too many.

@@ -11,6 +11,10 @@ struct ClientStartup {
         case wait
         /// One byte: no encryption of this kind here.
         case decline
+        /// One byte: yes; then TLS.
+        case encrypt
+        /// TLS begins at once, with the bytes of the input.
+        case encryptDirectly
         case cancel(CancelKeys.Key)
         /// Close without a word: to a request to cancel nothing is ever answered.
         case close
@@ -26,10 +30,21 @@ struct ClientStartup {
         var needsNegotiation: Bool
     }
 
+    /// Whether TLS is to be had.
+    let offersTLS: Bool
     private var hasAskedForTLS = false
     private var hasAskedForGSS = false
 
+    init(offersTLS: Bool = false) {
+        self.offersTLS = offersTLS
+    }
+
     mutating func received(_ input: inout ByteBuffer) -> Action {
+        // A TLS record with a handshake in it (RFC 8446 §5.1). No startup packet begins so: it would have 369 MB.
+        if offersTLS, !hasAskedForTLS, input.getInteger(at: input.readerIndex, as: UInt8.self) == 0x16 {
+            hasAskedForTLS = true
+            return .encryptDirectly
+        }
         switch StartupPacket.read(from: &input) {
         case .incomplete: return .wait
         case .refused(let refusal): return .refuse(Self.error(refusal))
@@ -37,7 +52,7 @@ struct ClientStartup {
             // What came with the request would be taken for bytes of the encrypted stream: CVE-2021-23214.
             guard !hasAskedForTLS, input.readableBytes == 0 else { return .refuse(Self.error(.malformed)) }
             hasAskedForTLS = true
-            return .decline
+            return offersTLS ? .encrypt : .decline
         case .packet(.gssRequest):
             guard !hasAskedForGSS, input.readableBytes == 0 else { return .refuse(Self.error(.malformed)) }
             hasAskedForGSS = true

@@ -38,6 +38,10 @@ struct ServerLogin {
         /// SCRAM failed: the server could not prove itself, or the mechanisms do not fit.
         case scram
         case closedEarly
+        /// The server has no TLS, and the configuration wants it; or it answers the request for it with something else.
+        case tlsRefused
+        /// No encrypted connection came about: most often a certificate that is not believed.
+        case tlsFailed
         case connectFailed
         case timeout
     }
@@ -57,6 +61,8 @@ struct ServerLogin {
     private let user: String
     private let credential: ServerCredential?
     private let nonce: String
+    /// With TLS: what a login by SCRAM is tied to.
+    var channelBinding = SCRAMClient.ChannelBinding.none
     private var state = State.asked
     private var result = Result()
 
@@ -142,7 +148,7 @@ struct ServerLogin {
             case .scramKeys(let keys)?: proof = .keys(keys)
             case .md5?, nil: return end(.failed(.passwordMissing))
             }
-            var client = SCRAMClient(proof, nonce: nonce)
+            var client = SCRAMClient(proof, channelBinding: channelBinding, nonce: nonce)
             guard let first = try? client.mechanismsOffered(mechanisms) else { return end(.failed(.scram)) }
             state = .sasl(client)
             return send { PasswordPayload.writeSASLInitial(mechanism: first.mechanism, first.response, to: &$0) }

@@ -129,7 +129,7 @@ enum ConfigurationKeys {
         .init(
             "edge.upstream.read_timeout", \.upstream.readTimeout, .duration(.milliseconds(10)...(.hours(24))), isReloadable: true,
             "Between two reads of a response's body; the response is cut beyond."),
-    ] + PoolerKeys.all + KeyspaceKeys.all
+    ] + PoolerKeys.all + PoolerSecurityKeys.all + KeyspaceKeys.all
 
     static let table = SettingTable<Settings>(keys: all, repeated: [UpstreamKeys.section, RouteKeys.section])
     static let shape = table.shape

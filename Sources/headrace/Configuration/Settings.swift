@@ -14,6 +14,8 @@ struct Settings: Sendable {
     /// What the pooler stands before.
     var postgres: PostgresURL?
     var postgresPassword: String?
+    var poolerUsersFile: String?
+    var poolerRulesFile: String?
 
     var keyspace = KeyspaceConfiguration()
 
