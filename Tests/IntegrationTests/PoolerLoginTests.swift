@@ -1,0 +1,157 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Logins, TLS and the console of the release binary, with psql as the client and a PostgreSQL that asks for SCRAM.
+@Suite(
+    .enabled(
+        if: PostgresCluster.programs != nil && Command.find("psql") != nil && Command.find("openssl") != nil,
+        "PostgreSQL or openssl is not installed: run scripts/setup test"))
+struct PoolerLoginTests {
+    private let postgres: PostgresCluster
+    private let folder: URL
+
+    /// The cluster lets in over TCP: `plain…` by SCRAM, `md5…` by MD5, `postgres` as it is.
+    private static let guarded: Result<PostgresCluster, any Error> = Result {
+        let cluster = try PostgresCluster()
+        try cluster.query("CREATE ROLE plain LOGIN PASSWORD 'pencil'")
+        try cluster.query("CREATE ROLE \"größe\" LOGIN PASSWORD 'Übergröße ½'")
+        try cluster.query("SET password_encryption = md5; CREATE ROLE old LOGIN PASSWORD 'pencil'")
+        let rules = "local all all trust\nhost all postgres all trust\nhost all old all md5\nhost all all all scram-sha-256\n"
+        // In place: the file belongs to the server's user.
+        let file = try FileHandle(forWritingTo: cluster.folder.appending(path: "data/pg_hba.conf"))
+        try file.truncate(atOffset: 0)
+        try file.write(contentsOf: Data(rules.utf8))
+        try file.close()
+        try cluster.query("SELECT pg_reload_conf()")
+        return cluster
+    }
+
+    init() throws {
+        postgres = try Self.guarded.get()
+        folder = FileManager.default.temporaryDirectory.appending(path: "logins-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    }
+
+    private func file(_ name: String, _ text: String) throws -> String {
+        let url = folder.appending(path: name)
+        try text.write(to: url, atomically: true, encoding: .utf8)
+        return url.path
+    }
+
+    private func pooler(_ settings: [String: String]) throws -> HeadraceProcess {
+        let all = settings.merging(["limits.min_pool_size": "0"]) { own, _ in own }
+        return try HeadraceProcess(
+            ["--pooler", "127.0.0.1:0", "--postgres", postgres.url(user: nil)]
+                + all.sorted { $0.key < $1.key }.flatMap { ["--set", "pooler.\($0.key)=\($0.value)"] }, saying: "pooler: ")
+    }
+
+    private func psql(
+        _ pooler: HeadraceProcess, _ sql: String..., user: String, password: String?, database: String = "shop", options: String = "sslmode=disable"
+    ) throws -> Command.Result {
+        var target = "host=127.0.0.1 port=\(pooler.port) user=\(user) dbname=\(database) \(options)"
+        if let password { target += " password='\(password)'" }
+        return try Command.run("psql", ["-X", "-A", "-t", "-q", "-w", "-d", target] + sql.flatMap { ["-c", $0] })
+    }
+
+    private func openssl(_ arguments: String...) throws {
+        let result = try Command.run("openssl", arguments)
+        guard result.status == 0 else { throw HeadraceProcess.Failure(description: "openssl: \(result.errors)") }
+    }
+
+    /// An authority of our own, a certificate for the pooler, one for the user `plain`.
+    private func certificates() throws -> [String: String] {
+        func path(_ name: String) -> String { folder.appending(path: name).path }
+        for name in ["authority", "pooler", "plain"] {
+            try openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", path("\(name).key"))
+            try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path("\(name).key"))
+        }
+        try openssl("req", "-new", "-x509", "-days", "30", "-key", path("authority.key"), "-subj", "/CN=authority", "-out", path("authority.crt"))
+        for (name, subject, extensions) in [("pooler", "/CN=pooler", "subjectAltName=IP:127.0.0.1"), ("plain", "/CN=plain", "keyUsage=digitalSignature")] {
+            try openssl("req", "-new", "-key", path("\(name).key"), "-subj", subject, "-out", path("\(name).csr"))
+            let file = try file("\(name).ext", extensions)
+            try openssl(
+                "x509", "-req", "-in", path("\(name).csr"), "-CA", path("authority.crt"), "-CAkey", path("authority.key"), "-CAcreateserial", "-days", "30",
+                "-extfile", file, "-out", path("\(name).crt"))
+        }
+        return [
+            "tls.certificate": path("pooler.crt"), "tls.key": path("pooler.key"), "tls.client_authorities": path("authority.crt"),
+        ]
+    }
+
+    @Test func `clients log in by SCRAM with what is on file, whatever its form, and the server is logged in to with what they proved`() throws {
+        let secrets = try postgres.query("SELECT rolpassword FROM pg_authid WHERE rolname IN ('plain', 'größe') ORDER BY rolname", database: "postgres")
+            .split(separator: "\n")
+        let users = try file("users", "\"größe\" \"\(secrets[0])\"\n\"plain\" \"\(secrets[1])\"\n\"old\" \"pencil\"\n")
+        let pooler = try pooler(["auth.method": "scram-sha-256", "auth.users_file": users])
+        #expect(try psql(pooler, "SELECT current_user", user: "plain", password: "pencil").text == "plain\n")
+        #expect(try psql(pooler, "SELECT current_user", user: "größe", password: "Übergröße ½").text == "größe\n")
+        #expect(try psql(pooler, "SELECT current_user", user: "old", password: "pencil").text == "old\n")
+        for (user, password) in [("plain", "pencils"), ("nobody", "pencil"), ("größe", "Ubergroße ½")] {
+            let refused = try psql(pooler, "SELECT 1", user: user, password: password)
+            #expect(refused.status != 0 && refused.errors.contains("password authentication failed for user \"\(user)\""), "\(refused.errors)")
+        }
+    }
+
+    @Test func `clients log in by MD5, from the digest as well`() throws {
+        let digest = try postgres.query("SELECT rolpassword FROM pg_authid WHERE rolname = 'old'", database: "postgres")
+        let pooler = try pooler(["auth.method": "md5", "auth.users_file": try file("users", "\"old\" \"\(digest)\"\n\"plain\" \"pencil\"\n")])
+        #expect(try psql(pooler, "SELECT current_user", user: "old", password: "pencil").text == "old\n")
+        #expect(try psql(pooler, "SELECT current_user", user: "plain", password: "pencil").text == "plain\n")
+        #expect(try psql(pooler, "SELECT 1", user: "old", password: "x").errors.contains("password authentication failed"))
+    }
+
+    @Test func `TLS is offered, believed by its authority, and SCRAM is bound to it`() throws {
+        let settings = try certificates().merging([
+            "auth.method": "scram-sha-256", "auth.users_file": try file("users", "\"plain\" \"pencil\"\n"), "tls.clients": "require",
+        ]) { $1 }
+        let pooler = try pooler(settings)
+        let root = "sslrootcert=\(folder.appending(path: "authority.crt").path)"
+        let bound = try psql(
+            pooler, "SELECT 1", user: "plain", password: "pencil", options: "sslmode=verify-full \(root) channel_binding=require")
+        #expect(bound.text == "1\n", "\(bound.errors)")
+        let plain = try psql(pooler, "SELECT 1", user: "plain", password: "pencil")
+        #expect(plain.errors.contains("TLS required"), "\(plain.errors)")
+    }
+
+    @Test func `a client certificate is enough where the rules say so`() throws {
+        let rules = try file("rules", "hostssl all plain 127.0.0.1/32 cert\nhost shop postgres 127.0.0.0/8 trust\n")
+        let settings = try certificates().merging([
+            "auth.rules_file": rules, "auth.users_file": try file("users", "\"plain\" \"pencil\"\n"), "tls.clients": "allow",
+        ]) { $1 }
+        let pooler = try pooler(settings)
+        let own = "sslcert=\(folder.appending(path: "plain.crt").path) sslkey=\(folder.appending(path: "plain.key").path)"
+        #expect(try psql(pooler, "SELECT current_user", user: "plain", password: nil, options: "sslmode=require \(own)").text == "plain\n")
+        let without = try psql(pooler, "SELECT 1", user: "plain", password: nil, options: "sslmode=require")
+        #expect(without.errors.contains("valid client certificate"), "\(without.errors)")
+        #expect(try psql(pooler, "SELECT 1", user: "postgres", password: nil).text == "1\n")
+        let elsewhere = try psql(pooler, "SELECT 1", user: "postgres", password: nil, database: "other")
+        #expect(elsewhere.errors.contains("no authentication rule for user \"postgres\", database \"other\""), "\(elsewhere.errors)")
+    }
+
+    @Test func `the console shows, pauses, resumes, disables`() throws {
+        let pooler = try pooler(["auth.admins": "postgres", "auth.observers": "plain", "threads": "2"])
+        #expect(try psql(pooler, "SELECT 1", user: "postgres", password: nil).text == "1\n")
+        func console(_ commands: String, user: String = "postgres", database: String = "pgbouncer") throws -> Command.Result {
+            try psql(pooler, commands, user: user, password: nil, database: database)
+        }
+        let pools = try console("SHOW POOLS")
+        #expect(pools.text.hasPrefix("shop|postgres|0|0|0|0|0|0|0|1|"), "\(pools.text) \(pools.errors)")
+        #expect(try console("SHOW CLIENTS", database: "headrace").text.split(separator: "\n").count == 1)
+        #expect(try console("SHOW SERVERS").text.contains("|idle|127.0.0.1|\(postgres.port)|"))
+        #expect(try console("SHOW STATE").text == "active|yes\npaused|no\nsuspended|no\n")
+        #expect(try console("SHOW NOTHING").errors.contains("unknown table"))
+        #expect(try console("PAUSE", user: "plain").errors.contains("admin access needed"))
+        #expect(try console("SHOW LISTS", user: "plain").text.contains("pools|1\n"))
+        #expect(try console("SHOW LISTS", user: "old").errors.contains("the console is not for user \"old\""))
+
+        #expect(try console("PAUSE shop").errors == "")
+        #expect(try console("SHOW SERVERS").text == "")
+        #expect(try console("RESUME shop").errors == "")
+        #expect(try psql(pooler, "SELECT 2", user: "postgres", password: nil).text == "2\n")
+        #expect(try console("DISABLE shop").errors == "")
+        #expect(try psql(pooler, "SELECT 1", user: "postgres", password: nil).errors.contains("is disabled"))
+        #expect(try console("ENABLE shop").errors == "")
+        #expect(try psql(pooler, "SELECT 3", user: "postgres", password: nil).text == "3\n")
+    }
+}
