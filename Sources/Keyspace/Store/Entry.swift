@@ -8,10 +8,10 @@ import Musl
 ///
 ///     −16  deadline (8), place in the expiry heap (4), –   only with the flag `expires`
 ///       0  length of the key (4), length of the value (4)
-///       8  type (1), flags (1), frequency (1), –, time of the last use (4); of a sorted set's member the score (8)
+///       8  type (1), flags (1), frequency (1), –, time of the last use (4)
 ///      16  the key's bytes, then the value's
 ///
-/// A string's bytes are the value; any other type's value is the reference to its object, which the entry owns. That makes
+/// A string's bytes are the value, a sorted set's member has its score there; any other type's value is the reference to its object, which the entry owns. That makes
 /// 16 bytes over key and value, and what `malloc` adds; a million keys of 16 + 100 bytes take the table's 13 bytes besides.
 struct Entry: Equatable {
     static let headerBytes = 16
@@ -54,9 +54,10 @@ struct Entry: Equatable {
         get { base.load(fromByteOffset: 12, as: UInt32.self) }
         nonmutating set { base.storeBytes(of: newValue, toByteOffset: 12, as: UInt32.self) }
     }
+    /// Of a sorted set's member: its value is 8 bytes.
     @inline(__always) var score: Double {
-        get { base.load(fromByteOffset: 8, as: Double.self) }
-        nonmutating set { base.storeBytes(of: newValue, toByteOffset: 8, as: Double.self) }
+        get { (base + Self.headerBytes + keyCount).loadUnaligned(as: Double.self) }
+        nonmutating set { (base + Self.headerBytes + keyCount).storeBytes(of: newValue, as: Double.self) }
     }
     @inline(__always) var key: UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(start: base + Self.headerBytes, count: keyCount)

@@ -80,7 +80,7 @@ final class SortedSetObject: StoredObject {
             putIn(entry)
             return .moved
         }
-        let entry = Entry.make(key: member, valueCount: 0)
+        let entry = Entry.make(key: member, valueCount: 8)
         entry.score = score
         entryBytes += entry.bytes
         table.insert(entry, hash)
