@@ -62,9 +62,8 @@ enum BitCommands {
     }
 
     private static func bitcount(_ call: Call) throws(CommandFailure) {
-        guard call.count == 2 || call.count >= 4 else { throw .syntax }
-        if call.count > 2 { _ = try bits(call, 2, count: 0) }
         guard let entry = try call.readString(call.key(1)) else { return call.out.integer(0) }
+        guard call.count == 2 || call.count >= 4 else { throw .syntax }
         var range: Range<Int>? = 0..<entry.valueCount * 8
         if call.count > 2 { range = try bits(call, 2, count: entry.valueCount) }
         guard let range, !range.isEmpty else { return call.out.integer(0) }
@@ -86,7 +85,6 @@ enum BitCommands {
     private static func bitpos(_ call: Call) throws(CommandFailure) {
         guard let wanted = DecimalText.parse(call[2]) else { throw .notInteger }
         guard wanted == 0 || wanted == 1 else { throw .err("The bit argument must be 1 or 0.") }
-        if call.count > 3 { _ = try bits(call, 3, count: 0) }
         guard let entry = try call.readString(call.key(1)) else { return call.out.integer(wanted == 1 ? -1 : 0) }
         var range: Range<Int>? = 0..<entry.valueCount * 8
         if call.count > 3 { range = try bits(call, 3, count: entry.valueCount) }

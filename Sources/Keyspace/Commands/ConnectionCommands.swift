@@ -43,7 +43,7 @@ enum ConnectionCommands {
     }
 
     private static func select(_ call: Call) throws(CommandFailure) {
-        guard let value = DecimalText.parse(call[1]) else { throw .err("invalid DB index") }
+        let value = try call.integer(1)
         guard value >= 0, value < Int64(call.keyspace.configuration.databases) else { throw .err("DB index is out of range") }
         call.session.database = Int(value)
         call.out.ok()

@@ -7,6 +7,12 @@ enum LongestCommonSubsequence {
     static let cellsMax = 64 << 20
 
     static func lcs(_ call: Call) throws(CommandFailure) {
+        var values: [[UInt8]] = []
+        for place in 1...2 {
+            let entry = call.read(call.key(place))
+            if let entry, entry.type != .string { throw .err("The specified keys must contain string values") }
+            values.append(entry.map { [UInt8]($0.value) } ?? [])
+        }
         var (wantsLength, wantsIndices, withLengths) = (false, false, false)
         var lengthMin: Int64 = 0
         var index = 3
@@ -27,12 +33,6 @@ enum LongestCommonSubsequence {
         }
         guard !(wantsLength && wantsIndices) else {
             throw .err("If you want both the length and indexes, please just use IDX.")
-        }
-        var values: [[UInt8]] = []
-        for place in 1...2 {
-            let entry = call.read(call.key(place))
-            if let entry, entry.type != .string { throw .err("The specified keys must contain string values") }
-            values.append(entry.map { [UInt8]($0.value) } ?? [])
         }
         let (a, b) = (values[0], values[1])
         let (cells, isOver) = (a.count + 1).multipliedReportingOverflow(by: b.count + 1)

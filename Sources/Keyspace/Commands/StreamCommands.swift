@@ -267,8 +267,8 @@ enum StreamCommands {
         var starts: [ID] = []
         for number in 0..<streams {
             let given = call[first + streams + number]
+            let found: StreamObject? = try call.read(call.key(first + number), .stream)
             if given.count == 1, given[0] == UInt8(ascii: "$") {
-                let found: StreamObject? = try call.read(call.key(first + number), .stream)
                 starts.append(found?.stream.lastID ?? ID(0, 0))
             } else {
                 starts.append(try id(given, sequence: 0))

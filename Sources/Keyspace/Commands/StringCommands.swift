@@ -179,16 +179,18 @@ enum StringCommands {
     private static func getex(_ call: Call) throws(CommandFailure) {
         let key = call.key(1)
         var change: Database.DeadlineChange?
+        var unit: ExpiryUnit?
         if call.count > 2 {
             if call.count == 3, call.matches(2, "persist") {
                 change = .clear
-            } else if call.count == 4, let unit = ExpiryUnit(call, 2) {
-                change = .set(try unit.deadline(call, 3, command: "getex"))
+            } else if call.count == 4, let given = ExpiryUnit(call, 2) {
+                unit = given
             } else {
                 throw .syntax
             }
         }
         guard let entry = try call.readString(key) else { return call.out.null() }
+        if let unit { change = .set(try unit.deadline(call, 3, command: "getex")) }
         call.out.bulk(entry.value)
         switch change {
         case .set(let deadline) where deadline <= call.now:

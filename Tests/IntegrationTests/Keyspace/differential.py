@@ -138,7 +138,7 @@ TABLE = {
     "ZUNION": lambda: algebra([]), "ZINTER": lambda: algebra([]), "ZDIFF": lambda: [b"2", key(), key()] + maybe([b"WITHSCORES"]),
     "ZUNIONSTORE": lambda: algebra([key()]), "ZINTERSTORE": lambda: algebra([key()]), "ZDIFFSTORE": lambda: [key(), b"2", key(), key()],
     "ZINTERCARD": lambda: [R.choice([b"1", b"2", b"0"]), key(), key()] + maybe([b"LIMIT", small()]),
-    "BLPOP": lambda: some(key, 1, 2) + [R.choice([b"-1", b"abc", b"1e400"])], "OBJECT": lambda: [word(b"REFCOUNT", b"x"), key()],
+    "BLPOP": lambda: some(key, 1, 2) + [R.choice([b"-1", b"abc", b"-0.5"])], "OBJECT": lambda: [b"x", key()],
     "SELECT": lambda: [R.choice([b"0", b"0", b"0", b"1", b"16", b"a", b"-1"])], "PING": lambda: some(value, 0, 2), "ECHO": lambda: [value()],
     "FLUSHDB": lambda: [b"x"], "NOSUCH": lambda: some(value, 0, 3), "SWAPDB": lambda: [b"0", R.choice([b"0", b"16", b"a"])], "WAIT": lambda: [b"0", b"0"],
     "XADD": lambda: [key(), R.choice([b"0-0", b"abc", b"1-x"]), member(), value()] if R.random() < .2 else [key(), b"%d-%d" % (R.randint(1, 50), R.randint(0, 3))] + pairs(member, value) + maybe([member()], .05),
