@@ -148,12 +148,12 @@ let package = Package(
 if Context.environment["HEADRACE_FUZZ"] != nil {
     // Optimised, but with every `assert`; gold fails on what the sanitizers emit.
     let fuzzed: [SwiftSetting] = [.unsafeFlags(["-sanitize=fuzzer,address", "-assert-config", "Debug"])]
-    for target in package.targets where ["HTTPSemantics", "HTTP1Wire", "RESPWire"].contains(target.name) {
+    for target in package.targets where ["HTTPSemantics", "HTTP1Wire", "RESPWire", "Keyspace"].contains(target.name) {
         target.swiftSettings?.append(contentsOf: fuzzed)
     }
     package.targets.append(
         .executableTarget(
-            name: "headrace-fuzz", dependencies: ["HTTP1Wire", "HTTPSemantics", "RESPWire", nioCore], path: "Fuzz/Targets",
+            name: "headrace-fuzz", dependencies: ["HTTP1Wire", "HTTPSemantics", "RESPWire", "Keyspace", nioCore], path: "Fuzz/Targets",
             swiftSettings: settings + fuzzed, linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]))
     package.products.append(.executable(name: "headrace-fuzz", targets: ["headrace-fuzz"]))
 }

@@ -33,6 +33,18 @@ let targets: [String: FuzzedFunction] = [
         checkFields(UnsafeBufferPointer(start: start, count: count))
         return 0
     },
+    "snapshot": { start, count in
+        checkSnapshot(UnsafeBufferPointer(start: start, count: count))
+        return 0
+    },
+    "payload": { start, count in
+        checkPayload(UnsafeBufferPointer(start: start, count: count))
+        return 0
+    },
+    "log": { start, count in
+        checkLog(UnsafeBufferPointer(start: start, count: count))
+        return 0
+    },
     // Must be found within a moment, or the others find nothing either.
     "canary": { start, count in
         let bytes = UnsafeBufferPointer(start: start, count: count)

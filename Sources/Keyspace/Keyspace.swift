@@ -25,6 +25,7 @@ final class Keyspace: Sendable {
     let slowLog = SlowLog()
     let pause = ClientPause()
     let scripts = ScriptInterpreter()
+    let persistence = KeyspacePersistence()
     /// Tells clients what they asked to be told.
     let hub: KeyspaceHub
     let observer: (any KeyspaceObserver)?
@@ -46,7 +47,7 @@ final class Keyspace: Sendable {
 
     init(_ configuration: KeyspaceConfiguration, observer: (any KeyspaceObserver)? = nil) {
         self.configuration = configuration
-        hub = KeyspaceHub(clients: clients)
+        hub = KeyspaceHub(clients: clients, persistence: persistence)
         self.observer = observer ?? hub
         shards = (0..<Self.shardCount).map { Shard(index: $0, databaseCount: configuration.databases) }
         eviction = KeyEviction(configuration.policy)
@@ -79,6 +80,7 @@ final class Keyspace: Sendable {
             call.holdsAll = true
             body()
             call.holdsAll = false
+            persistence.groupEnded(call)
             for database in 0..<configuration.databases { publish(Self.allShards, database) }
         }
     }
@@ -237,6 +239,9 @@ final class Keyspace: Sendable {
         var evicted = 0
     }
 
+    /// Changes since the start.
+    var changeCount: UInt64 { loops.withLock { $0.reduce(0) { $0 + $1.changes.value } } }
+
     func sums(_ call: Call?) -> Sums {
         var sums = Sums()
         for loop in loops.withLock({ $0 }) {
@@ -306,6 +311,7 @@ final class Keyspace: Sendable {
             attempt.retries = true
             attempt.run(waiter.arguments)
             attempt.holdsAll = call.holdsAll
+            if !call.holdsAll { persistence.groupEnded(attempt) }
             if !attempt.foundNothing {
                 answer = [UInt8](attempt.out.bytes)
                 forget(waiter)
@@ -313,7 +319,13 @@ final class Keyspace: Sendable {
             publish(waiter.shards, attempt.database)
         }
         if call.holdsAll { tryAgain() } else { withShards(waiter.shards, tryAgain) }
-        if let answer { waiter.port.answer(waiter, answer) }
+        guard let answer else { return attempt.readyKeys }
+        // Who waited is told once its command is safe, as everybody.
+        if call.holdsAll || persistence.waitUntilSafe(attempt.logPosition) {
+            waiter.port.answer(waiter, answer)
+        } else {
+            waiter.port.close()
+        }
         return attempt.readyKeys
     }
 

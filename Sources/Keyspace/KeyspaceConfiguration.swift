@@ -18,6 +18,13 @@ public struct KeyspaceConfiguration: Sendable, Equatable {
     /// Requests that have been read and not carried out.
     public var inputBytesMax = 1 << 30
 
+    /// Where snapshot and append log are; empty for a keyspace that is gone with its process.
+    public var directory = ""
+    public var snapshotName = "dump.rdb"
+    /// Whether every change is logged.
+    public var appendOnly = false
+    public var fsync = FsyncPolicy.everysec
+
     public init() {}
 
     public typealias SocketEndpoint = Transport.SocketEndpoint

@@ -18,8 +18,11 @@ final class KeyspaceHub: KeyspaceObserver {
     private let hasTracking = Atomic(false)
     private let logScript: Lock<(@Sendable (Int, String) -> Void)?> = Lock(nil)
 
-    init(clients: ClientRegistry) {
+    private let persistence: KeyspacePersistence
+
+    init(clients: ClientRegistry, persistence: KeyspacePersistence) {
         self.clients = clients
+        self.persistence = persistence
     }
 
     // MARK: Settings
@@ -74,6 +77,7 @@ final class KeyspaceHub: KeyspaceObserver {
     // MARK: Events of keys
 
     func happened(_ event: KeyspaceEvent, _ key: UnsafeRawBufferPointer, database: Int, call: Call?) {
+        if event.kind == .expired || event.kind == .evicted { persistence.removed(key, database: database, call: call) }
         guard hasEvents.load(ordering: .relaxed) else { return }
         let name = event.name.withUTF8Buffer { String(decoding: $0, as: UTF8.self) }
         guard let kind = KeyspaceEvents.Class(rawValue: Character(Unicode.Scalar(event.kind.rawValue))) else { return }
@@ -82,7 +86,9 @@ final class KeyspaceHub: KeyspaceObserver {
         }
     }
 
-    func commandExecuted(_ call: Call) {}
+    // MARK: The append log
+
+    func commandExecuted(_ call: Call) { persistence.executed(call) }
 
     // MARK: Client-side caching
 

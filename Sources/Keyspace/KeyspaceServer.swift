@@ -34,6 +34,7 @@ public final class KeyspaceServer: Sendable {
     /// - Returns: the addresses in use, in the order of the configuration.
     /// - Throws: when an address cannot be bound; nothing is left open then.
     public func start() async throws -> [SocketAddress] {
+        try await load()
         let workers = try await makeWorkers()
         let byLoop = Dictionary(uniqueKeysWithValues: workers.map { (ObjectIdentifier($0.eventLoop), $0.worker) })
         let limit = self.limit
@@ -86,6 +87,22 @@ public final class KeyspaceServer: Sendable {
         let workers = running.withLock { $0.workers }
         for worker in workers { try? await worker.eventLoop.submit { worker.value.stop() }.get() }
         try? await group.shutdownGracefully()
+        try? await NIOThreadPool.singleton.runIfActive { [keyspace] in keyspace.persistence.close() }
+    }
+
+    /// Loads what is on disk, on a thread that may block.
+    private func load() async throws {
+        let lines = try await NIOThreadPool.singleton.runIfActive { [keyspace, logger] in
+            try keyspace.persistence.open(keyspace) { health in
+                switch health {
+                case .good: logger.notice("the append log is written again")
+                case .retrying(let error): logger.error("the append log is not written: \(error)")
+                case .broken(let error):
+                    logger.error("the append log has a gap until the next BGREWRITEAOF; the keyspace goes on in memory: \(error)")
+                }
+            }
+        }
+        for line in lines { logger.notice("\(line)") }
     }
 
     private func makeWorkers() async throws -> [(eventLoop: any EventLoop, worker: NIOLoopBound<KeyspaceWorker>)] {

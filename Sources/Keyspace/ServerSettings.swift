@@ -117,7 +117,16 @@ final class ServerSettings: Sendable {
         .number("list-max-listpack-size", \.listPackedBytes, -5...1 << 16),
         Row("databases", { keyspace in String(keyspace.settings.values.withLock { $0.databases }) }),
         Row("maxclients", { keyspace in String(keyspace.settings.values.withLock { $0.clientsMax }) }),
-        .fixed("save", ""), .fixed("appendonly", "no"), .fixed("appendfsync", "everysec"), .fixed("maxmemory-samples", "10"),
+        .fixed("save", ""), Row("appendonly", { $0.configuration.appendOnly ? "yes" : "no" }), Row("dir", { $0.configuration.directory }),
+        Row("dbfilename", { $0.configuration.snapshotName }),
+        Row("appendfsync", { ($0.persistence.writer?.policy ?? $0.configuration.fsync).rawValue }) { keyspace, text in
+            guard let policy = FsyncPolicy(rawValue: text.lowercased()) else {
+                return "argument(s) must be one of the following: everysec, always, no"
+            }
+            keyspace.persistence.writer?.setPolicy(policy)
+            return nil
+        },
+        .fixed("maxmemory-samples", "10"),
         .fixed("lfu-log-factor", "10"), .fixed("lfu-decay-time", "1"), .fixed("proto-max-bulk-len", "536870912"),
         .fixed("latency-monitor-threshold", "0"), .fixed("cluster-enabled", "no"), .fixed("replica-read-only", "yes"),
         Row("notify-keyspace-events", { $0.hub.events.text }) { keyspace, text in

@@ -30,6 +30,8 @@ final class Call {
     var readyKeys: [WatchedKey] = []
     /// What the append log gets in the command's place, when the command itself would not do the same again.
     var rewritten: [[[UInt8]]]?
+    /// How much of the append log must be on disk before what was answered is safe; 0 for nothing.
+    var logPosition: UInt64 = 0
     /// The client is to wait: there is no reply yet.
     var waiter: Waiter?
     /// Numbers of this event loop.

@@ -22,6 +22,9 @@ enum Dispatcher {
         if command.flags.contains(.denyoom), call.keyspace.isFull, !call.keyspace.makeRoom(now: call.now) {
             return refuse(call, .outOfMemory)
         }
+        if command.flags.contains(.write), call.keyspace.persistence.isLogging, let refusal = call.keyspace.persistence.refusal() {
+            return refuse(call, .text(refusal))
+        }
         if session.isSubscribed, !session.isRESP3, !SubscribedCommands.allows(command.name) {
             return refuse(
                 call,
@@ -76,6 +79,7 @@ enum Dispatcher {
 
     private static func perform(_ call: Call) {
         let start = call.out.count
+        if call.command.flags.contains(.write), call.keyspace.persistence.isSnapshotting { call.keyspace.persistence.willRun(call) }
         do {
             try call.command.run(call)
         } catch {

@@ -92,20 +92,26 @@ enum InfoSections {
     }
 
     private static func persistence(_ call: Call) -> String {
-        let changes = call.keyspace.loops.withLock { $0.reduce(0) { $0 + $1.changes.value } }
+        let persistence = call.keyspace.persistence
+        let status = persistence.status
+        let writer = persistence.writer
+        let isRewriting = writer?.isRewriting == true
+        let changes = call.keyspace.changeCount &- status.changesAtLastSave
         return lines(
             "Persistence",
             [
-                ("loading", "0"), ("async_loading", "0"), ("rdb_changes_since_last_save", "\(changes)"), ("rdb_bgsave_in_progress", "0"),
-                ("rdb_last_save_time", "\(call.keyspace.started / 1000)"), ("rdb_last_bgsave_status", "ok"),
-                ("rdb_last_bgsave_time_sec", "-1"), ("rdb_current_bgsave_time_sec", "-1"), ("rdb_saves", "0"), ("aof_enabled", "0"),
-                ("aof_rewrite_in_progress", "0"), ("aof_rewrite_scheduled", "0"), ("aof_last_rewrite_time_sec", "-1"),
-                ("aof_current_rewrite_time_sec", "-1"), ("aof_last_bgrewrite_status", "ok"), ("aof_last_write_status", "ok"),
+                ("loading", "0"), ("async_loading", "0"), ("rdb_changes_since_last_save", "\(changes)"), ("rdb_bgsave_in_progress", persistence.isSaving && !isRewriting ? "1" : "0"),
+                ("rdb_last_save_time", "\(status.lastSave)"), ("rdb_last_bgsave_status", status.lastSaveFailed ? "err" : "ok"),
+                ("rdb_last_bgsave_time_sec", "-1"), ("rdb_current_bgsave_time_sec", "-1"), ("rdb_saves", "\(status.saveCount)"), ("aof_enabled", writer == nil ? "0" : "1"),
+                ("aof_rewrite_in_progress", isRewriting ? "1" : "0"), ("aof_rewrite_scheduled", "0"), ("aof_last_rewrite_time_sec", "-1"),
+                ("aof_current_rewrite_time_sec", "-1"), ("aof_last_bgrewrite_status", status.lastRewriteFailed ? "err" : "ok"),
+                ("aof_last_write_status", writer.map { $0.health == .good ? "ok" : "err" } ?? "ok"),
             ])
     }
 
     private static func stats(_ call: Call) -> String {
         let sums = call.keyspace.sums(call)
+        let hub = call.keyspace.hub
         return lines(
             "Stats",
             [
@@ -115,8 +121,10 @@ enum InfoSections {
                 ("rejected_connections", "\(sums.refused)"), ("sync_full", "0"), ("sync_partial_ok", "0"), ("sync_partial_err", "0"),
                 ("expired_keys", "\(sums.expired)"), ("expired_stale_perc", "0.00"), ("expired_time_cap_reached_count", "0"),
                 ("evicted_keys", "\(sums.evicted)"), ("evicted_clients", "0"), ("keyspace_hits", "\(sums.hits)"),
-                ("keyspace_misses", "\(sums.misses)"), ("pubsub_channels", "0"), ("pubsub_patterns", "0"), ("latest_fork_usec", "0"),
-                ("total_forks", "0"), ("migrate_cached_sockets", "0"), ("tracking_total_keys", "0"), ("tracking_total_items", "0"),
+                ("keyspace_misses", "\(sums.misses)"), ("pubsub_channels", "\(hub.pubSub.withLock { $0.activeChannels().count })"),
+                ("pubsub_patterns", "\(hub.pubSub.withLock { $0.patternCount })"), ("latest_fork_usec", "0"),
+                ("total_forks", "0"), ("migrate_cached_sockets", "0"), ("tracking_total_keys", "\(hub.tracking.withLock { $0.keyCount })"),
+                ("tracking_total_items", "\(hub.tracking.withLock { $0.itemCount })"),
                 ("unexpected_error_replies", "0"), ("total_error_replies", "\(call.keyspace.errors.snapshot().reduce(0) { $0 + $1.count })"),
                 ("total_reads_processed", "0"), ("total_writes_processed", "0"),
             ])

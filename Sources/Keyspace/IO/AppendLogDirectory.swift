@@ -44,7 +44,7 @@ struct AppendLogDirectory: ~Copyable {
     /// - Returns: why it could not be applied; `nil` when it was.
     struct Target {
         var entry: (SnapshotEntry) -> String?
-        var commands: ([[[UInt8]]], _ database: Int) -> String?
+        var commands: ([AppendLogReplay.Command]) -> String?
     }
 
     private let directory: String
@@ -169,12 +169,12 @@ struct AppendLogDirectory: ~Copyable {
             do throws(AppendLogReader.Damage) { step = try replay.next() } catch { throw .commands(file: path, error) }
             let reason: String?
             switch step {
-            case .apply(let command, let database):
+            case .apply(let command):
                 recovery.commandCount += 1
-                reason = target.commands([command], database)
-            case .applyTogether(let commands, let database):
+                reason = target.commands([command])
+            case .applyTogether(let commands):
                 recovery.commandCount += commands.count
-                reason = target.commands(commands, database)
+                reason = target.commands(commands)
             case .finished(let validByteCount): return validByteCount
             }
             if let reason { throw .notApplied(file: path, offset: replay.offset, reason: reason) }

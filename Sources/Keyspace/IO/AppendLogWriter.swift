@@ -1,6 +1,12 @@
 import NIOPosix
 import Telemetry
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
 /// Writes the append log from a thread of its own: no event loop waits for the disk.
 ///
 /// A command is appended in memory, under a lock, in the order in which its shard applied it. The thread takes all that waits, writes it
@@ -31,7 +37,7 @@ final class AppendLogWriter: Sendable {
         var isScheduled = false
         var isRewriting = false
         /// In the order of what they wait for. One per client connection at most, so the limit of connections bounds them.
-        var waiters: [(count: UInt64, callback: @Sendable () -> Void)] = []
+        var waiters: [(count: UInt64, callback: @Sendable (Bool) -> Void)] = []
         var droppedByteCount: UInt64 = 0
 
         var isFull: Bool { log.pendingByteCount + unwrittenByteCount >= log.pendingBytesMax }
@@ -82,8 +88,8 @@ final class AppendLogWriter: Sendable {
         appending { $0.append(words, database: database) }
     }
 
-    func appendTransaction(_ commands: [[[UInt8]]], database: Int) -> UInt64 {
-        appending { $0.appendTransaction(commands, database: database) }
+    func appendTransaction(_ commands: [AppendLogReplay.Command]) -> UInt64 {
+        appending { $0.appendTransaction(commands) }
     }
 
     private func appending(_ body: (inout AppendLog) -> UInt64) -> UInt64 {
@@ -102,14 +108,15 @@ final class AppendLogWriter: Sendable {
         return count
     }
 
-    /// Calls back once so many bytes of the log are on disk, from the writer's thread; at once unless the policy is `always`.
-    func whenSafe(_ count: UInt64, _ callback: @escaping @Sendable () -> Void) {
+    /// Calls back once so many bytes of the log are on disk, from the writer's thread; at once unless the policy is `always`. With
+    /// `false` when the disk refuses them: they are tried again, but nobody may be told that they are safe.
+    func whenSafe(_ count: UInt64, _ callback: @escaping @Sendable (Bool) -> Void) {
         let isSafe = state.withLock { state in
             if state.policy != .always || state.safeCount >= count { return true }
             state.waiters.append((count, callback))
             return false
         }
-        if isSafe { callback() }
+        if isSafe { callback(true) }
     }
 
     /// To be called once a second: syncs what was written, and tries again what the disk refused.
@@ -140,7 +147,7 @@ final class AppendLogWriter: Sendable {
             do throws(DiskError) { try files.write(batch, policy: policy, now: now) } catch { return (error, files.unwritten.byteCount) }
             return (nil, 0)
         }
-        let (safe, news, mustDrop) = state.withLock { state -> ([@Sendable () -> Void], Health?, Bool) in
+        let (told, news, mustDrop) = state.withLock { state -> ([@Sendable (Bool) -> Void], Health?, Bool) in
             let before = state.health
             state.unwrittenByteCount = unwrittenByteCount
             guard let failure else {
@@ -151,16 +158,18 @@ final class AppendLogWriter: Sendable {
                 return (safe, before == .good ? nil : .good, false)
             }
             state.health = .retrying(failure)
-            guard state.policy != .always, state.isFull else { return ([], before == .good ? state.health : nil, false) }
+            let refused = state.waiters.map(\.callback)
+            state.waiters = []
+            guard state.policy != .always, state.isFull else { return (refused, before == .good ? state.health : nil, false) }
             state.health = .broken(failure)
             state.droppedByteCount &+= UInt64(unwrittenByteCount + state.log.pendingByteCount)
             state.unwrittenByteCount = 0
             _ = state.log.takeBatch()
-            return ([], state.health, true)
+            return (refused, state.health, true)
         }
         if mustDrop { files.withLock { $0.drop() } }
         if let news { healthChanged(news) }
-        for callback in safe { callback() }
+        for callback in told { callback(failure == nil) }
     }
 
     // MARK: Rewrite
@@ -181,22 +190,29 @@ final class AppendLogWriter: Sendable {
 
     /// Writes the base on the writer's thread, piece by piece between the log's batches, and finishes the rewrite.
     /// - Parameters:
+    ///   - isAborted: asked at the end: whether the base must not be used.
     ///   - next: gives the next piece; `nil` at the end. Called without a lock of ours.
     ///   - done: called from the writer's thread.
-    func writeBase(next: @escaping @Sendable () -> [UInt8]?, done: @escaping @Sendable (DiskError?) -> Void) {
-        step(next: next, done: done) { (files) throws(DiskError) in try files.beginBase() }
+    func writeBase(
+        isAborted: @escaping @Sendable () -> Bool = { false }, next: @escaping @Sendable () -> [UInt8]?,
+        done: @escaping @Sendable (DiskError?) -> Void
+    ) {
+        step(isAborted, next: next, done: done) { (files) throws(DiskError) in try files.beginBase() }
     }
 
     private func step(
-        next: @escaping @Sendable () -> [UInt8]?, done: @escaping @Sendable (DiskError?) -> Void,
+        _ isAborted: @escaping @Sendable () -> Bool, next: @escaping @Sendable () -> [UInt8]?, done: @escaping @Sendable (DiskError?) -> Void,
         _ body: @escaping @Sendable (inout AppendLogFiles) throws(DiskError) -> Void
     ) {
         pool.submit { [self] submitted in
             guard case .active = submitted else { return }
             if let failure = attempt(body) { return endRewrite(failure, done) }
             if let piece = next() {
-                step(next: next, done: done) { (files) throws(DiskError) in try files.appendBase(piece) }
+                step(isAborted, next: next, done: done) { (files) throws(DiskError) in try files.appendBase(piece) }
                 return
+            }
+            guard !isAborted() else {
+                return endRewrite(DiskError(operation: "finish", path: "the rewrite", number: ECANCELED), done)
             }
             // The new increment must be there before the base takes the place of all that was before it.
             writeBatch()

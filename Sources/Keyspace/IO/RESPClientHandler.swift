@@ -261,7 +261,14 @@ final class RESPClientHandler: ChannelInboundHandler {
     }
 
     private func flush(_ call: Call) {
+        let position = call.logPosition
+        call.logPosition = 0
         guard call.out.count > 0 else { return }
+        // Log first, then reply; what the disk did not take is answered to nobody.
+        guard position == 0 || worker.keyspace.persistence.waitUntilSafe(position) else {
+            call.out.clear()
+            return close()
+        }
         write(call.out.bytes)
         call.out.clear()
     }

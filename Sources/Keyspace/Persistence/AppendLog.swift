@@ -35,10 +35,12 @@ package struct AppendLog: Sendable {
 
     /// Commands that are replayed all together or not at all.
     @discardableResult
-    package mutating func appendTransaction(_ commands: [[[UInt8]]], database: Int) -> UInt64 {
-        guard commands.count > 1 else { return commands.first.map { append($0, database: database) } ?? appendedCount }
-        append([Array("MULTI".utf8)], database: database)
-        for command in commands { append(command, database: database) }
+    package mutating func appendTransaction(_ commands: [AppendLogReplay.Command]) -> UInt64 {
+        guard let first = commands.first, commands.count > 1 else {
+            return commands.first.map { append($0.words, database: $0.database) } ?? appendedCount
+        }
+        append([Array("MULTI".utf8)], database: first.database)
+        for command in commands { append(command.words, database: command.database) }
         return append([Array("EXEC".utf8)], database: database)
     }
 
@@ -105,7 +107,7 @@ package struct AppendLog: Sendable {
 }
 
 /// When what was appended is forced to the disk.
-package enum FsyncPolicy: String, CaseIterable, Sendable {
+public enum FsyncPolicy: String, CaseIterable, Sendable {
     /// Before the reply: nothing acknowledged is ever lost.
     case always
     /// Once a second: at most the last second is lost.

@@ -4,17 +4,28 @@
 /// A file that ends while collecting is cut before its `MULTI`: half a transaction is never applied.
 package struct AppendLogReplay {
     package enum Step: Equatable {
-        case apply([[UInt8]], database: Int)
-        case applyTogether([[[UInt8]]], database: Int)
+        case apply(Command)
+        case applyTogether([Command])
         /// All that is whole was given. What is behind `validByteCount` is a torn tail.
         case finished(validByteCount: Int)
+    }
+
+    /// A command of the database that it is for.
+    package struct Command: Equatable, Sendable {
+        package var words: [[UInt8]]
+        package var database: Int
+
+        package init(_ words: [[UInt8]], database: Int) {
+            self.words = words
+            self.database = database
+        }
     }
 
     private var reader: AppendLogReader
     private let databaseCount: Int
     private var database = 0
     /// The commands since `MULTI`, and where that began.
-    private var collected: [[[UInt8]]]?
+    private var collected: [Command]?
     private var collectedFrom = 0
 
     /// - Parameter start: where the commands begin: behind the snapshot that a file may begin with.
@@ -47,11 +58,11 @@ package struct AppendLogReplay {
                 case ("EXEC", 1):
                     guard let commands = collected else { throw AppendLogReader.Damage(offset: start, reason: .transactionMalformed) }
                     collected = nil
-                    return .applyTogether(commands, database: database)
+                    return .applyTogether(commands)
                 case ("DISCARD", 1): collected = nil
                 default:
-                    guard collected != nil else { return .apply(words, database: database) }
-                    collected?.append(words)
+                    guard collected != nil else { return .apply(Command(words, database: database)) }
+                    collected?.append(Command(words, database: database))
                 }
             }
         }

@@ -59,11 +59,12 @@ package struct KeyspaceEvents: Equatable, Sendable {
             text = "A"
         } else {
             for each in all where contains(each) { text.append(each.rawValue) }
+            // Redis 7 says this one only where it lists the classes.
+            if contains(.new) { text.append("n") }
         }
         if toKeyChannels { text.append("K") }
         if toEventChannels { text.append("E") }
         if contains(.keyMiss) { text.append("m") }
-        if contains(.new) { text.append("n") }
         return text
     }
 

@@ -13,6 +13,8 @@ final class Shard: @unchecked Sendable {
     var watches = WatchTable()
     /// Who waits for a key to get an element (`BLPOP` and the like).
     var waiters = WaiterTable()
+    /// What is being written to disk of it, if anything is.
+    var snapshot: ShardSnapshot?
     /// For random keys and samples.
     var random: XorShift
 

@@ -97,6 +97,8 @@ package struct Tracking {
     package var isOff: Bool { clients.isEmpty }
     package var clientCount: Int { clients.count }
     package var keyCount: Int { readers.count }
+    /// Readers, each key's counted.
+    package var itemCount: Int { readerCount }
     package var prefixCount: Int { prefixes.count }
 
     package func options(_ client: ClientID) -> Options? { clients[client]?.options }

@@ -6,7 +6,7 @@ import Testing
 @testable import Keyspace
 
 /// A folder that goes away with it.
-private final class Folder {
+final class Folder {
     let url = FileManager.default.temporaryDirectory.appending(path: "log-\(UUID().uuidString.prefix(8))")
     var path: String { url.path }
 
@@ -62,10 +62,10 @@ private func openDirectory(
                 found.withLock { $0.values[Int(String(decoding: entry.key, as: UTF8.self)) ?? -1] = Int(String(decoding: text, as: UTF8.self)) }
                 return nil
             },
-            commands: { commands, _ in
+            commands: { commands in
                 for command in commands {
-                    guard command[0] == octets("INCR") else { return "unknown command" }
-                    found.withLock { $0.apply(command) }
+                    guard command.words[0] == octets("INCR") else { return "unknown command" }
+                    found.withLock { $0.apply(command.words) }
                 }
                 return nil
             }),
@@ -204,7 +204,10 @@ private func openDirectory(
         }
         func waitUntilSafe(_ count: UInt64) {
             let safe = DispatchSemaphore(value: 0)
-            writer.whenSafe(count) { safe.signal() }
+            writer.whenSafe(count) { isSafe in
+                #expect(isSafe)
+                safe.signal()
+            }
             #expect(safe.wait(timeout: .now() + 20) == .success)
         }
         for counter in 0..<100 { _ = append(counter % 7) }
@@ -231,7 +234,7 @@ private func openDirectory(
         let folder = try Folder()
         let logFolder = folder.url.appending(path: "appendonlydir")
         var recovery = AppendLogDirectory.Recovery()
-        let nothing = AppendLogDirectory.Target(entry: { _ in "unexpected" }, commands: { _, _ in "unexpected" })
+        let nothing = AppendLogDirectory.Target(entry: { _ in "unexpected" }, commands: { _ in "unexpected" })
         var directory = try AppendLogDirectory(directory: logFolder.path, prefix: "appendonly.aof", now: 0, into: nothing, recovery: &recovery)
         try directory.beginIncrement()
         var file = try DiskFile(path: directory.temporaryBasePath, isNew: true)
@@ -240,7 +243,7 @@ private func openDirectory(
         try directory.finishRewrite()
         var log = AppendLog()
         log.append([octets("SET"), octets("after"), octets("the base")], database: 5)
-        log.appendTransaction([Counters.command(1), Counters.command(1)], database: 0)
+        log.appendTransaction([1, 1].map { AppendLogReplay.Command(Counters.command($0), database: 0) })
         try directory.append(log.takeBatch().before)
         try directory.sync()
 
@@ -266,8 +269,8 @@ private func openDirectory(
                     found.withLock { $0.entries.append(entry) }
                     return nil
                 },
-                commands: { commands, _ in
-                    found.withLock { $0.commands += commands }
+                commands: { commands in
+                    found.withLock { $0.commands += commands.map(\.words) }
                     return nil
                 }),
             recovery: &second)

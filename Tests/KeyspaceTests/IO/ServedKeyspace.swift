@@ -5,7 +5,7 @@ import Transport
 @testable import Keyspace
 
 /// A keyspace behind a socket, in this process.
-final class ServedKeyspace {
+final class ServedKeyspace: Sendable {
     let server: KeyspaceServer
     let port: Int
 

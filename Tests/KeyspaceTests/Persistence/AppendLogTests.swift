@@ -18,20 +18,21 @@ private func replay(_ bytes: [UInt8], from start: Int = 0) throws(AppendLogReade
 
 private func words(_ text: String) -> [[UInt8]] { text.split(separator: " ").map { octets(String($0)) } }
 
+private func command(_ text: String, _ database: Int) -> AppendLogReplay.Command { AppendLogReplay.Command(words(text), database: database) }
+
 @Suite struct AppendLogTests {
     @Test func `what was appended is replayed, in its databases and transactions`() throws {
         var log = AppendLog()
         log.append(words("SET a 1"), database: 0)
         log.append([octets("SET"), [0, 13, 10, 255], []], database: 0)
-        log.appendTransaction([words("INCR n"), words("INCR m")], database: 3)
-        log.appendTransaction([words("INCR alone")], database: 3)
+        log.appendTransaction([command("INCR n", 3), command("INCR m", 4)])
+        log.appendTransaction([command("INCR alone", 3)])
         log.append(words("DEL a"), database: 0)
         let (steps, count) = try replay(log.takeBatch().before)
         #expect(
             steps == [
-                .apply(words("SET a 1"), database: 0), .apply([octets("SET"), [0, 13, 10, 255], []], database: 0),
-                .applyTogether([words("INCR n"), words("INCR m")], database: 3), .apply(words("INCR alone"), database: 3),
-                .apply(words("DEL a"), database: 0),
+                .apply(command("SET a 1", 0)), .apply(AppendLogReplay.Command([octets("SET"), [0, 13, 10, 255], []], database: 0)),
+                .applyTogether([command("INCR n", 3), command("INCR m", 4)]), .apply(command("INCR alone", 3)), .apply(command("DEL a", 0)),
             ])
         #expect(UInt64(count) == log.appendedCount)
     }
@@ -43,8 +44,8 @@ private func words(_ text: String) -> [[UInt8]] { text.split(separator: " ").map
         log.append(words("SET b 1"), database: 5)
         let batch = log.takeBatch()
         #expect(batch.beginsFile)
-        #expect(try replay(batch.before).steps == [.apply(words("SET a 1"), database: 5)])
-        #expect(try replay(batch.after).steps == [.apply(words("SET b 1"), database: 5)])
+        #expect(try replay(batch.before).steps == [.apply(command("SET a 1", 5))])
+        #expect(try replay(batch.after).steps == [.apply(command("SET b 1", 5))])
     }
 
     @Test func `it is full at its bound and not before`() {
@@ -64,7 +65,7 @@ private func words(_ text: String) -> [[UInt8]] { text.split(separator: " ").map
         log.append(words("SET a 1"), database: 0)
         log.append(words("SET b 2"), database: 0)
         let whole = log.takeBatch().before
-        log.appendTransaction([words("INCR n"), words("INCR m")], database: 0)
+        log.appendTransaction([command("INCR n", 0), command("INCR m", 0)])
         let bytes = whole + log.takeBatch().before
         for cut in whole.count..<bytes.count {
             let (steps, count) = try replay(Array(bytes[..<cut]))

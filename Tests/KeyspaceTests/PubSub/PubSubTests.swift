@@ -70,7 +70,7 @@ import Testing
 }
 
 @Suite struct KeyspaceEventsTests {
-    @Test(arguments: [("", ""), ("KEA", "AKE"), ("Ex", "xE"), ("K$lg", "g$lK"), ("AKEmn", "AKEmn"), ("g$lshzxetdKE", "AKE")])
+    @Test(arguments: [("", ""), ("KEA", "AKE"), ("Ex", "xE"), ("K$lg", "g$lK"), ("AKEmn", "AKEm"), ("KEmn$", "$nKEm"), ("g$lshzxetdKE", "AKE")])
     func `letters are read, and said as Redis says them`(letters: String, text: String) {
         #expect(KeyspaceEvents(parsing: letters)?.text == text)
     }

@@ -1,0 +1,60 @@
+/// The state of one shard at one instant, read out while its commands go on.
+///
+/// There is no fork. A shard is gone through in the order of its keys' hashes, a segment at a time. A command that is about to change a key
+/// which has not been reached has its value taken first, and the key is passed over later; a key that was not there is passed over,
+/// too. So what comes out is what the shard held when this began, whatever happens meanwhile.
+/// The price is a copy of each value that is changed before it is reached, until the writer takes it: at most what clients change while the
+/// snapshot runs, and at most all that the shard held.
+/// Keys that expire or are evicted before they are reached are left out: whoever reads the snapshot would drop them as well.
+///
+/// Touched under its shard's lock.
+struct ShardSnapshot {
+    private var database = 0
+    private let databaseCount: Int
+    /// The 32 highest bits of the hashes that come next in `database`; `nil` when all databases are done.
+    private var cursor: UInt32? = 0
+    /// Keys ahead of the cursor that were taken already, or were not there at the beginning.
+    private var taken: [Set<[UInt8]>]
+    private var entries: [SnapshotEntry] = []
+
+    init(databaseCount: Int) {
+        self.databaseCount = databaseCount
+        taken = Array(repeating: [], count: databaseCount)
+    }
+
+    var isDone: Bool { cursor == nil }
+
+    /// A command is about to change a key, or to make it.
+    mutating func willChange(_ key: Key, database changed: Int, in shard: Shard) {
+        guard let cursor, changed > database || changed == database && UInt32(truncatingIfNeeded: key.hash >> 32) >= cursor else { return }
+        guard taken[changed].insert(key.copy).inserted, let entry = shard[changed].find(key) else { return }
+        entries.append(Self.entry(entry, changed))
+    }
+
+    /// Goes on by some segments.
+    /// - Parameter countMax: entries, about: the lock is not held longer than they take.
+    /// - Returns: what is to be written.
+    mutating func proceed(_ shard: Shard, countMax: Int) -> [SnapshotEntry] {
+        var found = entries
+        entries = []
+        while let place = cursor, found.count < countMax {
+            let next = shard[database].scan(place) { entry in
+                if !taken[database].isEmpty, taken[database].remove([UInt8](entry.key)) != nil { return }
+                found.append(Self.entry(entry, database))
+            }
+            if let next {
+                cursor = next
+            } else {
+                taken[database] = []
+                database += 1
+                cursor = database < databaseCount ? 0 : nil
+            }
+        }
+        return found
+    }
+
+    private static func entry(_ entry: Entry, _ database: Int) -> SnapshotEntry {
+        SnapshotEntry(
+            database: database, key: [UInt8](entry.key), value: StoredValues.snapshot(entry), expiry: entry.expires ? entry.deadline : nil)
+    }
+}
