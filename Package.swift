@@ -67,13 +67,15 @@ let package = Package(
         .target(name: "Transport", dependencies: ["Telemetry", nioCore, nioPosix, nioSSL, nioTLS, logging], swiftSettings: settings),
         .systemLibrary(name: "CCodecs", providers: [.apt(["libdeflate-dev", "zlib1g-dev", "libbrotli-dev", "libzstd-dev"])]),
         .systemLibrary(name: "CCrypt", providers: [.apt(["libcrypt-dev"])]),
+        .systemLibrary(name: "CResolver"),
         // Lua 5.1 behind functions that never raise.
         .target(name: "CLua", linkerSettings: [.linkedLibrary(":liblua5.1.a"), .linkedLibrary("m"), .linkedLibrary("dl")]),
         // Floor 2
         .target(
             name: "Edge",
             dependencies: [
-                "HTTPSemantics", "HTTP1Wire", "Eviction", "Transport", "Telemetry", "CCodecs", "CCrypt", nioCore, nioPosix, logging,
+                "HTTPSemantics", "HTTP1Wire", "Eviction", "Transport", "Telemetry", "CCodecs", "CCrypt", "CResolver", nioCore, nioPosix,
+                logging,
                 .product(name: "Crypto", package: "swift-crypto"),
             ],
             swiftSettings: settings,
@@ -96,7 +98,7 @@ let package = Package(
             name: "headrace",
             dependencies: [
                 "Edge", "Pooler", "Keyspace", "LoadGenerator", "HTTP1Wire", "HTTPSemantics", "Transport", "Telemetry", "CCodecs",
-                nioCore, nioPosix, logging,
+                "CResolver", nioCore, nioPosix, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Yams", package: "Yams"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -126,7 +128,8 @@ let package = Package(
         .testTarget(
             name: "EdgeTests",
             dependencies: [
-                "Edge", "HTTPSemantics", "HTTP1Wire", "CCodecs", "TestSupport", nioCore, .product(name: "NIOEmbedded", package: "swift-nio"),
+                "Edge", "HTTPSemantics", "HTTP1Wire", "CCodecs", "CResolver", "TestSupport", nioCore,
+                .product(name: "NIOEmbedded", package: "swift-nio"),
             ],
             swiftSettings: settings
         ),

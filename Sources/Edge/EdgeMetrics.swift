@@ -11,6 +11,7 @@ final class EdgeMetrics: Sendable {
     let upstreamConnections = Gauge()
     let upstreamIdle = Gauge()
     let upstreamConnects = Counter()
+    let tunnels = Gauge()
     private let requests = CounterRow(count: Exchange.CacheResult.allCases.count)
     private let statusClasses = CounterRow(count: 6)
     private let codings = CounterRow(count: ContentCoding.allCases.count)
@@ -30,6 +31,7 @@ final class EdgeMetrics: Sendable {
         let loops: @Sendable () -> [EdgeMetrics]
         let store: ResponseStore
         let background: BackgroundCompression
+        let upstreams: @Sendable () -> [(name: String, machine: UpstreamMachine)]
         let accessLogDropped: @Sendable () -> Int
     }
 
@@ -133,6 +135,10 @@ final class EdgeMetrics: Sendable {
         text.counter(
             "headrace_edge_upstream_connects_total", help: "Connections made to the application.",
             value: sum { $0.upstreamConnects.value })
+        text.gauge(
+            "headrace_edge_tunnels", help: "Connections that were switched to another protocol, such as WebSocket.",
+            value: Double(loops.reduce(0) { $0 + $1.tunnels.value }))
+        UpstreamMetrics.append(process.upstreams(), to: &text)
         let totals = process.store.totals
         text.gauge(
             "headrace_response_cache_entries", help: "Stored responses, and marks of responses that cannot be shared.",

@@ -15,6 +15,7 @@ public final class EdgeServer: Sendable {
     private let store: ResponseStore
     private let background: BackgroundCompression
     private let accessLog: AccessLogWriter?
+    private let upstreams: SharedUpstreams
     private let running: Lock<Running>
 
     private struct Running: Sendable {
@@ -39,12 +40,14 @@ public final class EdgeServer: Sendable {
             configuration: configuration.cache, codingOrder: CompressionPolicy.serverOrder(configuration.compression))
         background = BackgroundCompression(configuration.compression)
         accessLog = try AccessLogWriter(configuration.accessLog)
+        upstreams = SharedUpstreams(loops: configuration.threads, group: group, logger: logger)
     }
 
     /// Binds all listeners and serves.
     /// - Returns: the addresses in use, in the order of the configuration.
     /// - Throws: when an address cannot be bound; nothing is left open then.
     public func start() async throws -> [SocketAddress] {
+        await upstreams.start(configuration.upstreams)
         let workers = try await makeWorkers()
         let byLoop = Dictionary(uniqueKeysWithValues: workers.map { (ObjectIdentifier($0.eventLoop), $0.worker) })
         let limit = self.limit
@@ -85,6 +88,8 @@ public final class EdgeServer: Sendable {
             $0.resources = resources
             return $0.workers
         }
+        // Before the workers, which take their sides of it.
+        upstreams.reload(adopted.upstreams)
         for worker in workers {
             worker.eventLoop.execute { worker.value.reload(adopted, resources) }
         }
@@ -122,6 +127,7 @@ public final class EdgeServer: Sendable {
         for worker in workers {
             try? await worker.eventLoop.submit { worker.value.stop() }.get()
         }
+        upstreams.stop()
         background.shutdown()
         running.withLock { $0.resources }.passwords.shutdown()
         await accessLog?.finish()
@@ -133,14 +139,15 @@ public final class EdgeServer: Sendable {
         let resources = running.withLock { $0.resources }
         let process = EdgeMetrics.ProcessNumbers(
             loops: { [weak self] in self?.running.withLock { $0.metrics } ?? [] }, store: store, background: background,
+            upstreams: { [upstreams] in upstreams.snapshots },
             accessLogDropped: { [accessLog] in accessLog?.droppedBytes.load(ordering: .relaxed) ?? 0 })
         var made: [(eventLoop: any EventLoop, worker: NIOLoopBound<EdgeWorker>)] = []
         for eventLoop in group.makeIterator() {
             let metrics = EdgeMetrics(process)
-            let worker = try await eventLoop.submit { [configuration, store, background, accessLog, logger] in
+            let worker = try await eventLoop.submit { [configuration, store, background, upstreams, accessLog, logger] in
                 let worker = EdgeWorker(
                     eventLoop: eventLoop, configuration: configuration, store: store, metrics: metrics, background: background,
-                    fillBudget: budget, resources: resources, accessLog: accessLog, logger: logger)
+                    fillBudget: budget, upstreams: upstreams, resources: resources, accessLog: accessLog, logger: logger)
                 worker.start()
                 return NIOLoopBound(worker, eventLoop: eventLoop)
             }.get()

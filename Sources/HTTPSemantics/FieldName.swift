@@ -10,7 +10,7 @@ public enum FieldName: UInt8, CaseIterable, Sendable {
     case contentRange, contentType, cookie
     case date, etag, expect, expires, forwarded, host
     case ifMatch, ifModifiedSince, ifNoneMatch, ifRange, ifUnmodifiedSince
-    case keepAlive, lastModified, link, location, origin, pragma
+    case keepAlive, lastModified, link, location, maxForwards, origin, pragma
     case proxyAuthenticate, proxyAuthorization, proxyConnection
     case range, referer, server, serverTiming, setCookie
     case te, traceparent, tracestate, trailer, transferEncoding
@@ -53,6 +53,7 @@ public enum FieldName: UInt8, CaseIterable, Sendable {
         case .lastModified: "Last-Modified"
         case .link: "Link"
         case .location: "Location"
+        case .maxForwards: "Max-Forwards"
         case .origin: "Origin"
         case .pragma: "Pragma"
         case .proxyAuthenticate: "Proxy-Authenticate"
@@ -125,7 +126,7 @@ extension FieldName {
             case 9: Self.pick(name, .forwarded, .xRealIP)
             case 10: Self.pick(name, .connection, .userAgent, .setCookie, .keepAlive, .tracestate)
             case 11: Self.pick(name, .traceparent)
-            case 12: Self.pick(name, .contentType, .cacheStatus)
+            case 12: Self.pick(name, .contentType, .cacheStatus, .maxForwards)
             case 13:
                 Self.pick(
                     name, .cacheControl, .ifNoneMatch, .lastModified, .authorization, .contentRange, .acceptRanges, .serverTiming)

@@ -20,11 +20,20 @@ import Testing
         let loops = Loops()
         let process = EdgeMetrics.ProcessNumbers(
             loops: { loops.all.withLock { $0.compactMap(\.metrics) } }, store: ResponseStore(configuration: .init(), codingOrder: [.gzip]),
-            background: BackgroundCompression(queueMax: 1, share: 0), accessLogDropped: { 17 })
+            background: BackgroundCompression(queueMax: 1, share: 0), upstreams: { [("app", Self.upstream)] }, accessLogDropped: { 17 })
         let made = (0..<count).map { _ in EdgeMetrics(process) }
         loops.all.withLock { $0 = made.map(Loops.Loop.init) }
         return made
     }
+
+    /// A group of two, of which the first has a request in progress.
+    private static let upstream: UpstreamMachine = {
+        let members = [1, 2].map { UpstreamGroup.Member(.tcp(host: "10.0.0.\($0)", port: 80)) }
+        var machine = UpstreamMachine(UpstreamGroup(members: members), loops: 1)
+        _ = machine.resolved(ResolvedMembers.list(machine.group, [:]), now: .now())
+        _ = machine.requested(.init(ticket: .init(loop: 0, serial: 1)), now: .now())
+        return machine
+    }()
 
     private func exchange(_ change: (inout Exchange) -> Void) -> Exchange {
         var exchange = Exchange(started: .uptimeNanoseconds(0), trace: TraceParent(traceID: (1, 1), parentID: 1, flags: 0))
@@ -48,6 +57,9 @@ import Testing
         }
         for number in 1...5 { #expect(text.contains("headrace_edge_responses_total{class=\"\(number)xx\"} 0\n")) }
         #expect(text.contains("headrace_access_log_dropped_bytes_total 17\n"))
+        #expect(text.contains("headrace_upstream_connections{group=\"app\"} 1\n"))
+        #expect(text.contains("headrace_upstream_member_active{group=\"app\",member=\"10.0.0.1:80\"} 1\n"))
+        #expect(text.contains("headrace_upstream_member_up{group=\"app\",member=\"10.0.0.2:80\"} 1\n"))
     }
 
     @Test func `every family says what it is, and its name says the unit`() throws {

@@ -211,7 +211,7 @@ import Testing
     @Test func `a request that finds all connections busy waits for one, and not for ever`() throws {
         let gate = ScriptedOrigin.Gate()
         let origin = try ScriptedOrigin { _ in [.waitFor(gate), .send(ScriptedOrigin.response(body: "x"))] }
-        let limits = ["edge.threads=1", "edge.upstream.max_connections=1", "edge.upstream.connect_timeout=1s"]
+        let limits = ["edge.threads=1", "edge.upstream.max_connections=1", "edge.upstream.wait_timeout=1s"]
         let edge = try edge(origin, limits.flatMap { ["--set", $0] })
         let clients = try (0..<2).map { _ in try RawClient(port: edge.port) }
         for (number, client) in clients.enumerated() {

@@ -16,8 +16,8 @@ import Testing
         "RESPWire": [],
         "Transport": ["Telemetry", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS", "Logging", "Synchronization"],
         "Edge": [
-            "HTTPSemantics", "HTTP1Wire", "Eviction", "Transport", "Telemetry", "CCodecs", "CCrypt", "Crypto", "NIOCore", "NIOPosix",
-            "Logging", "Synchronization",
+            "HTTPSemantics", "HTTP1Wire", "Eviction", "Transport", "Telemetry", "CCodecs", "CCrypt", "CResolver", "Crypto", "NIOCore",
+            "NIOPosix", "Logging", "Synchronization",
         ],
         "Pooler": ["PostgresWire", "Transport", "Telemetry", "NIOCore", "NIOPosix", "NIOTLS", "Logging", "Synchronization"],
         "Keyspace": [

@@ -14,7 +14,8 @@ final class EdgeWorker {
     let codec: ResponseCodec
     let fillBudget: FillBudget
     let browserCaching: BrowserCaching?
-    /// Groups that a reload took away, or replaced, and whose last exchanges go on.
+    private let upstreams: SharedUpstreams
+    /// Groups that a reload took away, and whose last exchanges go on.
     private var retired: [UpstreamConnector] = []
     private let accessLog: AccessLogWriter?
     let passwords: PasswordThreads
@@ -37,7 +38,8 @@ final class EdgeWorker {
 
     init(
         eventLoop: any EventLoop, configuration: EdgeConfiguration, store: ResponseStore, metrics: EdgeMetrics,
-        background: BackgroundCompression, fillBudget: FillBudget, resources: RouteResources, accessLog: AccessLogWriter?, logger: Logger
+        background: BackgroundCompression, fillBudget: FillBudget, upstreams: SharedUpstreams, resources: RouteResources,
+        accessLog: AccessLogWriter?, logger: Logger
     ) {
         self.eventLoop = eventLoop
         self.configuration = configuration
@@ -52,6 +54,7 @@ final class EdgeWorker {
         codec = ResponseCodec(configuration.compression, store: store, background: background, metrics: metrics)
         logLines = ByteBufferAllocator().buffer(capacity: accessLog == nil ? 0 : 2 * Self.logBatchBytes)
         random = TraceRandom()
+        self.upstreams = upstreams
         route(resources)
         adjustClock(now: .now())
     }
@@ -76,6 +79,9 @@ final class EdgeWorker {
         adjustClock(now: now)
         for holder in sweep.overdue(now: now) where holder.deadline <= now { holder.deadlinePassed(now: now) }
         for connector in connectors { connector.swept(now: now) }
+        metrics.upstreamConnections.set(connectors.reduce(0) { $0 + $1.counts.open })
+        metrics.upstreamIdle.set(connectors.reduce(0) { $0 + $1.counts.idle })
+        for connector in retired where connector.isUnused { connector.end() }
         retired.removeAll { $0.isUnused }
         flushLog()
     }
@@ -86,14 +92,16 @@ final class EdgeWorker {
         route(resources)
     }
 
-    /// Makes the routes of ``configuration``. A group that is as it was keeps its connections.
+    /// Makes the routes of ``configuration``. This loop's side of a group that stays keeps its connections.
     private func route(_ resources: RouteResources) {
         var connectors: [String: UpstreamConnector] = [:]
         for (name, group) in configuration.upstreams {
-            if let connector = routing.connectors[name], connector.group == group {
+            guard let shared = upstreams[name] else { continue }
+            if let connector = routing.connectors[name], connector.shared === shared {
+                connector.reconfigure(group)
                 connectors[name] = connector
             } else {
-                connectors[name] = UpstreamConnector(group, threads: configuration.threads, worker: self)
+                connectors[name] = UpstreamConnector(group, shared: shared, worker: self)
             }
         }
         for (name, connector) in routing.connectors where connectors[name] !== connector { retired.append(connector) }
@@ -101,6 +109,8 @@ final class EdgeWorker {
     }
 
     private var connectors: [UpstreamConnector] { Array(routing.connectors.values) + retired }
+
+    func randomNumber() -> UInt64 { random.next() }
 
     func beginDraining() {
         isDraining = true

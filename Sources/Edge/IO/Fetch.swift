@@ -4,6 +4,8 @@ import NIOCore
 
 /// One exchange with the application, for a client and perhaps for the response cache. Belongs to its event loop.
 ///
+/// It asks one member of a group, and others after it where ``RetryPolicy`` allows, for as long as nothing of a response was passed on.
+///
 /// What comes back is dealt with in one of three ways, chosen once its head is here:
 ///
 /// | way | when | the client gets |
@@ -14,12 +16,15 @@ import NIOCore
 ///
 /// While it fills the cache, a fetch does not wait for a slow client (others may wait for its end), and it goes on when its
 /// client leaves. Memory that fetches hold at a time is bounded by ``FillBudget``.
-final class Fetch {
+final class Fetch: DeadlineHolder {
     /// Bodies up to here are held whole to be compressed in one piece: better and three times faster than a stream, and with a
     /// `Content-Length`. 256 KiB take some 2 ms at the fast level.
     static let heldBytesMax = 256 << 10
-    /// A request's body that waits for the connection.
+    /// Bytes of a request's body that wait for a connection, and that are kept for another attempt.
     static let requestBytesMax = 64 << 10
+    /// How long the application may leave a client waiting that asked whether to send its body; then the edge says yes. 1 s: not all
+    /// applications know the question, and those that do answer at once.
+    private static let continueTimeout = TimeAmount.seconds(1)
 
     private enum Way {
         case undecided
@@ -58,17 +63,28 @@ final class Fetch {
     private let identity: ClientIdentity
     /// Whether this asks for another server's word: then the request's body is none of its business.
     private let isSubrequest: Bool
-    private let plan: UpstreamRequest
+    private var plan: UpstreamRequest
     private var connection: UpstreamHandler?
     private var started: NIODeadline
-    private var attempts = 0
-    private var isOver = false
+    private(set) var isOver = false
 
-    private var waitingBody: [ByteBuffer] = []
-    private var waitingBytes = 0
+    // The attempts.
+    private var attempts = 0
+    private(set) var tried: [Int] = []
+    private(set) var wantsNewConnection = false
+    /// What ``UpstreamConnector`` knows it by while it waits.
+    var ticket: UInt64 = 0
+    private var isWaiting = false
+    private var wasReused = false
+
+    private var requestBody = HeldRequestBody(keptBytesMax: 0)
+    /// The body is read whole, or up to a limit, before anybody is asked.
+    private var isBuffering = false
     private var isRequestEnded: Bool
     private var requestTrailers: FieldSection?
-    private var hasSentBody = false
+    private var continueDeadline = NIODeadline.distantFuture
+    private var totalDeadline = NIODeadline.distantFuture
+    var sweepPosition = -1
 
     private var way = Way.undecided
     private var head = ResponseHead()
@@ -101,17 +117,25 @@ final class Fetch {
         started = now
         isRequestEnded = request.framing.isEmpty
         var plan = UpstreamRequest()
-        plan.host = route.upstream?.host
         plan.rules = route.requestRules
         plan.authorizedRules = client.authorizedRules
         plan.framing = request.framing
         plan.wantsIdentity = route.compression.isEnabled
+        plan.offersUpgrade = UpgradePolicy.isOffered(request)
         if let stale, stale.response.hasValidator {
             plan.conditions = .revalidate(stale.response.entityTag, lastModified: stale.response.lastModified)
         } else if lease != nil {
             plan.conditions = .none
         }
         self.plan = plan
+    }
+
+    var isIdempotent: Bool { request.method.isIdempotent }
+
+    /// For consistent hashing.
+    var balancingKey: UInt64? {
+        guard case .application(let upstream) = origin else { return nil }
+        return BalancingKey.hash(request, clientAddress: clientAddress, upstream.group.balancing)
     }
 
     var method: Method { request.method }
@@ -121,8 +145,7 @@ final class Fetch {
     func start() {
         switch origin {
         case .application(let upstream):
-            attempts += 1
-            upstream.lease(self, fresh: attempts > 1, now: .now())
+            startAsking(upstream.group, now: .now())
         case .files(let files):
             let text = request.fields.bytes
             guard let path = try? StaticFilePath(text.span.extracting(request.target)),
@@ -140,7 +163,7 @@ final class Fetch {
             origin = .application(upstream)
             return start()
         }
-        isOver = true
+        end()
         finish(.notStored)
         let client = self.client
         self.client = nil
@@ -152,7 +175,7 @@ final class Fetch {
     /// - Source: RFC 9110 §15.4.2.
     func isFolderWithoutSlash() {
         source = nil
-        isOver = true
+        end()
         finish(.notStored)
         let client = self.client
         self.client = nil
@@ -165,52 +188,113 @@ final class Fetch {
         client?.flushAndResume()
     }
 
-    // MARK: Connection
+    // MARK: Attempts
+
+    private func startAsking(_ group: UpstreamGroup, now: NIODeadline) {
+        plan.host = group.host
+        totalDeadline = group.totalTimeout.map { now + $0 } ?? .distantFuture
+        watchDeadlines()
+        if !request.framing.isEmpty {
+            requestBody = HeldRequestBody(keptBytesMax: isIdempotent ? max(Self.requestBytesMax, group.requestBufferBytesMax) : 0)
+            isBuffering = group.requestBufferBytesMax > 0 && !isRequestEnded
+        }
+        // Nobody is asked yet who could say that the body is wanted.
+        if isBuffering { client?.continueIfExpected() } else { ask(now: now) }
+    }
+
+    private func ask(now: NIODeadline) {
+        guard case .application(let upstream) = origin else { return }
+        attempts += 1
+        isWaiting = true
+        upstream.lease(self, now: now)
+    }
+
+    private func watchDeadlines() {
+        guard min(continueDeadline, totalDeadline) < .distantFuture, sweepPosition < 0 else { return }
+        worker.sweep.add(self)
+    }
+
+    var deadline: NIODeadline { min(continueDeadline, totalDeadline) }
+
+    func deadlinePassed(now: NIODeadline) {
+        if now >= continueDeadline {
+            continueDeadline = .distantFuture
+            client?.continueIfExpected()
+        }
+        guard now >= totalDeadline, !isOver else { return }
+        abandonOrigin()
+        failed(.totalTimeout)
+    }
+
+    func drainBegan(now: NIODeadline) {}
+
+    /// Nothing more is to be done, whatever comes.
+    private func end() {
+        isOver = true
+        continueDeadline = .distantFuture
+        totalDeadline = .distantFuture
+        worker.sweep.remove(self)
+        requestBody.forget()
+    }
 
     func connected(_ connection: UpstreamHandler) {
+        isWaiting = false
         guard !isOver else {
-            if case .application(let upstream) = origin { upstream.release(connection, now: .now()) }
+            if case .application(let upstream) = origin { upstream.release(connection, .neutral, now: .now()) }
             return
         }
-        guard connection.isOpen else { return failed(.closedEarly) }
+        wasReused = connection.exchangeCount > 0
+        guard connection.isOpen else { return failed(.closedEarly, at: connection.member) }
         self.connection = connection
         started = .now()
+        plan.expectsContinue = request.expectsContinue && !isRequestEnded && requestBody.bytes == 0
         var head = worker.takeOutput()
         plan.write(request, client: identity, trace: trace, into: &head)
-        connection.send(head, request.method, for: self)
-        client?.continueIfExpected()
-        for part in waitingBody { write(part) }
-        waitingBody = []
-        waitingBytes = 0
+        connection.send(head, request.method, offersUpgrade: plan.offersUpgrade, for: self)
+        if plan.expectsContinue {
+            continueDeadline = started + Self.continueTimeout
+            watchDeadlines()
+        }
+        for part in requestBody.parts { write(part) }
+        requestBody.sent()
         if isRequestEnded { endRequest() } else { connection.flush() }
         worker.giveBack(head)
         client?.resumeReading()
     }
 
     var wantsRequestBody: Bool {
-        if let connection { connection.isWritable } else { waitingBytes < Self.requestBytesMax }
+        if let connection { return connection.isWritable }
+        guard isBuffering, case .application(let upstream) = origin else { return requestBody.bytes < Self.requestBytesMax }
+        return requestBody.bytes < upstream.group.requestBufferBytesMax
     }
 
     func sendRequestBody(_ part: ByteBuffer) {
         guard !isOver, !isSubrequest else { return }
-        if connection == nil {
-            waitingBody.append(part)
-            waitingBytes += part.readableBytes
-        } else {
+        continueDeadline = .distantFuture
+        requestBody.received(part, isSent: connection != nil)
+        if let connection {
             write(part)
-            connection?.flush()
+            connection.flush()
+        } else if isBuffering, case .application(let upstream) = origin, requestBody.bytes >= upstream.group.requestBufferBytesMax {
+            isBuffering = false
+            ask(now: .now())
         }
     }
 
     func requestBodyEnded(trailers: FieldSection) {
         guard !isOver, !isSubrequest else { return }
+        continueDeadline = .distantFuture
         isRequestEnded = true
         requestTrailers = trailers
-        if connection != nil { endRequest() }
+        if isBuffering {
+            isBuffering = false
+            ask(now: .now())
+        } else if connection != nil {
+            endRequest()
+        }
     }
 
     private func write(_ part: ByteBuffer) {
-        hasSentBody = true
         guard request.framing == .chunked else {
             connection?.sendBody(part)
             return
@@ -261,13 +345,14 @@ final class Fetch {
             case .pass: break
             }
         }
-        isOver = true
+        end()
         finish(.notStored)
         abandonOrigin()
         unreserve()
     }
 
     private func abandonOrigin() {
+        if isWaiting, case .application(let upstream) = origin { upstream.gaveUp(self) }
         connection?.abandon()
         connection = nil
         source?.abandon()
@@ -276,7 +361,37 @@ final class Fetch {
 
     // MARK: Response
 
+    /// Something that comes before the response: the client gets it if it can, and the cache never.
+    func interimReceived(_ head: ResponseHead) {
+        guard head.status == 100 else {
+            client?.forwardInterim(head)
+            return
+        }
+        continueDeadline = .distantFuture
+        client?.continueIfExpected()
+    }
+
+    /// The application speaks another protocol from here on.
+    /// - Returns: `nil` when that is not what the client offered, or the client is gone.
+    func upgraded(_ head: ResponseHead, _ server: UpstreamHandler, now: NIODeadline) -> Tunnel? {
+        connection = nil
+        guard let client, case .application(let upstream) = origin, UpgradePolicy.isAccepted(head, offered: request) else {
+            failed(.unexpectedUpgrade)
+            return nil
+        }
+        end()
+        finish(.notStored)
+        self.client = nil
+        client.noteUpstream(nanoseconds: (now - started).nanoseconds)
+        worker.metrics.upstreamAnswered(status: 101, nanoseconds: (now - started).nanoseconds)
+        let tunnel = Tunnel(upstream.group.tunnel, client: client, server: server, worker: worker, now: now)
+        client.beginTunnel(head, tunnel, now: now)
+        return tunnel
+    }
+
     func responseBegan(_ head: ResponseHead, now: NIODeadline) {
+        if asksAnotherInstead(of: head.status, now: now) { return }
+        continueDeadline = .distantFuture
         headReceived = now
         client?.noteUpstream(nanoseconds: (now - started).nanoseconds)
         worker.metrics.upstreamAnswered(status: head.status, nanoseconds: (now - started).nanoseconds)
@@ -439,7 +554,7 @@ final class Fetch {
 
     func responseEnded(trailers: FieldSection?) {
         guard !isOver else { return }
-        isOver = true
+        end()
         connection = nil
         source = nil
         let now = NIODeadline.now()
@@ -545,18 +660,55 @@ final class Fetch {
 
     // MARK: End
 
-    func failed(_ failure: GatewayFailure) {
+    /// - Parameter member: whom the attempt went to, unless that is the connection's.
+    func failed(_ failure: GatewayFailure, at member: Int? = nil) {
         guard !isOver else { return }
-        let isOldConnection = (connection?.exchangeCount ?? 0) > 1
+        let now = NIODeadline.now()
+        let attempt = attempt(failure)
+        let tried = member ?? connection?.member
         connection = nil
-        // A kept-alive connection that the application closed just as we used it is nobody's error. The request is sent once
-        // more if that can do no harm: nothing of a response came, and doing it twice is doing it once.
-        if failure == .closedEarly, isOldConnection, attempts == 1, request.method.isIdempotent, !hasSentBody {
-            return start()
-        }
-        isOver = true
-        fail(failure, now: .now())
+        isWaiting = false
+        if retries(attempt, at: tried, now: now) { return }
+        end()
+        fail(failure, now: now)
         unreserve()
+    }
+
+    private func attempt(_ failure: GatewayFailure?) -> RetryPolicy.Attempt {
+        var hasResponse = false
+        if case .undecided = way {} else { hasResponse = true }
+        return RetryPolicy.Attempt(
+            failure: failure, method: request.method, count: attempts, wasSent: connection != nil, wasReused: wasReused,
+            isBodyHeld: request.framing.isEmpty || requestBody.isFromStart, hasResponse: hasResponse)
+    }
+
+    /// Sends the request once more, if it may be.
+    private func retries(_ attempt: RetryPolicy.Attempt, at member: Int?, now: NIODeadline) -> Bool {
+        guard case .application(let upstream) = origin else { return false }
+        // A client that left is not worth another try, unless others wait for the same.
+        guard client != nil || lease != nil else { return false }
+        switch RetryPolicy.verdict(attempt, attemptsMax: upstream.group.retry.attemptsMax) {
+        case .giveUp:
+            return false
+        case .onNewConnection:
+            wantsNewConnection = true
+        case .onAnotherMember:
+            if let member { tried.append(member) }
+            guard upstream.allowsRetry(tried: tried, now: now) else { return false }
+        }
+        ask(now: now)
+        return true
+    }
+
+    /// A status upon which another member is tried: this response is dropped.
+    private func asksAnotherInstead(of status: Int, now: NIODeadline) -> Bool {
+        guard case .application(let upstream) = origin, upstream.group.retry.statuses.contains(status), let connection else { return false }
+        let attempt = attempt(nil)
+        guard RetryPolicy.verdict(attempt, attemptsMax: upstream.group.retry.attemptsMax) == .onAnotherMember else { return false }
+        let isFailure = upstream.group.passiveHealth.failureStatuses.contains(status)
+        guard retries(attempt, at: connection.member, now: now) else { return false }
+        connection.abandon(isFailure ? .failure : .success)
+        return true
     }
 
     private func fail(_ failure: GatewayFailure, now: NIODeadline) {

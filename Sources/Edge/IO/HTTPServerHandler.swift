@@ -42,6 +42,8 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         /// Another request's fetch is waited for.
         case follow
         case fetch(Fetch)
+        /// The connection is of another protocol now, and its bytes pass through.
+        case tunnel(Tunnel)
     }
 
     enum DeadlineReason {
@@ -59,6 +61,8 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     private var isUnflushed = false
     private var isReadSuppressed = false
     private var isInputClosed = false
+    /// Whether bytes came behind the request in progress.
+    private var hasMoreInput = false
     private var isClosing = false
     var source = Source.none
     var exchange: Exchange
@@ -128,6 +132,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var incoming = unwrapInboundIn(data)
         let now = NIODeadline.now()
+        if case .tunnel(let tunnel) = source { return tunnel.received(incoming, from: .client, now: now) }
         if pending.readableBytes == 0 {
             receive(&incoming, now: now)
             pending = incoming.readableBytes > 0 ? incoming : ByteBuffer()
@@ -155,6 +160,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
             switch source {
             case .none, .follow, .verify: resume()
             case .authorize(let fetch), .fetch(let fetch): fetch.clientWritabilityChanged()
+            case .tunnel(let tunnel): tunnel.becameWritable(.client)
             }
         }
         updateWriteDeadline(now: .now())
@@ -167,15 +173,22 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
             return
         }
         isInputClosed = true
-        guard hasBegun, connection.isRequestComplete else {
+        if case .tunnel(let tunnel) = source { return tunnel.inputEnded(.client, now: .now()) }
+        guard hasBegun else {
+            // It may still be taking its last response.
+            if !isClosing { closeWhenSent(now: .now()) }
+            return
+        }
+        // Whole requests that are here are answered, one after the other; the client reads on.
+        guard connection.isRequestComplete else {
             context.close(promise: nil)
             return
         }
-        // The whole request is here: the client reads on, and gets its response.
-        keepsAlive = false
+        if pending.readableBytes == 0 { keepsAlive = false }
     }
 
     private var wantsInput: Bool {
+        if case .tunnel(let tunnel) = source { return tunnel.wantsInput(from: .client) }
         guard isWritable else { return false }
         if connection.isAwaitingHead { return true }
         if case .fetch(let fetch) = source, !connection.isRequestComplete { return fetch.wantsRequestBody }
@@ -204,9 +217,14 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
             }
             switch connection.next(&bytes) {
             case .wait:
-                if connection.isAwaitingHead { awaitHead(hasBytes: bytes.readableBytes > 0, now: now) }
+                if connection.isAwaitingHead {
+                    // What is left is no whole request, and no more of it will come.
+                    if isInputClosed, !isClosing { return closeWhenSent(now: now) }
+                    awaitHead(hasBytes: bytes.readableBytes > 0, now: now)
+                }
                 return
             case .head:
+                hasMoreInput = bytes.readableBytes > 0
                 begin(connection.head, now: now)
             case .body(let part):
                 if case .fetch(let fetch) = source { fetch.sendRequestBody(part) }
@@ -214,6 +232,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
                     arm(.requestBody, for: worker.configuration.deadlines.requestBody, from: now)
                 }
             case .bodyEnd:
+                hasMoreInput = bytes.readableBytes > 0
                 arm(.none, for: .zero, from: now)
                 if case .fetch(let fetch) = source { fetch.requestBodyEnded(trailers: connection.trailers) }
             case .refused(let error):
@@ -278,6 +297,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
             arm(.requestBody, for: worker.configuration.deadlines.requestBody, from: now)
         }
         route = nil
+        if head.fields.contains(.maxForwards), MaxForwards.hopsLeft(head) == 0 { return answerAsLastHop(head, now: now) }
         authorizedRules = nil
         let routing = worker.routing
         if let forwarding = routing.forwarding {
@@ -292,6 +312,14 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         case .ambiguous: respondError(400, reason: "path-ambiguous", now: now)
         case .none: respondError(404, reason: "no-route", now: now)
         case .route(let number): follow(routing.plans[number], head, now: now)
+        }
+    }
+
+    /// - Source: RFC 9110 §7.6.2, §9.3.7, §9.3.8.
+    private func answerAsLastHop(_ head: RequestHead, now: NIODeadline) {
+        switch head.method {
+        case .trace: respond(status: 200, contentType: "message/http", MaxForwards.reflection(head), now: now)
+        default: respond(status: 200, contentType: "text/plain", "", now: now)
         }
     }
 
@@ -410,6 +438,58 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         var buffer = ByteBuffer()
         buffer.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n")
         context?.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
+    }
+
+    /// Passes on what the application says before its response: `102 Processing`, `103 Early Hints`.
+    /// - Source: RFC 9110 §15.2: a client of HTTP/1.0 gets none.
+    func forwardInterim(_ head: ResponseHead) {
+        guard connection.head.minorVersion > 0, responseFraming == nil else { return }
+        turn { InterimResponse.write(status: head.status, head.fields, into: &output) }
+        flush()
+    }
+
+    // MARK: Tunnel
+
+    /// Says `101 Switching Protocols`; from here on bytes pass through.
+    func beginTunnel(_ head: ResponseHead, _ tunnel: Tunnel, now: NIODeadline) {
+        exchange.status = 101
+        responseFraming = .untilClose
+        keepsAlive = false
+        source = .tunnel(tunnel)
+        arm(.none, for: .zero, from: now)
+        turn { InterimResponse.write(status: 101, head.fields, into: &output) }
+        flush()
+        if pending.readableBytes > 0 {
+            let early = pending
+            pending = ByteBuffer()
+            tunnel.received(early, from: .client, now: now)
+        }
+        if isInputClosed { tunnel.inputEnded(.client, now: now) }
+        resumeReading()
+    }
+
+    func sendThroughTunnel(_ bytes: ByteBuffer) {
+        turn {
+            emit()
+            write(bytes)
+        }
+        flush()
+        if !isWritable { updateWriteDeadline(now: .now()) }
+    }
+
+    func finishSendingThroughTunnel() {
+        flush()
+        context?.close(mode: .output, promise: nil)
+    }
+
+    func tunnelEnded(bytesToClient: Int, now: NIODeadline) {
+        guard case .tunnel = source else { return }
+        source = .none
+        exchange.bodyBytes = bytesToClient
+        count(now: now)
+        hasBegun = false
+        isClosing = true
+        turn { closeWhenSent(now: now) }
     }
 
     // MARK: Answers
@@ -590,6 +670,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
             if let location { output.writeField(.location, location) }
             output.writeField(.date, worker.httpDate(now: now).span)
             if status == 405 { output.writeStaticString("Allow: GET, HEAD\r\n") }
+            if exchange.method == .options, status == 200 { output.writeStaticString(MaxForwards.allow) }
             if status == 503 { output.writeString("Retry-After: \(retryAfter)\r\n") }
             if !lines.isEmpty { output.writeString(lines) }
             finishHead(.length(body.utf8.count), age: nil, now: now)
@@ -641,7 +722,8 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         exchange.appendCacheStatus(to: &output)
         exchange.appendServerTiming(now: .now(), to: &output)
         route?.responseRules?.apply(to: &output, from: headStart)
-        if keepsAlive, !connection.mayKeepAlive || worker.isDraining || isInputClosed { keepsAlive = false }
+        let isLast = isInputClosed && pending.readableBytes == 0 && !hasMoreInput
+        if keepsAlive, !connection.mayKeepAlive || worker.isDraining || isLast { keepsAlive = false }
         if !keepsAlive {
             output.writeStaticString("Connection: close\r\n\r\n")
         } else if connection.head.minorVersion == 0 {
@@ -659,9 +741,9 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         switch connection.responseEnded(keepsAlive: keepsAlive) {
         case .request:
             awaitHead(hasBytes: false, now: now)
-        case .close:
+        case .close where pending.readableBytes == 0 && !hasMoreInput && !isReadSuppressed && !worker.isDraining:
             closeWhenSent(now: now)
-        case .linger:
+        case .close, .linger:
             emit()
             context?.flush()
             context?.close(mode: .output, promise: nil)
@@ -690,6 +772,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         switch source {
         case .none, .follow, .verify: break
         case .authorize(let fetch), .fetch(let fetch): fetch.clientGone()
+        case .tunnel(let tunnel): return tunnel.closed(.client, now: .now())
         }
         if hasBegun {
             exchange.detail = "client-gone"

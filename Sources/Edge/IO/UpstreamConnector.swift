@@ -2,75 +2,172 @@ import NIOCore
 import NIOPosix
 import Transport
 
-/// Connections to the application for one event loop: leases, connects, keeps and closes them. What is decided is
-/// ``IdleConnections``'; a request and its upstream connection live on one event loop, so that no byte hops.
+/// Connections to a group of servers for one event loop: leases, connects, keeps and closes them. Who is asked and who waits is
+/// ``UpstreamMachine``'s, for all loops together; which connection is used next is ``IdleConnections``'. A request and its upstream
+/// connection live on one event loop, so that no byte hops.
 final class UpstreamConnector {
-    /// Requests that may wait for a connection, per event loop; more get 503 at once.
-    static let waitingMax = 1024
-
-    let group: UpstreamGroup
+    private(set) var group: UpstreamGroup
+    let shared: SharedUpstream
     private unowned let worker: EdgeWorker
-    private var connections: IdleConnections<UpstreamHandler, Fetch>
+    private var loop = 0
+    private var idle = IdleConnections<UpstreamHandler>()
+    /// Requests that wait for a slot.
+    private var waiting: [UInt64: (fetch: Fetch, deadline: NIODeadline)] = [:]
+    private var serial: UInt64 = 0
+    private var openCount = 0
 
-    init(_ configuration: UpstreamGroup, threads: Int, worker: EdgeWorker) {
-        group = configuration
+    init(_ group: UpstreamGroup, shared: SharedUpstream, worker: EdgeWorker) {
+        self.group = group
+        self.shared = shared
         self.worker = worker
-        let share = max(1, threads)
-        connections = IdleConnections(
-            connectionsMax: max(1, configuration.connectionsMax / share), idleMax: configuration.idleConnectionsMax,
-            waitingMax: Self.waitingMax, idleTimeout: configuration.idleTimeout)
+        loop = shared.add(self, on: worker.eventLoop)
     }
 
     var host: String? { group.host }
-    var firstByteTimeout: TimeAmount { group.firstByteTimeout }
-    var readTimeout: TimeAmount { group.readTimeout }
     /// Whether nothing is open, and nobody waits.
-    var isUnused: Bool { connections.open == 0 && connections.waitingCount == 0 }
+    var isUnused: Bool { openCount == 0 && waiting.isEmpty }
+
+    /// The group was taken away, and its last connection is gone.
+    func end() {
+        shared.remove(loop: loop)
+    }
+
+    /// Takes over a changed configuration, for exchanges that begin from here on.
+    func reconfigure(_ group: UpstreamGroup) {
+        self.group = group
+    }
+
+    // MARK: Requests
 
     /// Gets a connection for a fetch, which is told by `connected` or `failed`, perhaps before this returns.
-    func lease(_ fetch: Fetch, fresh: Bool, now: NIODeadline) {
-        switch connections.lease(fetch, fresh: fresh, deadline: now + group.connectTimeout) {
-        case .connection(let connection): fetch.connected(connection)
-        case .connect: connect(for: fetch)
-        case .wait: break
+    func lease(_ fetch: Fetch, now: NIODeadline) {
+        serial &+= 1
+        fetch.ticket = serial
+        let request = UpstreamMachine.Request(
+            ticket: .init(loop: loop, serial: serial), key: fetch.balancingKey, tried: fetch.tried, random: worker.randomNumber())
+        let (leased, message) = shared.withMachine { $0.requested(request, now: now) }
+        if let message { shared.deliver([message]) }
+        switch leased {
+        case .idle(let member): use(member, for: fetch)
+        case .connect(let member): connect(member, for: fetch)
+        case .wait: waiting[serial] = (fetch, now + group.waitTimeout)
         case .full: fetch.failed(.queueFull)
+        case .nobody: fetch.failed(.noMember)
         }
     }
 
-    /// A connection has done its exchange.
-    func release(_ connection: UpstreamHandler, now: NIODeadline) {
-        guard !worker.isDraining || connections.waitingCount > 0 else { return connection.close() }
-        switch connections.released(connection, now: now) {
-        case .serve(let fetch): serve(fetch) { fetch.connected(connection) }
-        case .keep: break
-        case .close: connection.close()
+    /// A fetch that waits has lost its client.
+    func gaveUp(_ fetch: Fetch) {
+        guard waiting[fetch.ticket]?.fetch === fetch else { return }
+        let ticket = UpstreamMachine.Ticket(loop: loop, serial: fetch.ticket)
+        // If its grant is on the way, it is dealt with when it is here.
+        if shared.withMachine({ $0.gaveUp(ticket) }) { waiting[fetch.ticket] = nil }
+    }
+
+    /// Whether a fetch that failed may ask another member.
+    func allowsRetry(tried: [Int], now: NIODeadline) -> Bool {
+        shared.withMachine { $0.allowsRetry(tried: tried, now: now) }
+    }
+
+    func received(_ message: UpstreamMachine.Message) {
+        switch message {
+        case .granted(let ticket, let member, let isIdle):
+            guard let fetch = waiting.removeValue(forKey: ticket.serial)?.fetch else { return giveBack(member, isIdle: isIdle) }
+            if fetch.isOver { return giveBack(member, isIdle: isIdle) }
+            if isIdle { use(member, for: fetch) } else { connect(member, for: fetch) }
+        case .refused(let ticket):
+            waiting.removeValue(forKey: ticket.serial)?.fetch.failed(.noMember)
+        case .evict(_, let member):
+            let now = NIODeadline.now()
+            let (closes, messages) = shared.withMachine { [loop] in $0.evicted(loop: loop, member: member, now: now) }
+            if closes { idle.takeOldest(member)?.closeUncounted() }
+            shared.deliver(messages)
         }
+    }
+
+    private func use(_ member: Int, for fetch: Fetch) {
+        guard let connection = idle.takeNewest(member) else {
+            // The member closed it on the way; its slot is ours all the same.
+            return connect(member, for: fetch)
+        }
+        if fetch.wantsNewConnection || !fetch.isIdempotent && connection.isClosedByPeer {
+            connection.closeUncounted()
+            return connect(member, for: fetch)
+        }
+        fetch.connected(connection)
+    }
+
+    /// The slot of a request that is gone.
+    private func giveBack(_ member: Int, isIdle: Bool) {
+        let now = NIODeadline.now()
+        if isIdle, let connection = idle.takeNewest(member) { return release(connection, .neutral, now: now) }
+        shared.deliver(shared.withMachine { $0.closed(member: member, .neutral, now: now) })
+    }
+
+    // MARK: Connections
+
+    /// A connection has done its exchange and can be used again.
+    func release(_ connection: UpstreamHandler, _ outcome: UpstreamMachine.Outcome, now: NIODeadline) {
+        let end = group.connectionLifetime.map { connection.opened + $0 } ?? .distantFuture
+        let isKept = !worker.isDraining && now < end && connection.isOpen
+        let member = connection.member
+        let (keeps, messages) = shared.withMachine { [loop] in
+            $0.released(loop: loop, member: member, outcome, isKept: isKept, now: now)
+        }
+        if keeps {
+            idle.add(connection, member: member, until: min(now + group.idleTimeout, end))
+        } else {
+            connection.closeUncounted()
+        }
+        shared.deliver(messages)
     }
 
     /// A connection is gone.
-    func closed(_ connection: UpstreamHandler?) {
-        if let fetch = connections.closed(where: { $0 === connection }) { serve(fetch) { self.connect(for: fetch) } }
+    func closed(_ connection: UpstreamHandler, _ outcome: UpstreamMachine.Outcome) {
+        openCount -= 1
+        let (member, now) = (connection.member, NIODeadline.now())
+        let messages =
+            if idle.remove(where: { $0 === connection }) {
+                shared.withMachine { [loop] in $0.idleClosed(loop: loop, member: member, now: now) }
+            } else {
+                shared.withMachine { $0.closed(member: member, outcome, now: now) }
+            }
+        shared.deliver(messages)
     }
 
-    /// Brings up a waiter in a tick of its own: the caller is in the middle of another exchange.
-    private func serve(_ fetch: Fetch, _ action: @escaping () -> Void) {
-        let bound = NIOLoopBound(action, eventLoop: worker.eventLoop)
-        worker.eventLoop.execute { bound.value() }
+    /// A connection that counts no more was closed.
+    func closedUncounted() {
+        openCount -= 1
     }
 
     func swept(now: NIODeadline) {
-        let (expired, late) = connections.swept(now: now)
-        for connection in expired { connection.close() }
-        for fetch in late { fetch.failed(.queueTimeout) }
-        worker.metrics.upstreamConnections.set(connections.open)
-        worker.metrics.upstreamIdle.set(connections.idleCount)
+        for (connection, member) in idle.expired(now: now) {
+            let (closes, messages) = shared.withMachine { [loop] in $0.idleExpired(loop: loop, member: member, now: now) }
+            guard closes else { continue }
+            _ = idle.remove { $0 === connection }
+            connection.closeUncounted()
+            shared.deliver(messages)
+        }
+        for (serial, waiter) in waiting where waiter.deadline <= now {
+            let ticket = UpstreamMachine.Ticket(loop: loop, serial: serial)
+            guard shared.withMachine({ $0.gaveUp(ticket) }) else { continue }
+            waiting[serial] = nil
+            waiter.fetch.failed(.queueTimeout)
+        }
     }
+
+    var counts: (open: Int, idle: Int) { (openCount, idle.count) }
 
     func closeIdle() {
-        for connection in connections.takeIdle() { connection.close() }
+        let now = NIODeadline.now()
+        for (connection, member) in idle.all {
+            guard shared.withMachine({ [loop] in $0.idleExpired(loop: loop, member: member, now: now).closes }) else { continue }
+            _ = idle.remove { $0 === connection }
+            connection.closeUncounted()
+        }
     }
 
-    private func connect(for fetch: Fetch) {
+    private func connect(_ member: Int, for fetch: Fetch) {
         let worker = self.worker
         let bootstrap = ClientBootstrap(group: worker.eventLoop)
             .connectTimeout(group.connectTimeout)
@@ -81,35 +178,45 @@ final class UpstreamConnector {
                 }
             }
         worker.metrics.upstreamConnects.add(1)
-        let attempt =
-            switch group.members[0].address {
-            case .endpoint(.tcp(let host, let port)):
-                bootstrap.channelOption(.tcpOption(.tcp_nodelay), value: 1).connect(host: host, port: port)
-            case .endpoint(.unix(let path)): bootstrap.connect(unixDomainSocketPath: path)
-            case .service: preconditionFailure("a service that is not resolved")
-            }
+        let endpoint = shared.withMachine { $0.members[member].endpoint }
+        let attempt = Self.connect(bootstrap, to: endpoint)
         let bound = NIOLoopBound((connector: self, fetch: fetch), eventLoop: worker.eventLoop)
         attempt.hop(to: worker.eventLoop).whenComplete { result in
             let (connector, fetch) = bound.value
             switch result {
             case .success(let channel):
-                do {
-                    let handler = try channel.pipeline.syncOperations.handler(type: UpstreamHandler.self)
-                    handler.opened(connector: connector, worker: connector.worker)
-                    fetch.connected(handler)
-                } catch {
+                guard let handler = try? channel.pipeline.syncOperations.handler(type: UpstreamHandler.self) else {
                     channel.close(promise: nil)
-                    connector.closed(nil)
-                    fetch.failed(.connectFailed)
+                    return connector.connectFailed(member, .connectFailed, for: fetch)
                 }
+                connector.openCount += 1
+                handler.opened(connector: connector, worker: connector.worker, member: member, now: .now())
+                fetch.connected(handler)
             case .failure(let error):
-                connector.closed(nil)
                 if case .connectTimeout? = error as? ChannelError {
-                    fetch.failed(.connectTimeout)
+                    connector.connectFailed(member, .connectTimeout, for: fetch)
                 } else {
-                    fetch.failed(.connectFailed)
+                    connector.connectFailed(member, .connectFailed, for: fetch)
                 }
             }
+        }
+    }
+
+    private func connectFailed(_ member: Int, _ failure: GatewayFailure, for fetch: Fetch) {
+        let now = NIODeadline.now()
+        shared.deliver(shared.withMachine { $0.closed(member: member, .failure, now: now) })
+        fetch.failed(failure, at: member)
+    }
+
+    static func connect(_ bootstrap: ClientBootstrap, to endpoint: SocketEndpoint) -> EventLoopFuture<any Channel> {
+        switch endpoint {
+        case .tcp(let host, let port):
+            let bootstrap = bootstrap.channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            // An address is not looked up; of a name that is left as one (`localhost`), all addresses are tried.
+            if let address = try? SocketAddress(ipAddress: host, port: port) { return bootstrap.connect(to: address) }
+            return bootstrap.connect(host: host, port: port)
+        case .unix(let path):
+            return bootstrap.connect(unixDomainSocketPath: path)
         }
     }
 }

@@ -2,9 +2,11 @@ import HTTP1Wire
 import HTTPSemantics
 import NIOCore
 
-/// One connection to the application: writes what a ``Fetch`` sends, and gives it the response in pieces.
+/// One connection to a member of a group: writes what a ``Fetch`` sends, and gives it the response in pieces; after an upgrade it
+/// passes bytes to and fro for a ``Tunnel``.
 ///
-/// It stops reading while its fetch says that the client takes no more (``Fetch/wantsResponse``).
+/// It stops reading while its fetch says that the client takes no more (``Fetch/wantsResponse``), and in a tunnel while the client's
+/// side is not writable.
 final class UpstreamHandler: ChannelDuplexHandler, DeadlineHolder {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = ByteBuffer
@@ -18,6 +20,12 @@ final class UpstreamHandler: ChannelDuplexHandler, DeadlineHolder {
     private var pending = ByteBuffer()
     private var isReadSuppressed = false
     private var isRequestSent = false
+    private var tunnel: Tunnel?
+    /// Which member of the group it leads to.
+    private(set) var member = 0
+    private(set) var opened = NIODeadline.distantPast
+    /// What the exchange in progress will have said about the member, if it ends with this connection.
+    private var outcome = UpstreamMachine.Outcome.neutral
     /// Exchanges that this connection has begun; the first one cannot fail because the connection had grown old.
     private(set) var exchangeCount = 0
     private(set) var deadline = NIODeadline.distantFuture
@@ -25,9 +33,11 @@ final class UpstreamHandler: ChannelDuplexHandler, DeadlineHolder {
     var sweepPosition = -1
 
     /// The connection is made; from here on it counts for its connector.
-    func opened(connector: UpstreamConnector, worker: EdgeWorker) {
+    func opened(connector: UpstreamConnector, worker: EdgeWorker, member: Int, now: NIODeadline) {
         self.connector = connector
         self.worker = worker
+        self.member = member
+        opened = now
         worker.sweep.add(self)
         if context == nil { gone() }
     }
@@ -35,14 +45,26 @@ final class UpstreamHandler: ChannelDuplexHandler, DeadlineHolder {
     var isWritable: Bool { context?.channel.isWritable ?? false }
     var isOpen: Bool { context?.channel.isActive ?? false }
 
+    /// Whether the member has closed it, and that has not been read yet. A system call: for requests that must not be sent twice.
+    /// - Source: tcp(7), `TCP_INFO`; only an established connection is of use.
+    var isClosedByPeer: Bool {
+        guard let options = context?.channel as? any SocketOptionProvider, context?.channel.remoteAddress?.port != nil else { return false }
+        let established: UInt8 = 1
+        var state = established
+        // Complete at once, on the channel's own loop.
+        options.getTCPInfo().assumeIsolated().whenSuccess { state = $0.tcpi_state }
+        return state != established
+    }
+
     // MARK: The fetch's side
 
     /// Begins an exchange: writes a request's head.
-    func send(_ head: ByteBuffer, _ method: Method, for fetch: Fetch) {
+    func send(_ head: ByteBuffer, _ method: Method, offersUpgrade: Bool, for fetch: Fetch) {
         self.fetch = fetch
         exchangeCount += 1
         isRequestSent = false
-        connection.requestSent(method)
+        outcome = .neutral
+        connection.requestSent(method, offersUpgrade: offersUpgrade)
         context?.write(wrapOutboundOut(head), promise: nil)
     }
 
@@ -60,12 +82,12 @@ final class UpstreamHandler: ChannelDuplexHandler, DeadlineHolder {
         context?.flush()
         if connection.isAwaitingHead, let connector {
             isAwaitingFirstByte = true
-            deadline = now + connector.firstByteTimeout
+            deadline = now + connector.group.firstByteTimeout
         }
     }
 
     func resumeReading() {
-        guard isReadSuppressed, let context else { return }
+        guard isReadSuppressed, wantsInput, let context else { return }
         isReadSuppressed = false
         // What was read before the pause comes first.
         understand(now: .now())
@@ -73,13 +95,45 @@ final class UpstreamHandler: ChannelDuplexHandler, DeadlineHolder {
     }
 
     /// Gives the exchange up; the connection cannot be used again.
-    func abandon() {
+    func abandon(_ outcome: UpstreamMachine.Outcome = .neutral) {
         fetch = nil
+        self.outcome = outcome
         close()
     }
 
     func close() {
         context?.close(promise: nil)
+    }
+
+    /// Closes a connection that is not counted any more.
+    func closeUncounted() {
+        let connector = connector
+        self.connector = nil
+        worker?.sweep.remove(self)
+        worker = nil
+        connector?.closedUncounted()
+        close()
+    }
+
+    // MARK: The tunnel's side
+
+    func write(_ bytes: ByteBuffer) {
+        context?.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+    }
+
+    /// Nothing more will be written; what comes is still read.
+    func finishWriting() {
+        context?.close(mode: .output, promise: nil)
+    }
+
+    /// Closes behind what was written.
+    func closeWhenWritten() {
+        tunnel = nil
+        guard let context else { return }
+        let written = context.eventLoop.makePromise(of: Void.self)
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        written.futureResult.whenComplete { _ in bound.value.close(promise: nil) }
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer()), promise: written)
     }
 
     // MARK: Channel events
@@ -94,11 +148,12 @@ final class UpstreamHandler: ChannelDuplexHandler, DeadlineHolder {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var incoming = unwrapInboundIn(data)
-        if pending.readableBytes == 0 { pending = incoming } else { pending.writeBuffer(&incoming) }
         let now = NIODeadline.now()
+        if let tunnel { return tunnel.received(incoming, from: .server, now: now) }
+        if pending.readableBytes == 0 { pending = incoming } else { pending.writeBuffer(&incoming) }
         if let connector, fetch != nil {
             isAwaitingFirstByte = false
-            deadline = now + connector.readTimeout
+            deadline = now + connector.group.readTimeout
         }
         if let fetch {
             fetch.gather { understand(now: now) }
@@ -112,20 +167,42 @@ final class UpstreamHandler: ChannelDuplexHandler, DeadlineHolder {
     }
 
     func read(context: ChannelHandlerContext) {
-        if fetch?.wantsResponse ?? true { context.read() } else { isReadSuppressed = true }
+        if wantsInput { context.read() } else { isReadSuppressed = true }
+    }
+
+    private var wantsInput: Bool {
+        if let tunnel { return tunnel.wantsInput(from: .server) }
+        return fetch?.wantsResponse ?? true
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable { fetch?.upstreamWritable() }
+        guard context.channel.isWritable else { return }
+        tunnel?.becameWritable(.server)
+        fetch?.upstreamWritable()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if let tunnel, let event = event as? ChannelEvent, event == .inputClosed { tunnel.inputEnded(.server, now: .now()) }
+        context.fireUserInboundEventTriggered(event)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
+        if let tunnel {
+            self.tunnel = nil
+            tunnel.closed(.server, now: .now())
+        }
         if let fetch {
             self.fetch = nil
             switch connection.inputClosed() {
-            case .end: fetch.responseEnded(trailers: nil)
-            case .failed(let failure): fetch.failed(failure)
-            case .wait, .head, .body: fetch.failed(.closedEarly)
+            case .end:
+                outcome = judged()
+                fetch.responseEnded(trailers: nil)
+            case .failed(let failure):
+                // An old connection may be closed at any time; who closes a new one before answering has failed.
+                outcome = failure == .closedEarly && exchangeCount > 1 ? .neutral : .failure
+                fetch.failed(failure)
+            case .wait, .interim, .head, .body, .upgraded:
+                fetch.failed(.closedEarly)
             }
         }
         gone()
@@ -138,9 +215,15 @@ final class UpstreamHandler: ChannelDuplexHandler, DeadlineHolder {
 
     private func gone() {
         worker?.sweep.remove(self)
-        connector?.closed(self)
+        connector?.closed(self, outcome)
         connector = nil
         worker = nil
+    }
+
+    /// What a response says about the member.
+    private func judged() -> UpstreamMachine.Outcome {
+        let failures = connector?.group.passiveHealth.failureStatuses ?? []
+        return failures.contains(connection.head.status) ? .failure : .success
     }
 
     private func understand(now: NIODeadline) {
@@ -154,9 +237,14 @@ final class UpstreamHandler: ChannelDuplexHandler, DeadlineHolder {
             case .wait:
                 if pending.readableBytes == 0 { pending = ByteBuffer() } else { pending.discardReadBytes() }
                 return
+            case .interim:
+                fetch.interimReceived(connection.head)
+                guard self.fetch === fetch else { return }
             case .head:
                 fetch.responseBegan(connection.head, now: now)
                 guard self.fetch === fetch else { return }
+            case .upgraded:
+                return upgrade(fetch, now: now)
             case .body(let part):
                 fetch.responseBody(part)
                 guard self.fetch === fetch else { return }
@@ -164,10 +252,24 @@ final class UpstreamHandler: ChannelDuplexHandler, DeadlineHolder {
                 return finish(fetch, now: now)
             case .failed(let failure):
                 self.fetch = nil
+                outcome = .failure
                 close()
                 return fetch.failed(failure)
             }
         }
+    }
+
+    private func upgrade(_ fetch: Fetch, now: NIODeadline) {
+        self.fetch = nil
+        deadline = .distantFuture
+        outcome = .success
+        let rest = pending
+        pending = ByteBuffer()
+        // Each side of a tunnel may end before the other.
+        try? context?.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+        guard let tunnel = fetch.upgraded(connection.head, self, now: now) else { return close() }
+        self.tunnel = tunnel
+        if rest.readableBytes > 0 { tunnel.received(rest, from: .server, now: now) }
     }
 
     private func finish(_ fetch: Fetch, now: NIODeadline) {
@@ -175,8 +277,9 @@ final class UpstreamHandler: ChannelDuplexHandler, DeadlineHolder {
         deadline = .distantFuture
         let isReusable = connection.isIdle && isRequestSent && pending.readableBytes == 0
         pending = ByteBuffer()
+        outcome = judged()
         fetch.responseEnded(trailers: connection.trailers)
-        if isReusable, isOpen { connector?.release(self, now: now) } else { close() }
+        if isReusable, isOpen { connector?.release(self, outcome, now: now) } else { close() }
     }
 
     // MARK: Deadlines
@@ -185,6 +288,7 @@ final class UpstreamHandler: ChannelDuplexHandler, DeadlineHolder {
         deadline = .distantFuture
         guard let fetch, fetch.wantsResponse else { return }
         self.fetch = nil
+        outcome = .failure
         close()
         fetch.failed(isAwaitingFirstByte ? .firstByteTimeout : .readTimeout)
     }

@@ -16,12 +16,15 @@ enum SharedCachePolicy {
         case range
         /// A GET with a body means something that only the application knows.
         case requestBody = "request-body"
+        /// What is asked for is another protocol.
+        case upgrade
     }
 
     static func bypassReason(_ request: borrowing RequestHead, _ configuration: EdgeConfiguration.Cache) -> BypassReason? {
         guard configuration.isEnabled else { return .disabled }
         guard request.method == .get || request.method == .head else { return .method }
         guard request.framing.isEmpty else { return .requestBody }
+        if request.fields.contains(.upgrade), UpgradePolicy.isOffered(request) { return .upgrade }
         // Only GET knows ranges (RFC 9110 §14.2).
         if request.method == .get, request.fields.contains(.range) { return .range }
         return nil

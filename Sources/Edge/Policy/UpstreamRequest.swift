@@ -31,6 +31,11 @@ struct UpstreamRequest {
     var rules: HeaderRuleSet?
     /// What the server that was asked for its word gives the application.
     var authorizedRules: HeaderRuleSet?
+    /// Passes the client's wish for another protocol on; see ``UpgradePolicy``.
+    var offersUpgrade = false
+    /// Asks whether the body is wanted, because the client asks.
+    /// - Source: RFC 9110 §10.1.1.
+    var expectsContinue = false
 
     func write(
         _ request: borrowing RequestHead, client: ClientIdentity, trace: TraceParent, into output: inout ByteBuffer
@@ -47,7 +52,9 @@ struct UpstreamRequest {
         output.writeStaticString("\r\n")
 
         let connection = ConnectionOptions(fields)
+        let hopsLeft = fields.contains(.maxForwards) ? MaxForwards.hopsLeft(request) : nil
         for index in fields.lines.indices where passes(fields.lines[index].name) {
+            if hopsLeft != nil, fields.lines[index].name == .maxForwards { continue }
             if !connection.isEmpty, connection.names(fields.name(at: index)) { continue }
             output.writeFieldLine(of: fields, at: index)
         }
@@ -69,6 +76,15 @@ struct UpstreamRequest {
         case .length(let count): output.writeField(.contentLength, count)
         case .chunked: output.writeStaticString("Transfer-Encoding: chunked\r\n")
         }
+        let takesTrailers = fields.contains(.te) && Self.takesTrailers(fields)
+        if takesTrailers { output.writeStaticString("TE: trailers\r\n") }
+        if takesTrailers, !offersUpgrade { output.writeStaticString("Connection: TE\r\n") }
+        if let hopsLeft { output.writeField(.maxForwards, max(0, hopsLeft - 1)) }
+        if offersUpgrade {
+            output.writeStaticString(takesTrailers ? "Connection: Upgrade, TE\r\n" : "Connection: Upgrade\r\n")
+            for index in fields.lines.indices where fields.lines[index].name == .upgrade { output.writeFieldLine(of: fields, at: index) }
+        }
+        if expectsContinue { output.writeStaticString("Expect: 100-continue\r\n") }
         if wantsIdentity { output.writeStaticString("Accept-Encoding: identity\r\n") }
         if case .revalidate(let entityTag, let lastModified) = conditions {
             var value: [UInt8] = []
@@ -98,6 +114,16 @@ struct UpstreamRequest {
         authorizedRules?.apply(to: &output, from: start)
         rules?.apply(to: &output, from: start)
         output.writeStaticString("\r\n")
+    }
+
+    /// Whether the client reads trailers: the application sends some to nobody else (RFC 9110 §6.5.1, §10.1.4).
+    private static func takesTrailers(_ fields: FieldSection) -> Bool {
+        fields.lines.indices.contains { index in
+            fields.lines[index].name == .te
+                && String(copying: fields.value(at: index)).split(separator: ",").contains {
+                    $0.drop { $0 == " " || $0 == "\t" }.prefix { $0 != " " && $0 != "\t" }.lowercased() == "trailers"
+                }
+        }
     }
 
     private func passes(_ name: FieldName) -> Bool {

@@ -8,27 +8,34 @@ import NIOCore
 /// | state | waits for | next |
 /// |---|---|---|
 /// | idle | a request to send | awaitingHead, closed (any byte: nobody asked) |
-/// | awaitingHead | a response's head; interim ones are read over | body, idle, closed |
+/// | awaitingHead | a response's head, after any number of interim ones up to a bound | body, idle, upgraded, closed |
 /// | body | the response's end | idle, closed |
+/// | upgraded | nothing: what comes is of another protocol, and not for here | – |
 struct HTTP1ClientConnection {
     private enum State {
         case idle
-        case awaitingHead(Method)
+        case awaitingHead(Method, offersUpgrade: Bool)
         case body
+        case upgraded
         case closed
     }
 
     enum Input {
         case wait
+        /// An interim response's head is in ``HTTP1ClientConnection/head``; another head follows.
+        case interim
         /// A final response's head is in ``HTTP1ClientConnection/head``.
         case head
+        /// `101 Switching Protocols`: its head is in ``HTTP1ClientConnection/head``, and what is left in the buffer is of the
+        /// protocol that was switched to.
+        case upgraded
         case body(ByteBuffer)
         /// The response is complete; trailers are in ``HTTP1ClientConnection/trailers``.
         case end
         case failed(GatewayFailure)
     }
 
-    /// Interim responses that are read over before one is called malformed.
+    /// Interim responses that may come before a final one; one more is malformed.
     /// 16: an application sends one or two; without a bound it could keep us reading for ever.
     static let interimMax = 16
 
@@ -57,10 +64,11 @@ struct HTTP1ClientConnection {
         if case .awaitingHead = state { true } else { false }
     }
 
-    mutating func requestSent(_ method: Method) {
+    /// - Parameter offersUpgrade: whether the request may be answered with 101.
+    mutating func requestSent(_ method: Method, offersUpgrade: Bool = false) {
         assert(isIdle)
         interimCount = 0
-        state = .awaitingHead(method)
+        state = .awaitingHead(method, offersUpgrade: offersUpgrade)
     }
 
     mutating func next(_ buffer: inout ByteBuffer) -> Input {
@@ -69,23 +77,24 @@ struct HTTP1ClientConnection {
             guard buffer.readableBytes > 0 else { return .wait }
             state = .closed
             return .failed(.malformed)
-        case .awaitingHead(let method):
+        case .awaitingHead(let method, let offersUpgrade):
             do throws(HTTP1Error) {
-                repeat {
-                    guard try parser.parse(&buffer, into: &head, answering: method) else { return .wait }
-                    guard head.status != 101 else {
-                        state = .closed
-                        return .failed(.unexpectedUpgrade)
-                    }
-                    interimCount += 1
-                } while head.status < 200 && interimCount <= Self.interimMax
+                guard try parser.parse(&buffer, into: &head, answering: method) else { return .wait }
             } catch {
                 state = .closed
                 return .failed(.malformed)
             }
-            guard head.status >= 200 else {
-                state = .closed
-                return .failed(.malformed)
+            if head.status == 101 {
+                state = offersUpgrade ? .upgraded : .closed
+                return offersUpgrade ? .upgraded : .failed(.unexpectedUpgrade)
+            }
+            if head.status < 200 {
+                interimCount += 1
+                guard interimCount <= Self.interimMax else {
+                    state = .closed
+                    return .failed(.malformed)
+                }
+                return .interim
             }
             decoder = HTTP1BodyDecoder(head.framing, limits: limits)
             state = .body
@@ -103,6 +112,8 @@ struct HTTP1ClientConnection {
                 state = .closed
                 return .failed(.malformed)
             }
+        case .upgraded:
+            return .wait
         case .closed:
             buffer.moveReaderIndex(to: buffer.writerIndex)
             return .wait
@@ -113,7 +124,7 @@ struct HTTP1ClientConnection {
     mutating func inputClosed() -> Input {
         defer { state = .closed }
         switch state {
-        case .idle, .closed: return .wait
+        case .idle, .upgraded, .closed: return .wait
         case .awaitingHead: return .failed(.closedEarly)
         case .body:
             do throws(HTTP1Error) {

@@ -8,10 +8,14 @@ enum GatewayFailure: String, Error, Sendable, CaseIterable {
     case queueFull = "queue-full"
     /// No connection became free in time.
     case queueTimeout = "queue-timeout"
+    /// No member of the group can be asked: all are down, or its names have no address.
+    case noMember = "no-member"
     /// No response began within the first-byte deadline.
     case firstByteTimeout = "first-byte-timeout"
     /// The response stopped in its middle for longer than the read deadline.
     case readTimeout = "read-timeout"
+    /// The exchange as a whole took longer than it may.
+    case totalTimeout = "total-timeout"
     /// The connection ended before a response began.
     case closedEarly = "closed-early"
     /// The connection ended, or failed, within the response.
@@ -28,8 +32,8 @@ enum GatewayFailure: String, Error, Sendable, CaseIterable {
     var status: Int {
         switch self {
         case .connectFailed, .closedEarly, .truncated, .malformed, .unexpectedUpgrade: 502
-        case .queueFull, .queueTimeout: 503
-        case .connectTimeout, .firstByteTimeout, .readTimeout: 504
+        case .queueFull, .queueTimeout, .noMember: 503
+        case .connectTimeout, .firstByteTimeout, .readTimeout, .totalTimeout: 504
         case .requestAborted: 400
         }
     }

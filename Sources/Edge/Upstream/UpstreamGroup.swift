@@ -6,6 +6,8 @@ public import Transport
 /// Part of ``EdgeConfiguration``; routes name a group. A group named ``EdgeConfiguration/applicationName`` is where requests go that
 /// no route sends elsewhere.
 public struct UpstreamGroup: Sendable, Equatable {
+    public typealias SocketEndpoint = Transport.SocketEndpoint
+
     /// The most members of a group after names are resolved. 256: choosing one looks at all of them.
     public static let membersMax = 256
 
@@ -14,13 +16,14 @@ public struct UpstreamGroup: Sendable, Equatable {
     public var host: String?
     public var balancing = Balancing.roundRobin
     public var passiveHealth = PassiveHealth()
-    /// Probes that the edge makes itself; `nil` makes none.
-    public var healthCheck: HealthCheck?
+    public var healthCheck = HealthCheck()
     public var retry = Retry()
     /// A member that is new, or back from an ejection, gets its whole share only after so long, growing evenly; zero at once.
     public var slowStart = TimeAmount.zero
     /// How often names are looked up again. Addresses that are gone get no more requests; those that are new get some.
     public var resolveInterval = TimeAmount.seconds(30)
+    /// The name server that is asked, an IPv4 address and port; `nil` asks as the system is told to.
+    public var nameserver: SocketEndpoint?
 
     /// Connections in all, idle or busy, from all event loops together.
     public var connectionsMax = 1024
@@ -127,7 +130,8 @@ public struct UpstreamGroup: Sendable, Equatable {
 
     /// A request that the edge makes of each member from time to time.
     public struct HealthCheck: Sendable, Equatable {
-        public var path = "/"
+        /// The target; `nil` makes no probes.
+        public var path: String?
         /// What `Host` says; `nil` says the group's ``UpstreamGroup/host``, or the member's address.
         public var host: String?
         public var interval = TimeAmount.seconds(5)

@@ -4,7 +4,10 @@ import NIOCore
 /// The one table of everything that can be set. The file's checker, the environment, `--set`, `headrace check`, the example file
 /// and `docs/configuration.md` are all read off it.
 enum ConfigurationKeys {
-    static let all: [ConfigurationKey] = [
+    static let all: [ConfigurationKey] =
+        edge + UpstreamKeys.application + PoolerKeys.all + PoolerSecurityKeys.all + KeyspaceKeys.all
+
+    private static let edge: [ConfigurationKey] = [
         // The edge
         .init(
             "edge.listen", \.edge.listen, .list("addresses", of: .listenAddress),
@@ -107,29 +110,7 @@ enum ConfigurationKeys {
         .init(
             "edge.deadlines.drain", \.edge.deadlines.drain, .duration(.seconds(0)...(.hours(24))), isReloadable: true,
             "After SIGTERM: how long exchanges in flight may take to finish."),
-
-        .init(
-            "edge.upstream.host", \.upstream.host, .optional(.text("host name")), isReloadable: true,
-            "What Host says to the application; without it, what the client said."),
-        .init(
-            "edge.upstream.max_connections", \.upstream.connectionsMax, .number(1...100_000), isReloadable: true,
-            "Connections to the application, from all event loops together."),
-        .init(
-            "edge.upstream.idle_connections", \.upstream.idleConnectionsMax, .number(0...100_000), isReloadable: true,
-            "Connections that are kept for the next request, per event loop."),
-        .init(
-            "edge.upstream.idle_timeout", \.upstream.idleTimeout, .duration(.milliseconds(100)...(.hours(24))), isReloadable: true,
-            "How long an unused connection is kept; less than the application keeps it."),
-        .init(
-            "edge.upstream.connect_timeout", \.upstream.connectTimeout, .duration(.milliseconds(10)...(.minutes(10))), isReloadable: true,
-            "For a connection to the application; 504 beyond."),
-        .init(
-            "edge.upstream.first_byte_timeout", \.upstream.firstByteTimeout, .duration(.milliseconds(10)...(.hours(24))), isReloadable: true,
-            "From a request's last byte to its response's first; 504 beyond."),
-        .init(
-            "edge.upstream.read_timeout", \.upstream.readTimeout, .duration(.milliseconds(10)...(.hours(24))), isReloadable: true,
-            "Between two reads of a response's body; the response is cut beyond."),
-    ] + PoolerKeys.all + PoolerSecurityKeys.all + KeyspaceKeys.all
+    ]
 
     static let table = SettingTable<Settings>(keys: all, repeated: [UpstreamKeys.section, RouteKeys.section])
     static let shape = table.shape

@@ -39,6 +39,21 @@ struct SettingKey<Root>: Sendable {
         render = { settings in format.render(settings[keyPath: place]) }
     }
 
+    /// A key of a part of the root, as one of the root: `connect_timeout` as `edge.upstream.connect_timeout`.
+    init<Part>(_ key: SettingKey<Part>, under prefix: String, at place: any WritableKeyPath<Root, Part> & Sendable) {
+        path = "\(prefix).\(key.path)"
+        format = key.format
+        units = key.units
+        range = key.range
+        isList = key.isList
+        isMapping = key.isMapping
+        isReloadable = key.isReloadable
+        isSecret = key.isSecret
+        help = key.help
+        assign = { words, root in try key.assign(words, &root[keyPath: place]) }
+        render = { root in key.render(root[keyPath: place]) }
+    }
+
     var environmentName: String {
         "HEADRACE_" + path.uppercased().replacing(".", with: "_")
     }

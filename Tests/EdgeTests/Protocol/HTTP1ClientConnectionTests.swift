@@ -5,9 +5,11 @@ import Testing
 @testable import Edge
 
 @Suite struct HTTP1ClientConnectionTests {
-    private func describe(_ input: HTTP1ClientConnection.Input) -> String {
+    private func describe(_ input: HTTP1ClientConnection.Input, _ connection: HTTP1ClientConnection) -> String {
         switch input {
         case .wait: "wait"
+        case .interim: "interim \(connection.head.status)"
+        case .upgraded: "upgraded"
         case .head: "head"
         case .body(let part): "body \(String(buffer: part))"
         case .end: "end"
@@ -18,9 +20,10 @@ import Testing
     private func events(_ connection: inout HTTP1ClientConnection, _ buffer: inout ByteBuffer) -> [String] {
         var events: [String] = []
         while true {
-            let event = describe(connection.next(&buffer))
+            let input = connection.next(&buffer)
+            let event = describe(input, connection)
             events.append(event)
-            if event == "wait" || event == "end" || event.hasPrefix("failed") { return events }
+            if event == "wait" || event == "end" || event == "upgraded" || event.hasPrefix("failed") { return events }
         }
     }
 
@@ -72,11 +75,24 @@ import Testing
         }
     }
 
-    @Test func `interim responses are read over, so many and no more`() {
+    @Test func `interim responses come one by one, so many and no more`() {
         let interim = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
         let final = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-        #expect(events(String(repeating: interim, count: HTTP1ClientConnection.interimMax) + final).0 == ["head", "end"])
-        #expect(events(String(repeating: interim, count: HTTP1ClientConnection.interimMax + 1) + final).0 == ["failed malformed"])
+        let most = HTTP1ClientConnection.interimMax
+        let all = [String](repeating: "interim 103", count: most)
+        #expect(events(String(repeating: interim, count: most) + final).0 == all + ["head", "end"])
+        #expect(events(String(repeating: interim, count: most + 1) + final).0 == all + ["failed malformed"])
+    }
+
+    @Test func `a switch of protocols that was offered leaves what follows it alone`() {
+        var connection = HTTP1ClientConnection()
+        connection.requestSent(.get, offersUpgrade: true)
+        var buffer = ByteBuffer(string: "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\u{81}\u{02}hi")
+        #expect(events(&connection, &buffer) == ["upgraded"])
+        #expect(connection.head.fields.string(.upgrade) == "websocket")
+        #expect(String(buffer: buffer) == "\u{81}\u{02}hi")
+        #expect(!connection.isIdle)
+        #expect(describe(connection.inputClosed(), connection) == "wait")
     }
 
     @Test(arguments: [
@@ -109,7 +125,7 @@ import Testing
     ])
     func `a connection that ends says whether the response was whole`(text: String, expected: String) {
         var (_, connection) = events(text)
-        #expect(describe(connection.inputClosed()) == expected)
+        #expect(describe(connection.inputClosed(), connection) == expected)
         #expect(!connection.isIdle)
     }
 }
