@@ -102,6 +102,12 @@ public final class HeadraceProcess: Sendable {
         return line.flatMap { Double($0.dropFirst(series.count + 1)) } ?? 0
     }
 
+    /// What it holds in memory now.
+    public func residentBytes() throws -> Int {
+        let text = try String(contentsOfFile: "/proc/\(processIdentifier)/statm", encoding: .utf8)
+        return (Int(text.split(separator: " ").dropFirst().first ?? "") ?? 0) * Int(sysconf(Int32(_SC_PAGESIZE)))
+    }
+
     /// The access log's lines so far, once at least `count` are there; they are written in batches.
     public func logLines(atLeast count: Int, seconds: Double = 5) throws -> [[String: Any]] {
         let end = Date().addingTimeInterval(seconds)

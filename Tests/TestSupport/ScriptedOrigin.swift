@@ -42,6 +42,8 @@ public final class ScriptedOrigin: Sendable {
 
         public init() {}
 
+        public var isOpen: Bool { state.withLock { $0.isOpen } }
+
         public func open() {
             let waiting = state.withLock { state in
                 state.isOpen = true
@@ -73,7 +75,10 @@ public final class ScriptedOrigin: Sendable {
 
     /// - Parameter readsBodies: whether an answer waits for the whole request; if not, each connection answers one head, and what
     ///   follows it is thrown away.
-    public init(readsBodies: Bool = true, _ script: @escaping Script) throws {
+    /// - Parameter afterHead: with `readsBodies` off, what is done for each piece that comes behind that head.
+    public init(
+        readsBodies: Bool = true, afterHead: (@Sendable (String) -> [Step])? = nil, _ script: @escaping Script
+    ) throws {
         group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let received = Received()
         self.received = received
@@ -82,7 +87,9 @@ public final class ScriptedOrigin: Sendable {
             .serverChannelOption(.backlog, value: 1024)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(ScriptHandler(script: script, received: received, readsBodies: readsBodies))
+                    // A side that sends no more may still be answered.
+                    try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: afterHead != nil)
+                    try channel.pipeline.syncOperations.addHandler(ScriptHandler(script: script, received: received, readsBodies: readsBodies, afterHead: afterHead))
                 }
             }
             .bind(host: "127.0.0.1", port: 0).wait()
@@ -120,19 +127,30 @@ private final class ScriptHandler: ChannelInboundHandler {
     private var isWaiting = false
 
     private let readsBodies: Bool
+    private let afterHead: (@Sendable (String) -> [ScriptedOrigin.Step])?
     private var hasAnswered = false
+    private var later: [ScriptedOrigin.Step] = []
 
-    init(script: @escaping ScriptedOrigin.Script, received: ScriptedOrigin.Received, readsBodies: Bool) {
+    init(
+        script: @escaping ScriptedOrigin.Script, received: ScriptedOrigin.Received, readsBodies: Bool,
+        afterHead: (@Sendable (String) -> [ScriptedOrigin.Step])?
+    ) {
+        self.afterHead = afterHead
         self.readsBodies = readsBodies
         self.script = script
         self.received = received
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        if hasAnswered, let afterHead {
+            steps.append(contentsOf: afterHead(String(buffer: unwrapInboundIn(data))))
+            return act(context)
+        }
         bytes.append(contentsOf: unwrapInboundIn(data).readableBytesView)
         while let request = takeRequest() {
             received.requests.withLock { $0.append(request) }
-            steps.append(contentsOf: script(request))
+            steps.append(contentsOf: script(request) + later)
+            later = []
         }
         act(context)
     }
@@ -173,7 +191,9 @@ private final class ScriptHandler: ChannelInboundHandler {
         var request = ScriptedOrigin.Request(head: head, body: "", number: received.requests.withLock { $0.count })
         guard readsBodies else {
             defer { hasAnswered = true }
+            let rest = String(decoding: bytes[end.upperBound...], as: UTF8.self)
             bytes = []
+            if !hasAnswered, !rest.isEmpty, let afterHead { later = afterHead(rest) }
             return hasAnswered ? nil : request
         }
         if request.field("Transfer-Encoding") == "chunked" {
