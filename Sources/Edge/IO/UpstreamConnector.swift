@@ -15,6 +15,8 @@ final class UpstreamConnector {
     private var waiting: [UInt64: (fetch: Fetch, deadline: NIODeadline)] = [:]
     private var serial: UInt64 = 0
     private var openCount = 0
+    /// Idle connections that were closed while a request's grant of them was on its way, by member.
+    private var brokenPromises: [Int: Int] = [:]
 
     init(_ group: UpstreamGroup, shared: SharedUpstream, worker: EdgeWorker) {
         self.group = group
@@ -74,7 +76,7 @@ final class UpstreamConnector {
         case .granted(let ticket, let member, let isIdle):
             guard let fetch = waiting.removeValue(forKey: ticket.serial)?.fetch else { return giveBack(member, isIdle: isIdle) }
             if fetch.isOver { return giveBack(member, isIdle: isIdle) }
-            if isIdle { use(member, for: fetch) } else { connect(member, for: fetch) }
+            if isIdle, !isPromiseBroken(member) { use(member, for: fetch) } else { connect(member, for: fetch) }
         case .refused(let ticket):
             waiting.removeValue(forKey: ticket.serial)?.fetch.failed(.noMember)
         case .evict(_, let member):
@@ -85,9 +87,16 @@ final class UpstreamConnector {
         }
     }
 
+    /// Whether one that was promised is gone; asked once for each grant.
+    private func isPromiseBroken(_ member: Int) -> Bool {
+        guard let count = brokenPromises[member] else { return false }
+        brokenPromises[member] = count > 1 ? count - 1 : nil
+        return true
+    }
+
     private func use(_ member: Int, for fetch: Fetch) {
         guard let connection = idle.takeNewest(member) else {
-            // The member closed it on the way; its slot is ours all the same.
+            assertionFailure("a slot without its connection")
             return connect(member, for: fetch)
         }
         if fetch.wantsNewConnection || !fetch.isIdempotent && connection.isClosedByPeer {
@@ -100,7 +109,7 @@ final class UpstreamConnector {
     /// The slot of a request that is gone.
     private func giveBack(_ member: Int, isIdle: Bool) {
         let now = NIODeadline.now()
-        if isIdle, let connection = idle.takeNewest(member) { return release(connection, .neutral, now: now) }
+        if isIdle, !isPromiseBroken(member), let connection = idle.takeNewest(member) { return release(connection, .neutral, now: now) }
         shared.deliver(shared.withMachine { $0.closed(member: member, .neutral, now: now) })
     }
 
@@ -126,12 +135,11 @@ final class UpstreamConnector {
     func closed(_ connection: UpstreamHandler, _ outcome: UpstreamMachine.Outcome) {
         openCount -= 1
         let (member, now) = (connection.member, NIODeadline.now())
-        let messages =
-            if idle.remove(where: { $0 === connection }) {
-                shared.withMachine { [loop] in $0.idleClosed(loop: loop, member: member, now: now) }
-            } else {
-                shared.withMachine { $0.closed(member: member, outcome, now: now) }
-            }
+        guard idle.remove(where: { $0 === connection }) else {
+            return shared.deliver(shared.withMachine { $0.closed(member: member, outcome, now: now) })
+        }
+        let (wasPromised, messages) = shared.withMachine { [loop] in $0.idleClosed(loop: loop, member: member, now: now) }
+        if wasPromised { brokenPromises[member, default: 0] += 1 }
         shared.deliver(messages)
     }
 

@@ -239,18 +239,19 @@ struct UpstreamMachine {
     }
 
     /// An idle connection was closed by the member.
-    mutating func idleClosed(loop: Int, member: Int, now: NIODeadline) -> [Message] {
+    /// - Returns: whether it was promised to a request, which is to make a connection of its own in its slot, even if others of the
+    ///   loop have become idle by then: those count for themselves.
+    mutating func idleClosed(loop: Int, member: Int, now: NIODeadline) -> (wasPromised: Bool, [Message]) {
         if members[member].idle[loop] > 0 {
             members[member].idle[loop] -= 1
         } else if members[member].evicting[loop] > 0 {
             members[member].evicting[loop] -= 1
         } else {
-            // Its slot was granted to a request, which makes a connection of its own now.
-            return []
+            return (true, [])
         }
         members[member].open -= 1
         open -= 1
-        return served(now: now)
+        return (false, served(now: now))
     }
 
     /// A loop would close an idle connection that is too old.
@@ -395,6 +396,8 @@ struct UpstreamMachine {
         // One that cannot be served (who is left for it has no room) does not hold up the others.
         var index = 0
         while index < waiting.count {
+            // When all slots are taken, what is left are idle connections: nobody takes one before who came much earlier.
+            if index > 0, open >= group.connectionsMax, waiting[index].since >= waiting[0].since + Self.orderSlack { break }
             if let message = serve(at: index, now: now) {
                 messages.append(message)
             } else {

@@ -108,6 +108,13 @@ enum ConfigurationReference {
     private static func sample(_ key: ConfigurationKey) -> String {
         switch key.path {
         case "edge.app": "http://127.0.0.1:3000"
+        case "edge.upstream.nameserver": "127.0.0.53"
+        case "edge.upstream.max_member_connections": "100"
+        case "edge.upstream.connection_lifetime": "1h"
+        case "edge.upstream.total_timeout": "2m"
+        case "edge.upstream.probe.path": "/healthz"
+        case "edge.upstream.probe.host": "app.internal"
+        case "edge.upstream.tunnel.total_timeout": "24h"
         case "edge.root": "./public"
         case "edge.metrics_token": "file:/etc/headrace/metrics-token"
         case "edge.upstream.host": "app.internal"

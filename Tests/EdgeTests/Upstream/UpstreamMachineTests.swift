@@ -116,7 +116,7 @@ import Testing
         _ = machine.requested(request(0), now: t0)
         _ = machine.requested(request(1), now: t0)
         #expect(machine.released(loop: 0, member: 0, .success, isKept: true, now: t0).1 == [granted(1, 0, isIdle: true)])
-        #expect(machine.idleClosed(loop: 0, member: 0, now: t0).isEmpty)
+        #expect(machine.idleClosed(loop: 0, member: 0, now: t0).wasPromised)
         #expect(machine.open == 1, "the one who was promised it makes a connection of its own")
         machine.checkInvariants()
         #expect(machine.closed(member: 0, .neutral, now: t0).isEmpty && machine.open == 0)

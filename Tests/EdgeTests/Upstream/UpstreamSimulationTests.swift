@@ -28,6 +28,8 @@ import Testing
             /// Real connections in use, by member.
             var busy: [Int] = []
             var waiting: Set<UInt64> = []
+            /// Idle connections that were closed while they were promised, by member.
+            var broken: [Int: Int] = [:]
             var inbox: [UpstreamMachine.Message] = []
         }
 
@@ -127,8 +129,8 @@ import Testing
         }
 
         private mutating func use(_ member: Int, on loop: Int) {
-            // As UpstreamConnector does: if it was closed on the way, the slot serves for a new one.
-            if let count = loops[loop].idle[member], count > 0 { loops[loop].idle[member] = count - 1 }
+            #expect(loops[loop].idle[member, default: 0] > 0, "seed \(seed): a slot without its connection")
+            loops[loop].idle[member, default: 0] -= 1
             loops[loop].busy.append(member)
         }
 
@@ -149,7 +151,9 @@ import Testing
         private mutating func breakIdle(on loop: Int) {
             guard let member = loops[loop].idle.filter({ $0.value > 0 }).keys.sorted().first else { return }
             loops[loop].idle[member, default: 0] -= 1
-            deliver(machine.idleClosed(loop: loop, member: member, now: now))
+            let (wasPromised, messages) = machine.idleClosed(loop: loop, member: member, now: now)
+            if wasPromised { loops[loop].broken[member, default: 0] += 1 }
+            deliver(messages)
         }
 
         @discardableResult
@@ -186,7 +190,15 @@ import Testing
             case .granted(let ticket, let member, let isIdle):
                 let isWanted = loops[loop].waiting.remove(ticket.serial) != nil
                 #expect(isWanted, "seed \(seed): nobody waited for it")
-                if isIdle { use(member, on: loop) } else { loops[loop].busy.append(member) }
+                if isIdle, loops[loop].broken[member, default: 0] > 0 {
+                    // As UpstreamConnector does: the slot serves for a new one.
+                    loops[loop].broken[member, default: 0] -= 1
+                    loops[loop].busy.append(member)
+                } else if isIdle {
+                    use(member, on: loop)
+                } else {
+                    loops[loop].busy.append(member)
+                }
             case .refused(let ticket):
                 #expect(loops[loop].waiting.remove(ticket.serial) != nil, "seed \(seed): nobody waited for it")
             case .evict(_, let member):
