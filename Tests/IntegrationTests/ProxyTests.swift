@@ -190,7 +190,7 @@ import Testing
         client.send("abc")
         #expect(try client.readResponse().text == "got it")
         let request = try #require(origin.requests.first)
-        #expect(request.body == "abc" && request.field("Expect") == nil)
+        #expect(request.body == "abc" && request.field("Expect") == "100-continue")
     }
 
     @Test func `no application behind the address is a 502 that says so`() throws {

@@ -76,7 +76,7 @@ struct UpstreamRequest {
         case .length(let count): output.writeField(.contentLength, count)
         case .chunked: output.writeStaticString("Transfer-Encoding: chunked\r\n")
         }
-        let takesTrailers = fields.contains(.te) && Self.takesTrailers(fields)
+        let takesTrailers = fields.contains(.te) && connection.names(Self.te.span) && Self.takesTrailers(fields)
         if takesTrailers { output.writeStaticString("TE: trailers\r\n") }
         if takesTrailers, !offersUpgrade { output.writeStaticString("Connection: TE\r\n") }
         if let hopsLeft { output.writeField(.maxForwards, max(0, hopsLeft - 1)) }
@@ -115,6 +115,8 @@ struct UpstreamRequest {
         rules?.apply(to: &output, from: start)
         output.writeStaticString("\r\n")
     }
+
+    private static let te = Array("te".utf8)
 
     /// Whether the client reads trailers: the application sends some to nobody else (RFC 9110 §6.5.1, §10.1.4).
     private static func takesTrailers(_ fields: FieldSection) -> Bool {

@@ -19,7 +19,7 @@ import Testing
         func forwarded(_ line: String) throws -> [String] {
             var output = ByteBuffer()
             let trace = TraceParent(traceID: (1, 2), parentID: 3, flags: 0)
-            UpstreamRequest().write(try .parsed(line, ["max-forwards: 3"]), clientAddress: [0x31], trace: trace, into: &output)
+            UpstreamRequest().write(try .parsed(line, ["max-forwards: 3"]), client: ClientIdentity(peer: "192.0.2.7"), trace: trace, into: &output)
             return lines(output).filter { $0.lowercased().hasPrefix("max-forwards") }
         }
         #expect(try forwarded("OPTIONS / HTTP/1.1") == ["Max-Forwards: 2"])
