@@ -363,6 +363,8 @@ final class Fetch: DeadlineHolder {
 
     /// Something that comes before the response: the client gets it if it can, and the cache never.
     func interimReceived(_ head: ResponseHead) {
+        // What another server says on the way to its word is not for the client.
+        if isSubrequest { return }
         guard head.status == 100 else {
             client?.forwardInterim(head)
             return
