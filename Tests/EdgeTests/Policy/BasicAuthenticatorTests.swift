@@ -59,4 +59,34 @@ import Testing
         #expect(Base64.encoded(Array(plain.utf8)) == Array(text.utf8))
         #expect(Base64.decoded(Array(text.utf8).span) == Array(plain.utf8))
     }
+
+    @Test func `what is remembered has a bound, and goes all at once`() throws {
+        let count = BasicAuthenticator.acceptedMax
+        let authenticator = try BasicAuthenticator(
+            (0...count).map { "u\($0):{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=" }.joined(separator: "\n"))
+        func verdict(_ number: Int) throws -> BasicAuthenticator.Verdict {
+            authenticator.verdict(try RequestHead.get("/", ["Authorization: Basic \(encoded("u\(number):secret"))"]).fields)
+        }
+        for number in 0..<count {
+            guard case .unknown(let credentials) = try verdict(number) else { throw HeadIsNotWhole() }
+            #expect(authenticator.isRight(credentials))
+        }
+        #expect(try verdict(0) == .accepted && verdict(count - 1) == .accepted)
+        guard case .unknown(let credentials) = try verdict(count) else { throw HeadIsNotWhole() }
+        #expect(authenticator.isRight(credentials))
+        #expect(try verdict(count) == .accepted && verdict(0) != .accepted)
+    }
+
+    @Test func `name and password have a bound, and so have users`() throws {
+        let authenticator = try BasicAuthenticator("a:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=")
+        func verdict(_ count: Int) throws -> BasicAuthenticator.Verdict {
+            let text = "a:" + String(repeating: "x", count: count - 2)
+            return authenticator.verdict(try RequestHead.get("/", ["Authorization: Basic \(encoded(text))"]).fields)
+        }
+        #expect(try verdict(BasicAuthenticator.credentialBytesMax) != .missing)
+        #expect(try verdict(BasicAuthenticator.credentialBytesMax + 1) == .missing)
+        func file(_ count: Int) -> String { (0..<count).map { "u\($0):{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=" }.joined(separator: "\n") }
+        _ = try BasicAuthenticator(file(BasicAuthenticator.usersMax))
+        #expect(throws: BasicAuthenticator.Problem.self) { _ = try BasicAuthenticator(file(BasicAuthenticator.usersMax + 1)) }
+    }
 }
