@@ -68,6 +68,8 @@ enum ConfigurationReference {
         for key in ConfigurationKeys.all {
             let parts = key.path.split(separator: ".")
             let own = Array(parts.dropLast())
+            // A product's repeated sections stand behind its keys, within the same mapping.
+            if let product = section.first, product != own.first { lines += repeatedExamples(of: product) }
             let shared = zip(own, section).prefix { $0 == $1 }.count
             for level in own.indices where level >= shared {
                 if level > 0 { lines.append("") }
@@ -83,17 +85,17 @@ enum ConfigurationReference {
                 lines.append(indent(own.count) + "# \(key.name): \(value)")
             }
         }
-        for repeated in ConfigurationKeys.table.repeated {
-            let parts = repeated.path.split(separator: ".")
-            let own = Array(parts.dropLast())
-            let shared = zip(own, section).prefix { $0 == $1 }.count
-            lines.append("")
-            for level in own.indices where level >= shared { lines.append(indent(level) + "\(own[level]):") }
-            section = own
-            lines.append(indent(own.count) + "# \(repeated.help)")
-            lines += fileLines(repeated).dropFirst(own.count).map { indent(own.count) + "# " + $0.dropFirst(2 * own.count) }
-        }
+        if let product = section.first { lines += repeatedExamples(of: product) }
         return lines.joined(separator: "\n") + "\n"
+    }
+
+    /// The examples of a product's repeated sections, commented out.
+    private static func repeatedExamples(of product: Substring) -> [String] {
+        ConfigurationKeys.table.repeated.filter { $0.path.hasPrefix("\(product).") }.flatMap { section in
+            let level = section.path.split(separator: ".").count - 1
+            return ["", indent(level) + "# \(section.help)"]
+                + fileLines(section).dropFirst(level).map { indent(level) + "# " + $0.dropFirst(2 * level) }
+        }
     }
 
     /// A repeated section's example as it would stand in a file of its own.
@@ -118,6 +120,9 @@ enum ConfigurationReference {
         case "edge.root": "./public"
         case "edge.metrics_token": "file:/etc/headrace/metrics-token"
         case "edge.upstream.host": "app.internal"
+        case "pooler.postgres": "postgres://app@127.0.0.1:5432/shop"
+        case "pooler.password": "file:/etc/headrace/postgres-password"
+        case "keyspace.password": "file:/etc/headrace/keyspace-password"
         default: "…"
         }
     }
