@@ -45,7 +45,7 @@ import Testing
         #expect(newHead.bytes == output.readableBytes)
         #expect(output.getString(at: newName.index, length: newName.length) == "another")
         #expect(output.readableBytes - head.bytes == "another".utf8.count - name.utf8.count)
-        #expect(String(buffer: output).contains(rest))
+        #expect(rest.isEmpty || String(buffer: output).contains(rest))
     }
 
     @Test func `a portal has no statement's name`() {

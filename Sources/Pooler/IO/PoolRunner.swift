@@ -79,7 +79,7 @@ final class PoolRunner: Sendable {
         machine.withLock { $0.connected(slot, now: now) }
     }
 
-    func moved(_ slot: PoolMachine.Slot, now: NIODeadline) -> PoolMachine.Order? {
+    func moved(_ slot: PoolMachine.Slot, now: NIODeadline) -> [PoolMachine.Order] {
         machine.withLock { $0.moved(slot, now: now) }
     }
 

@@ -10,8 +10,8 @@ import NIOCore
 ///   session goes along. A move costs two system calls and two hops, once, and from then on the connection is local. A loop whose
 ///   connections had to be fetched ``movesPerConnect`` times gets one of its own while the pool has room.
 /// - Otherwise the client waits. A connection that becomes free goes to the oldest waiter of its own loop, unless somebody on
-///   another loop has waited longer by more than ``patience``: then it moves there. So order is kept to within that time, and in
-///   overload most connections stay where they are.
+///   another loop, with no connection on its way there, has waited longer by more than ``patience``: then it moves there. So order
+///   is kept to within that time, and in overload most connections stay where they are.
 ///
 /// A connection's states (`closing` from each of them, when the peer closes or it is told to):
 ///
@@ -214,11 +214,14 @@ struct PoolMachine: Sendable {
     }
 
     /// A connection has come to its new loop.
-    mutating func moved(_ moved: Slot, now: NIODeadline) -> Order? {
-        guard let slot = index(moved) else { return nil }
+    mutating func moved(_ moved: Slot, now: NIODeadline) -> [Order] {
+        guard let slot = index(moved) else { return [] }
         assert(connections[slot].state == .moving)
-        pools[connections[slot].pool].coming[connections[slot].loop] -= 1
-        return becameFree(slot, now: now)
+        let pool = connections[slot].pool
+        pools[pool].coming[connections[slot].loop] -= 1
+        let order = becameFree(slot, now: now)
+        // It may have been too late for the one whom it was to serve.
+        return (order.map { [$0] } ?? []) + ordersForWaiters(pool, now: now)
     }
 
     /// A connection is gone, or was never made.
@@ -340,16 +343,16 @@ struct PoolMachine: Sendable {
         }
         if pools[pool].waiterCount > 0, !pools[pool].isPaused, let oldest = pools[pool].oldest {
             let own = pools[pool].waiters[loop].first
-            if let own, own.since <= oldest.waiter.since + Self.patience {
+            let isOldestNeedy = pools[pool].waiters[oldest.loop].count > pools[pool].coming[oldest.loop]
+            if let own, !isOldestNeedy || own.since <= oldest.waiter.since + Self.patience {
                 _ = pools[pool].waiters[loop].popFirst()
                 pools[pool].waiterCount -= 1
                 connections[slot].state = .leased
                 return .serve(ticket: own.ticket, slot: name(slot), loop: loop)
             }
-            // Somebody there has no connection coming, or has waited too long for the others' convenience.
-            if own != nil { return move(slot, to: oldest.loop) }
+            if isOldestNeedy { return move(slot, to: oldest.loop) }
             if let needy = (0..<loops).first(where: { pools[pool].waiters[$0].count > pools[pool].coming[$0] }) {
-                return move(slot, to: pools[pool].waiters[oldest.loop].count > pools[pool].coming[oldest.loop] ? oldest.loop : needy)
+                return move(slot, to: needy)
             }
         }
         connections[slot].state = .idle

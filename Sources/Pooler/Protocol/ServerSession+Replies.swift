@@ -11,6 +11,11 @@ extension ServerSession {
         var start = input.readerIndex
         var at = start + replyFraming.skip(available: input.readableBytes)
         walk: while replyFraming.isBetweenMessages {
+            if needsAnswer {
+                Self.copy(input, from: start, to: at, into: &output)
+                start = at
+                answerFirst(to: &output)
+            }
             let head: MessageFraming.Head
             switch MessageFraming.head(in: input, at: at) {
             case .incomplete: break walk
@@ -95,11 +100,6 @@ extension ServerSession {
                 Self.copy(input, from: start, to: at, into: &output)
                 at += head.bytes
                 start = at
-            }
-            if replyFraming.isBetweenMessages, needsAnswer {
-                Self.copy(input, from: start, to: at, into: &output)
-                start = at
-                answerFirst(to: &output)
             }
         }
         Self.copy(input, from: start, to: at, into: &output)

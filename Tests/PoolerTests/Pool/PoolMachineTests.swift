@@ -55,7 +55,7 @@ import Testing
         _ = machine.released(slot, isReusable: true, now: Self.start)
         guard case .wait(let ticket, let order) = machine.leaseRequested(0, loop: 1, now: Self.start) else { throw Unexpected() }
         #expect(order == .move(slot: slot, from: 0, to: 1))
-        #expect(machine.moved(slot, now: Self.start) == .serve(ticket: ticket, slot: slot, loop: 1))
+        #expect(machine.moved(slot, now: Self.start) == [.serve(ticket: ticket, slot: slot, loop: 1)])
     }
 
     @Test func `a loop that needed others' connections often gets one of its own`() throws {
