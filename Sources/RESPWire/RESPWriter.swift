@@ -99,14 +99,19 @@ public struct RESPWriter: ~Copyable {
     /// An error; the text begins with its code: `ERR no such key`. Line ends in it become spaces.
     public mutating func error(_ text: String) { textLine(UInt8(ascii: "-"), text) }
 
+    /// An error that has bytes in it which a client sent.
+    public mutating func error(_ bytes: [UInt8]) { bytes.withUnsafeBytes { textLine(UInt8(ascii: "-"), $0) } }
+
     private mutating func textLine(_ type: UInt8, _ text: String) {
         var text = text
-        text.withUTF8 { bytes in
-            reserve(bytes.count + 3)
-            base[count] = type
-            for (index, byte) in bytes.enumerated() { base[count + 1 + index] = byte == 13 || byte == 10 ? 32 : byte }
-            count += bytes.count + 1
-        }
+        text.withUTF8 { textLine(type, UnsafeRawBufferPointer($0)) }
+    }
+
+    private mutating func textLine(_ type: UInt8, _ bytes: UnsafeRawBufferPointer) {
+        reserve(bytes.count + 3)
+        base[count] = type
+        for (index, byte) in bytes.enumerated() { base[count + 1 + index] = byte == 13 || byte == 10 ? 32 : byte }
+        count += bytes.count + 1
         raw("\r\n")
     }
 

@@ -48,7 +48,7 @@ enum BitCommands {
     }
 
     /// The bits that the two arguments at a place and a unit behind them mean, in a string of so many bytes.
-    private static func bits(_ call: Call, _ place: Int, count: Int) throws(CommandFailure) -> Range<Int>? {
+    private static func bits(_ call: Call, _ place: Int, count: Int, allowsCrossed: Bool = false) throws(CommandFailure) -> Range<Int>? {
         var isBits = false
         if call.count > place + 2 {
             guard call.count == place + 3 else { throw .syntax }
@@ -57,7 +57,7 @@ enum BitCommands {
         let first = try call.integer(place)
         let last = call.count > place + 1 ? try call.integer(place + 1) : -1
         let total = isBits ? count * 8 : count
-        guard let range = IndexRange.clamp(first, last, count: total) else { return nil }
+        guard let range = IndexRange.clamp(first, last, count: total, allowsCrossed: allowsCrossed) else { return nil }
         return isBits ? range : range.lowerBound * 8..<range.upperBound * 8
     }
 
@@ -87,7 +87,7 @@ enum BitCommands {
         guard wanted == 0 || wanted == 1 else { throw .err("The bit argument must be 1 or 0.") }
         guard let entry = try call.readString(call.key(1)) else { return call.out.integer(wanted == 1 ? -1 : 0) }
         var range: Range<Int>? = 0..<entry.valueCount * 8
-        if call.count > 3 { range = try bits(call, 3, count: entry.valueCount) }
+        if call.count > 3 { range = try bits(call, 3, count: entry.valueCount, allowsCrossed: true) }
         guard let range, !range.isEmpty else { return call.out.integer(-1) }
         let bytes = entry.value
         let skipped: UInt8 = wanted == 1 ? 0 : 0xFF

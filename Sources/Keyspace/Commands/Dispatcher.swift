@@ -8,7 +8,7 @@ enum Dispatcher {
     /// ``Call/waiter`` says that the client has to wait.
     static func execute(_ call: Call) {
         let session = call.session
-        guard let index = CommandTable.shared.index(call[0]) else { return refuse(call, unknown(call)) }
+        guard let index = CommandTable.shared.index(call[0]) else { return refuseUnknown(call) }
         let command = CommandTable.shared.commands[index]
         call.command = command
         call.database = session.database
@@ -119,14 +119,16 @@ enum Dispatcher {
         call.out.error(failure.text)
     }
 
+    /// The words are the client's bytes up to a zero byte, whatever they are.
     /// - Source: Redis `server.c`, `commandCheckExistence`.
-    private static func unknown(_ call: Call) -> CommandFailure {
-        var words = ""
-        for index in 1..<max(call.count, 1) where words.utf8.count < 128 {
-            words += "'\(String(decoding: call[index].prefix(128 - words.utf8.count), as: UTF8.self))' "
+    private static func refuseUnknown(_ call: Call) {
+        call.session.transaction?.fail()
+        call.keyspace.errors.failed("ERR")
+        var words: [UInt8] = []
+        for index in 1..<max(call.count, 1) where words.count < 128 {
+            words += Array("'".utf8) + call[index].prefix(128 - words.count).prefix { $0 != 0 } + Array("' ".utf8)
         }
-        let name = String(decoding: call[0].prefix(128), as: UTF8.self)
-        return .err("unknown command '\(name)', with args beginning with: \(words)")
+        call.out.error(Array("ERR unknown command '".utf8) + call[0].prefix(128).prefix { $0 != 0 } + Array("', with args beginning with: ".utf8) + words)
     }
 }
 

@@ -311,12 +311,11 @@ enum ListCommands {
                 }
                 guard rank != .min else { throw .err("value is out of range, value must between -9223372036854775807 and 9223372036854775807") }
             } else if call.matches(index, "count") {
-                let value = try call.integer(index + 1)
-                guard value >= 0 else { throw .err("COUNT can't be negative") }
+                guard let value = DecimalText.parse(call[index + 1]), value >= 0 else { throw .err("COUNT can't be negative") }
                 count = value
             } else if call.matches(index, "maxlen") {
-                lengthMax = try call.integer(index + 1)
-                guard lengthMax >= 0 else { throw .err("MAXLEN can't be negative") }
+                guard let value = DecimalText.parse(call[index + 1]), value >= 0 else { throw .err("MAXLEN can't be negative") }
+                lengthMax = value
             } else {
                 throw .syntax
             }

@@ -109,7 +109,10 @@ enum SortCommand {
             if isAlpha {
                 items[index].text = text
             } else if let text {
-                guard let weight = text.withUnsafeBytes({ $0.isEmpty ? 0 : DoubleText.parse($0) }) else {
+                // Read as a C string: it ends at a zero byte, white space in front is passed over, and what is empty is 0.
+                let line = text.prefix { $0 != 0 }
+                let digits = line.drop { $0 == 32 || (9...13).contains($0) }
+                guard let weight = line.isEmpty ? 0 : Array(digits).withUnsafeBytes({ DoubleText.parse($0) }) else {
                     throw .err("One or more scores can't be converted into double")
                 }
                 items[index].weight = weight

@@ -260,7 +260,7 @@ enum StreamCommands {
         let streams = (call.count - first) / 2
         guard first < call.count, streams > 0, (call.count - first) % 2 == 0 else {
             if first < call.count {
-                throw .err("Unbalanced 'xread' list of streams: for each stream key an ID or '$' must be specified.")
+                throw .err("Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.")
             }
             throw .syntax
         }

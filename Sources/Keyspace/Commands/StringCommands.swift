@@ -96,6 +96,8 @@ enum StringCommands {
         }
         var (isNew, isThere, gets) = (false, false, false)
         var change: Database.DeadlineChange?
+        var expiry: (unit: ExpiryUnit, place: Int)?
+        var isKept = false
         var index = 3
         while index < call.count {
             let hasNext = index + 1 < call.count
@@ -105,16 +107,18 @@ enum StringCommands {
                 isThere = true
             } else if call.matches(index, "get") {
                 gets = true
-            } else if call.matches(index, "keepttl"), change == nil {
-                change = .keep
-            } else if hasNext, change == nil, let unit = ExpiryUnit(call, index) {
-                change = .set(try unit.deadline(call, index + 1, command: "set"))
+            } else if call.matches(index, "keepttl"), expiry == nil {
+                isKept = true
+            } else if hasNext, expiry == nil, !isKept, let unit = ExpiryUnit(call, index) {
+                expiry = (unit, index + 1)
                 index += 1
             } else {
                 throw .syntax
             }
             index += 1
         }
+        if isKept { change = .keep }
+        if let expiry { change = .set(try expiry.unit.deadline(call, expiry.place, command: "set")) }
         let old = call.write(key)
         if gets, let old, old.type != .string { throw .wrongType }
         let isWritten = isNew ? old == nil : isThere ? old != nil : true
@@ -342,10 +346,11 @@ enum StringCommands {
 /// Indices as Redis takes them: from the end when negative, and cut at both ends.
 enum IndexRange {
     /// - Returns: `nil` when nothing is left.
-    static func clamp(_ first: Int64, _ last: Int64, count: Int) -> Range<Int>? {
+    /// - Parameter allowsCrossed: whether two negative indices in the wrong order are cut first, as `BITPOS` does.
+    static func clamp(_ first: Int64, _ last: Int64, count: Int, allowsCrossed: Bool = false) -> Range<Int>? {
         guard count > 0 else { return nil }
         let size = Int64(count)
-        if first < 0, last < 0, first > last { return nil }
+        if !allowsCrossed, first < 0, last < 0, first > last { return nil }
         let start = max(first < 0 ? first &+ size : first, 0)
         let end = min(max(last < 0 ? last &+ size : last, 0), size - 1)
         // A negative last beyond the start is the first element for strings, and nothing for lists: Redis differs there, too.

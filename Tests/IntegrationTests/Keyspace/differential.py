@@ -73,9 +73,10 @@ def bound(): return R.choice([b"", b"("]) + R.choice([b"-inf", b"+inf", b"inf", 
 def lex(): return R.choice([b"-", b"+", b"[a", b"(a", b"[m", b"(m", b"[", b"(", b"[z", b"a", b"", b"(n"])
 def some(make, low=1, high=4): return [make() for _ in range(R.randint(low, high))]
 def word(*words): return R.choice(words)
+def level(): return R.choice([b"level1", b"level2"])
 def maybe(words, chance=.3): return list(words) if R.random() < chance else []
 def cased(w): return w if R.random() < .9 else w.lower()
-def ttl(): return R.choice([b"100", b"1000", b"0", b"-1", b"9223372036854775807", b"abc", b"99999999", b"-9223372036854775808"])
+def ttl(): return R.choice([b"1000000", b"10000000", b"0", b"-1", b"9223372036854775807", b"abc", b"99999999", b"-9223372036854775808"])
 def at(): return R.choice([b"4102444800", b"4102444800000", b"1", b"0", b"-1", b"abc", b"9223372036854775807"])
 def pairs(first, second, low=1, high=3): return [x for _ in range(R.randint(low, high)) for x in (first(), second())]
 def limit(): return maybe([b"LIMIT", small(), small()], .4)
@@ -123,16 +124,17 @@ TABLE = {
     "SCARD": lambda: [key()], "SMEMBERS": lambda: [key()], "SMOVE": lambda: [key(), key(), member()], "SINTER": lambda: some(key), "SUNION": lambda: some(key), "SDIFF": lambda: some(key),
     "SINTERSTORE": lambda: [key()] + some(key), "SUNIONSTORE": lambda: [key()] + some(key), "SDIFFSTORE": lambda: [key()] + some(key),
     "SINTERCARD": lambda: [R.choice([b"1", b"2", b"0", b"3", b"a"]), key(), key()] + maybe([b"LIMIT", small()]), "SPOP": lambda: [key(), R.choice([b"0", b"1000", b"-1", b"a"])],
+    "zadd": lambda: [level()] + pairs(lambda: b"0", member),
     "ZADD": lambda: [key()] + maybe([word(b"NX", b"XX", b"GT", b"LT")]) + maybe([word(b"CH", b"INCR", b"GT")], .2) + pairs(score, member) + maybe([score()], .05),
     "ZINCRBY": lambda: [key(), score(), member()], "ZREM": lambda: [key()] + some(member), "ZSCORE": lambda: [key(), member()], "ZMSCORE": lambda: [key()] + some(member),
-    "ZCARD": lambda: [key()], "ZRANK": lambda: [key(), member()], "ZREVRANK": lambda: [key(), member()], "ZCOUNT": lambda: [key(), bound(), bound()], "ZLEXCOUNT": lambda: [key(), lex(), lex()],
+    "ZCARD": lambda: [key()], "ZRANK": lambda: [key(), member()], "ZREVRANK": lambda: [key(), member()], "ZCOUNT": lambda: [key(), bound(), bound()], "ZLEXCOUNT": lambda: [level(), lex(), lex()],
     "ZRANGE": lambda: R.choice([lambda: [key(), small(), small()] + maybe([b"REV"]) + maybe([b"WITHSCORES"]) + maybe(limit(), .1),
                                 lambda: [key(), bound(), bound(), b"BYSCORE"] + maybe([b"REV"]) + limit() + maybe([b"WITHSCORES"]),
-                                lambda: [key(), lex(), lex(), b"BYLEX"] + maybe([b"REV"]) + limit() + maybe([b"WITHSCORES"], .1)])(),
+                                lambda: [level(), lex(), lex(), b"BYLEX"] + maybe([b"REV"]) + limit() + maybe([b"WITHSCORES"], .1)])(),
     "ZREVRANGE": lambda: [key(), small(), small()] + maybe([b"WITHSCORES"]), "ZRANGEBYSCORE": lambda: [key(), bound(), bound()] + maybe([b"WITHSCORES"]) + limit(),
-    "ZREVRANGEBYSCORE": lambda: [key(), bound(), bound()] + limit(), "ZRANGEBYLEX": lambda: [key(), lex(), lex()] + limit(), "ZREVRANGEBYLEX": lambda: [key(), lex(), lex()] + limit(),
-    "ZRANGESTORE": lambda: [key(), key()] + R.choice([lambda: [small(), small()], lambda: [bound(), bound(), b"BYSCORE"] + limit(), lambda: [lex(), lex(), b"BYLEX"]])() + maybe([b"REV"]),
-    "ZREMRANGEBYRANK": lambda: [key(), small(), small()], "ZREMRANGEBYSCORE": lambda: [key(), bound(), bound()], "ZREMRANGEBYLEX": lambda: [key(), lex(), lex()],
+    "ZREVRANGEBYSCORE": lambda: [key(), bound(), bound()] + limit(), "ZRANGEBYLEX": lambda: [level(), lex(), lex()] + limit(), "ZREVRANGEBYLEX": lambda: [level(), lex(), lex()] + limit(),
+    "ZRANGESTORE": lambda: [key()] + R.choice([lambda: [key(), small(), small()], lambda: [key(), bound(), bound(), b"BYSCORE"] + limit(), lambda: [level(), lex(), lex(), b"BYLEX"]])() + maybe([b"REV"]),
+    "ZREMRANGEBYRANK": lambda: [key(), small(), small()], "ZREMRANGEBYSCORE": lambda: [key(), bound(), bound()], "ZREMRANGEBYLEX": lambda: [level(), lex(), lex()],
     "ZPOPMIN": lambda: [key()] + maybe([small()]), "ZPOPMAX": lambda: [key()] + maybe([small()]),
     "ZMPOP": lambda: [R.choice([b"1", b"2", b"0", b"a"]), key(), key(), word(b"MIN", b"MAX", b"x")] + maybe([b"COUNT", small()]),
     "ZUNION": lambda: algebra([]), "ZINTER": lambda: algebra([]), "ZDIFF": lambda: [b"2", key(), key()] + maybe([b"WITHSCORES"]),
@@ -145,7 +147,7 @@ TABLE = {
     "XLEN": lambda: [key()], "XRANGE": lambda: [key(), xid(b"-"), xid(b"+")] + maybe([b"COUNT", small()]), "XREVRANGE": lambda: [key(), xid(b"+"), xid(b"-")] + maybe([b"COUNT", small()]),
     "XDEL": lambda: [key()] + some(lambda: xid(b"5-1"), 1, 3), "XTRIM": lambda: [key(), b"MAXLEN", small()] if R.random() < .5 else [key(), b"MINID", xid(b"7")],
     "XREAD": lambda: maybe([b"COUNT", small()]) + [b"STREAMS", key(), xid(b"0")],
-    "SORT": lambda: [key()] + maybe([b"ALPHA"], .6) + maybe([word(b"DESC", b"ASC")]) + limit() + maybe([b"BY", R.choice([b"nosort", b"*", b"w_*", b"*->m"])], .2) + maybe([b"GET", R.choice([b"#", b"*", b"*->m"])], .2) + maybe([b"STORE", key()], .1),
+    "SORT": lambda: [key()] + maybe([b"ALPHA"], .6) + maybe([word(b"DESC", b"ASC")]) + limit() + maybe([b"BY", R.choice([b"*", b"w_*", b"*->m"])], .2) + maybe([b"GET", R.choice([b"#", b"*", b"*->m"])], .2) + maybe([b"STORE", key()], .1),
 }
 
 
@@ -209,7 +211,7 @@ def main():
     for connection in (expected, actual):
         connection.ask("FLUSHALL")
     known = {c[0].decode().upper() for c in actual.ask("COMMAND")}
-    names = [n for n in TABLE if n in known or n == "NOSUCH"]
+    names = [n for n in TABLE if n.upper() in known or n == "NOSUCH"]
     history, done = [], 0
     keep_going = "--all" in sys.argv
     differences = {}
