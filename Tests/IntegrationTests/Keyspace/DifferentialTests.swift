@@ -1,0 +1,44 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// The same random commands to Debian's Redis and to the keyspace; `differential.py` beside this file says how.
+@Suite struct DifferentialTests {
+    private static let script = HeadraceProcess.repository.appending(path: "Tests/IntegrationTests/Keyspace/differential.py")
+
+    @Test(arguments: [1, 2, 3, 4])
+    func `replies are those of Redis, byte for byte`(seed: Int) throws {
+        guard Command.find("redis-server") != nil, Command.find("python3") != nil else {
+            Issue.record("redis-server or python3 is not installed: run scripts/setup")
+            return
+        }
+        let folder = FileManager.default.temporaryDirectory.appending(path: "keyspace-\(UUID().uuidString.prefix(8))")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let (expected, actual) = (folder.appending(path: "redis.sock").path, folder.appending(path: "headrace.sock").path)
+        let redis = try Self.start("redis-server", [
+            "--port", "0", "--unixsocket", expected, "--save", "", "--appendonly", "no", "--dir", folder.path,
+        ])
+        defer { redis.terminate() }
+        let headrace = Process()
+        headrace.executableURL = HeadraceProcess.binary
+        headrace.arguments = ["serve", "--keyspace", "unix:\(actual)"]
+        headrace.standardOutput = FileHandle.nullDevice
+        headrace.standardError = FileHandle.nullDevice
+        try headrace.run()
+        defer { headrace.terminate() }
+        try #require(eventually { FileManager.default.fileExists(atPath: expected) && FileManager.default.fileExists(atPath: actual) })
+        let result = try Command.run("python3", [Self.script.path, expected, actual, "\(seed)", "10000"])
+        #expect(result.status == 0, "\(result.text)\(result.errors)")
+    }
+
+    private static func start(_ name: String, _ arguments: [String]) throws -> Process {
+        let process = Process()
+        process.executableURL = try #require(Command.find(name))
+        process.arguments = arguments
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        return process
+    }
+}
