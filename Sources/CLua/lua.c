@@ -166,7 +166,7 @@ static int call(lua_State *state) {
     headrace_lua *lua = headrace_lua_of(state);
     int count = lua_gettop(state);
     if (!lua->options) return raise_table(state, "ERR no script is running");
-    if (count == 0) return raise_table(state, "ERR Please specify at least one argument for this redis.call() call");
+    if (count == 0) return raise_table(state, "ERR Please specify at least one argument for this redis lib call");
     // In Lua's memory: a raised error frees it.
     headrace_slice *words = lua_newuserdata(state, sizeof *words * (size_t)count);
     for (int index = 1; index <= count; index++) {
@@ -381,7 +381,22 @@ static int is_protected(lua_State *state, int index) {
     return found;
 }
 
-static int refuse_change(lua_State *state) { return luaL_error(state, "Attempted to modify a readonly table"); }
+static int refuse_change(lua_State *state) { return luaL_error(state, "Attempt to modify a readonly table"); }
+
+// As Lua's own, but that of a command's error a script gets the message and not the table, as in Redis.
+static int base_pcall(lua_State *state) {
+    luaL_checkany(state, 1);
+    int status = lua_pcall(state, lua_gettop(state) - 1, LUA_MULTRET, 0);
+    lua_pushboolean(state, status == 0);
+    lua_insert(state, 1);
+    if (status != 0 && lua_istable(state, -1)) {
+        lua_pushliteral(state, "err");
+        lua_rawget(state, -2);
+        if (lua_type(state, -1) == LUA_TSTRING) lua_remove(state, -2);
+        else lua_pop(state, 1);
+    }
+    return lua_gettop(state);
+}
 
 static int base_rawset(lua_State *state) {
     luaL_checktype(state, 1, LUA_TTABLE);
@@ -461,7 +476,7 @@ static int open_all(lua_State *state) {
         lua_setglobal(state, removed[index]);
     }
     static const luaL_Reg replaced[] = {
-        {"load", base_load}, {"loadstring", base_loadstring}, {"rawset", base_rawset}, {"setmetatable", base_setmetatable}, {NULL, NULL},
+        {"load", base_load}, {"pcall", base_pcall}, {"loadstring", base_loadstring}, {"rawset", base_rawset}, {"setmetatable", base_setmetatable}, {NULL, NULL},
     };
     for (int index = 0; replaced[index].name; index++) {
         lua_pushcfunction(state, replaced[index].func);

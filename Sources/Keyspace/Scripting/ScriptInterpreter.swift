@@ -119,7 +119,7 @@ final class ScriptInterpreter: @unchecked Sendable {
         guard let end = source.firstIndex(of: 0x0A) else { throw .err("Invalid script shebang") }
         let words = String(decoding: source[2..<end], as: UTF8.self).split(whereSeparator: \.isWhitespace)
         guard words.first == "lua" else {
-            throw .err("Unexpected engine in script shebang: \(words.first.map(String.init) ?? "")")
+            throw .err("Unexpected engine in script shebang: #!\(words.first.map(String.init) ?? "")")
         }
         var isReadOnly = false
         for word in words.dropFirst() {

@@ -24,6 +24,12 @@ import Testing
         "HGET hash f", "HLEN hash", "ZRANGE zset 0 -1 WITHSCORES", "GET key:1999", "DBSIZE", "SELECT 3", "GET elsewhere", "DBSIZE", "SELECT 0",
     ]
 
+    /// Sets have no order.
+    private func sorted(_ reply: RedisClient.Reply) -> RedisClient.Reply {
+        guard let elements = reply.array, elements.allSatisfy({ $0.text != nil }) else { return reply }
+        return .array(elements.sorted { ($0.text ?? "") < ($1.text ?? "") })
+    }
+
     private func answers(_ client: RedisClient) throws -> [RedisClient.Reply] {
         try Self.questions.map { try client.call($0.split(separator: " ").map { octets(String($0)) }) }
     }
@@ -43,7 +49,8 @@ import Testing
         await second.stop()
         guard RedisPeer.isInstalled else { return }
         let redis = try RedisPeer(folder: folder.url, ["--dbfilename", "dump.rdb"])
-        #expect(try answers(redis.client()) == expected)
+        let theirs = try answers(redis.client())
+        for (index, question) in Self.questions.enumerated() { #expect(theirs[index] == expected[index], "\(question)") }
     }
 
     @Test func `a damaged snapshot is refused, and stays as it is`() async throws {
@@ -123,7 +130,7 @@ import Testing
         try client.call("RENAME", "key:0", "key:renamed")
         let questions = ["GET count", "GET by", "SMEMBERS ints", "GET key:renamed", "EXISTS key:0"]
         func more(_ client: RedisClient) throws -> [RedisClient.Reply] {
-            try questions.map { try client.call($0.split(separator: " ").map { octets(String($0)) }) }
+            try questions.map { sorted(try client.call($0.split(separator: " ").map { octets(String($0)) })) }
         }
         let expected = try answers(client) + more(client)
         if policy == .always {
@@ -170,7 +177,7 @@ import Testing
             let words = question.split(separator: " ").map { octets(String($0)) }
             #expect(try ours.call(words) == theirs.call(words), "\(question)")
         }
-        for payload in [[], octets("short"), [UInt8](repeating: 0, count: 40)] {
+        for payload in [[], octets("short"), [UInt8](repeating: 1, count: 40)] {
             let words = [octets("RESTORE"), octets("bad"), octets("0"), payload]
             #expect(try ours.call(words) == theirs.call(words))
         }
