@@ -94,6 +94,8 @@ final class LoadWorker {
     /// The time since which a free client has been there; a request that was due before could not go out earlier.
     private var freeSince: UInt64 = 0
     private var isStarved = false
+    /// Whether the schedule is behind because no connection was free; until it is on time again, its pace is not the generator's fault.
+    private var isBehindForServer = false
 
     init(
         plan: LoadPlan, address: SocketAddress, shared: Shared, counts: LoadCounts, share: (index: Int, count: Int),
@@ -189,6 +191,7 @@ final class LoadWorker {
             case .send(let intended, let released):
                 guard let client = freeClient() else {
                     isStarved = true
+                    isBehindForServer = true
                     return
                 }
                 guard admitScheduled() else {
@@ -196,8 +199,10 @@ final class LoadWorker {
                     return
                 }
                 pacer?.taken(now: now)
+                if released == intended, freeSince <= intended { isBehindForServer = false }
                 if isMeasuring {
-                    let possible = max(released, freeSince)
+                    // A backlog that the generator made itself, by waking late, is its lag, and so is the pace at which it is worked off.
+                    let possible = isBehindForServer ? max(released, freeSince) : intended
                     counts.scheduled.add()
                     counts.scheduleLag.record(nanoseconds: now &- min(possible, now))
                     if freeSince > intended { counts.delayed.add() }

@@ -1,7 +1,8 @@
 /// Looks for the highest rate at which an objective holds. Rates out, verdicts in; no I/O.
 ///
 /// It doubles the rate until the objective fails, then halves the bracket, in logarithms, until its ends are within ``precision`` of each
-/// other. A failure at a rate is tried once more before it is believed: one hiccup of the machine would end the search far too low.
+/// other. A failure at a rate, be it the generator's, is tried once more before it is believed: one hiccup of the machine would end the
+/// search far too low.
 ///
 /// | state | waits for | next |
 /// |---|---|---|
@@ -74,6 +75,10 @@ public struct KneeSearch: Sendable {
             high = min(high ?? .infinity, rate)
             hasFailedOnce = false
         case .unknown:
+            guard hasFailedOnce else {
+                hasFailedOnce = true
+                return
+            }
             // What lies above cannot be seen from here.
             isGeneratorLimited = true
             isOver = true
