@@ -121,6 +121,7 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .testTarget(name: "TransportTests", dependencies: ["Transport", nioCore], swiftSettings: settings),
         .testTarget(name: "PostgresWireTests", dependencies: ["PostgresWire", "TestSupport", nioCore], swiftSettings: settings),
         .testTarget(
             name: "PoolerTests", dependencies: ["Pooler", "PostgresWire", "Transport", "TestSupport", nioCore, nioPosix],
