@@ -1,7 +1,7 @@
 import HTTPSemantics
 import NIOCore
 
-/// One line of the access log: a JSON object per exchange.
+/// One line of the access log, as ``AccessRecordOptions`` want it: a JSON object per exchange, or Apache's combined format.
 ///
 /// ```
 /// {"time":"2026-01-31T12:00:00.123Z","client":"127.0.0.1","method":"GET","host":"a.example","target":"/scans/7",
@@ -9,18 +9,77 @@ import NIOCore
 /// ```
 /// `upstream_ms`, `detail` and `error` are there when they say something. Written by hand: it is on every request's path,
 /// and everything in it is either ours or was checked by the parser; what a client chose is escaped.
-enum AccessRecord {
-    /// More than all that a line has besides what the exchange brings: names, numbers, time and trace are 350 bytes at most.
-    private static let fixedBytesMax = 512
+struct AccessRecord: Sendable {
+    /// More than all that a line has besides what the exchange brings: names, numbers, time and trace are 450 bytes at most.
+    private static let fixedBytesMax = 640
+    /// What a line holds of `Referer` and `User-Agent` each.
+    static let textBytesMax = 512
+
+    private let format: AccessRecordOptions.Format
+    /// Bit n: the field with that position in `allCases`.
+    private let fields: UInt32
+    /// Traces whose last 64 bits are at most this have a line.
+    private let sampledMax: UInt64
+
+    init(_ options: AccessRecordOptions) {
+        format = options.format
+        fields = options.fields.reduce(0) { $0 | Self.bit($1) }
+        // 2⁶⁴ itself is one too many.
+        sampledMax = options.sampledShare >= 1 ? .max : UInt64(max(0, options.sampledShare) * 0x1p64)
+    }
+
+    @inline(__always)
+    private static func bit(_ field: AccessRecordOptions.Field) -> UInt32 {
+        switch field {
+        case .time: 1 << 0
+        case .client: 1 << 1
+        case .method: 1 << 2
+        case .host: 1 << 3
+        case .target: 1 << 4
+        case .status: 1 << 5
+        case .bytes: 1 << 6
+        case .ms: 1 << 7
+        case .cache: 1 << 8
+        case .detail: 1 << 9
+        case .coding: 1 << 10
+        case .upstreamMilliseconds: 1 << 11
+        case .trace: 1 << 12
+        case .error: 1 << 13
+        case .headMilliseconds: 1 << 14
+        case .referer: 1 << 15
+        case .userAgent: 1 << 16
+        case .span: 1 << 17
+        }
+    }
+
+    @inline(__always)
+    private func has(_ field: AccessRecordOptions.Field) -> Bool { fields & Self.bit(field) != 0 }
+
+    /// Whether an exchange has a line.
+    func isSampled(_ exchange: borrowing Exchange) -> Bool {
+        exchange.trace.traceID.1 <= sampledMax && sampledMax > 0 || exchange.status >= 500 || exchange.failure != nil
+    }
 
     /// - Parameters:
     ///   - ended: when the response's last byte was written.
-    ///   - wallClock: the time of day of `ended`, in milliseconds since 1970.
-    static func append(
+    ///   - second: the time of day of `ended`.
+    func append(
         _ exchange: borrowing Exchange, _ request: borrowing RequestHead, client: [UInt8], ended: NIODeadline,
         second: borrowing WallClockSecond, milliseconds: Int, to line: inout ByteBuffer
     ) {
-        let chosen = request.methodRange.count + request.authority.count + request.target.count
+        switch format {
+        case .json: appendJSON(exchange, request, client: client, ended: ended, second: second, milliseconds: milliseconds, to: &line)
+        case .combined: appendCombined(exchange, request, client: client, second: second, to: &line)
+        }
+    }
+
+    private func appendJSON(
+        _ exchange: borrowing Exchange, _ request: borrowing RequestHead, client: [UInt8], ended: NIODeadline,
+        second: borrowing WallClockSecond, milliseconds: Int, to line: inout ByteBuffer
+    ) {
+        let referer = has(.referer) ? Self.range(.referer, request.fields) : 0..<0
+        let agent = has(.userAgent) ? Self.range(.userAgent, request.fields) : 0..<0
+        let chosen = request.methodRange.count + request.authority.count + request.target.count + referer.count + agent.count
         let failure = exchange.failure?.rawValue ?? ""
         let bytesMax = Self.fixedBytesMax + TextOutput.jsonBytesMax * chosen + client.count + exchange.detail.utf8.count
         line.writeText(bytesMax: bytesMax + failure.utf8.count) { line in
@@ -28,43 +87,126 @@ enum AccessRecord {
             line.bytes(second.iso8601.span)
             line.text(".")
             line.threeDigits(milliseconds)
-            line.text("Z\",\"client\":\"")
-            line.bytes(client.span)
-            line.text("\",\"method\":\"")
-            line.json(request.fields.bytes.span.extracting(request.methodRange))
-            line.text("\",\"host\":\"")
-            line.json(request.fields.bytes.span.extracting(request.authority))
-            line.text("\",\"target\":\"")
-            line.json(request.fields.bytes.span.extracting(request.target))
-            line.text("\",\"status\":")
-            line.decimal(exchange.status)
-            line.text(",\"bytes\":")
-            line.decimal(exchange.bodyBytes)
-            line.text(",\"ms\":")
-            line.milliseconds((ended - exchange.started).nanoseconds)
-            line.text(",\"cache\":\"")
-            line.text(exchange.cacheResult.word)
-            if !exchange.detail.isEmpty {
-                line.text("\",\"detail\":\"")
+            line.text("Z\"")
+            if has(.client) {
+                line.text(",\"client\":\"")
+                line.bytes(client.span)
+                line.text("\"")
+            }
+            if has(.method) {
+                line.text(",\"method\":\"")
+                line.json(request.fields.bytes.span.extracting(request.methodRange))
+                line.text("\"")
+            }
+            if has(.host) {
+                line.text(",\"host\":\"")
+                line.json(request.fields.bytes.span.extracting(request.authority))
+                line.text("\"")
+            }
+            if has(.target) {
+                line.text(",\"target\":\"")
+                line.json(request.fields.bytes.span.extracting(request.target))
+                line.text("\"")
+            }
+            if has(.status) {
+                line.text(",\"status\":")
+                line.decimal(exchange.status)
+            }
+            if has(.bytes) {
+                line.text(",\"bytes\":")
+                line.decimal(exchange.bodyBytes)
+            }
+            if has(.ms) {
+                line.text(",\"ms\":")
+                line.milliseconds((ended - exchange.started).nanoseconds)
+            }
+            if has(.headMilliseconds), exchange.headNanoseconds > 0 {
+                line.text(",\"head_ms\":")
+                line.milliseconds(exchange.headNanoseconds)
+            }
+            if has(.cache) {
+                line.text(",\"cache\":\"")
+                line.text(exchange.cacheResult.word)
+                line.text("\"")
+            }
+            if has(.detail), !exchange.detail.isEmpty {
+                line.text(",\"detail\":\"")
                 line.string(exchange.detail)
+                line.text("\"")
             }
-            line.text("\",\"coding\":\"")
-            line.text(exchange.coding.token)
-            if exchange.upstreamNanoseconds > 0 {
-                line.text("\",\"upstream_ms\":")
+            if has(.coding) {
+                line.text(",\"coding\":\"")
+                line.text(exchange.coding.token)
+                line.text("\"")
+            }
+            if has(.upstreamMilliseconds), exchange.upstreamNanoseconds > 0 {
+                line.text(",\"upstream_ms\":")
                 line.milliseconds(exchange.upstreamNanoseconds)
+            }
+            if !referer.isEmpty {
+                line.text(",\"referer\":\"")
+                line.json(request.fields.bytes.span.extracting(referer))
+                line.text("\"")
+            }
+            if !agent.isEmpty {
+                line.text(",\"user_agent\":\"")
+                line.json(request.fields.bytes.span.extracting(agent))
+                line.text("\"")
+            }
+            if has(.trace) {
                 line.text(",\"trace\":\"")
-            } else {
-                line.text("\",\"trace\":\"")
+                line.hexadecimal(exchange.trace.traceID.0)
+                line.hexadecimal(exchange.trace.traceID.1)
+                line.text("\"")
             }
-            line.hexadecimal(exchange.trace.traceID.0)
-            line.hexadecimal(exchange.trace.traceID.1)
-            if !failure.isEmpty {
-                line.text("\",\"error\":\"")
+            if has(.span) {
+                line.text(",\"span\":\"")
+                line.hexadecimal(exchange.trace.parentID)
+                line.text("\"")
+            }
+            if has(.error), !failure.isEmpty {
+                line.text(",\"error\":\"")
                 line.string(failure)
+                line.text("\"")
             }
-            line.text("\"}\n")
+            line.text("}\n")
         }
+    }
+
+    /// `127.0.0.1 - - [31/Jan/2026:12:00:00 +0000] "GET /scans/7 HTTP/1.1" 200 8273 "referer" "agent"`, `-` for what is not there.
+    /// - Source: Apache HTTP Server, mod_log_config, "Combined Log Format".
+    private func appendCombined(
+        _ exchange: borrowing Exchange, _ request: borrowing RequestHead, client: [UInt8], second: borrowing WallClockSecond,
+        to line: inout ByteBuffer
+    ) {
+        let referer = Self.range(.referer, request.fields)
+        let agent = Self.range(.userAgent, request.fields)
+        let chosen = request.methodRange.count + request.target.count + referer.count + agent.count
+        line.writeText(bytesMax: Self.fixedBytesMax + TextOutput.escapedBytesMax * chosen + client.count) { line in
+            line.bytes(client.span)
+            line.text(" - - [")
+            line.bytes(second.commonLogTime.span)
+            line.text("] \"")
+            line.escaped(request.fields.bytes.span.extracting(request.methodRange))
+            line.text(" ")
+            line.escaped(request.fields.bytes.span.extracting(request.target))
+            line.text(request.minorVersion == 0 ? " HTTP/1.0\" " : " HTTP/1.1\" ")
+            line.decimal(exchange.status)
+            line.text(" ")
+            line.decimal(exchange.bodyBytes)
+            line.text(referer.isEmpty ? " \"-" : " \"")
+            line.escaped(request.fields.bytes.span.extracting(referer))
+            line.text(agent.isEmpty ? "\" \"-" : "\" \"")
+            line.escaped(request.fields.bytes.span.extracting(agent))
+            line.text("\"\n")
+        }
+    }
+
+    /// Where a field's first value lies, as much of it as a line holds.
+    private static func range(_ name: FieldName, _ fields: borrowing FieldSection) -> Range<Int> {
+        guard let index = fields.firstIndex(of: name) else { return 0..<0 }
+        let line = fields.lines[index]
+        return Int(line.valueStart)..<Int(line.valueStart) + min(Int(line.valueCount), textBytesMax)
     }
 }
 
@@ -90,6 +232,8 @@ struct WallClockSecond: ~Copyable {
     private(set) var iso8601: [UInt8] = []
     /// `Sat, 31 Jan 2026 12:00:00 GMT`, for `Date`.
     private(set) var httpDate: [UInt8] = []
+    /// `31/Jan/2026:12:00:00 +0000`.
+    private(set) var commonLogTime: [UInt8] = []
 
     mutating func assign(_ unixSeconds: Int64) {
         guard unixSeconds != self.unixSeconds else { return }
@@ -106,6 +250,13 @@ struct WallClockSecond: ~Copyable {
             iso8601.append(contentsOf: repeatElement(UInt8(ascii: "0"), count: max(0, digits - text.utf8.count)))
             iso8601.append(contentsOf: text.utf8)
             iso8601.append(contentsOf: separator.utf8)
+        }
+        // The parts stand in `Date` already.
+        commonLogTime.removeAll(keepingCapacity: true)
+        guard httpDate.count == 29 else { return }
+        for (part, separator) in [(5..<7, "/"), (8..<11, "/"), (12..<16, ":"), (17..<25, " +0000")] {
+            commonLogTime.append(contentsOf: httpDate[part])
+            commonLogTime.append(contentsOf: separator.utf8)
         }
     }
 

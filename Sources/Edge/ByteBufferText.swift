@@ -23,6 +23,8 @@ struct TextOutput {
 
     /// What a byte may grow to in a JSON string.
     static let jsonBytesMax = 6
+    /// What a byte may grow to in a line of text.
+    static let escapedBytesMax = 4
     /// Digits and sign of any `Int`.
     static let decimalBytesMax = 20
 
@@ -103,6 +105,20 @@ struct TextOutput {
             room[count &+ position] = nibble < 10 ? UInt8(ascii: "0") &+ nibble : UInt8(ascii: "a") &- 10 &+ nibble
         }
         count += digitCount
+    }
+
+    /// Bytes as the inside of a quoted part of a log line: quotes, backslashes and what is not ASCII text become `\xHH`, so that no
+    /// client writes lines of its own.
+    mutating func escaped(_ bytes: Span<UInt8>) {
+        for index in bytes.indices {
+            let byte = bytes[index]
+            if byte >= 0x20, byte < 0x7F, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") {
+                self.byte(byte)
+            } else {
+                text("\\x")
+                hexadecimal(byte)
+            }
+        }
     }
 
     /// Bytes as the inside of a JSON string: quotes, backslashes and what is not ASCII text are escaped.

@@ -13,6 +13,8 @@ public struct EdgeConfiguration: Sendable, Equatable {
     public var upstreams: [String: UpstreamGroup] = [:]
     /// The folder of static files. With an application too, files come first and the application answers what is no file.
     public var root: String?
+    /// How those files are served.
+    public var files = StaticFilesOptions()
     /// Where requests go, before ``root`` and the application are asked.
     public var routes: [RouteConfiguration] = []
     /// Proxies in front of the edge that may say for whom they ask.
@@ -20,12 +22,15 @@ public struct EdgeConfiguration: Sendable, Equatable {
     /// How many event loops serve; 0 means one per core.
     public var threads = 0
     public var compression = Compression()
-    /// What browsers may keep of responses that say nothing about it.
-    public var browserCaching = BrowserCachingPolicy.off
+    /// The name of the table by which browsers may keep responses that say nothing about it.
+    public var browserCaching = "off"
+    /// The tables besides `off` and `standard`, by name.
+    public var browserCachingPolicies: [String: BrowserCachingPolicy] = [:]
     public var cache = Cache()
     public var limits = Limits()
     public var deadlines = Deadlines()
     public var accessLog = AccessLog.stdout
+    public var accessRecords = AccessRecordOptions()
     /// The path that answers with the metrics in Prometheus' text format; `nil` switches it off.
     public var metricsPath: String? = "/metrics"
     /// Who sends it as `Authorization: Bearer …` may read the metrics from anywhere; without one, only this machine may.
@@ -35,6 +40,15 @@ public struct EdgeConfiguration: Sendable, Equatable {
 
     /// The name of the group that answers what no route sends elsewhere: `edge.app` makes it.
     public static let applicationName = "app"
+
+    /// The table of that name; `nil` when there is none.
+    public func browserCachingPolicy(named name: String) -> BrowserCachingPolicy? {
+        switch name {
+        case "off": .off
+        case "standard": .standard
+        default: browserCachingPolicies[name]
+        }
+    }
 
     /// The group of that name.
     public var application: UpstreamGroup? {
@@ -51,9 +65,14 @@ public struct EdgeConfiguration: Sendable, Equatable {
         adopted.metricsToken = new.metricsToken
         adopted.forwarding = new.forwarding
         adopted.upstreams = new.upstreams
+        adopted.files = new.files
+        adopted.accessRecords = new.accessRecords
+        adopted.browserCaching = new.browserCaching
+        adopted.browserCachingPolicies = new.browserCachingPolicies
         adopted.deadlines = new.deadlines
         adopted.limits = new.limits
         adopted.limits.connectionsMax = limits.connectionsMax
+        adopted.limits.clientConnectionsMax = limits.clientConnectionsMax
         adopted.cache.isEnabled = new.cache.isEnabled
         adopted.cache.objectBytesMax = new.cache.objectBytesMax
         adopted.compression.isEnabled = new.compression.isEnabled
@@ -106,6 +125,10 @@ public struct EdgeConfiguration: Sendable, Equatable {
         public var requestBodyBytesMax = 64 << 20
         /// Open client connections.
         public var connectionsMax = 10_000
+        /// Of those, from one address.
+        public var clientConnectionsMax = 2500
+        /// Bytes per second that a client must send of a request's body, or take of a response, in the long run; 0 for any.
+        public var transferRateMin = 512
 
         public init() {}
     }
@@ -125,7 +148,7 @@ public struct EdgeConfiguration: Sendable, Equatable {
         public init() {}
     }
 
-    /// Where one JSON line per exchange goes.
+    /// Where one line per exchange goes.
     public enum AccessLog: Sendable, Equatable {
         case off
         case stdout

@@ -19,7 +19,8 @@ final class EdgeMetrics: Sendable {
     private let failures = CounterRow(count: GatewayFailure.allCases.count)
     private let bodyBytes = Counter()
     private let notModified = Counter()
-    private let deadlines = Counter()
+    private let deadlines = CounterRow(count: DeadlineReason.allCases.count)
+    private let connectionRefusals = CounterRow(count: ConnectionRefusal.allCases.count)
     private let compressedFrom = Counter()
     private let compressedTo = Counter()
     private let responseTime = Histogram()
@@ -62,8 +63,12 @@ final class EdgeMetrics: Sendable {
         upstreamTime.record(nanoseconds: UInt64(clamping: nanoseconds))
     }
 
-    func deadlinePassed() {
-        deadlines.add()
+    func deadlinePassed(_ reason: DeadlineReason) {
+        deadlines.add(DeadlineReason.allCases.firstIndex(of: reason) ?? 0)
+    }
+
+    func connectionRefused(_ reason: ConnectionRefusal) {
+        connectionRefusals.add(ConnectionRefusal.allCases.firstIndex(of: reason) ?? 0)
     }
 
     func compressed(from: Int, to: Int) {
@@ -111,9 +116,16 @@ final class EdgeMetrics: Sendable {
                 "headrace_edge_upstream_failures_total", help: "Exchanges for which no whole response came from upstream.",
                 labels: [("reason", failure.rawValue)], value: sum { $0.failures.value(index) })
         }
-        text.counter(
-            "headrace_edge_deadlines_total", help: "Connections that were ended because a deadline passed.",
-            value: sum { $0.deadlines.value })
+        for (index, reason) in DeadlineReason.allCases.enumerated() where reason != .none {
+            text.counter(
+                "headrace_edge_deadlines_total", help: "Connections that were ended because of what did not come in time.",
+                labels: [("reason", reason.rawValue)], value: sum { $0.deadlines.value(index) })
+        }
+        for (index, reason) in ConnectionRefusal.allCases.enumerated() {
+            text.counter(
+                "headrace_edge_connections_refused_total", help: "Connections that were closed as soon as they were made.",
+                labels: [("reason", reason.rawValue)], value: sum { $0.connectionRefusals.value(index) })
+        }
         var response = HistogramSnapshot()
         var upstream = HistogramSnapshot()
         for loop in loops {

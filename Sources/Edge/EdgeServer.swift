@@ -12,6 +12,7 @@ public final class EdgeServer: Sendable {
     private let logger: Logger
     private let group: MultiThreadedEventLoopGroup
     private let limit: ConnectionLimit
+    private let clientLimit: ClientLimit
     private let store: ResponseStore
     private let background: BackgroundCompression
     private let accessLog: AccessLogWriter?
@@ -36,6 +37,7 @@ public final class EdgeServer: Sendable {
             Running(configuration: configuration, resources: try RouteResources(configuration, previous: nil)))
         group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
         limit = ConnectionLimit(max: configuration.limits.connectionsMax)
+        clientLimit = ClientLimit(max: configuration.limits.clientConnectionsMax)
         store = ResponseStore(
             configuration: configuration.cache, codingOrder: CompressionPolicy.serverOrder(configuration.compression))
         background = BackgroundCompression(configuration.compression)
@@ -50,17 +52,28 @@ public final class EdgeServer: Sendable {
         await upstreams.start(configuration.upstreams)
         let workers = try await makeWorkers()
         let byLoop = Dictionary(uniqueKeysWithValues: workers.map { (ObjectIdentifier($0.eventLoop), $0.worker) })
-        let limit = self.limit
+        let (limit, clientLimit) = (self.limit, self.clientLimit)
         var listeners: [Listener] = []
         do {
             for endpoint in configuration.listen {
                 let listener = try await Listener.bind(endpoint, group: group) { channel in
                     channel.eventLoop.makeCompletedFuture {
-                        guard let worker = byLoop[ObjectIdentifier(channel.eventLoop)], limit.admit() else {
+                        guard let worker = byLoop[ObjectIdentifier(channel.eventLoop)] else { throw ConnectionRefused() }
+                        guard limit.admit() else {
+                            worker.value.metrics.connectionRefused(.connections)
+                            throw ConnectionRefused()
+                        }
+                        let client = ClientLimit.Client(channel.remoteAddress)
+                        if let client, !clientLimit.admit(client) {
+                            limit.release()
+                            worker.value.metrics.connectionRefused(.clientConnections)
                             throw ConnectionRefused()
                         }
                         let handler = HTTPServerHandler(
-                            worker: worker.value, limit: ConnectionRelease(release: { limit.release() }))
+                            worker: worker.value, limit: ConnectionRelease {
+                                limit.release()
+                                if let client { clientLimit.release(client) }
+                            })
                         try channel.pipeline.syncOperations.addHandler(handler)
                     }
                 }
@@ -101,6 +114,11 @@ public final class EdgeServer: Sendable {
         let resources = try RouteResources(configuration, previous: nil)
         resources.passwords.shutdown()
         for files in resources.files.values { files.shutdown() }
+    }
+
+    /// Opens the access log's file anew, under its name: for whoever moves full files away.
+    public func reopenLogs() {
+        accessLog?.reopen(logger)
     }
 
     /// Stops accepting, lets exchanges in flight finish (at most as long as the configuration says), and ends.

@@ -49,6 +49,8 @@ struct Exchange: ~Copyable {
     var bodyBytes = 0
     /// Nanoseconds from asking the application to its response's head; 0 when it was not asked.
     var upstreamNanoseconds: Int64 = 0
+    /// Nanoseconds until our head was written; 0 before.
+    var headNanoseconds: Int64 = 0
     /// What the client accepts, read once.
     var accepted = AcceptedCodings.identityOnly
     var requestCacheControl = CacheControl()

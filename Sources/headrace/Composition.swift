@@ -51,6 +51,7 @@ final class Composition: Sendable {
         let pidFile = try pidPath.map { path in try PidFile(path) }
         defer { pidFile?.remove() }
         let hangups = await UnixSignalsSequence(trapping: .sighup)
+        let users = await UnixSignalsSequence(trapping: .sigusr1)
         pidFile?.announce()
         if untilEOF { StandardInput.raiseSignalAtEnd(SIGTERM) }
         if let name = loaded.fileName { Terminal.say("configuration: \(name)") }
@@ -58,7 +59,8 @@ final class Composition: Sendable {
         if let pooler { services.append(.init(service: PoolerService(pooler: pooler) { [self] in poolerStarted($0) })) }
         if let keyspace { services.append(.init(service: KeyspaceService(keyspace: keyspace) { [self] in keyspaceStarted($0) })) }
         if let edge { services.append(.init(service: EdgeService(edge: edge) { [self] in started($0) })) }
-        services.append(.init(service: ReloadService(hangups: hangups) { [self] in reload() }))
+        services.append(.init(service: SignalService(signals: hangups) { [self] in reload() }))
+        services.append(.init(service: SignalService(signals: users) { [self] in edge?.reopenLogs() }))
         let group = ServiceGroup(
             configuration: .init(services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
         try await group.run()
@@ -155,13 +157,13 @@ private struct KeyspaceService: Service {
     }
 }
 
-/// Waits for SIGHUP.
-private struct ReloadService: Service {
-    let hangups: UnixSignalsSequence
-    let reload: @Sendable () -> Void
+/// Does something at each of its signals.
+private struct SignalService: Service {
+    let signals: UnixSignalsSequence
+    let action: @Sendable () -> Void
 
     func run() async throws {
-        for await _ in hangups.cancelOnGracefulShutdown() { reload() }
+        for await _ in signals.cancelOnGracefulShutdown() { action() }
     }
 }
 

@@ -6,13 +6,17 @@ import Testing
 @testable import Edge
 
 @Suite struct AccessRecordTests {
-    private func line(_ target: String, _ change: (inout Exchange) -> Void = { _ in }) -> String {
+    private func line(
+        _ target: String, _ options: AccessRecordOptions = AccessRecordOptions(), fields: [(String, String)] = [],
+        _ change: (inout Exchange) -> Void = { _ in }
+    ) -> String {
         var head = RequestHead()
         let text = Array("GET \(target) a.example".utf8)
         head.fields.replaceBytes(text.span)
         head.methodRange = 0..<3
         head.target = 4..<4 + target.utf8.count
         head.authority = text.count - 9..<text.count
+        for (name, value) in fields { head.fields.append(name, value) }
         var exchange = Exchange(
             started: .uptimeNanoseconds(1_000_000), trace: TraceParent(traceID: (1, 0xAB), parentID: 2, flags: 0))
         exchange.status = 200
@@ -21,7 +25,7 @@ import Testing
         var second = WallClockSecond()
         second.assign(1_769_860_800)
         var line = ByteBuffer()
-        AccessRecord.append(
+        AccessRecord(options).append(
             exchange, head, client: Array("127.0.0.1".utf8), ended: .uptimeNanoseconds(1_042_000), second: second,
             milliseconds: 7, to: &line)
         return String(buffer: line)
@@ -59,6 +63,53 @@ import Testing
         let object = try #require(JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
         #expect(object["error"] as? String == "first-byte-timeout")
         #expect(object["upstream_ms"] as? Double == 12.034)
+    }
+
+    @Test(arguments: AccessRecordOptions.Field.allCases)
+    func `each field can be chosen, and stands there alone besides the time`(field: AccessRecordOptions.Field) throws {
+        var options = AccessRecordOptions()
+        options.fields = [field]
+        let text = line("/", options, fields: [("Referer", "r\"1"), ("User-Agent", "u\u{1}")]) {
+            $0.failure = .truncated
+            $0.detail = "why"
+            $0.upstreamNanoseconds = 1
+            $0.headNanoseconds = 1
+        }
+        let object = try #require(JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+        #expect(Set(object.keys) == ["time", field.rawValue])
+    }
+
+    @Test func `a line of the combined format is what Apache writes`() {
+        var options = AccessRecordOptions()
+        options.format = .combined
+        #expect(
+            line("/a\"b\n", options, fields: [("Referer", "http://a/"), ("User-Agent", "x\\é")])
+                == "127.0.0.1 - - [31/Jan/2026:12:00:00 +0000] \"GET /a\\x22b\\x0a HTTP/1.1\" 200 8273 \"http://a/\" \"x\\x5c\\xc3\\xa9\"\n")
+        #expect(line("/", options).hasSuffix(" 200 8273 \"-\" \"-\"\n"))
+    }
+
+    @Test(arguments: [AccessRecordOptions.Format.json, .combined], [512, 513, 8000])
+    func `what a client says of itself is cut to 512 bytes`(format: AccessRecordOptions.Format, count: Int) {
+        var options = AccessRecordOptions()
+        options.format = format
+        options.fields = [.userAgent]
+        let text = line("/", options, fields: [("User-Agent", String(repeating: "\u{1}", count: count))])
+        #expect(text.components(separatedBy: format == .json ? "\\u0001" : "\\x01").count - 1 == min(count, 512))
+    }
+
+    @Test(arguments: [(0.0, 0), (0.25, 1), (0.5, 2), (1.0, 4)])
+    func `traces are sampled by their number, and errors always have a line`(share: Double, expected: Int) {
+        var options = AccessRecordOptions()
+        options.sampledShare = share
+        let record = AccessRecord(options)
+        func isSampled(_ part: UInt64, _ change: (inout Exchange) -> Void = { _ in }) -> Bool {
+            var exchange = Exchange(started: .uptimeNanoseconds(0), trace: TraceParent(traceID: (1, part), parentID: 1, flags: 0))
+            exchange.status = 200
+            change(&exchange)
+            return record.isSampled(exchange)
+        }
+        #expect([0x1, 0x4000_0000_0000_0001, 0x8000_0000_0000_0001, .max].count { isSampled($0) } == expected)
+        #expect(isSampled(.max) { $0.status = 500 } && isSampled(.max) { $0.failure = .truncated })
     }
 
     @Test(arguments: [

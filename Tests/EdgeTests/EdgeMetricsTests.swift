@@ -55,6 +55,12 @@ import Testing
         for coding in ContentCoding.allCases {
             #expect(text.contains("headrace_edge_codings_total{coding=\"\(coding.token)\"} 0\n"))
         }
+        for reason in DeadlineReason.allCases where reason != .none {
+            #expect(text.contains("headrace_edge_deadlines_total{reason=\"\(reason.rawValue)\"} 0\n"))
+        }
+        for reason in ConnectionRefusal.allCases {
+            #expect(text.contains("headrace_edge_connections_refused_total{reason=\"\(reason.rawValue)\"} 0\n"))
+        }
         for number in 1...5 { #expect(text.contains("headrace_edge_responses_total{class=\"\(number)xx\"} 0\n")) }
         #expect(text.contains("headrace_access_log_dropped_bytes_total 17\n"))
         #expect(text.contains("headrace_upstream_connections{group=\"app\"} 1\n"))
@@ -87,7 +93,8 @@ import Testing
             metrics.refused(HTTP1Error(.bareLF))
             metrics.gatewayFailed(.truncated)
             metrics.upstreamAnswered(status: 200, nanoseconds: 2_000_000)
-            metrics.deadlinePassed()
+            metrics.deadlinePassed(.requestRate)
+            metrics.connectionRefused(.clientConnections)
             metrics.compressed(from: 1000, to: 300)
             metrics.connections.add(2)
             metrics.upstreamConnects.add(1)
@@ -98,7 +105,8 @@ import Testing
             "headrace_edge_responses_total{class=\"3xx\"} 1", "headrace_edge_not_modified_total 1",
             "headrace_edge_codings_total{coding=\"br\"} 2", "headrace_edge_body_bytes_total 200",
             "headrace_edge_refused_total{reason=\"\(HTTP1Error.Code.bareLF.rawValue)\"} 2",
-            "headrace_edge_upstream_failures_total{reason=\"truncated\"} 2", "headrace_edge_deadlines_total 2",
+            "headrace_edge_upstream_failures_total{reason=\"truncated\"} 2", "headrace_edge_deadlines_total{reason=\"request-rate\"} 2",
+            "headrace_edge_connections_refused_total{reason=\"client-connections\"} 2",
             "headrace_compression_in_bytes_total 2000", "headrace_compression_out_bytes_total 600", "headrace_edge_connections 4",
             "headrace_edge_upstream_connects_total 2", "headrace_edge_response_seconds_count 2",
             "headrace_edge_upstream_seconds_count 2",

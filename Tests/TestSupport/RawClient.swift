@@ -4,6 +4,10 @@ import Foundation
 public final class RawClient {
     public struct Failure: Error, CustomStringConvertible {
         public let description: String
+
+        public init(description: String) {
+            self.description = description
+        }
     }
 
     private let descriptor: Int32
@@ -30,6 +34,23 @@ public final class RawClient {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
+        }
+        guard result == 0 else { throw Failure(description: "connect: \(String(cString: strerror(errno)))") }
+    }
+
+    /// - Parameter unixPath: of the peer's socket; at most 107 bytes.
+    public init(unixPath: String) throws {
+        descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let isTooLong = withUnsafeMutableBytes(of: &address.sun_path) { room in
+            guard unixPath.utf8.count < room.count else { return true }
+            room.copyBytes(from: unixPath.utf8)
+            return false
+        }
+        guard !isTooLong else { throw Failure(description: "too long for a socket: \(unixPath)") }
+        let result = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
         }
         guard result == 0 else { throw Failure(description: "connect: \(String(cString: strerror(errno)))") }
     }

@@ -1,3 +1,4 @@
+import Logging
 import NIOCore
 import NIOPosix
 import Synchronization
@@ -17,6 +18,7 @@ final class AccessLogWriter: Sendable {
 
     private let descriptor: Int32
     private let ownsDescriptor: Bool
+    private let path: String?
     /// One thread, so that batches are written in their order.
     private let pool = NIOThreadPool(numberOfThreads: 1)
     private let waitingBytes = Atomic<Int>(0)
@@ -28,14 +30,38 @@ final class AccessLogWriter: Sendable {
     init?(_ destination: EdgeConfiguration.AccessLog) throws {
         switch destination {
         case .off: return nil
-        case .stdout: (descriptor, ownsDescriptor) = (STDOUT_FILENO, false)
-        case .stderr: (descriptor, ownsDescriptor) = (STDERR_FILENO, false)
+        case .stdout: (descriptor, ownsDescriptor, path) = (STDOUT_FILENO, false, nil)
+        case .stderr: (descriptor, ownsDescriptor, path) = (STDERR_FILENO, false, nil)
         case .file(let path):
-            descriptor = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o640)
+            self.path = path
+            descriptor = Self.open(path)
             guard descriptor >= 0 else { throw IOError(errnoCode: errno, reason: "cannot open the access log \(path)") }
             ownsDescriptor = true
         }
         pool.start()
+    }
+
+    private static func open(_ path: String) -> Int32 {
+        Glibc.open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o640)
+    }
+
+    /// Opens the file anew, behind the batches that are waiting: what was handed over before lies in the old one.
+    ///
+    /// The new file takes the place of the old one under the same descriptor. When it cannot be opened, the old one stays.
+    func reopen(_ logger: Logger) {
+        guard let path else { return }
+        pool.submit { [descriptor] state in
+            guard case .active = state else { return }
+            let new = Self.open(path)
+            guard new >= 0, dup2(new, descriptor) >= 0 else {
+                logger.error("cannot open the access log \(path) anew: \(String(cString: strerror(errno)))")
+                if new >= 0 { close(new) }
+                return
+            }
+            close(new)
+            // The copy has not inherited that.
+            _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+        }
     }
 
     deinit {

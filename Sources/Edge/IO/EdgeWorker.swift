@@ -13,11 +13,11 @@ final class EdgeWorker {
     let metrics: EdgeMetrics
     let codec: ResponseCodec
     let fillBudget: FillBudget
-    let browserCaching: BrowserCaching?
     private let upstreams: SharedUpstreams
     /// Groups that a reload took away, and whose last exchanges go on.
     private var retired: [UpstreamConnector] = []
     private let accessLog: AccessLogWriter?
+    private var accessRecord: AccessRecord
     let passwords: PasswordThreads
 
     /// The key of the request that is being looked up; its memory serves all lookups.
@@ -48,9 +48,9 @@ final class EdgeWorker {
         self.metrics = metrics
         self.fillBudget = fillBudget
         self.accessLog = accessLog
+        accessRecord = AccessRecord(configuration.accessRecords)
         passwords = resources.passwords
         routing = Routing(EdgeConfiguration(), resources, connectors: [:])
-        browserCaching = BrowserCaching(configuration.browserCaching)
         codec = ResponseCodec(configuration.compression, store: store, background: background, metrics: metrics)
         logLines = ByteBufferAllocator().buffer(capacity: accessLog == nil ? 0 : 2 * Self.logBatchBytes)
         random = TraceRandom()
@@ -89,6 +89,7 @@ final class EdgeWorker {
     /// Takes over what may change while the server runs; see ``EdgeConfiguration/adopting(_:)``.
     func reload(_ configuration: EdgeConfiguration, _ resources: RouteResources) {
         self.configuration = configuration
+        accessRecord = AccessRecord(configuration.accessRecords)
         route(resources)
     }
 
@@ -147,6 +148,9 @@ final class EdgeWorker {
         return TraceParent(traceID: (random.next(), random.next()), parentID: random.next(), flags: 0)
     }
 
+    /// A number that no client can guess beforehand with any use.
+    func randomNumber() -> UInt64 { random.next() }
+
     // MARK: Output
 
     /// Buffers that are kept for lending.
@@ -171,10 +175,10 @@ final class EdgeWorker {
     // MARK: Access log
 
     func record(_ exchange: borrowing Exchange, _ request: borrowing RequestHead, client: [UInt8], ended: NIODeadline) {
-        guard accessLog != nil else { return }
+        guard accessLog != nil, accessRecord.isSampled(exchange) else { return }
         let wall = wallOffset + Int64(clamping: ended.uptimeNanoseconds)
         second.assign(wall / 1_000_000_000)
-        AccessRecord.append(
+        accessRecord.append(
             exchange, request, client: client, ended: ended, second: second, milliseconds: Int(wall / 1_000_000 % 1000),
             to: &logLines)
         if logLines.readableBytes >= Self.logBatchBytes { flushLog() }

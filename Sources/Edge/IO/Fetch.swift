@@ -140,7 +140,22 @@ final class Fetch: DeadlineHolder {
 
     var method: Method { request.method }
     /// The request, if its conditions are for who makes the response; `nil` when what comes is stored first.
-    var conditionalRequest: RequestHead? { lease == nil ? request : nil }
+    /// A file that will not be stored, for it is large and does not get smaller, meets the conditions itself.
+    func conditionalRequest(forBytes count: Int, contentType: String) -> RequestHead? {
+        lease == nil || isServedFromDisk(count, MediaType(contentType.utf8.span)) ? request : nil
+    }
+
+    /// Which bytes of a file the client asks for; a range is never fetched to be stored.
+    func rangeAnswer(for file: StaticFiles.OpenFile) -> RangePolicy.Answer {
+        guard lease == nil else { return .whole }
+        return RangePolicy.answer(request, count: file.size, entityTag: file.entityTag, lastModified: file.modified)
+    }
+
+    /// Large files that compression does not make smaller stay where they are: the kernel sends them better than we do from memory.
+    private func isServedFromDisk(_ count: Int, _ type: MediaType?) -> Bool {
+        guard case .files = origin, count > Self.heldBytesMax else { return false }
+        return !route.compression.isEnabled || !(type.map { CompressionPolicy.isCompressible($0, extra: route.compression.extraTypes) } ?? false)
+    }
 
     func start() {
         switch origin {
@@ -152,8 +167,24 @@ final class Fetch: DeadlineHolder {
                 request.method == .get || request.method == .head
             else { return isNoFile() }
             source = FileSource(files: files, worker: worker, fetch: self)
-            source?.start(path, known: stale?.response.entityTag)
+            let options = route.route.files.options
+            var codings: [ContentCoding] = []
+            // A range is one of the plain bytes.
+            if !options.precompressed.isEmpty, !request.fields.contains(.range) { codings = acceptedCodings(options.precompressed) }
+            source?.start(.init(path: path, options: options, codings: codings), known: stale?.response.entityTag)
         }
+    }
+
+    /// Those of the codings that the client accepts, the one that it likes best first.
+    private func acceptedCodings(_ names: [String]) -> [ContentCoding] {
+        let order = names.compactMap { ContentCoding(token: $0.utf8.span) }
+        var left = order.reduce(into: CodingSet(.identity)) { $0.insert(CodingSet($1)) }
+        var best: [ContentCoding] = []
+        while let next = accepted.best(of: left, serverOrder: order), next != .identity {
+            best.append(next)
+            left.remove(CodingSet(next))
+        }
+        return best
     }
 
     /// There is no such file: the application's turn, if there is one.
@@ -427,9 +458,14 @@ final class Fetch: DeadlineHolder {
         }
     }
 
+    /// Whether a file was chosen by the codings that the client accepts: then the stored response is for those alone.
+    private var variesByFile: Bool {
+        if case .files = origin { !route.route.files.options.precompressed.isEmpty } else { false }
+    }
+
     /// Decides what browsers are told about keeping this response.
     private func adviseBrowser() {
-        guard let policy = worker.browserCaching, request.method == .get || request.method == .head else { return }
+        guard let policy = route.browserCaching, request.method == .get || request.method == .head else { return }
         let text = request.fields.bytes
         let isFile = if case .files = origin { true } else { false }
         browserCaching = policy.advice(
@@ -445,7 +481,9 @@ final class Fetch: DeadlineHolder {
         if let reason = Storability.decide(request: request, response: head, cacheControl: cacheControl) { return reason }
         let limit = route.cache.objectBytesMax
         switch head.framing {
-        case .length(let count): return count > limit ? .tooLarge : nil
+        case .length(let count):
+            let type = head.fields.firstIndex(of: .contentType).flatMap { MediaType(head.fields.value(at: $0)) }
+            return count > limit || isServedFromDisk(count, type) ? .tooLarge : nil
         // Its end cannot be told from a connection that broke.
         case .untilClose: return .lengthUnknown
         case .none, .chunked: return nil
@@ -514,6 +552,16 @@ final class Fetch: DeadlineHolder {
         case .pass:
             pass(part)
         }
+    }
+
+    /// Whether the client gets the bytes as they are, so that they need not come through here.
+    var takesRegions: Bool {
+        if case .pass = way { stream == nil && client != nil } else { false }
+    }
+
+    /// The next bytes of the body, which lie in a file.
+    func responseRegion(of file: StaticFiles.OpenFile, _ range: Range<Int>) {
+        client?.sendRegion(of: file, range)
     }
 
     private func pass(_ part: ByteBuffer) {
@@ -612,7 +660,7 @@ final class Fetch: DeadlineHolder {
         let response = StoredResponse(
             head: head, fields: StoredFields.make(head.fields, date: worker.httpDate(now: headReceived)),
             cacheControl: verdict.cacheControl, lifetimeSeconds: verdict.lifetimeSeconds, initialAgeSeconds: age,
-            received: headReceived, codings: codings, wasAskedForPlain: plan.wantsIdentity,
+            received: headReceived, codings: codings, wasAskedForPlain: plan.wantsIdentity && !variesByFile,
             browserCaching: browserCaching)
         let plain = ResponseCodec.representation(of: response, coding: .identity, effort: .asReceived, body: body)
         let coded = confirmed.map {

@@ -46,10 +46,6 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         case tunnel(Tunnel)
     }
 
-    enum DeadlineReason {
-        case requestHead, requestBody, authorization, keepAlive, write, linger, drain, none
-    }
-
     let worker: EdgeWorker
     private let limit: ConnectionRelease
     var connection: HTTP1ServerConnection
@@ -85,6 +81,9 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     private(set) var deadline = NIODeadline.distantFuture
     /// Bytes that the client had not taken when the write deadline was set.
     private var unsentBytes = 0
+    private var bodyRate = TransferRate(now: .uptimeNanoseconds(0))
+    /// Reading stopped since the last part of a request's body.
+    private var wasHeldUp = false
     var sweepPosition = -1
 
     init(worker: EdgeWorker, limit: ConnectionRelease) {
@@ -151,7 +150,12 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     }
 
     func read(context: ChannelHandlerContext) {
-        if wantsInput { context.read() } else { isReadSuppressed = true }
+        if wantsInput {
+            context.read()
+        } else {
+            isReadSuppressed = true
+            wasHeldUp = true
+        }
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
@@ -227,8 +231,14 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
                 hasMoreInput = bytes.readableBytes > 0
                 begin(connection.head, now: now)
             case .body(let part):
+                bodyRate.received(part.readableBytes, wasHeldUp: wasHeldUp, now: now)
+                wasHeldUp = false
                 if case .fetch(let fetch) = source { fetch.sendRequestBody(part) }
                 if !connection.isRequestComplete {
+                    let configuration = worker.configuration
+                    if bodyRate.isBelow(configuration.limits.transferRateMin, grace: configuration.deadlines.requestBody) {
+                        return giveUpRequestBody(.requestRate, status: 408, now: now)
+                    }
                     arm(.requestBody, for: worker.configuration.deadlines.requestBody, from: now)
                 }
             case .bodyEnd:
@@ -294,6 +304,8 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         exchange.method = head.method
         if head.fields.contains(.acceptEncoding) { exchange.accepted = AcceptedCodings(head.fields) }
         if !connection.isRequestComplete {
+            bodyRate = TransferRate(now: now)
+            wasHeldUp = false
             arm(.requestBody, for: worker.configuration.deadlines.requestBody, from: now)
         }
         route = nil
@@ -600,6 +612,29 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         if !isWritable || deadlineReason == .write { updateWriteDeadline(now: .now()) }
     }
 
+    /// Bytes of a response's body that the kernel takes from a file. They go out behind all that was written before.
+    func sendRegion(of file: StaticFiles.OpenFile, _ range: Range<Int>) {
+        guard connection.head.method != .head, let context else { return }
+        exchange.bodyBytes += range.count
+        turn {
+            if responseFraming == .chunked { output.writeChunkHeader(byteCount: range.count) }
+            emit()
+            isUnflushed = true
+            // The descriptor is the file's, which lives until the kernel has read it and closes it then.
+            let handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: file.descriptor)
+            let written = context.eventLoop.makePromise(of: Void.self)
+            written.futureResult.whenComplete { _ in
+                _ = try? handle.takeDescriptorOwnership()
+                withExtendedLifetime(file) {}
+            }
+            let region = FileRegion(fileHandle: handle, readerIndex: range.lowerBound, endIndex: range.upperBound)
+            context.write(NIOAny(IOData.fileRegion(region)), promise: written)
+            if responseFraming == .chunked { output.writeStaticString("\r\n") }
+        }
+        flush()
+        if !isWritable || deadlineReason == .write { updateWriteDeadline(now: .now()) }
+    }
+
     /// Has what was written go out, unless a turn is still gathering it: whoever began the turn flushes behind it.
     func flush() {
         guard isUnflushed, !isInTurn else { return }
@@ -720,7 +755,9 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
             }
         }
         exchange.appendCacheStatus(to: &output)
-        exchange.appendServerTiming(now: .now(), to: &output)
+        let written = NIODeadline.now()
+        exchange.headNanoseconds = (written - exchange.started).nanoseconds
+        exchange.appendServerTiming(now: written, to: &output)
         route?.responseRules?.apply(to: &output, from: headStart)
         let isLast = isInputClosed && pending.readableBytes == 0 && !hasMoreInput
         if keepsAlive, !connection.mayKeepAlive || worker.isDraining || isLast { keepsAlive = false }
@@ -841,11 +878,21 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     }
 
     func deadlinePassed(now: NIODeadline) {
-        // A client that takes little is slow, not gone.
-        if deadlineReason == .write, unsentBytesNow() < unsentBytes {
-            return arm(.write, for: worker.configuration.deadlines.write, from: now)
+        var reason = deadlineReason
+        if reason == .write {
+            // A client that takes little is slow, not gone; one that takes next to nothing is held up on purpose.
+            let taken = unsentBytes - unsentBytesNow()
+            let (limits, time) = (worker.configuration.limits, worker.configuration.deadlines.write)
+            if taken > 0, Double(taken) >= Double(limits.transferRateMin) * Double(time.nanoseconds) / 1e9 {
+                return arm(.write, for: time, from: now)
+            }
+            if taken > 0 { reason = .responseRate }
         }
-        worker.metrics.deadlinePassed()
+        if reason == .requestBody, responseFraming == nil {
+            // Reading stopped because the application takes no more: then it is not the client who is late.
+            return giveUpRequestBody(.requestBody, status: isReadSuppressed ? 504 : 408, now: now)
+        }
+        worker.metrics.deadlinePassed(reason)
         switch deadlineReason {
         case .requestHead where pending.readableBytes > 0:
             keepsAlive = false
@@ -853,23 +900,31 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
             route = nil
             respondError(408, reason: "request-head-deadline", now: now)
             flush()
-        case .requestBody where responseFraming == nil:
-            if case .fetch(let fetch) = source { fetch.clientGone() }
-            source = .none
-            keepsAlive = false
-            // Reading stopped because the application takes no more: then it is not the client who is late.
-            respondError(isReadSuppressed ? 504 : 408, reason: "request-body-deadline", now: now)
-            flush()
         case .authorization:
             if case .authorize(let fetch) = source { fetch.clientGone() }
             source = .none
             respondError(504, reason: "authorization-deadline", now: now)
             return flushAndResume()
-        case .requestHead, .requestBody, .keepAlive, .write, .linger, .drain:
+        case .requestHead, .requestBody, .requestRate, .keepAlive, .write, .responseRate, .linger, .drain:
             context?.close(promise: nil)
         case .none:
             break
         }
+        if deadlineReason != .linger { arm(.none, for: .zero, from: now) }
+    }
+
+    /// The rest of a request's body comes too slowly, or not at all: an error if that can be said still.
+    private func giveUpRequestBody(_ reason: DeadlineReason, status: Int, now: NIODeadline) {
+        worker.metrics.deadlinePassed(reason)
+        guard responseFraming == nil else {
+            context?.close(promise: nil)
+            return
+        }
+        if case .fetch(let fetch) = source { fetch.clientGone() }
+        source = .none
+        keepsAlive = false
+        respondError(status, reason: reason == .requestRate ? "request-rate" : "request-body-deadline", now: now)
+        flush()
         if deadlineReason != .linger { arm(.none, for: .zero, from: now) }
     }
 

@@ -40,6 +40,7 @@ final class RoutePlan {
     private(set) var forward: Forward?
     let compression: EdgeConfiguration.Compression
     let cache: EdgeConfiguration.Cache
+    let browserCaching: BrowserCaching?
     let requestRules: HeaderRuleSet?
     let responseRules: HeaderRuleSet?
     /// See ``RouteConfiguration/cacheScope``.
@@ -65,6 +66,7 @@ final class RoutePlan {
         var cache = edge.cache
         cache.isEnabled = route.isCached ?? cache.isEnabled
         self.cache = cache
+        browserCaching = edge.browserCachingPolicy(named: route.browserCaching ?? edge.browserCaching).flatMap(BrowserCaching.init)
         requestRules = HeaderRuleSet(route.requestRules)
         responseRules = HeaderRuleSet(route.responseRules)
         cacheScope = Array(route.cacheScope.utf8)

@@ -9,13 +9,27 @@ import Musl
 #endif
 
 /// A folder whose files are served. Disks are slow, so nothing here runs on an event loop: it all goes to a thread pool.
+///
+/// Nothing outside of the folder can be opened: a path is walked name by name from the folder's own descriptor, and no step follows a
+/// link (`O_NOFOLLOW`). Where links are allowed they are resolved first, and the result is walked in the same way, so that a link that
+/// changes in between is not followed but refused.
 final class StaticFiles: Sendable {
     /// What a path is.
     enum Found: Sendable {
         case file(OpenFile)
         /// A folder that was asked for without its slash.
         case folderWithoutSlash
+        /// A folder without an index, and the page that lists it.
+        case listing(String)
         case nothing
+    }
+
+    /// What a client asks for.
+    struct Query: Sendable {
+        let path: StaticFilePath
+        let options: StaticFilesOptions
+        /// The codings in which a file beside the one that is meant would do, best first.
+        let codings: [ContentCoding]
     }
 
     /// A file that is open for reading; closed with its last reference.
@@ -26,9 +40,15 @@ final class StaticFiles: Sendable {
         let modified: Int64
         let entityTag: EntityTag
         let contentType: String
+        /// What the bytes are coded in.
+        let coding: ContentCoding
+        /// Whether with other codings accepted another file might have been found.
+        let variesByCoding: Bool
 
-        init(descriptor: Int32, status: stat, name: String) {
+        fileprivate init(descriptor: Int32, status: stat, name: String, coding: ContentCoding, variesByCoding: Bool) {
             self.descriptor = descriptor
+            self.coding = coding
+            self.variesByCoding = variesByCoding
             size = Int(status.st_size)
             modified = Int64(status.st_mtim.tv_sec)
             // Size, time to the nanosecond and inode: a file that was replaced or written differs in one of them.
@@ -40,9 +60,16 @@ final class StaticFiles: Sendable {
         deinit {
             close(descriptor)
         }
+
+        /// Whether so many bytes are there still. Asks the kernel, not the disk.
+        func reaches(_ end: Int) -> Bool {
+            var status = stat()
+            return fstat(descriptor, &status) == 0 && Int(status.st_size) >= end
+        }
     }
 
     private let root: String
+    private let rootDescriptor: Int32
     private let pool: NIOThreadPool
 
     /// - Throws: when the root is no folder that can be read.
@@ -52,22 +79,22 @@ final class StaticFiles: Sendable {
         }
         self.root = String(cString: real)
         free(real)
-        var status = stat()
-        guard stat(self.root, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
-            throw IOError(errnoCode: ENOTDIR, reason: "\(root) is not a folder")
-        }
+        rootDescriptor = Glibc.open(self.root, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard rootDescriptor >= 0 else { throw IOError(errnoCode: errno, reason: "\(root) is no folder that can be read") }
         // Two threads: one slow disk access does not hold up the next file.
         pool = NIOThreadPool(numberOfThreads: 2)
         pool.start()
     }
 
-    func shutdown() {
+    deinit {
+        close(rootDescriptor)
+        // The last reference may go on one of the pool's own threads, for which it cannot wait.
         pool.shutdownGracefully { _ in }
     }
 
     /// Looks a path up and opens what it finds.
-    func open(_ path: StaticFilePath, on eventLoop: any EventLoop) -> EventLoopFuture<Found> {
-        pool.runIfActive(eventLoop: eventLoop) { [root] in Self.find(path, root: root) }
+    func open(_ query: Query, on eventLoop: any EventLoop) -> EventLoopFuture<Found> {
+        pool.runIfActive(eventLoop: eventLoop) { [self] in find(query) }
     }
 
     /// Reads a piece of a file. Fewer bytes than asked for mean that the file became shorter meanwhile.
@@ -85,27 +112,136 @@ final class StaticFiles: Sendable {
         }
     }
 
-    private static func find(_ path: StaticFilePath, root: String) -> Found {
-        var full = ([root] + path.components).joined(separator: "/")
-        var status = stat()
-        guard stat(full, &status) == 0 else { return .nothing }
-        if status.st_mode & S_IFMT == S_IFDIR {
-            guard path.isFolder else { return .folderWithoutSlash }
-            full += "/index.html"
-        } else if path.isFolder {
-            return .nothing
+    // MARK: On the pool's threads
+
+    private func find(_ query: Query) -> Found {
+        switch look(query.path, query) {
+        case .nothing:
+            guard let fallback = query.options.fallback, query.path.components.last?.contains(".") != true,
+                let path = try? StaticFilePath(Array(fallback.utf8).span)
+            else { return .nothing }
+            return look(path, query)
+        case let found: return found
         }
-        // Links may point within the root, and nowhere else.
-        guard let real = realpath(full, nil) else { return .nothing }
-        defer { free(real) }
-        let resolved = String(cString: real)
-        guard resolved.hasPrefix(root == "/" ? "/" : root + "/") else { return .nothing }
-        let descriptor = Glibc.open(resolved, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
-        guard descriptor >= 0 else { return .nothing }
-        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+    }
+
+    private func look(_ path: StaticFilePath, _ query: Query) -> Found {
+        let links = query.options.links
+        guard let (descriptor, status) = open(path.components, links) else { return .nothing }
+        guard isFolder(status) else {
+            close(descriptor)
+            return path.isFolder ? .nothing : file(path.components, query)
+        }
+        defer { close(descriptor) }
+        guard path.isFolder else { return .folderWithoutSlash }
+        for name in query.options.indexNames {
+            if case .file(let found) = file(path.components + [name], query) { return .file(found) }
+        }
+        return query.options.hasListing ? listing(descriptor, path, links) : .nothing
+    }
+
+    /// The file, or the one beside it in the best coding.
+    private func file(_ components: [String], _ query: Query) -> Found {
+        guard let name = components.last, let (descriptor, status) = open(components, query.options.links) else { return .nothing }
+        guard isFile(status) else {
             close(descriptor)
             return .nothing
         }
-        return .file(OpenFile(descriptor: descriptor, status: status, name: full))
+        let varies = !query.options.precompressed.isEmpty
+        for coding in query.codings {
+            guard let ending = Self.ending(coding),
+                let (sibling, siblingStatus) = open(components.dropLast() + [name + ending], query.options.links)
+            else { continue }
+            // An older one is of what the file was before.
+            if isFile(siblingStatus), (siblingStatus.st_mtim.tv_sec, siblingStatus.st_mtim.tv_nsec) >= (status.st_mtim.tv_sec, status.st_mtim.tv_nsec) {
+                close(descriptor)
+                return .file(OpenFile(descriptor: sibling, status: siblingStatus, name: name, coding: coding, variesByCoding: true))
+            }
+            close(sibling)
+        }
+        return .file(OpenFile(descriptor: descriptor, status: status, name: name, coding: .identity, variesByCoding: varies))
+    }
+
+    private static func ending(_ coding: ContentCoding) -> String? {
+        switch coding {
+        case .identity: nil
+        case .gzip: ".gz"
+        case .brotli: ".br"
+        case .zstd: ".zst"
+        }
+    }
+
+    private func isFile(_ status: stat) -> Bool { status.st_mode & S_IFMT == S_IFREG }
+    private func isFolder(_ status: stat) -> Bool { status.st_mode & S_IFMT == S_IFDIR }
+
+    private func open(_ components: [String], _ links: StaticFilesOptions.Links) -> (descriptor: Int32, status: stat)? {
+        let descriptor: Int32
+        switch links {
+        case .refuse: descriptor = walk(components)
+        case .inside:
+            guard let real = realpath(([root] + components).joined(separator: "/"), nil) else { return nil }
+            defer { free(real) }
+            let resolved = String(cString: real)
+            let prefix = root == "/" ? "/" : root + "/"
+            guard resolved == root || resolved.hasPrefix(prefix) else { return nil }
+            descriptor = walk(resolved.dropFirst(prefix.utf8.count).split(separator: "/").map(String.init))
+        case .follow:
+            descriptor = Glibc.open(([root] + components).joined(separator: "/"), Self.flags)
+        }
+        guard descriptor >= 0 else { return nil }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else {
+            close(descriptor)
+            return nil
+        }
+        return (descriptor, status)
+    }
+
+    /// Not blocking: a named pipe would hold up the thread until somebody writes.
+    private static let flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK
+
+    /// `O_PATH`, which the headers show to `_GNU_SOURCE` only (open(2)): a folder that may be passed through, if not read.
+    private static let pathOnly: Int32 = 0o10_000_000
+
+    /// Name by name, without following a link.
+    /// - Returns: a descriptor, or −1.
+    private func walk(_ components: [String]) -> Int32 {
+        guard let last = components.last else { return openat(rootDescriptor, ".", Self.flags) }
+        var folder = rootDescriptor
+        defer { if folder != rootDescriptor, folder >= 0 { close(folder) } }
+        for name in components.dropLast() {
+            let next = openat(folder, name, Self.pathOnly | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+            if folder != rootDescriptor { close(folder) }
+            folder = next
+            guard folder >= 0 else { return -1 }
+        }
+        return openat(folder, last, Self.flags | O_NOFOLLOW)
+    }
+
+    private func listing(_ descriptor: Int32, _ path: StaticFilePath, _ links: StaticFilesOptions.Links) -> Found {
+        let copy = openat(descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard copy >= 0 else { return .nothing }
+        guard let folder = fdopendir(copy) else {
+            close(copy)
+            return .nothing
+        }
+        defer { closedir(folder) }
+        var names: [String] = []
+        var more = 0
+        while let entry = readdir(folder) {
+            let length = entry.pointee.d_name
+            let name = withUnsafeBytes(of: length) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            if name.hasPrefix("."), name != ".well-known" { continue }
+            // What would not be served is not shown.
+            guard let (found, status) = open(path.components + [name], links) else { continue }
+            close(found)
+            guard isFile(status) || isFolder(status) else { continue }
+            if names.count == StaticFilesOptions.listingMax {
+                more += 1
+            } else {
+                names.append(isFolder(status) ? name + "/" : name)
+            }
+        }
+        return .listing(DirectoryListing.page(path: path.components.joined(separator: "/"), names: names.sorted(), more: more))
     }
 }

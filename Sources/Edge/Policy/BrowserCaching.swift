@@ -21,7 +21,7 @@ struct BrowserCaching: Sendable {
     private let patterns: [HashedNamePattern]
     private let versionParameters: [[UInt8]]
 
-    private static let noCache = "private, no-cache"
+    fileprivate static let noCache = "private, no-cache"
 
     /// - Returns: `nil` when the policy is off.
     init?(_ policy: BrowserCachingPolicy) {
@@ -140,7 +140,9 @@ struct BrowserCachingAdvice: Sendable, Equatable {
     fileprivate init?(open: String?, personal: String?, varies: Bool, replaces: Bool) {
         func lines(_ value: String?) -> [UInt8] {
             guard let value else { return [] }
-            return Array("Cache-Control: \(value)\r\n\(varies ? "Vary: Cookie, Authorization\r\n" : "")".utf8)
+            // What is asked for each time may be asked for by anybody.
+            let vary = varies && !value.hasPrefix(BrowserCaching.noCache) ? "Vary: Cookie, Authorization\r\n" : ""
+            return Array("Cache-Control: \(value)\r\n\(vary)".utf8)
         }
         guard open != nil || personal != nil else { return nil }
         self.open = lines(open)

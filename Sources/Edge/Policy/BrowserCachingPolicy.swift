@@ -72,6 +72,9 @@ public struct BrowserCachingPolicy: Sendable, Equatable {
 
     public var isOn: Bool { !rows.isEmpty }
 
+    /// What is wrong with a pattern of ``namePatterns``, as the rest of a sentence; `nil` when it is one.
+    public static func problem(ofPattern pattern: String) -> String? { HashedNamePattern.problem(pattern) }
+
     /// What cannot be meant, as sentences for whoever wrote the table; empty when all is well.
     public var problems: [String] {
         var problems: [String] = []

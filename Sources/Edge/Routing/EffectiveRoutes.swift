@@ -19,6 +19,7 @@ extension EdgeConfiguration {
             // What changes something is the application's, if there is one.
             if hasApplication { route.match.methods = ["GET"] }
             route.files.root = root
+            route.files.options = files
             route.upstream = hasApplication ? Self.applicationName : nil
             table.append(route)
         }
@@ -38,13 +39,13 @@ extension RouteConfiguration {
     ///
     /// Empty for the application and nothing else, which is most of what is ever stored.
     var cacheScope: String {
-        if let root = files.root { return "files \(root) \(upstream ?? "")" + ruleText }
+        if let root = files.root { return "files \(root) \(upstream ?? "") \(files.options.scope)" + ruleText }
         return (upstream == EdgeConfiguration.applicationName ? "" : upstream ?? "") + ruleText
     }
 
     private var ruleText: String {
-        // What is stored compressed has no place in a route that does not compress.
-        (isCompressed.map { $0 ? "\ncompressed" : "\nplain" } ?? "") + requestRuleText
+        // What is stored compressed has no place in a route that does not compress; what browsers are told is kept with a response.
+        (isCompressed.map { $0 ? "\ncompressed" : "\nplain" } ?? "") + (browserCaching.map { "\nbrowser \($0)" } ?? "") + requestRuleText
     }
 
     private var requestRuleText: String {

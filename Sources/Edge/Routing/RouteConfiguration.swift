@@ -27,6 +27,8 @@ public struct RouteConfiguration: Sendable, Equatable {
     public var isCompressed: Bool?
     /// Whether responses may be kept in the response cache, and answered from it.
     public var isCached: Bool?
+    /// The name of the table by which browsers may keep responses; see ``EdgeConfiguration/browserCachingPolicy(named:)``.
+    public var browserCaching: String?
     /// The largest body of a request; 413 beyond. Only less than ``EdgeConfiguration/Limits/requestBodyBytesMax`` has an effect.
     public var requestBodyBytesMax: Int?
     public var maintenance = Maintenance()
@@ -83,6 +85,7 @@ public struct RouteConfiguration: Sendable, Equatable {
     /// A folder of static files.
     public struct FileFolder: Sendable, Equatable {
         public var root: String?
+        public var options = StaticFilesOptions()
 
         public init() {}
     }

@@ -14,6 +14,7 @@ struct ServeCommand: AsyncParsableCommand {
 
             Access records go to standard output, one JSON line per exchange; all else to standard error.
             SIGTERM and SIGINT drain: no request that was accepted is lost. SIGHUP reads the configuration anew.
+            SIGUSR1 opens the access log's file anew.
             """)
 
     @OptionGroup var options: ConfigurationOptions

@@ -5,7 +5,11 @@ import NIOCore
 /// and `docs/configuration.md` are all read off it.
 enum ConfigurationKeys {
     static let all: [ConfigurationKey] =
-        edge + UpstreamKeys.application + PoolerKeys.all + PoolerSecurityKeys.all + KeyspaceKeys.all
+        edge + files + UpstreamKeys.application + PoolerKeys.all + PoolerSecurityKeys.all + KeyspaceKeys.all
+
+    private static let files = StaticFilesKeys.keys(
+        "edge.files", index: \.edge.files.indexNames, listing: \.edge.files.hasListing, fallback: \.edge.files.fallback,
+        links: \.edge.files.links, precompressed: \.edge.files.precompressed) as [ConfigurationKey]
 
     private static let edge: [ConfigurationKey] = [
         // The edge
@@ -20,7 +24,16 @@ enum ConfigurationKeys {
             "A folder of static files. With an application too, files come first and it answers what is no file."),
         .init("edge.threads", \.edge.threads, .number(0...256), "Event loops; 0 is one per core."),
         .init(
-            "edge.access_log", \.edge.accessLog, .accessLog, "Where one JSON line per exchange goes."),
+            "edge.access_log", \.edge.accessLog, .accessLog, "Where one line per exchange goes."),
+        .init(
+            "edge.access_log_format", \.edge.accessRecords.format, .accessLogFormat, isReloadable: true,
+            "How it is written: one JSON object, or Apache's combined format."),
+        .init(
+            "edge.access_log_fields", \.edge.accessRecords.fields, .list("fields", of: .accessLogField), isReloadable: true,
+            "What a JSON line says, besides the time. What says nothing of an exchange is left out of its line."),
+        .init(
+            "edge.access_log_sample", \.edge.accessRecords.sampledShare, .share, isReloadable: true,
+            "The share of exchanges that have a line, chosen by trace. Errors always have one."),
         .init(
             "edge.metrics_path", \.edge.metricsPath, .optional(.urlPath, off: "off"), isReloadable: true,
             "The page with the metrics in Prometheus' text format. It answers this machine, and whoever knows the token."),
@@ -71,6 +84,10 @@ enum ConfigurationKeys {
             "edge.compression.background_queue", \.edge.compression.backgroundQueueMax, .number(0...10_000),
             "Jobs that may wait for it; more are dropped and come again with the next hit."),
 
+        .init(
+            "edge.browser_caching", \.edge.browserCaching, .text("policy"), isReloadable: true,
+            "What browsers may keep of responses that say nothing about it: off, standard, or a table of edge.policies.browser_caching."),
+
         .init("edge.cache.enabled", \.edge.cache.isEnabled, .boolean, isReloadable: true, "Keep responses that the application lets be kept."),
         .init(
             "edge.cache.size", \.edge.cache.bytesMax, .size(1 << 20...1 << 40),
@@ -94,6 +111,12 @@ enum ConfigurationKeys {
         .init(
             "edge.limits.connections", \.edge.limits.connectionsMax, .number(1...1_000_000),
             "Open client connections; more are closed at once."),
+        .init(
+            "edge.limits.connections_per_client", \.edge.limits.clientConnectionsMax, .number(1...1_000_000),
+            "Of those, from one IPv4 address or IPv6 /64; more are closed at once. Behind another proxy, as many as that may make."),
+        .init(
+            "edge.limits.transfer_rate", \.edge.limits.transferRateMin, .size(0...1 << 30), isReloadable: true,
+            "Per second: slower request bodies are refused with 408, clients that take a response more slowly are given up. 0B for any."),
 
         .init(
             "edge.deadlines.request_head", \.edge.deadlines.requestHead, .duration(.milliseconds(100)...(.hours(1))), isReloadable: true,
@@ -112,7 +135,7 @@ enum ConfigurationKeys {
             "After SIGTERM: how long exchanges in flight may take to finish."),
     ]
 
-    static let table = SettingTable<Settings>(keys: all, repeated: [UpstreamKeys.section, RouteKeys.section])
+    static let table = SettingTable<Settings>(keys: all, repeated: [UpstreamKeys.section, RouteKeys.section, BrowserCachingKeys.section])
     static let shape = table.shape
 
     private static let byPath = Dictionary(uniqueKeysWithValues: all.map { ($0.path, $0) })

@@ -21,7 +21,9 @@ enum RouteKeys {
         `headrace explain URL` shows which route a request takes, and why not the ones before it.
         """)
 
-    private static let table = SettingTable<RouteConfiguration>(keys: [
+    private static let table = SettingTable<RouteConfiguration>(keys: StaticFilesKeys.keys(
+        "files", index: \.files.options.indexNames, listing: \.files.options.hasListing, fallback: \.files.options.fallback,
+        links: \.files.options.links, precompressed: \.files.options.precompressed) + [
         .init("name", \.name, .optionalName, isReloadable: true, "The word for it in the access log and in `headrace explain`."),
 
         .init(
@@ -71,6 +73,9 @@ enum RouteKeys {
         .init(
             "cache.enabled", \.isCached, .optional(.boolean), isReloadable: true,
             "Keep responses and answer from them; without it, as edge.cache.enabled says."),
+        .init(
+            "browser_caching", \.browserCaching, .optional(.text("policy")),
+            "What browsers may keep of responses that say nothing about it; without it, as edge.browser_caching says."),
         .init(
             "limits.body", \.requestBodyBytesMax, .optional(.size(0...1 << 40)), isReloadable: true,
             "A request's body; 413 beyond. Not more than edge.limits.body."),

@@ -37,7 +37,26 @@ enum SettingContradictions {
             texts.append("edge.upstreams.\(name) has no members")
         }
         texts += routes(settings)
+        texts += browserCaching(settings.edge)
         return texts.map { ConfigurationProblem(place: .together, text: $0) }
+    }
+
+    private static func browserCaching(_ edge: EdgeConfiguration) -> [String] {
+        var texts: [String] = []
+        let uses = [("edge.browser_caching", Optional(edge.browserCaching))]
+            + edge.routes.enumerated().map { ("edge.routes[\($0.offset + 1)].browser_caching", $0.element.browserCaching) }
+        for (path, name) in uses {
+            guard let name, edge.browserCachingPolicy(named: name) == nil else { continue }
+            let names = ["off", "standard"] + edge.browserCachingPolicies.keys.sorted()
+            let guess = Spelling.nearest(name, in: names).map { ": did you mean \($0)?" } ?? ""
+            texts.append("\(path): there is no table \"\(name)\" in edge.policies.browser_caching\(guess)")
+        }
+        for (name, policy) in edge.browserCachingPolicies.sorted(by: { $0.key < $1.key }) {
+            let path = "edge.policies.browser_caching.\(name)"
+            if name == "off" || name == "standard" { texts.append("\(path): the name is taken") }
+            texts += policy.problems.map { "\(path): \($0)" }
+        }
+        return texts
     }
 
     private static func routes(_ settings: Settings) -> [String] {

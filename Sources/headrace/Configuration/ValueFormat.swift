@@ -220,6 +220,20 @@ extension ValueFormat where Value == EdgeConfiguration.SocketEndpoint {
     }
 }
 
+extension ValueFormat where Value == AccessRecordOptions.Format {
+    static var accessLogFormat: Self {
+        let word = ValueFormat<String>.choice(Value.allCases.map(\.rawValue))
+        return Self(word.name, units: word.units, parse: { Value(rawValue: try word.parse([$0])) ?? .json }, render: { $0.rawValue })
+    }
+}
+
+extension ValueFormat where Value == AccessRecordOptions.Field {
+    static var accessLogField: Self {
+        let word = ValueFormat<String>.choice(Value.allCases.map(\.rawValue))
+        return Self(word.name, units: word.units, parse: { Value(rawValue: try word.parse([$0])) ?? .time }, render: { $0.rawValue })
+    }
+}
+
 extension ValueFormat where Value == EdgeConfiguration.AccessLog {
     static var accessLog: Self {
         Self(

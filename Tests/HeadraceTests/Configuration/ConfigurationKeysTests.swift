@@ -25,7 +25,8 @@ import Testing
         let key = try #require(ConfigurationKeys.key(path))
         var settings = Settings()
         // A text is anything but empty; everything else has a form.
-        let nonsense = ["folder", "token", "host name", "password", "file", "list of users"].contains(key.format) ? "" : "\u{1}nonsense"
+        let free = ["folder", "token", "host name", "password", "file", "list of users", "policy"]
+        let nonsense = free.contains(key.format) ? "" : "\u{1}nonsense"
         #expect(throws: ValueProblem.self) { try key.assign([nonsense], &settings) }
         if !key.isList { #expect(throws: ValueProblem.self) { try key.assign(["a", "b"], &settings) } }
     }
@@ -56,7 +57,7 @@ import Testing
     private static let anotherValue: [String: @Sendable (ConfigurationKey) -> String] = [
         "boolean": { _ in "false" }, "number": { $0.range.components(separatedBy: "…")[1] },
         "size": { $0.range.components(separatedBy: "…")[1] }, "duration": { $0.range.components(separatedBy: "…")[1] },
-        "share": { _ in "99%" }, "folder": { _ in "/srv" }, "token": { _ in "t" }, "host name": { _ in "h" }, "path": { _ in "/m" },
+        "share": { _ in "99%" }, "folder": { _ in "/srv" }, "token": { _ in "t" }, "host name": { _ in "h" }, "policy": { _ in "standard" }, "path": { _ in "/m" },
         "URL": { _ in "http://a:1" }, "destination": { _ in "off" }, "list of addresses": { _ in "a:1" },
         "list of networks": { _ in "10.0.0.0/8" }, "list of codings": { _ in "zstd" }, "list of media types": { _ in "a/b" },
     ]

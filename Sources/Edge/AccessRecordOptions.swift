@@ -1,0 +1,32 @@
+/// What a line of the access log looks like, and which exchanges have one.
+public struct AccessRecordOptions: Sendable, Equatable {
+    public enum Format: String, Sendable, CaseIterable {
+        /// One JSON object per line, of ``AccessRecordOptions/fields``.
+        case json
+        /// Apache's combined format, which most log readers know.
+        case combined
+    }
+
+    /// What a JSON line can say. The raw value is its key.
+    public enum Field: String, Sendable, CaseIterable {
+        case time, client, method, host, target, status, bytes, ms, cache, detail, coding
+        /// Milliseconds from asking the application to its response's head.
+        case upstreamMilliseconds = "upstream_ms"
+        case trace, error
+        /// Milliseconds until our own head was written.
+        case headMilliseconds = "head_ms"
+        case referer
+        case userAgent = "user_agent"
+        /// Our own span in the trace.
+        case span
+    }
+
+    public var format = Format.json
+    /// `time` is there always, and first.
+    public var fields: [Field] = [.time, .client, .method, .host, .target, .status, .bytes, .ms, .cache, .detail, .coding, .upstreamMilliseconds, .trace, .error]
+    /// The share of exchanges that have a line, 0…1, chosen by trace: all hops that sample by it choose the same. Errors (5xx, and what
+    /// failed) always have one.
+    public var sampledShare = 1.0
+
+    public init() {}
+}
