@@ -53,7 +53,7 @@ enum KeyCommands {
             "expiretime", 2, [.readonly, .fast], .generic, "7.0.0",
             "Returns the expiration time of a key as a Unix timestamp."
         ) { call in
-            deadline(call) { $0 / 1000 }
+            deadline(call) { $0 / 1000 + ($0 % 1000 >= 500 ? 1 : 0) }
         },
         .init(
             "pexpiretime", 2, [.readonly, .fast], .generic, "7.0.0",
