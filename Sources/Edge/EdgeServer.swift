@@ -113,7 +113,6 @@ public final class EdgeServer: Sendable {
     public static func check(_ configuration: EdgeConfiguration) throws {
         let resources = try RouteResources(configuration, previous: nil)
         resources.passwords.shutdown()
-        for files in resources.files.values { files.shutdown() }
     }
 
     /// Opens the access log's file anew, under its name: for whoever moves full files away.

@@ -111,8 +111,6 @@ final class EdgeWorker {
 
     private var connectors: [UpstreamConnector] { Array(routing.connectors.values) + retired }
 
-    func randomNumber() -> UInt64 { random.next() }
-
     func beginDraining() {
         isDraining = true
         let now = NIODeadline.now()

@@ -135,10 +135,11 @@ final class Fetch: DeadlineHolder {
     /// For consistent hashing.
     var balancingKey: UInt64? {
         guard case .application(let upstream) = origin else { return nil }
-        return BalancingKey.hash(request, clientAddress: clientAddress, upstream.group.balancing)
+        return BalancingKey.hash(request, clientAddress: identity.address, upstream.group.balancing)
     }
 
     var method: Method { request.method }
+
     /// The request, if its conditions are for who makes the response; `nil` when what comes is stored first.
     /// A file that will not be stored, for it is large and does not get smaller, meets the conditions itself.
     func conditionalRequest(forBytes count: Int, contentType: String) -> RequestHead? {

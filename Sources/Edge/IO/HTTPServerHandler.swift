@@ -268,7 +268,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     private var isSuspended: Bool {
         switch source {
         case .verify, .authorize: true
-        case .none, .follow, .fetch: false
+        case .none, .follow, .fetch, .tunnel: false
         }
     }
 
