@@ -224,7 +224,37 @@ import Testing
         #expect(eventually { (try? RawClient.get(port: edge.port, "/").status) == 200 })
     }
 
+    @Test func `a client has as many connections as it may, and one more is closed and counted`() throws {
+        let origin = try ScriptedOrigin(body: "x")
+        let edge = try HeadraceProcess(["--app", origin.url, "--set", "edge.limits.connections_per_client=3"])
+        var clients = try (0..<3).map { _ in try RawClient(port: edge.port) }
+        for client in clients {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            #expect(try client.readResponse().status == 200)
+        }
+        #expect(try RawClient(port: edge.port).isClosed())
+        clients.removeLast()
+        let metric = "headrace_edge_connections_refused_total{reason=\"client-connections\"}"
+        #expect(eventually { ((try? edge.metric(metric)) ?? 0) >= 1 })
+    }
+
     // MARK: Deadlines
+
+    @Test func `a client that sends its body drop by drop gets a 408, for all that it is never silent`() throws {
+        let origin = try ScriptedOrigin(body: "x")
+        let edge = try HeadraceProcess([
+            "--app", origin.url, "--set", "edge.deadlines.request_body=300ms", "--set", "edge.limits.transfer_rate=64KB",
+        ])
+        let client = try RawClient(port: edge.port)
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
+        let isOver = eventually {
+            client.send("abc")
+            return client.peek().contains("request-rate")
+        }
+        #expect(isOver && client.peek().hasPrefix("HTTP/1.1 408 "))
+        #expect(try edge.metric("headrace_edge_deadlines_total{reason=\"request-rate\"}") == 1)
+        #expect(origin.requestCount == 0)
+    }
 
     @Test func `a client that does not finish its head in time gets a 408`() throws {
         let origin = try ScriptedOrigin(body: "x")
@@ -235,7 +265,7 @@ import Testing
         #expect(response.status == 408 && response.text.contains("request-head-deadline"))
         #expect(slow.isClosed())
         #expect(silent.readToEnd() == "" && silent.isClosedByPeer, "who has said nothing is told nothing")
-        #expect(try edge.metric("headrace_edge_deadlines_total") == 2)
+        #expect(try edge.metric("headrace_edge_deadlines_total{reason=\"request-head\"}") == 2)
     }
 
     @Test func `a client that sends its head drop by drop does not stretch the deadline`() throws {
@@ -287,6 +317,6 @@ import Testing
             usleep(12_000)
         }
         #expect(received > body.utf8.count, "head and body, whole")
-        #expect(try eventually { try edge.metric("headrace_edge_deadlines_total") >= 1 })
+        #expect(try eventually { try edge.metric("headrace_edge_deadlines_total{reason=\"write\"}") >= 1 })
     }
 }

@@ -129,4 +129,149 @@ import Testing
             try RawClient.exchange(port: edge.port, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").text
                 == "from the application")
     }
+
+    // MARK: Ranges
+
+    @Test(arguments: [true, false])
+    func `a range is a part, and a part is of the whole`(isCached: Bool) throws {
+        try write("digits.txt", String(repeating: "0123456789", count: 100))
+        let edge = try edge(["--set", "edge.cache.enabled=\(isCached)"])
+        let whole = try RawClient.get(port: edge.port, "/digits.txt")
+        #expect(whole.field("Accept-Ranges") == "bytes")
+        let part = try RawClient.get(port: edge.port, "/digits.txt", ["Range: bytes=5-14", "Accept-Encoding: gzip"])
+        #expect(part.status == 206 && part.text == "5678901234" && part.field("Content-Range") == "bytes 5-14/1000")
+        #expect(part.field("ETag") == whole.field("ETag") && part.field("Content-Encoding") == nil)
+        let beyond = try RawClient.get(port: edge.port, "/digits.txt", ["Range: bytes=1000-"])
+        #expect(beyond.status == 416 && beyond.field("Content-Range") == "bytes */1000")
+        let tag = try #require(whole.field("ETag"))
+        #expect(try RawClient.get(port: edge.port, "/digits.txt", ["Range: bytes=0-0", "If-Range: \(tag)"]).status == 206)
+        #expect(try RawClient.get(port: edge.port, "/digits.txt", ["Range: bytes=0-0", "If-Range: \"x\""]).status == 200)
+        #expect(try RawClient.get(port: edge.port, "/digits.txt", ["Range: bytes=0-0", "If-None-Match: \(tag)"]).status == 304)
+    }
+
+    @Test func `several ranges come as parts of one answer`() throws {
+        try write("digits.txt", String(repeating: "0123456789", count: 100))
+        let edge = try edge()
+        let response = try RawClient.get(port: edge.port, "/digits.txt", ["Range: bytes=0-2,500-502,-3"])
+        let type = try #require(response.field("Content-Type"))
+        let boundary = try #require(type.split(separator: "boundary=").last)
+        #expect(response.status == 206 && type.hasPrefix("multipart/byteranges; boundary="))
+        let parts = response.text.components(separatedBy: "--\(boundary)")
+        #expect(parts.count == 5 && parts[4] == "--\r\n")
+        #expect(parts[1].hasSuffix("\r\n\r\n012\r\n") && parts[1].contains("Content-Range: bytes 0-2/1000\r\n"))
+        #expect(parts[2].hasSuffix("\r\n\r\n012\r\n") && parts[3].hasSuffix("\r\n\r\n789\r\n"))
+        #expect(response.field("Content-Length") == "\(response.body.count)")
+    }
+
+    // MARK: Files beside files
+
+    @Test(arguments: [true, false])
+    func `a file that is compressed already goes out to whoever accepts it`(isCached: Bool) throws {
+        let text = String(repeating: "let a = 1\n", count: 100)
+        try write("app.js", text)
+        for ending in ["gz", "br"] { try write("app.js.\(ending)", "the bytes of \(ending)") }
+        let edge = try edge(["--set", "edge.files.precompressed=br,gzip", "--set", "edge.cache.enabled=\(isCached)"])
+        // Twice, so that what is stored answers, too.
+        for _ in 0..<2 {
+            for (accepted, coding) in [("gzip", "gzip"), ("gzip, br", "br"), ("br;q=0.5, gzip", "gzip"), ("zstd", nil), ("identity", nil)] {
+                let response = try RawClient.get(port: edge.port, "/app.js", ["Accept-Encoding: \(accepted)"])
+                #expect(response.field("Content-Type") == "text/javascript; charset=utf-8")
+                #expect(response.field("Vary")?.contains("Accept-Encoding") == true)
+                if let coding {
+                    #expect(response.field("Content-Encoding") == coding, "\(accepted)")
+                    #expect(response.text == "the bytes of \(coding == "gzip" ? "gz" : coding)")
+                } else {
+                    #expect(try Decoded.text(response) == text, "\(accepted)")
+                }
+            }
+            #expect(try RawClient.get(port: edge.port, "/app.js").text == text)
+        }
+        let old = [FileAttributeKey.modificationDate: Date(timeIntervalSince1970: 1_000_000)]
+        for ending in ["gz", "br"] { try FileManager.default.setAttributes(old, ofItemAtPath: root.appending(path: "app.js.\(ending)").path) }
+        #expect(
+            try eventually(seconds: 3) {
+                try Decoded.text(try RawClient.get(port: edge.port, "/app.js", ["Accept-Encoding: br"])) == text
+            })
+    }
+
+    // MARK: Folders
+
+    @Test func `a folder is listed when asked to, without what is hidden or outside`() throws {
+        try write("list/<b>.txt", "x")
+        try write("list/.secret", "x")
+        try write("list/sub/a", "x")
+        try FileManager.default.createSymbolicLink(
+            at: root.appending(path: "list/out"), withDestinationURL: folder.appending(path: "outside.txt"))
+        #expect(try RawClient.get(port: try edge().port, "/list/").status == 404)
+        let edge = try edge(["--set", "edge.files.listing=true"])
+        let page = try RawClient.get(port: edge.port, "/list/")
+        #expect(page.status == 200 && page.text.contains("&lt;b&gt;.txt") && page.text.contains("./sub/"))
+        #expect(!page.text.contains("secret") && !page.text.contains("out<") && !page.text.contains("<b>"))
+        #expect(try RawClient.get(port: edge.port, "/docs/").text == "docs")
+    }
+
+    @Test func `a single-page application answers for its paths, but not for files that are missing`() throws {
+        let edge = try edge(["--set", "edge.files.fallback=/index.html"])
+        for target in ["/", "/users/7", "/users/7/"] { #expect(try RawClient.get(port: edge.port, target).text == "<h1>home</h1>", "\(target)") }
+        #expect(try RawClient.get(port: edge.port, "/app.js").status == 404)
+        #expect(try RawClient.get(port: edge.port, "/.env").status == 404)
+    }
+
+    @Test func `index names are tried in their order`() throws {
+        try write("docs/home.htm", "home")
+        let edge = try edge(["--set", "edge.files.index=nothing.html,home.htm,index.html"])
+        #expect(try RawClient.get(port: edge.port, "/docs/").text == "home")
+        #expect(try RawClient.get(port: edge.port, "/").text == "<h1>home</h1>")
+    }
+
+    @Test(arguments: [("refuse", 404, 404), ("inside", 200, 404), ("follow", 200, 200)])
+    func `links lead where they may`(links: String, inside: Int, outside: Int) throws {
+        try FileManager.default.createSymbolicLink(
+            at: root.appending(path: "folder"), withDestinationURL: root.appending(path: "docs"))
+        try FileManager.default.createSymbolicLink(at: root.appending(path: "up"), withDestinationURL: folder)
+        let edge = try edge(["--set", "edge.files.links=\(links)"])
+        for target in ["/inside.html", "/folder/index.html", "/folder/"] {
+            #expect(try RawClient.get(port: edge.port, target).status == inside, "\(target)")
+        }
+        for target in ["/escape.txt", "/up/outside.txt"] {
+            #expect(try RawClient.get(port: edge.port, target).status == outside, "\(target)")
+        }
+        #expect(try RawClient.get(port: edge.port, "/index.html").status == 200)
+    }
+
+    @Test func `what is neither file nor folder is not opened`() throws {
+        #expect(mkfifo(root.appending(path: "pipe").path, 0o600) == 0)
+        #expect(try RawClient.get(port: try edge().port, "/pipe").status == 404)
+    }
+
+    // MARK: Large files
+
+    @Test func `a large file goes out piece by piece to a slow client, and the next request on its connection is answered`() throws {
+        let text = String(repeating: "0123456789abcdef", count: 1 << 17)  // 2 MiB
+        try write("large.bin", text)
+        let edge = try edge()
+        let client = try RawClient(port: edge.port, receiveBuffer: 8 << 10)
+        client.send("GET /large.bin HTTP/1.1\r\nHost: a\r\n\r\nGET /docs/ HTTP/1.1\r\nHost: a\r\n\r\n")
+        #expect(try client.readResponse(seconds: 20).text == text)
+        #expect(try client.readResponse().text == "docs")
+        let range = try RawClient.get(port: edge.port, "/large.bin", ["Range: bytes=1048570-1048585"])
+        #expect(range.text == "abcdef0123456789" && range.status == 206)
+        let tag = try #require(range.field("ETag"))
+        #expect(try RawClient.get(port: edge.port, "/large.bin", ["If-None-Match: \(tag)"]).status == 304)
+        let old = try RawClient(port: edge.port)
+        old.send("GET /large.bin HTTP/1.0\r\n\r\n")
+        #expect(try old.readResponse(seconds: 20).text == text)
+    }
+
+    @Test func `a file that becomes shorter while it is sent is cut, not made up`() throws {
+        try write("large.bin", String(repeating: "0123456789abcdef", count: 1 << 20))  // 16 MiB
+        let edge = try edge()
+        let client = try RawClient(port: edge.port, receiveBuffer: 8 << 10)
+        client.send("GET /large.bin HTTP/1.1\r\nHost: a\r\n\r\n")
+        // The first byte is here: the head has promised all of them.
+        #expect(client.readSlowly(upTo: 1) == 1)
+        #expect(truncate(root.appending(path: "large.bin").path, 5 << 20) == 0)
+        let rest = client.readToEnd(seconds: 20)
+        #expect(client.isClosedByPeer && rest.utf8.count < 16 << 20)
+    }
 }
