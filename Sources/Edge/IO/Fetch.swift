@@ -470,7 +470,8 @@ final class Fetch: DeadlineHolder {
         let text = request.fields.bytes
         let isFile = if case .files = origin { true } else { false }
         browserCaching = policy.advice(
-            target: text.span.extracting(request.target), status: head.status, fields: head.fields, isForEverybody: isFile)
+            target: text.span.extracting(request.target), status: head.status, fields: head.fields,
+            isForEverybody: isFile && route.basic == nil && route.forward == nil)
     }
 
     private func lifetimeSeconds(_ head: ResponseHead, _ cacheControl: CacheControl) -> Int {
