@@ -49,7 +49,9 @@ extension ValueFormat where Value == String {
         Self(
             "password",
             parse: { word in
-                guard !word.isEmpty, !word.contains(where: \.isNewline) else { throw ValueProblem("is empty, or has more than one line") }
+                guard !word.isEmpty, word.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) else {
+                    throw ValueProblem("is empty, or has control characters in it")
+                }
                 return word
             }, render: { $0 })
     }
