@@ -49,13 +49,15 @@ enum BitCommands {
 
     /// The bits that the two arguments at a place and a unit behind them mean, in a string of so many bytes.
     private static func bits(_ call: Call, _ place: Int, count: Int, allowsCrossed: Bool = false) throws(CommandFailure) -> Range<Int>? {
+        let first = try call.integer(place)
+        let last = call.count > place + 1 ? try call.integer(place + 1) : -1
+        // Before the unit is looked at: nothing is asked for.
+        if !allowsCrossed, first < 0, last < 0, first > last { return nil }
         var isBits = false
         if call.count > place + 2 {
             guard call.count == place + 3 else { throw .syntax }
             if call.matches(place + 2, "bit") { isBits = true } else if !call.matches(place + 2, "byte") { throw .syntax }
         }
-        let first = try call.integer(place)
-        let last = call.count > place + 1 ? try call.integer(place + 1) : -1
         let total = isBits ? count * 8 : count
         guard let range = IndexRange.clamp(first, last, count: total, allowsCrossed: allowsCrossed) else { return nil }
         return isBits ? range : range.lowerBound * 8..<range.upperBound * 8

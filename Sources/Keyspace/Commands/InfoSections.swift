@@ -68,7 +68,7 @@ enum InfoSections {
 
     private static func memory(_ call: Call) -> String {
         let (used, peak) = (call.keyspace.exactBytes(call), call.keyspace.peakBytes.load(ordering: .relaxed))
-        let resident = Heap.residentBytes()
+        let resident = OwnProcess.residentBytes()
         let limit = call.keyspace.bytesLimit
         func human(_ bytes: Int) -> String {
             if bytes < 1 << 10 { return "\(bytes)B" }
@@ -82,8 +82,8 @@ enum InfoSections {
                 ("used_memory", "\(used)"), ("used_memory_human", human(used)), ("used_memory_rss", "\(resident)"),
                 ("used_memory_rss_human", human(resident)), ("used_memory_peak", "\(max(peak, used))"),
                 ("used_memory_peak_human", human(max(peak, used))), ("used_memory_overhead", "0"), ("used_memory_startup", "0"),
-                ("used_memory_dataset", "\(used)"), ("total_system_memory", "\(Heap.systemBytes())"),
-                ("total_system_memory_human", human(Heap.systemBytes())), ("used_memory_lua", "0"), ("used_memory_scripts", "0"),
+                ("used_memory_dataset", "\(used)"), ("total_system_memory", "\(OwnProcess.systemBytes())"),
+                ("total_system_memory_human", human(OwnProcess.systemBytes())), ("used_memory_lua", "0"), ("used_memory_scripts", "0"),
                 ("maxmemory", "\(limit)"), ("maxmemory_human", human(limit)), ("maxmemory_policy", call.keyspace.eviction.policy.rawValue),
                 ("mem_fragmentation_ratio", "\(ratio)"), ("mem_fragmentation_bytes", "\(max(resident - used, 0))"),
                 ("mem_clients_normal", "0"), ("mem_clients_slaves", "0"), ("mem_aof_buffer", "0"), ("mem_allocator", "libc"),

@@ -49,6 +49,9 @@ enum ServerCommands {
             "role", 1, [.noscript, .loading, .stale, .fast], .server, keys: .none, locks: .none, "2.8.12",
             "Returns the replication role.", role),
         .init(
+            "replicaof", 3, [.admin, .noscript, .stale], .server, keys: .none, locks: .none, "5.0.0",
+            "Configures a server as replica of another, or promotes it to a master.", replicaof),
+        .init(
             "debug", -2, [.admin, .noscript, .loading, .stale], .server, keys: .range(first: 2, last: 2, step: 1), "1.0.0",
             "A container for debugging commands.", debug),
         .init(
@@ -191,7 +194,7 @@ enum ServerCommands {
             call.out.integer(used)
         case ("doctor", 2): call.out.verbatim("Sam, I detected no issues in this instance.\n")
         case ("purge", 2):
-            Heap.giveBack()
+            OwnProcess.giveBack()
             call.out.ok()
         case ("malloc-stats", 2): call.out.verbatim("the C library's malloc, counted block by block\n")
         case ("help", 2): help(call, "MEMORY", ["DOCTOR", "MALLOC-STATS", "PURGE", "STATS", "USAGE <key> [SAMPLES <count>]"])
@@ -251,6 +254,12 @@ enum ServerCommands {
         call.out.array(0)
     }
 
+    /// There is no replication; to be a master is what it is already.
+    private static func replicaof(_ call: Call) throws(CommandFailure) {
+        guard call.matches(1, "no"), call.matches(2, "one") else { throw .err("this server does not replicate; only REPLICAOF NO ONE is known") }
+        call.out.ok()
+    }
+
     private static func debug(_ call: Call) throws(CommandFailure) {
         switch (call.lowercased(1), call.count) {
         case ("object", 3):
@@ -261,7 +270,7 @@ enum ServerCommands {
         case ("sleep", 3):
             let seconds = try call.double(2)
             guard (0...60).contains(seconds) else { throw .outOfRange }
-            Heap.sleep(seconds: seconds)
+            OwnProcess.sleep(seconds: seconds)
             call.out.ok()
         case ("help", 2): help(call, "DEBUG", ["OBJECT <key>", "SLEEP <seconds>"])
         default: throw unknownSubcommand(call)

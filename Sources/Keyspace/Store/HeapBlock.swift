@@ -13,7 +13,7 @@ func malloc_usable_size(_ block: UnsafeMutableRawPointer?) -> Int
 private func malloc_trim(_ bytesKept: Int) -> Int32
 
 /// What the process has of the machine.
-enum Heap {
+enum OwnProcess {
     /// Lets the system have the memory back that `malloc` keeps for later.
     static func giveBack() { _ = malloc_trim(0) }
 

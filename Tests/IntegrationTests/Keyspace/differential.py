@@ -117,7 +117,7 @@ TABLE = {
     "LSET": lambda: [key(), small(), value()], "LINSERT": lambda: [key(), word(b"BEFORE", b"AFTER", b"x"), value(), value()],
     "LRANGE": lambda: [key(), small(), small()], "LTRIM": lambda: [key(), R.choice([b"0", b"1", b"-10", b"-100"]), R.choice([b"-1", b"10", b"-2", b"100", b"0"])],
     "LREM": lambda: [key(), small(), value()],
-    "LPOS": lambda: [key(), value()] + maybe([b"RANK", small()]) + maybe([b"COUNT", small()]) + maybe([b"MAXLEN", small()]),
+    "LPOS": lambda: [key(), value()] + maybe([b"RANK", word(b"0", b"1", b"2", b"-1", b"-3", b"abc")]) + maybe([b"COUNT", small()]) + maybe([b"MAXLEN", small()]),
     "LMOVE": lambda: [key(), key(), word(b"LEFT", b"RIGHT"), word(b"LEFT", b"RIGHT", b"UP")], "RPOPLPUSH": lambda: [key(), key()],
     "LMPOP": lambda: [R.choice([b"1", b"2", b"0", b"-1", b"a"]), key(), key(), word(b"LEFT", b"RIGHT", b"x")] + maybe([b"COUNT", small()]),
     "SADD": lambda: [key()] + some(member), "SREM": lambda: [key()] + some(member), "SISMEMBER": lambda: [key(), member()], "SMISMEMBER": lambda: [key()] + some(member),
