@@ -110,6 +110,7 @@ final class ClientHandler: ChannelDuplexHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var incoming = unwrapInboundIn(data)
+        if key != nil, console == nil { worker.counts.add(pool) { $0.bytesReceived &+= UInt64(incoming.readableBytes) } }
         if pending.readableBytes == 0 { pending = incoming } else { pending.writeBuffer(&incoming) }
         understand()
     }
@@ -237,6 +238,11 @@ final class ClientHandler: ChannelDuplexHandler {
         server.begin(self)
         worker.metrics.leases.add()
         worker.metrics.waited(now - phaseSince)
+        let wait = Self.microseconds(now - phaseSince)
+        worker.counts.add(pool) {
+            $0.serverAssignments &+= 1
+            $0.waitTime &+= wait
+        }
         phaseSince = now
         activeSince = now
         server.session.renamesStatements = worker.configuration.mode != .session
@@ -311,8 +317,19 @@ final class ClientHandler: ChannelDuplexHandler {
         }
         guard outcome.isReady else { return }
         let now = NIODeadline.now()
+        let queryTime = Self.microseconds(now - activeSince)
         activeSince = now
-        if server.session.status == .idle {
+        let isTransaction = server.session.status == .idle
+        // A session begins many of them: there the last query stands for its transaction.
+        let since = worker.configuration.mode == .session ? queryTime : Self.microseconds(now - phaseSince)
+        let transactionTime = isTransaction ? since : 0
+        worker.counts.add(pool) {
+            $0.queries &+= 1
+            $0.queryTime &+= queryTime
+            $0.transactions &+= isTransaction ? 1 : 0
+            $0.transactionTime &+= transactionTime
+        }
+        if isTransaction {
             worker.metrics.transactions.add()
         } else if worker.configuration.mode == .statement {
             return fail(.featureNotSupported, "transaction blocks are not allowed in statement pooling mode")
@@ -483,6 +500,7 @@ final class ClientHandler: ChannelDuplexHandler {
         BackendMessage.readyForQuery(.idle, to: &reply)
         write(reply)
         worker.metrics.clientLogins.add()
+        if console == nil { worker.counts.add(pool) { $0.clientLogins &+= 1 } }
         activeSince = .now()
     }
 
@@ -615,8 +633,11 @@ final class ClientHandler: ChannelDuplexHandler {
         server.clientGone(isSession: worker.configuration.mode == .session)
     }
 
+    private static func microseconds(_ time: TimeAmount) -> UInt64 { UInt64(clamping: time.nanoseconds / 1000) }
+
     private func write(_ bytes: ByteBuffer) {
         worker.metrics.bytesSent.add(bytes.readableBytes)
+        if key != nil, console == nil { worker.counts.add(pool) { $0.bytesSent &+= UInt64(bytes.readableBytes) } }
         context?.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
     }
 }

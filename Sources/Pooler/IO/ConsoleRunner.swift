@@ -284,6 +284,15 @@ extension ConsoleSnapshot {
         ]
     }
 
+    /// Adds what one loop counted for a pool to its database's row.
+    mutating func add(_ database: String, _ totals: Stats.Counts, _ averages: Stats.Counts) {
+        guard let index = stats.firstIndex(where: { $0.database == database }) else {
+            return stats.append(Stats(database: database, totals: totals, averages: averages))
+        }
+        stats[index].totals.merge(totals, areAverages: false)
+        stats[index].averages.merge(averages, areAverages: true)
+    }
+
     /// Puts clients where they count: in their pools, databases and users.
     mutating func countClients() {
         for client in clients {

@@ -14,6 +14,9 @@ final class PoolerWorker {
     let runner: PoolRunner
     let metrics = PoolerMetrics()
     private(set) var isDraining = false
+    /// For the console.
+    var counts = PoolCounts()
+    private var periodEnd = NIODeadline.now() + .seconds(Int64(PoolCounts.periodSeconds))
 
     /// By the index of their slot.
     private var servers: [ServerHandler?] = []
@@ -46,6 +49,10 @@ final class PoolerWorker {
 
     private func swept(now: NIODeadline) {
         for client in Array(clients.values) { client.swept(now: now) }
+        if now >= periodEnd {
+            counts.periodEnded()
+            periodEnd = periodEnd + .seconds(Int64(PoolCounts.periodSeconds))
+        }
         // One loop looks after what they share.
         if index == 0 { runner.perform(runner.swept(now: now), from: self) }
     }
@@ -121,6 +128,11 @@ final class PoolerWorker {
                 continue
             }
             snapshot.clients.append(row)
+        }
+        let names = runner.inspect { $0.pools.map(\.database) }
+        for (pool, totals) in counts.totals.enumerated() where pool < names.count {
+            let averages = pool < counts.averages.count ? counts.averages[pool] : PoolCounts.Counts()
+            snapshot.add(names[pool], totals, averages)
         }
         for case let server? in servers { snapshot.servers.append(server.describe(loop: index, names: runner, time: time)) }
     }
