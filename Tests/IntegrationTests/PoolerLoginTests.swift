@@ -56,7 +56,7 @@ struct PoolerLoginTests {
 
     private func openssl(_ arguments: String...) throws {
         let result = try Command.run("openssl", arguments)
-        guard result.status == 0 else { throw HeadraceProcess.Failure(description: "openssl: \(result.errors)") }
+        try #require(result.status == 0, "openssl: \(result.errors)")
     }
 
     /// An authority of our own, a certificate for the pooler, one for the user `plain`.
