@@ -12,7 +12,8 @@ struct TransferRate {
 
     /// - Parameter wasHeldUp: we stopped reading in between, so that the time is not the peer's.
     mutating func received(_ count: Int, wasHeldUp: Bool, now: NIODeadline) {
-        bytes &+= count
+        let (sum, hasOverflown) = bytes.addingReportingOverflow(count)
+        bytes = hasOverflown ? .max : sum
         if !wasHeldUp { nanoseconds &+= max(0, (now - last).nanoseconds) }
         last = now
     }

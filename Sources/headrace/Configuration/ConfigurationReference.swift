@@ -118,6 +118,7 @@ enum ConfigurationReference {
         case "edge.upstream.probe.host": "app.internal"
         case "edge.upstream.tunnel.total_timeout": "24h"
         case "edge.root": "./public"
+        case "edge.files.fallback": "/index.html"
         case "edge.metrics_token": "file:/etc/headrace/metrics-token"
         case "edge.upstream.host": "app.internal"
         case "pooler.postgres": "postgres://app@127.0.0.1:5432/shop"

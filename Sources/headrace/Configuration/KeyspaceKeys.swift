@@ -38,7 +38,7 @@ extension ValueFormat where Value == EvictionPolicy {
     static var evictionPolicy: Self {
         let words = ValueFormat<String>.choice(EvictionPolicy.allCases.map(\.rawValue))
         return Self(
-            "policy", units: words.units,
+            "eviction policy", units: words.units,
             parse: { word in EvictionPolicy(rawValue: try words.parse([word])) ?? .noeviction }, render: { $0.rawValue })
     }
 }

@@ -78,8 +78,9 @@ import Testing
                 headrace.yaml:3:3: there is no key "cahce" in edge: did you mean cache?
                   3 |   cahce:
                     |   ^~~~~
-                  allowed here: access_log, app, browser_caching, cache, compression, deadlines, forwarded, limits, listen, \
-                metrics_path, metrics_token, policies, root, routes, threads, upstream, upstreams
+                  allowed here: access_log, access_log_fields, access_log_format, access_log_sample, app, browser_caching, cache, \
+                compression, deadlines, files, forwarded, limits, listen, metrics_path, metrics_token, policies, root, routes, threads, \
+                upstream, upstreams
                 headrace.yaml:6:11: edge.cache.size: "256" has no unit: write 256MB, 256KB or 256B
                   6 |     size: 256
                     |           ^~~
