@@ -175,15 +175,15 @@ import Testing
 
     // MARK: Kept-alive connections
 
-    @Test(arguments: ["GET", "POST"])
-    func `a kept-alive connection that the application closed is nobody's error`(method: String) throws {
+    /// Of a POST whose connection ends nobody knows whether it was carried out: that is the client's to decide (RFC 9110 §9.2.2).
+    @Test func `a kept-alive connection that the application closed is nobody's error`() throws {
         let origin = try ScriptedOrigin { _ in
             [.send(ScriptedOrigin.response(fields: ["Cache-Control: no-store"], body: "x")), .close]
         }
         let edge = try edge([origin])
         let client = try RawClient(port: edge.port)
         for _ in 0..<50 {
-            client.send("\(method) / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             #expect(try client.readResponse().status == 200)
         }
         #expect(try edge.metric("headrace_upstream_member_failures_total{group=\"app\",member=\"127.0.0.1:\(origin.port)\"}") == 0)

@@ -37,7 +37,8 @@ public final class Nginx {
 
     public func stop() {
         guard process.isRunning else { return }
-        process.terminate()
+        // A child of a thread that blocks SIGTERM inherits that.
+        kill(process.processIdentifier, SIGKILL)
         process.waitUntilExit()
     }
 
