@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// The release binary between real clients and a real PostgreSQL.
-@Suite(.enabled(if: PostgresCluster.programs != nil && Command.find("psql") != nil, "PostgreSQL is not installed: run scripts/setup test"))
+@Suite(.serialized, .enabled(if: PostgresCluster.programs != nil && Command.find("psql") != nil, "PostgreSQL is not installed: run scripts/setup test"))
 struct PoolerTests {
     private let postgres: PostgresCluster
 

@@ -133,7 +133,8 @@ enum SortCommand {
             } else {
                 order = first.weight < second.weight ? -1 : first.weight > second.weight ? 1 : 0
             }
-            if order == 0, by == nil { order = compare(first.element, second.element) }
+            // Equal weights are put in order by the elements; equal texts are not.
+            if order == 0, !isAlpha { order = compare(first.element, second.element) }
             return isDescending ? order > 0 : order < 0
         }
     }

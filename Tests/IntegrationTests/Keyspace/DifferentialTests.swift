@@ -19,14 +19,14 @@ import Testing
         let redis = try Self.start("redis-server", [
             "--port", "0", "--unixsocket", expected, "--save", "", "--appendonly", "no", "--dir", folder.path,
         ])
-        defer { redis.terminate() }
+        defer { kill(redis.processIdentifier, SIGKILL) }
         let headrace = Process()
         headrace.executableURL = HeadraceProcess.binary
         headrace.arguments = ["serve", "--keyspace", "unix:\(actual)"]
         headrace.standardOutput = FileHandle.nullDevice
         headrace.standardError = FileHandle.nullDevice
         try headrace.run()
-        defer { headrace.terminate() }
+        defer { kill(headrace.processIdentifier, SIGKILL) }
         try #require(eventually { FileManager.default.fileExists(atPath: expected) && FileManager.default.fileExists(atPath: actual) })
         let result = try Command.run("python3", [Self.script.path, expected, actual, "\(seed)", "10000"])
         #expect(result.status == 0, "\(result.text)\(result.errors)")
