@@ -223,7 +223,7 @@ private final class SampleApplication {
         let output = Pipe()
         process.standardOutput = output
         process.standardError = FileHandle.nullDevice
-        try process.run()
+        try Starter.shared.start(process)
         var text = ""
         while !text.contains("\n") {
             let data = output.fileHandleForReading.availableData

@@ -38,7 +38,7 @@ public enum Command {
         process.standardOutput = try FileHandle(forWritingTo: outputFile)
         process.standardError = try FileHandle(forWritingTo: errorFile)
         process.standardInput = try FileHandle(forReadingFrom: inputFile)
-        try process.run()
+        try Starter.shared.start(process)
         process.waitUntilExit()
         return Result(
             status: process.terminationStatus, output: try Data(contentsOf: outputFile),

@@ -40,7 +40,7 @@ public final class HeadraceProcess: Sendable {
         let pipe = Pipe()
         process.standardError = pipe
         process.standardInput = FileHandle.nullDevice
-        try process.run()
+        try Starter.shared.start(process)
         var text = ""
         var port: Int?
         while port == nil {

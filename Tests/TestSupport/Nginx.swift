@@ -30,15 +30,14 @@ public final class Nginx {
         process.executableURL = program
         process.arguments = ["-c", path + "/nginx.conf", "-p", path]
         process.standardError = FileHandle.nullDevice
-        try process.run()
+        try Starter.shared.start(process)
         let isUp = eventually { (try? RawClient(port: port)) != nil }
         guard isUp else { throw HeadraceProcess.Failure(description: "nginx does not listen") }
     }
 
     public func stop() {
         guard process.isRunning else { return }
-        // A child of a thread that blocks SIGTERM inherits that.
-        kill(process.processIdentifier, SIGKILL)
+        process.terminate()
         process.waitUntilExit()
     }
 

@@ -63,7 +63,7 @@ public final class PostgresCluster: Sendable {
         server.standardOutput = handle
         server.standardError = handle
         server.standardInput = FileHandle.nullDevice
-        try server.run()
+        try Starter.shared.start(server)
         process.withLock { $0 = server }
         let end = Date().addingTimeInterval(60)
         while try Command.run("psql", arguments(database: "postgres") + ["-c", "SELECT 1"]).status != 0 {

@@ -27,7 +27,7 @@ public final class RedisPeer {
         process.standardOutput = try FileHandle(forWritingTo: log)
         process.standardError = process.standardOutput
         process.standardInput = FileHandle.nullDevice
-        try process.run()
+        try Starter.shared.start(process)
         let answers = eventually(seconds: 20) {
             guard process.isRunning, let client = try? RedisClient(path: socketPath) else { return !process.isRunning }
             return (try? client.call("PING")) == .status("PONG")

@@ -24,7 +24,7 @@ public final class WebSocketEcho {
         process.arguments = ["-c", program]
         process.standardOutput = pipe
         process.standardError = FileHandle.nullDevice
-        try process.run()
+        try Starter.shared.start(process)
         let text = String(decoding: pipe.fileHandleForReading.availableData, as: UTF8.self)
         guard let port = Int(text.trimmingCharacters(in: .whitespacesAndNewlines)) else {
             throw HeadraceProcess.Failure(description: "no port from the WebSocket server: \(text)")

@@ -25,7 +25,7 @@ import Testing
         headrace.arguments = ["serve", "--keyspace", "unix:\(actual)"]
         headrace.standardOutput = FileHandle.nullDevice
         headrace.standardError = FileHandle.nullDevice
-        try headrace.run()
+        try Starter.shared.start(headrace)
         defer { kill(headrace.processIdentifier, SIGKILL) }
         try #require(eventually { FileManager.default.fileExists(atPath: expected) && FileManager.default.fileExists(atPath: actual) })
         let result = try Command.run("python3", [Self.script.path, expected, actual, "\(seed)", "10000"])
@@ -38,11 +38,12 @@ import Testing
 
     private static func start(_ name: String, _ arguments: [String]) throws -> Process {
         let process = Process()
-        process.executableURL = try #require(Command.find(name))
+        let program: URL = try #require(Command.find(name))
+        process.executableURL = program
         process.arguments = arguments
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
-        try process.run()
+        try Starter.shared.start(process)
         return process
     }
 }

@@ -1,0 +1,45 @@
+public import Foundation
+
+/// Starts processes from one thread that never ends and blocks no signal.
+///
+/// A child inherits the signals that its thread blocks, and threads of a pool block nearly all: such a child hears no SIGTERM. And to
+/// the kernel the end of the thread that started a child is the end of its parent (prctl(2), `PR_SET_PDEATHSIG`), while threads of a
+/// pool end when they are idle for some seconds.
+public final class Starter: @unchecked Sendable {
+    // Unchecked: `jobs` is touched only while `condition` is locked.
+    private let condition = NSCondition()
+    private var jobs: [() -> Void] = []
+
+    public static let shared = Starter()
+
+    private init() {
+        Thread.detachNewThread { [self] in
+            var none = sigset_t()
+            sigemptyset(&none)
+            pthread_sigmask(SIG_SETMASK, &none, nil)
+            while true { next()() }
+        }
+    }
+
+    private func next() -> () -> Void {
+        condition.lock()
+        defer { condition.unlock() }
+        while jobs.isEmpty { condition.wait() }
+        return jobs.removeFirst()
+    }
+
+    /// - Throws: when the program cannot be started.
+    public func start(_ process: Process) throws {
+        let started = DispatchSemaphore(value: 0)
+        var failure: (any Error)?
+        condition.lock()
+        jobs.append {
+            do { try process.run() } catch { failure = error }
+            started.signal()
+        }
+        condition.signal()
+        condition.unlock()
+        started.wait()
+        if let failure { throw failure }
+    }
+}
