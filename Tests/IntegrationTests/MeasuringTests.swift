@@ -15,12 +15,14 @@ import Testing
 
     private static let page = "<html><body>" + String(repeating: "<p>a line that compresses well</p>\n", count: 200) + "</body></html>"
 
-    /// Answers after so many milliseconds; `/slow` takes ten times as long.
+    /// Answers after so many milliseconds; `/slow` takes ten times as long. HEAD gets the head alone: a body behind it would be
+    /// taken for the next response's, and fail that request.
     private func origin(milliseconds: Int, fields: [String] = []) throws -> ScriptedOrigin {
         try ScriptedOrigin { request in
-            [
+            let response = ScriptedOrigin.response(fields: ["Content-Type: text/html"] + fields, body: Self.page)
+            return [
                 .wait(milliseconds: request.target.hasPrefix("/slow") ? 10 * milliseconds : milliseconds),
-                .send(ScriptedOrigin.response(fields: ["Content-Type: text/html"] + fields, body: Self.page)),
+                .send(request.method == "HEAD" ? String(response.dropLast(Self.page.count)) : response),
             ]
         }
     }
