@@ -23,12 +23,3 @@ enum StoredPassword: Sendable, Equatable {
         }
     }
 }
-
-/// What a login leaves behind to log in to a server with, as the same user.
-enum ServerCredential: Sendable, Equatable {
-    case password([UInt8])
-    /// Good for servers that ask for MD5.
-    case md5(MD5Password)
-    /// Good for servers that store the same SCRAM secret.
-    case scramKeys(SCRAMKeys)
-}

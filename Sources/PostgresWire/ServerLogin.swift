@@ -1,5 +1,13 @@
-import NIOCore
-import PostgresWire
+public import NIOCore
+
+/// What one logs in to a server with.
+public enum ServerCredential: Sendable, Equatable {
+    case password([UInt8])
+    /// Good for servers that ask for MD5.
+    case md5(MD5Password)
+    /// Good for servers that store the same SCRAM secret.
+    case scramKeys(SCRAMKeys)
+}
 
 /// Logging in to a server: from the startup message to the first ReadyForQuery. No I/O; the nonce comes in.
 ///
@@ -7,14 +15,15 @@ import PostgresWire
 ///       ↘ password, MD5, SASL and back ↗          each may end in `refused` or `failed`
 ///
 /// - Source: PostgreSQL 15, "Message Flow", Start-up.
-struct ServerLogin {
-    struct Result: Sendable, Equatable {
-        var parameters: [String: String] = [:]
-        var processID: UInt32 = 0
-        var secret: [UInt8] = []
+public struct ServerLogin: Sendable {
+    /// What the server told of the new session.
+    public struct Result: Sendable, Equatable {
+        public var parameters: [String: String] = [:]
+        public var processID: UInt32 = 0
+        public var secret: [UInt8] = []
     }
 
-    enum Action: Equatable {
+    public enum Action: Equatable {
         /// More bytes are needed.
         case wait
         /// Send these bytes, go on.
@@ -28,7 +37,7 @@ struct ServerLogin {
     }
 
     /// Why a login failed. The raw value is the word in logs and metrics.
-    enum Failure: String, Error, CaseIterable {
+    public enum Failure: String, Error, CaseIterable {
         /// Not PostgreSQL's protocol.
         case protocolViolation
         /// The server asks for a password, and there is none.
@@ -56,29 +65,29 @@ struct ServerLogin {
     }
 
     /// Of all that comes before ReadyForQuery, no message is larger.
-    static let messageBytesMax = 64 << 10
+    public static let messageBytesMax = 64 << 10
 
     private let user: String
     private let credential: ServerCredential?
     private let nonce: String
     /// With TLS: what a login by SCRAM is tied to.
-    var channelBinding = SCRAMClient.ChannelBinding.none
+    public var channelBinding = SCRAMClient.ChannelBinding.none
     private var state = State.asked
     private var result = Result()
 
     /// - Parameter credential: a password, or what a client of ours left behind when it logged in.
-    init(user: String, credential: ServerCredential?, nonce: String) {
+    public init(user: String, credential: ServerCredential?, nonce: String) {
         self.user = user
         self.credential = credential
         self.nonce = nonce
     }
 
-    init(user: String, password: [UInt8]?, nonce: String) {
+    public init(user: String, password: [UInt8]?, nonce: String) {
         self.init(user: user, credential: password.map { .password($0) }, nonce: nonce)
     }
 
     /// Takes one message from the input.
-    mutating func received(_ input: inout ByteBuffer) -> Action {
+    public mutating func received(_ input: inout ByteBuffer) -> Action {
         switch MessageFraming.head(in: input, at: input.readerIndex) {
         case .incomplete: return .wait
         case .malformed: return end(.failed(.protocolViolation))
@@ -168,7 +177,7 @@ struct ServerLogin {
         }
     }
 
-    mutating func keysDerived(_ keys: SCRAMKeys) -> Action {
+    public mutating func keysDerived(_ keys: SCRAMKeys) -> Action {
         guard case .sasl(var client) = state, let response = try? client.keysDerived(keys) else { return end(.failed(.scram)) }
         state = .sasl(client)
         return send { PasswordPayload.writeSASLResponse(response, to: &$0) }

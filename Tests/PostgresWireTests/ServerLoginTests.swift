@@ -2,8 +2,6 @@ import NIOCore
 import PostgresWire
 import Testing
 
-@testable import Pooler
-
 @Suite struct ServerLoginTests {
     private static func request(_ request: AuthenticationRequest) -> ByteBuffer {
         var buffer = ByteBuffer()
