@@ -85,7 +85,7 @@ let package = Package(
             name: "Pooler", dependencies: ["PostgresWire", "Transport", "Telemetry", nioCore, nioPosix, nioTLS, logging], swiftSettings: settings),
         .target(
             name: "LoadGenerator",
-            dependencies: ["HTTPSemantics", "HTTP1Wire", "Transport", "Telemetry", nioCore, nioPosix],
+            dependencies: ["HTTPSemantics", "HTTP1Wire", "PostgresWire", "RESPWire", "Transport", "Telemetry", nioCore, nioPosix],
             swiftSettings: settings
         ),
         .target(

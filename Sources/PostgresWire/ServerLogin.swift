@@ -21,6 +21,12 @@ public struct ServerLogin: Sendable {
         public var parameters: [String: String] = [:]
         public var processID: UInt32 = 0
         public var secret: [UInt8] = []
+
+        public init(parameters: [String: String] = [:], processID: UInt32 = 0, secret: [UInt8] = []) {
+            self.parameters = parameters
+            self.processID = processID
+            self.secret = secret
+        }
     }
 
     public enum Action: Equatable {

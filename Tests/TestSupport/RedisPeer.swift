@@ -8,7 +8,7 @@ public final class RedisPeer {
     public let folder: URL
     private let process: Process
     private let ownsFolder: Bool
-    private var socketPath: String { folder.appending(path: "redis.sock").path }
+    public var socketPath: String { folder.appending(path: "redis.sock").path }
 
     /// Starts it and waits until it answers: a snapshot or append log in the folder is loaded by then.
     /// - Parameter folder: where its files are; a new one, removed at the end, unless given.

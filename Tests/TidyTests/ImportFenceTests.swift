@@ -23,7 +23,7 @@ import Testing
         "Keyspace": [
             "RESPWire", "Eviction", "Transport", "Telemetry", "CLua", "NIOCore", "NIOPosix", "Logging", "Synchronization",
         ],
-        "LoadGenerator": ["HTTPSemantics", "HTTP1Wire", "Transport", "Telemetry", "NIOCore", "NIOPosix", "Synchronization"],
+        "LoadGenerator": ["HTTPSemantics", "HTTP1Wire", "PostgresWire", "RESPWire", "Transport", "Telemetry", "NIOCore", "NIOPosix", "Synchronization"],
         "headrace": [
             "Edge", "Pooler", "Keyspace", "LoadGenerator", "HTTP1Wire", "HTTPSemantics", "Transport", "Telemetry", "CCodecs", "NIOCore",
             "NIOPosix", "Logging",

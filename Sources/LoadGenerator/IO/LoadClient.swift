@@ -5,7 +5,7 @@ import Telemetry
 /// One connection's worth of asking, a request at a time: a user of a closed loop, or one of the connections of an open loop.
 ///
 /// When a request begins is the ``LoadWorker``'s business; how it is carried out (connect, send, follow, give up) is decided here.
-final class LoadClient {
+final class LoadClient: LoadConnectionOwner {
     /// What is being asked for, and since when.
     struct Asked {
         var request: Workload.Request
@@ -102,10 +102,10 @@ final class LoadClient {
     }
 
     private func keepCookies(of request: Workload.Request) {
-        guard let fields = connection?.head.fields, fields.contains(.setCookie) else { return }
+        guard let url = request.http?.url, let fields = connection?.head?.fields, fields.contains(.setCookie) else { return }
         let now = WallClock.nanoseconds() / 1_000_000_000
         for (index, line) in fields.lines.enumerated() where line.name == .setCookie {
-            jar.received(String(copying: fields.value(at: index)), target: request.url.target, now: now)
+            jar.received(String(copying: fields.value(at: index)), target: url.target, now: now)
         }
     }
 
@@ -115,11 +115,11 @@ final class LoadClient {
     }
 
     private func bytes(of request: Workload.Request) -> ByteBuffer {
-        guard !jar.isEmpty,
+        guard !jar.isEmpty, let http = request.http,
             let cookies = jar.field(
-                target: request.url.target, isSecure: worker.workload.isSecure, now: WallClock.nanoseconds() / 1_000_000_000),
-            let head = request.bytes.getSlice(at: 0, length: request.endOfFields),
-            var rest = request.bytes.getSlice(at: request.endOfFields, length: request.bytes.writerIndex - request.endOfFields)
+                target: http.url.target, isSecure: worker.workload.isSecure, now: WallClock.nanoseconds() / 1_000_000_000),
+            let head = request.bytes.getSlice(at: 0, length: http.endOfFields),
+            var rest = request.bytes.getSlice(at: http.endOfFields, length: request.bytes.writerIndex - http.endOfFields)
         else { return request.bytes }
         var bytes = head
         bytes.writeString("Cookie: \(cookies)\r\n")

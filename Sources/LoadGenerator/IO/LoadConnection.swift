@@ -2,42 +2,63 @@ import HTTPSemantics
 import NIOCore
 import Transport
 
-/// One connection of a ``LoadClient``: writes its requests, and tells it how each ended.
+/// Who has requests sent on a ``LoadConnection``, one at a time.
+protocol LoadConnectionOwner: AnyObject {
+    func requestWritten()
+    /// Without a failure the answer was the expected one. `isReusable`: another request may be sent on the connection.
+    func requestEnded(failure: FailureKind?, bodyByteCount: Int, isReusable: Bool)
+}
+
+/// One connection, of a ``LoadClient`` for the most part: writes its requests, and tells it how each ended.
 ///
 /// It never stops reading: a load generator takes what it gets.
 final class LoadConnection: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    private var conversation = HTTP1Conversation()
+    private var conversation: any Conversation
     private var context: ChannelHandlerContext?
     /// Waits for a response; `nil` when none is due.
-    private var client: LoadClient?
-    /// Whether bytes may be sent: with TLS not before the handshake is done.
-    private var isReady: Bool
-    /// What is sent as soon as they may.
+    private var client: (any LoadConnectionOwner)?
+    private enum Stage {
+        /// With TLS, until its handshake is done.
+        case securing
+        case connected
+        /// Both sides say what comes before the first request: the login.
+        case opening
+        /// Requests may be sent.
+        case ready
+    }
+
+    private var stage: Stage
+    /// What is sent as soon as that may be.
     private var held: (request: Workload.Request, bytes: ByteBuffer)?
     private var isClosed = false
 
-    init(isSecure: Bool) {
-        isReady = !isSecure
+    init(_ conversation: any Conversation, isSecure: Bool) {
+        self.conversation = conversation
+        stage = isSecure ? .securing : .connected
     }
 
     /// Whether a request may be sent on it: servers close connections that have been idle for long.
     var isOpen: Bool { context != nil && !isClosed }
 
-    /// The last response's.
-    var head: ResponseHead { conversation.head }
+    /// The last response's, of HTTP.
+    var head: ResponseHead? { (conversation as? HTTP1Conversation)?.head }
+
+    /// What the server last said against us.
+    var refusal: String? { conversation.refusal }
 
     /// - Parameter bytes: the request's, with what the client adds to them.
-    func send(_ request: Workload.Request, bytes: ByteBuffer, for client: LoadClient) {
+    func send(_ request: Workload.Request, bytes: ByteBuffer, for client: any LoadConnectionOwner) {
         self.client = client
-        guard isReady else {
+        guard let context, !isClosed else { return fail(stage == .securing ? .tls : .closed) }
+        if stage == .connected { open() }
+        guard stage == .ready else {
             held = (request, bytes)
             return
         }
-        conversation.requestSent(request.method, expecting: request.expectation)
-        guard let context, !isClosed else { return finish(conversation.inputClosed()) }
+        conversation.requestSent(request)
         client.requestWritten()
         context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
     }
@@ -63,37 +84,59 @@ final class LoadConnection: ChannelInboundHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         isClosed = true
-        if isReady { finish(conversation.inputClosed()) } else { handshakeFailed() }
+        if stage == .securing { fail(.tls) } else { finish(conversation.inputClosed()) }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         isClosed = true
-        if isReady { finish(conversation.connectionReset()) } else { handshakeFailed() }
+        if stage == .securing { fail(.tls) } else { finish(conversation.connectionReset()) }
         context.close(promise: nil)
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if !isReady, TLSClient.isHandshakeCompleted(event) {
-            isReady = true
-            if let (request, bytes) = held, let client {
-                held = nil
-                send(request, bytes: bytes, for: client)
-            }
+        if stage == .securing, TLSClient.isHandshakeCompleted(event) {
+            stage = .connected
+            if client != nil { open() }
         }
         context.fireUserInboundEventTriggered(event)
     }
 
-    private func handshakeFailed() {
+    /// Says what comes before the first request, or sends that.
+    private func open() {
+        guard let bytes = conversation.opening() else { return opened() }
+        stage = .opening
+        context?.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+    }
+
+    private func opened() {
+        stage = .ready
+        guard let (request, bytes) = held, let client else { return }
+        held = nil
+        send(request, bytes: bytes, for: client)
+    }
+
+    /// The request cannot be sent.
+    private func fail(_ failure: FailureKind) {
         held = nil
         guard let client else { return }
         self.client = nil
-        client.requestEnded(failure: .tls, bodyByteCount: 0, isReusable: false)
+        client.requestEnded(failure: failure, bodyByteCount: 0, isReusable: false)
     }
 
     @inline(__always)
-    private func finish(_ progress: HTTP1Conversation.Progress) {
-        guard case .ended(let failure, let isReusable) = progress, let client else { return }
+    private func finish(_ progress: ConversationProgress) {
+        guard case .ended(let failure, let isReusable) = progress else { return goOn(progress) }
+        guard let client else { return }
         self.client = nil
+        held = nil
         client.requestEnded(failure: failure, bodyByteCount: conversation.bodyByteCount, isReusable: isReusable)
+    }
+
+    private func goOn(_ progress: ConversationProgress) {
+        switch progress {
+        case .wait, .ended: break
+        case .send(let bytes): context?.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+        case .opened: opened()
+        }
     }
 }

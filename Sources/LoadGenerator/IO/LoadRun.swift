@@ -34,7 +34,7 @@ public final class LoadStop: Sendable {
 
 /// Carries out a ``LoadPlan``, on event loops of its own.
 public struct LoadRun: Sendable {
-    /// The origin could not be reached at all, before the first request. What fails later is counted, not thrown.
+    /// The origin could not be reached at all, or refused a login, a command or a statement, before the first request. What fails later is counted, not thrown.
     public struct Unreachable: Error, CustomStringConvertible {
         public let description: String
     }
@@ -76,6 +76,7 @@ public struct LoadRun: Sendable {
 
     private func run(on group: MultiThreadedEventLoopGroup) async throws -> LoadReport {
         let address = try await lookUp(on: group)
+        if case .http = plan.workload.speech {} else { try await Rehearsal(plan.workload, at: address, timeout: plan.timeout).run(on: group) }
         let start = MonotonicClock.nanoseconds()
         let window =
             switch plan.warmUp {

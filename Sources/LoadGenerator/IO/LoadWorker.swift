@@ -299,10 +299,11 @@ final class LoadWorker {
     /// Makes a connection; the answer comes in a later tick.
     func connect(_ completion: @escaping (Result<LoadConnection, any Error>) -> Void) {
         let tls = plan.tls
+        let workload = self.workload
         let bootstrap = LoadRun.bootstrap(eventLoop, timeout: .nanoseconds(Int64(clamping: timeout)), to: address)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(LoadConnection(isSecure: tls != nil))
+                    try channel.pipeline.syncOperations.addHandler(LoadConnection(workload.conversation(), isSecure: tls != nil))
                     try tls?.add(to: channel)
                 }
             }

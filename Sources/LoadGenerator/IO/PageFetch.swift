@@ -169,7 +169,7 @@ private final class PageFetchHandler: ChannelInboundHandler {
 
     private func isComplete() throws(HTTP1Error) -> Bool {
         while decoder == nil {
-            guard try parser.parse(&pending, into: &head, answering: request.method) else { return false }
+            guard try parser.parse(&pending, into: &head, answering: request.http?.method ?? .get) else { return false }
             interimCount += 1
             if head.status >= 200 { decoder = HTTP1BodyDecoder(head.framing) }
             if interimCount > HTTP1Conversation.interimMax { fail(.malformed, "too many interim responses") }

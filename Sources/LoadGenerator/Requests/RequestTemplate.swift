@@ -97,7 +97,7 @@ public struct RowTable: Sendable, Equatable {
 }
 
 extension Substring {
-    fileprivate func firstPlace(of text: String) -> Index? {
+    func firstPlace(of text: String) -> Index? {
         var place = startIndex
         while place < endIndex {
             if self[place...].hasPrefix(text) { return place }

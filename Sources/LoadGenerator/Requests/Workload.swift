@@ -8,14 +8,37 @@ public import Transport
 public struct Workload: Sendable {
     /// A request whose bytes are written as they are, every time.
     public struct Request: Sendable {
-        public var method: Method
         public var bytes: ByteBuffer
-        public var expectation: ResponseExpectation
         /// The place of its class in ``Workload/classNames``.
         public var classIndex: Int
+        public var asking: Asking
+
+        /// Of HTTP.
+        var http: HTTPRequest? { if case .http(let http) = asking { http } else { nil } }
+    }
+
+    /// What a request is, to the connection that sends it.
+    public enum Asking: Sendable {
+        case http(HTTPRequest)
+        /// A pipeline of so many commands in RESP.
+        case commands(Int)
+        /// A transaction: what is sent each time when the server is ready again.
+        case transaction(next: [ByteBuffer])
+    }
+
+    public struct HTTPRequest: Sendable {
+        public var method: Method
+        public var expectation: ResponseExpectation
         /// Where the empty line is that ends the head: fields that a connection adds go before it.
         var endOfFields: Int
         var url: HTTPURL
+    }
+
+    /// The protocol, and what is said first on every connection.
+    public enum Speech: Sendable {
+        case http
+        case keyspace(KeyspaceLogin)
+        case database(DatabaseLogin)
     }
 
     /// A field line that is sent with every request.
@@ -70,7 +93,32 @@ public struct Workload: Sendable {
     public let endpoint: SocketEndpoint
     /// Whether it speaks TLS.
     public let isSecure: Bool
+    public let speech: Speech
     private let fields: [Field]
+
+    /// Of another protocol than HTTP.
+    /// - Precondition: there is a request, and `order` and the classes' indices are within bounds.
+    init(speech: Speech, endpoint: SocketEndpoint, requests: [Request], order: [Int32], classNames: [String], keepsAlive: Bool) {
+        self.speech = speech
+        self.endpoint = endpoint
+        self.requests = requests
+        self.order = order
+        self.classNames = classNames
+        self.keepsAlive = keepsAlive
+        keepsCookies = false
+        followsRedirects = false
+        isSecure = false
+        fields = []
+    }
+
+    /// Of a new connection.
+    func conversation() -> any Conversation {
+        switch speech {
+        case .http: HTTP1Conversation()
+        case .keyspace(let login): RESPConversation(login)
+        case .database(let login): PostgresConversation(login)
+        }
+    }
 
     /// GET requests.
     /// - Parameter fields: sent with each request; `Host`, `User-Agent` and `Accept` replace our own.
@@ -93,6 +141,7 @@ public struct Workload: Sendable {
             guard Self.isToken(specification.method), specification.method != "CONNECT" else { throw .method(specification.method) }
             for field in fields + specification.fields { try Self.check(field) }
         }
+        speech = .http
         self.keepsAlive = keepsAlive
         self.keepsCookies = keepsCookies
         self.followsRedirects = followsRedirects
@@ -124,12 +173,12 @@ public struct Workload: Sendable {
     /// - Parameter location: as it was received.
     /// - Source: RFC 9110 §15.4: 307 and 308 keep the method and the body, the others become GET, or stay HEAD.
     func redirected(_ request: Request, status: Int, location: String) -> Request? {
-        guard let url = request.url.resolving(location), url.endpoint == endpoint, url.isSecure == isSecure else { return nil }
+        guard let http = request.http, let url = http.url.resolving(location), url.endpoint == endpoint, url.isSecure == isSecure else { return nil }
         let keepsMethod = status == 307 || status == 308
-        guard !keepsMethod || request.method == .get || request.method == .head else { return nil }
-        let specification = RequestSpecification(url, method: request.method == .head ? "HEAD" : "GET")
+        guard !keepsMethod || http.method == .get || http.method == .head else { return nil }
+        let specification = RequestSpecification(url, method: http.method == .head ? "HEAD" : "GET")
         return Self.render(
-            specification, fields: fields, keepsAlive: keepsAlive, expecting: request.expectation, classIndex: request.classIndex)
+            specification, fields: fields, keepsAlive: keepsAlive, expecting: http.expectation, classIndex: request.classIndex)
     }
 
     private static func render(
@@ -150,9 +199,9 @@ public struct Workload: Sendable {
         let endOfFields = bytes.writerIndex
         bytes.writeEndOfHead()
         bytes.writeBytes(specification.body)
-        return Request(
-            method: Method(specification.method.utf8.span), bytes: bytes, expectation: expectation, classIndex: classIndex,
-            endOfFields: endOfFields, url: specification.url)
+        let http = HTTPRequest(
+            method: Method(specification.method.utf8.span), expectation: expectation, endOfFields: endOfFields, url: specification.url)
+        return Request(bytes: bytes, classIndex: classIndex, asking: .http(http))
     }
 
     private static func check(_ field: Field) throws(Invalid) {

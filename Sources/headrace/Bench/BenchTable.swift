@@ -57,7 +57,7 @@ enum BenchTable {
     private static func classes(_ report: LoadReport) -> String {
         guard report.classes.count > 1 else { return "" }
         var table = TextTable(columns: [
-            .left("path"), .right("requests"), .right("p50 ms"), .right("p95 ms"), .right("p99 ms"), .right("bytes/request"), .right("failed"),
+            .left("class"), .right("requests"), .right("p50 ms"), .right("p95 ms"), .right("p99 ms"), .right("bytes/request"), .right("failed"),
         ])
         for one in report.classes {
             let succeeded = Int(clamping: one.responseTimes.count)

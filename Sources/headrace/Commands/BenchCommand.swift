@@ -50,6 +50,8 @@ struct BenchCommand: AsyncParsableCommand {
               headrace bench http://127.0.0.1:8080/ --find-knee --slo 'p99<250ms,errors<0.1%'
               headrace bench http://127.0.0.1:8080/ --fail-if 'p95>300ms'
               headrace bench http://127.0.0.1:8080/ --concurrency 5,20,50    the closed loop of old
+              headrace bench redis://127.0.0.1:6379 --rate 20000 --pipeline 16 --value-size 1KB
+              headrace bench postgres://app@127.0.0.1:6432/shop --script select-only --protocol prepared
 
             Requests begin by a schedule, whatever became of those before (an open loop), and response times count from the intended \
             start: a server that stalls cannot hide it. --concurrency asks in the old way, where each user waits for its response before \
@@ -59,7 +61,9 @@ struct BenchCommand: AsyncParsableCommand {
     )
 
     @Argument(
-        help: ArgumentHelp("What to ask for, of one origin: [WEIGHT@]URL; asked for in rotation, each as often as its weight says.", valueName: "url"))
+        help: ArgumentHelp(
+            "What to ask for, of one origin: [WEIGHT@]URL; asked for in rotation, each as often as its weight says. Or one redis:// or postgres:// address.",
+            valueName: "url"))
     var urls: [String] = []
 
     @Option(help: ArgumentHelp("Requests per second: a number, or stages such as 100:30s,100-1000:2m. 50 unless said.", valueName: "rate"))
@@ -105,6 +109,9 @@ struct BenchCommand: AsyncParsableCommand {
     var replayMethods = "GET,HEAD"
 
     @OptionGroup(title: "What is sent") var options: WorkloadOptions
+
+    @OptionGroup(title: "What is sent to redis://") var commandOptions: CommandOptions
+    @OptionGroup(title: "What is sent to postgres://") var transactionOptions: TransactionOptions
 
     @Flag(help: "Find the highest rate at which the objective of --slo holds, beginning at --rate.")
     var findKnee = false
@@ -158,7 +165,7 @@ struct BenchCommand: AsyncParsableCommand {
             Terminal.fail("\(error)")
             throw ExitCode.failure
         }
-        var document = BenchDocument(urls: urls, reports: reports)
+        var document = BenchDocument(urls: shownURLs, reports: reports)
         document.knee = knee
         try print(document, reports)
         try writeFiles(reports)
@@ -209,7 +216,7 @@ struct BenchCommand: AsyncParsableCommand {
 
     private func print(_ document: BenchDocument, _ reports: [LoadReport]) throws {
         if json { return Terminal.print(try document.text()) }
-        let shown = urls.count <= 4 ? urls.joined(separator: " ") : "\(urls[0]) and \(urls.count - 1) more"
+        let shown = urls.count <= 4 ? shownURLs.joined(separator: " ") : "\(shownURLs[0]) and \(urls.count - 1) more"
         var text = "\(shown)\n\(BenchTable.text(reports))"
         if let knee = document.knee {
             func rate(_ value: Double) -> String { String(format: "%.1f", value) }
@@ -235,7 +242,7 @@ struct BenchCommand: AsyncParsableCommand {
         }
         try write(BenchFiles.csv(reports), csv)
         try write(BenchFiles.hdr(reports.dropFirst().reduce(into: reports.first?.responseTimes ?? .init()) { $0.merge($1.responseTimes) }), hdr)
-        try write(BenchPage.text(title: urls.joined(separator: " "), reports), html)
+        try write(BenchPage.text(title: shownURLs.joined(separator: " "), reports), html)
     }
 
     private func judge(_ reports: [LoadReport], _ knee: BenchDocument.Knee?, isInterrupted: Bool) throws {
@@ -271,7 +278,7 @@ struct BenchCommand: AsyncParsableCommand {
         if let requests, requests < 1 { throw ValidationError("--requests: at least 1") }
         guard (1...64).contains(threads) else { throw ValidationError("--threads: from 1 to 64") }
         guard (1...100_000).contains(connections) else { throw ValidationError("--connections: from 1 to 100000") }
-        let workload = try options.workload(try specifications())
+        let workload = try workload()
         let tls = try options.tls(workload)
         let timeout = try options.timeLimit()
         if let concurrency {
@@ -298,6 +305,28 @@ struct BenchCommand: AsyncParsableCommand {
             timeout: timeout, threads: threads)
         plan.tls = tls
         return [plan]
+    }
+
+    private var shownURLs: [String] { urls.map { RedisURL.withoutPassword($0) } }
+
+    private func workload() throws -> Workload {
+        let first = urls.first ?? ""
+        let isKeyspace = first.hasPrefix(RedisURL.scheme)
+        guard isKeyspace || first.hasPrefix("postgres://") || first.hasPrefix("postgresql://") else {
+            return try options.workload(try specifications())
+        }
+        guard urls.count == 1 else { throw ValidationError("\(RedisURL.withoutPassword(first)): one address, and nothing beside it") }
+        let keepsAlive = !options.isConnectionPerRequest
+        do {
+            if isKeyspace {
+                let url = try RedisURL(first)
+                return try commandOptions.workload(url, endpoint: options.endpoint, seed: seed, keepsAlive: keepsAlive)
+            }
+            let url = try PostgresURL(first)
+            return try transactionOptions.workload(url, endpoint: options.endpoint, seed: seed, keepsAlive: keepsAlive)
+        } catch let error as ValueProblem {
+            throw ValidationError(error.text)
+        }
     }
 
     /// What is asked for: with a file the URLs of the command line only name the origin, unless it is a list of URLs beside them.
@@ -336,3 +365,4 @@ struct BenchCommand: AsyncParsableCommand {
 }
 
 extension ArrivalShape: ExpressibleByArgument {}
+extension TransactionScript.Mode: ExpressibleByArgument {}

@@ -94,7 +94,7 @@ import Testing
         let (post, head) = (workload.requests[0], workload.requests[1])
         let next = try #require(workload.redirected(post, status: 303, location: "z"))
         #expect(String(buffer: next.bytes).hasPrefix("GET /x/z HTTP/1.1\r\n"))
-        #expect(workload.redirected(head, status: 301, location: "http://a/z")?.method == .head)
+        #expect(workload.redirected(head, status: 301, location: "http://a/z")?.http?.method == .head)
         #expect(workload.redirected(post, status: 307, location: "/z") == nil, "a body is not sent twice")
         #expect(workload.redirected(head, status: 301, location: "http://b/z") == nil)
         #expect(workload.redirected(head, status: 301, location: "https://a/z") == nil)

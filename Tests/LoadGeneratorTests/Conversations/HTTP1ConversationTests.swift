@@ -4,10 +4,10 @@ import Testing
 @testable import LoadGenerator
 
 @Suite struct HTTP1ConversationTests {
-    private static let good = HTTP1Conversation.Progress.ended(failure: nil, isReusable: true)
-    private static let goodAndLast = HTTP1Conversation.Progress.ended(failure: nil, isReusable: false)
+    private static let good = ConversationProgress.ended(failure: nil, isReusable: true)
+    private static let goodAndLast = ConversationProgress.ended(failure: nil, isReusable: false)
 
-    private static func failed(_ kind: FailureKind, isReusable: Bool = false) -> HTTP1Conversation.Progress {
+    private static func failed(_ kind: FailureKind, isReusable: Bool = false) -> ConversationProgress {
         .ended(failure: kind, isReusable: isReusable)
     }
 
@@ -162,7 +162,7 @@ import Testing
 }
 
 extension HTTP1Conversation {
-    fileprivate mutating func textReceived(_ text: String) -> Progress {
+    fileprivate mutating func textReceived(_ text: String) -> ConversationProgress {
         bytesReceived(ByteBuffer(string: text))
     }
 }

@@ -17,19 +17,12 @@ import Musl
 /// | awaitingHead | a final response's head; interim ones are read over | body, closed |
 /// | body | the body's end | idle, closed |
 /// | closed | nothing | – |
-struct HTTP1Conversation {
+struct HTTP1Conversation: Conversation {
     private enum State {
         case idle
         case awaitingHead
         case body
         case closed
-    }
-
-    enum Progress: Equatable {
-        /// The response is not complete yet.
-        case wait
-        /// The request has come to its end; without a failure, as expected. `isReusable`: another may be sent.
-        case ended(failure: FailureKind?, isReusable: Bool)
     }
 
     /// Interim responses that are read over before one is called malformed.
@@ -51,6 +44,15 @@ struct HTTP1Conversation {
     /// Bytes of the current response's body, as they are transferred but for chunk lines.
     private(set) var bodyByteCount = 0
 
+    var refusal: String? { nil }
+
+    mutating func opening() -> ByteBuffer? { nil }
+
+    mutating func requestSent(_ request: Workload.Request) {
+        guard case .http(let http) = request.asking else { preconditionFailure("a request of another protocol") }
+        requestSent(http.method, expecting: http.expectation)
+    }
+
     /// - Precondition: no other request waits for its response.
     mutating func requestSent(_ method: Method, expecting expectation: ResponseExpectation) {
         precondition(state == .idle, "a request on a connection that is not idle")
@@ -62,7 +64,7 @@ struct HTTP1Conversation {
         isBodyAsExpected = true
     }
 
-    mutating func bytesReceived(_ bytes: ByteBuffer) -> Progress {
+    mutating func bytesReceived(_ bytes: ByteBuffer) -> ConversationProgress {
         if pending.readableBytes == 0 {
             pending = bytes
         } else {
@@ -76,7 +78,7 @@ struct HTTP1Conversation {
     }
 
     /// The server has ended the connection in good order.
-    mutating func inputClosed() -> Progress {
+    mutating func inputClosed() -> ConversationProgress {
         defer { state = .closed }
         switch state {
         case .idle, .closed: return .wait
@@ -94,7 +96,7 @@ struct HTTP1Conversation {
     }
 
     /// The connection broke.
-    mutating func connectionReset() -> Progress {
+    mutating func connectionReset() -> ConversationProgress {
         defer { state = .closed }
         switch state {
         case .idle, .closed: return .wait
@@ -102,7 +104,7 @@ struct HTTP1Conversation {
         }
     }
 
-    private mutating func advance() -> Progress {
+    private mutating func advance() -> ConversationProgress {
         do throws(HTTP1Error) {
             switch state {
             case .idle, .closed:
@@ -125,7 +127,7 @@ struct HTTP1Conversation {
         }
     }
 
-    private mutating func readBody() throws(HTTP1Error) -> Progress {
+    private mutating func readBody() throws(HTTP1Error) -> ConversationProgress {
         while true {
             switch try decoder.next(&pending) {
             case .needMore: return .wait
@@ -139,7 +141,7 @@ struct HTTP1Conversation {
         }
     }
 
-    private mutating func refuse() -> Progress {
+    private mutating func refuse() -> ConversationProgress {
         let wasAsked = state != .idle && state != .closed
         state = .closed
         pending.clear()
