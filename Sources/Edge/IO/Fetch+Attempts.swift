@@ -1,0 +1,173 @@
+import HTTP1Wire
+import HTTPSemantics
+import NIOCore
+
+// The request's way to a member of the group, and to another one after it.
+
+extension Fetch {
+    func startAsking(_ group: UpstreamGroup, now: NIODeadline) {
+        plan.host = group.host
+        totalDeadline = group.totalTimeout.map { now + $0 } ?? .distantFuture
+        watchDeadlines()
+        if !request.framing.isEmpty {
+            requestBody = HeldRequestBody(keptBytesMax: isIdempotent ? max(Self.requestBytesMax, group.requestBufferBytesMax) : 0)
+            isBuffering = group.requestBufferBytesMax > 0 && !isRequestEnded
+        }
+        // Nobody is asked yet who could say that the body is wanted.
+        if isBuffering { client?.continueIfExpected() } else { ask(now: now) }
+    }
+
+    func ask(now: NIODeadline) {
+        guard case .application(let upstream) = origin else { return }
+        attempts += 1
+        isWaiting = true
+        upstream.lease(self, now: now)
+    }
+
+    func watchDeadlines() {
+        guard min(continueDeadline, totalDeadline) < .distantFuture, sweepPosition < 0 else { return }
+        worker.sweep.add(self)
+    }
+
+    var deadline: NIODeadline { min(continueDeadline, totalDeadline) }
+
+    func deadlinePassed(now: NIODeadline) {
+        if now >= continueDeadline {
+            continueDeadline = .distantFuture
+            client?.continueIfExpected()
+        }
+        guard now >= totalDeadline, !isOver else { return }
+        abandonOrigin()
+        failed(.totalTimeout)
+    }
+
+    func drainBegan(now: NIODeadline) {}
+
+    /// Nothing more is to be done, whatever comes.
+    func end() {
+        isOver = true
+        continueDeadline = .distantFuture
+        totalDeadline = .distantFuture
+        worker.sweep.remove(self)
+        requestBody.forget()
+    }
+
+    func connected(_ connection: UpstreamHandler) {
+        isWaiting = false
+        guard !isOver else {
+            if case .application(let upstream) = origin { upstream.release(connection, .neutral, now: .now()) }
+            return
+        }
+        wasReused = connection.exchangeCount > 0
+        guard connection.isOpen else { return failed(.closedEarly, at: connection.member) }
+        self.connection = connection
+        started = .now()
+        plan.expectsContinue = request.expectsContinue && !isRequestEnded && requestBody.bytes == 0
+        var head = worker.takeOutput()
+        plan.write(request, client: identity, trace: trace, into: &head)
+        connection.send(head, request.method, offersUpgrade: plan.offersUpgrade, for: self)
+        if plan.expectsContinue {
+            continueDeadline = started + Self.continueTimeout
+            watchDeadlines()
+        }
+        for part in requestBody.parts { write(part) }
+        requestBody.sent()
+        if isRequestEnded { endRequest() } else { connection.flush() }
+        worker.giveBack(head)
+        client?.resumeReading()
+    }
+
+    var wantsRequestBody: Bool {
+        if let connection { return connection.isWritable }
+        guard isBuffering, case .application(let upstream) = origin else { return requestBody.bytes < Self.requestBytesMax }
+        return requestBody.bytes < upstream.group.requestBufferBytesMax
+    }
+
+    func sendRequestBody(_ part: ByteBuffer) {
+        guard !isOver, !isSubrequest else { return }
+        continueDeadline = .distantFuture
+        requestBody.received(part, isSent: connection != nil)
+        if let connection {
+            write(part)
+            connection.flush()
+        } else if isBuffering, case .application(let upstream) = origin, requestBody.bytes >= upstream.group.requestBufferBytesMax {
+            isBuffering = false
+            ask(now: .now())
+        }
+    }
+
+    func requestBodyEnded(trailers: FieldSection) {
+        guard !isOver, !isSubrequest else { return }
+        continueDeadline = .distantFuture
+        isRequestEnded = true
+        requestTrailers = trailers
+        if isBuffering {
+            isBuffering = false
+            ask(now: .now())
+        } else if connection != nil {
+            endRequest()
+        }
+    }
+
+    private func write(_ part: ByteBuffer) {
+        guard request.framing == .chunked else {
+            connection?.sendBody(part)
+            return
+        }
+        var framed = ByteBuffer()
+        framed.writeChunkHeader(byteCount: part.readableBytes)
+        framed.writeImmutableBuffer(part)
+        framed.writeStaticString("\r\n")
+        connection?.sendBody(framed)
+    }
+
+    func endRequest() {
+        if request.framing == .chunked {
+            var end = ByteBuffer()
+            end.writeLastChunk(trailers: requestTrailers)
+            connection?.sendBody(end)
+        }
+        connection?.requestEnded(now: .now())
+    }
+
+    func upstreamWritable() {
+        client?.resumeReading()
+    }
+
+    func attempt(_ failure: GatewayFailure?) -> RetryPolicy.Attempt {
+        var hasResponse = false
+        if case .undecided = way {} else { hasResponse = true }
+        return RetryPolicy.Attempt(
+            failure: failure, method: request.method, count: attempts, wasSent: connection != nil, wasReused: wasReused,
+            isBodyHeld: request.framing.isEmpty || requestBody.isFromStart, hasResponse: hasResponse)
+    }
+
+    /// Sends the request once more, if it may be.
+    func retries(_ attempt: RetryPolicy.Attempt, at member: Int?, now: NIODeadline) -> Bool {
+        guard case .application(let upstream) = origin else { return false }
+        // A client that left is not worth another try, unless others wait for the same.
+        guard client != nil || lease != nil else { return false }
+        switch RetryPolicy.verdict(attempt, attemptsMax: upstream.group.retry.attemptsMax) {
+        case .giveUp:
+            return false
+        case .onNewConnection:
+            wantsNewConnection = true
+        case .onAnotherMember:
+            if let member { tried.append(member) }
+            guard upstream.allowsRetry(tried: tried, now: now) else { return false }
+        }
+        ask(now: now)
+        return true
+    }
+
+    /// A status upon which another member is tried: this response is dropped.
+    func asksAnotherInstead(of status: Int, now: NIODeadline) -> Bool {
+        guard case .application(let upstream) = origin, upstream.group.retry.statuses.contains(status), let connection else { return false }
+        let attempt = attempt(nil)
+        guard RetryPolicy.verdict(attempt, attemptsMax: upstream.group.retry.attemptsMax) == .onAnotherMember else { return false }
+        let isFailure = upstream.group.passiveHealth.failureStatuses.contains(status)
+        guard retries(attempt, at: connection.member, now: now) else { return false }
+        connection.abandon(isFailure ? .failure : .success)
+        return true
+    }
+}

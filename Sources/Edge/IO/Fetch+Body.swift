@@ -1,0 +1,151 @@
+import HTTPSemantics
+import NIOCore
+
+// The body of a response on its way to the client and the store.
+
+extension Fetch {
+    func responseBody(_ part: ByteBuffer) {
+        switch way {
+        case .undecided:
+            assertionFailure("a body before its head")
+        case .hold:
+            body.writeImmutableBuffer(part)
+        case .fill:
+            pass(part)
+            let isTooLarge = body.readableBytes + part.readableBytes > route.cache.objectBytesMax
+            guard !isTooLarge, reserve(part.readableBytes) else {
+                client?.noteNotStored(NotStoredReason.tooLarge.rawValue)
+                finish(isTooLarge ? .notShareable : .notStored)
+                body = ByteBuffer()
+                way = .pass
+                if client == nil { abandonOrigin() }
+                return
+            }
+            body.writeImmutableBuffer(part)
+        case .pass:
+            pass(part)
+        }
+    }
+
+    /// Whether the client gets the bytes as they are, so that they need not come through here.
+    var takesRegions: Bool {
+        if case .pass = way { stream == nil && client != nil } else { false }
+    }
+
+    /// The next bytes of the body, which lie in a file.
+    func responseRegion(of file: StaticFiles.OpenFile, _ range: Range<Int>) {
+        client?.sendRegion(of: file, range)
+    }
+
+    func pass(_ part: ByteBuffer) {
+        guard let client else { return }
+        guard let stream else { return client.sendBody(part) }
+        var compressed = ByteBuffer()
+        do {
+            try stream.compress(part, flush: false, into: &compressed)
+            client.sendBody(compressed)
+        } catch {
+            abandonBroken()
+        }
+    }
+
+    /// Runs what one read brings, so that the client gets it in one piece.
+    func gather(_ body: () -> Void) {
+        if let client { client.gather(body) } else { body() }
+    }
+
+    /// All that was there has been read: what a compressor holds back goes out, so that an event stream is not delayed.
+    func responsePaused() {
+        guard let client, !isOver else { return }
+        if flushesStream, let stream {
+            var compressed = ByteBuffer()
+            do {
+                try stream.compress(ByteBuffer(), flush: true, into: &compressed)
+                client.sendBody(compressed)
+            } catch {
+                return abandonBroken()
+            }
+        }
+        client.flush()
+    }
+
+    /// A compressor failed in mid-body: what was sent cannot be completed.
+    func abandonBroken() {
+        abandonOrigin()
+        failed(.truncated)
+    }
+
+    func responseEnded(trailers: FieldSection?) {
+        guard !isOver else { return }
+        end()
+        connection = nil
+        source = nil
+        let now = NIODeadline.now()
+        switch way {
+        case .undecided:
+            fail(.truncated, now: now)
+        case .hold(let verdict):
+            deliverHeld(verdict, now: now)
+        case .fill(let verdict):
+            endPassing(trailers: trailers, now: now)
+            _ = store(verdict, now: now)
+        case .pass:
+            endPassing(trailers: trailers, now: now)
+        }
+        unreserve()
+    }
+
+    func endPassing(trailers: FieldSection?, now: NIODeadline) {
+        guard let client else { return }
+        self.client = nil
+        if let stream {
+            var rest = ByteBuffer()
+            do {
+                try stream.finish(into: &rest)
+                client.sendBody(rest)
+            } catch {
+                return client.failResponse(.truncated, now: now)
+            }
+        }
+        client.endResponse(trailers: trailers, now: now)
+    }
+
+    func deliverHeld(_ verdict: SharedVerdict, now: NIODeadline) {
+        let representation = verdict.isStored ? store(verdict, now: now) : nil
+        guard let client else { return }
+        self.client = nil
+        if let representation { return client.deliverFetched(representation, key: key, now: now) }
+        let coding = accepted.best(of: codings.union(CodingSet(.identity)), serverOrder: worker.codec.order) ?? .identity
+        let compressed = coding == .identity ? nil : worker.codec.compressFast(body, as: coding)
+        var writer = ResponseHeadWriter(framing: .length((compressed ?? body).readableBytes))
+        writer.coding = compressed == nil ? .identity : coding
+        writer.variesByCoding = !codings.isEmpty
+        writer.entityTag = worker.codec.entityTag(of: head.fields, coding: writer.coding, effort: .fast)
+        writer.browserCaching = browserCaching
+        client.deliverOnce(status: head.status, head.fields, writer, compressed ?? body, now: now)
+    }
+
+    /// Stores what was fetched and lets the followers go.
+    /// - Returns: what suits the client best of what is ready.
+    func store(_ verdict: SharedVerdict, now: NIODeadline) -> Representation {
+        let age = Freshness.initialAgeSeconds(
+            response: head, requestSent: worker.unixSeconds(started), responseReceived: worker.unixSeconds(headReceived))
+        let response = StoredResponse(
+            head: head, fields: StoredFields.make(head.fields, date: worker.httpDate(now: headReceived)),
+            cacheControl: verdict.cacheControl, lifetimeSeconds: verdict.lifetimeSeconds, initialAgeSeconds: age,
+            received: headReceived, codings: codings, wasAskedForPlain: plan.wantsIdentity && !variesByFile,
+            browserCaching: browserCaching)
+        let plain = ResponseCodec.representation(of: response, coding: .identity, effort: .asReceived, body: body)
+        let coded = confirmed.map {
+            ResponseCodec.representation(of: response, coding: $0.coding, effort: $0.effort, body: $0.body)
+        }
+        if let lease {
+            self.lease = nil
+            let isStored = worker.store.finish(
+                lease, .store(plain, coded: coded, requestFields: request.fields), key: key, now: now)
+            client?.noteStored(isStored)
+        }
+        let best = accepted.best(of: codings.union(CodingSet(.identity)), serverOrder: worker.codec.order)
+        return coded.first { $0.coding == best } ?? plain
+    }
+}

@@ -1,0 +1,288 @@
+import HTTP1Wire
+import HTTPSemantics
+import NIOCore
+
+// Answers as they go out: from the store, from a fetch in one piece or in parts, and of the edge's own making.
+
+extension HTTPServerHandler {
+    /// Says that the client may send the request's body now.
+    /// - Source: RFC 9110 §10.1.1.
+    func continueIfExpected() {
+        guard !isSuspended, connection.head.expectsContinue, !connection.isRequestComplete, responseFraming == nil else { return }
+        var buffer = ByteBuffer()
+        buffer.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n")
+        context?.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
+    }
+
+    /// Passes on what the application says before its response: `102 Processing`, `103 Early Hints`.
+    /// - Source: RFC 9110 §15.2: a client of HTTP/1.0 gets none.
+    func forwardInterim(_ head: ResponseHead) {
+        guard connection.head.minorVersion > 0, responseFraming == nil else { return }
+        turn { InterimResponse.write(status: head.status, head.fields, into: &output) }
+        flush()
+    }
+
+    /// Answers from a stored response.
+    func deliver(_ found: ResponseShard.Found, _ head: RequestHead, now: NIODeadline) {
+        turn { answer(found, head, now: now) }
+    }
+
+    private func answer(_ found: ResponseShard.Found, _ head: RequestHead, now: NIODeadline) {
+        let representation = found.isReady ? found.representation : worker.codec.best(found, key: worker.key, now: now)
+        let response = representation.response
+        exchange.coding = representation.coding
+        exchange.ageSeconds = response.ageSeconds(now: now)
+        let isConditional = head.fields.contains(.ifNoneMatch) || head.fields.contains(.ifModifiedSince)
+            || head.fields.contains(.ifMatch) || head.fields.contains(.ifUnmodifiedSince)
+        if isConditional {
+            switch ConditionalPolicy.evaluate(head, representation) {
+            case .proceed: break
+            case .notModified:
+                exchange.status = 304
+                headStart = output.readableBytes
+                let known = response.entityTag.flatMap { EntityTagVariants.known(head.fields, as: $0) }
+                ResponseHeadWriter.writeNotModified(representation, entityTag: known, date: worker.httpDate(now: now), into: &output)
+                if let advice = response.browserCaching { output.writeBytes(advice.lines(for: head.fields)) }
+                finishHead(.noBody, age: exchange.ageSeconds, now: now)
+                return finishExchange(now: now)
+            case .failed:
+                return respondError(412, reason: "precondition-failed", now: now)
+            }
+        }
+        exchange.status = response.status
+        headStart = output.readableBytes
+        output.writeImmutableBuffer(representation.head)
+        if let advice = response.browserCaching { output.writeBytes(advice.lines(for: head.fields)) }
+        finishHead(.length(representation.body.readableBytes), age: exchange.ageSeconds, now: now)
+        if head.method != .head {
+            exchange.bodyBytes = representation.body.readableBytes
+            if representation.body.readableBytes <= Self.copiedBodyBytesMax {
+                output.writeImmutableBuffer(representation.body)
+            } else {
+                emit()
+                write(representation.body)
+            }
+        }
+        finishExchange(now: now)
+    }
+
+    /// Answers from what a fetch has just brought, and stored or would have stored.
+    func deliverFetched(_ representation: Representation, key: CacheKey, now: NIODeadline) {
+        let coding = exchange.accepted.best(
+            of: representation.response.codings.union(.identity), serverOrder: worker.codec.order) ?? .identity
+        worker.key = key
+        let found = ResponseShard.Found(
+            representation: representation,
+            missingCoding: coding == .identity || coding == representation.coding ? nil : coding, deservesHighEffort: false)
+        turn { answer(found, connection.head, now: now) }
+        flushAndResume()
+    }
+
+    /// Answers with a body that is at hand as a whole and not stored.
+    func deliverOnce(
+        status: Int, _ fields: FieldSection, _ writer: ResponseHeadWriter, _ body: ByteBuffer, now: NIODeadline
+    ) {
+        assert(!isSuspended, "another server's word is passed on, never held")
+        turn {
+            beginResponse(status: status, fields, writer, now: now)
+            sendBody(body)
+            finishExchange(now: now)
+        }
+        flushAndResume()
+    }
+
+    // MARK: Notes that a fetch makes in the exchange
+
+    func noteUpstream(nanoseconds: Int64) { exchange.upstreamNanoseconds = max(nanoseconds, 1) }
+    func noteNotStored(_ reason: String) { exchange.detail = reason }
+    func noteStored(_ isStored: Bool) { exchange.isStored = isStored }
+    func noteRevalidated() { exchange.cacheResult = .revalidated }
+
+    /// Begins a response whose body follows in parts.
+    func beginResponse(status: Int, _ fields: FieldSection, _ writer: ResponseHeadWriter, now: NIODeadline) {
+        if authorizationBegan(status: status, fields, now: now) { return }
+        exchange.status = status
+        exchange.coding = writer.coding
+        turn {
+            headStart = output.readableBytes
+            writer.write(status: status, fields, date: worker.httpDate(now: now), into: &output)
+            if let advice = writer.browserCaching { output.writeBytes(advice.lines(for: connection.head.fields)) }
+            if writer.framing == .untilClose { keepsAlive = false }
+            finishHead(writer.framing, age: nil, now: now)
+        }
+    }
+
+    func sendBody(_ part: ByteBuffer) {
+        guard part.readableBytes > 0, connection.head.method != .head, !isSuspended else { return }
+        exchange.bodyBytes += part.readableBytes
+        turn {
+            if responseFraming == .chunked { output.writeChunkHeader(byteCount: part.readableBytes) }
+            if part.readableBytes <= Self.copiedBodyBytesMax {
+                output.writeImmutableBuffer(part)
+            } else {
+                emit()
+                write(part)
+            }
+            if responseFraming == .chunked { output.writeStaticString("\r\n") }
+        }
+        if !isWritable || deadlineReason == .write { updateWriteDeadline(now: .now()) }
+    }
+
+    /// Bytes of a response's body that the kernel takes from a file. They go out behind all that was written before.
+    func sendRegion(of file: StaticFiles.OpenFile, _ range: Range<Int>) {
+        guard connection.head.method != .head, let context else { return }
+        exchange.bodyBytes += range.count
+        turn {
+            if responseFraming == .chunked { output.writeChunkHeader(byteCount: range.count) }
+            emit()
+            isUnflushed = true
+            // The descriptor is the file's, which lives until the kernel has read it and closes it then.
+            let handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: file.descriptor)
+            let written = context.eventLoop.makePromise(of: Void.self)
+            written.futureResult.whenComplete { _ in
+                _ = try? handle.takeDescriptorOwnership()
+                withExtendedLifetime(file) {}
+            }
+            let region = FileRegion(fileHandle: handle, readerIndex: range.lowerBound, endIndex: range.upperBound)
+            context.write(NIOAny(IOData.fileRegion(region)), promise: written)
+            if responseFraming == .chunked { output.writeStaticString("\r\n") }
+        }
+        flush()
+        if !isWritable || deadlineReason == .write { updateWriteDeadline(now: .now()) }
+    }
+
+    /// Has what was written go out, unless a turn is still gathering it: whoever began the turn flushes behind it.
+    func flush() {
+        guard isUnflushed, !isInTurn else { return }
+        isUnflushed = false
+        context?.flush()
+    }
+
+    /// Sends all that comes of one read from the application in one piece: a head and a body that came together go out
+    /// together.
+    func gather(_ body: () -> Void) {
+        guard !isInTurn else { return body() }
+        turn(body)
+        flush()
+        resume()
+    }
+
+    /// What follows an answer that was not made while reading: out with it, then on to what the client sent meanwhile.
+    func flushAndResume() {
+        flush()
+        resume()
+    }
+
+    func endResponse(trailers: FieldSection?, now: NIODeadline) {
+        if authorizationEnded(now: now) { return flushAndResume() }
+        turn {
+            if responseFraming == .chunked, connection.head.method != .head { output.writeLastChunk(trailers: trailers) }
+            finishExchange(now: now)
+        }
+        flushAndResume()
+    }
+
+    /// The response cannot be completed. Before its head it becomes an error page; after it, the connection is cut, so that
+    /// the client cannot take what it has for the whole.
+    func failResponse(_ failure: GatewayFailure, now: NIODeadline) {
+        exchange.failure = failure
+        guard responseFraming != nil else {
+            respondError(failure.status, reason: failure.rawValue, now: now)
+            return flushAndResume()
+        }
+        if responseFraming == .untilClose { abortivelyClose() }
+        count(now: now)
+        hasBegun = false
+        source = .none
+        context?.close(promise: nil)
+    }
+
+    /// A small answer of our own.
+    /// - Parameters:
+    ///   - isKept: Clients may keep it as long as its status says; otherwise it is of this moment alone.
+    ///   - retryAfter: Seconds, said with a 503.
+    ///   - lines: Whole field lines.
+    func respond(
+        status: Int, contentType: String, _ body: String, now: NIODeadline, location: String? = nil, isKept: Bool = false,
+        retryAfter: Int = 1, lines: String = "", detail: String? = nil
+    ) {
+        exchange.status = status
+        if let detail { exchange.detail = detail }
+        turn {
+            headStart = output.readableBytes
+            output.writeStatusLine(status)
+            // RFC 9110 §8.6: a 204 has no body and says no length.
+            let body = status == 204 ? "" : body
+            if status != 204 {
+                output.writeField(.contentType, contentType)
+                output.writeField(.contentLength, body.utf8.count)
+            }
+            if !isKept { output.writeField(.cacheControl, "no-store" as StaticString) }
+            if let location { output.writeField(.location, location) }
+            output.writeField(.date, worker.httpDate(now: now).span)
+            if status == 405 { output.writeStaticString("Allow: GET, HEAD\r\n") }
+            if exchange.method == .options, status == 200 { output.writeStaticString(MaxForwards.allow) }
+            if status == 503 { output.writeString("Retry-After: \(retryAfter)\r\n") }
+            if !lines.isEmpty { output.writeString(lines) }
+            finishHead(.length(body.utf8.count), age: nil, now: now)
+            if connection.head.method != .head {
+                output.writeString(body)
+                exchange.bodyBytes = body.utf8.count
+            }
+            finishExchange(now: now)
+        }
+    }
+
+    func respondError(_ status: Int, reason: String, now: NIODeadline, lines: String = "") {
+        exchange.detail = reason
+        respond(
+            status: status, contentType: "text/html; charset=utf-8",
+            ErrorPage.body(status: status, title: ErrorPage.title(status), reason: reason), now: now, lines: lines)
+    }
+
+    /// Answers what could not be understood, and closes.
+    func refuse(_ error: HTTP1Error, now: NIODeadline) {
+        worker.metrics.refused(error)
+        keepsAlive = false
+        if hasBegun {
+            // In the middle of a request's body: the exchange fails, and if its response has begun it is cut short.
+            if case .fetch(let fetch) = source { fetch.clientGone() }
+            if responseFraming != nil {
+                context?.close(promise: nil)
+                return
+            }
+        } else {
+            exchange = Exchange(started: now, trace: worker.trace(FieldSection()))
+            hasBegun = true
+            route = nil
+        }
+        source = .none
+        respondError(error.status, reason: error.code.rawValue, now: now)
+    }
+
+    /// Writes what is said of this one answer, and the empty line.
+    private func finishHead(_ framing: ResponseHeadWriter.Framing, age: Int?, now: NIODeadline) {
+        responseFraming = framing
+        if let age {
+            output.writeText(bytesMax: 32) { output in
+                output.text("Age: ")
+                output.decimal(age)
+                output.text("\r\n")
+            }
+        }
+        exchange.appendCacheStatus(to: &output)
+        let written = NIODeadline.now()
+        exchange.headNanoseconds = (written - exchange.started).nanoseconds
+        exchange.appendServerTiming(now: written, to: &output)
+        route?.responseRules?.apply(to: &output, from: headStart)
+        let isLast = isInputClosed && pending.readableBytes == 0 && !hasMoreInput
+        if keepsAlive, !connection.mayKeepAlive || worker.isDraining || isLast { keepsAlive = false }
+        if !keepsAlive {
+            output.writeStaticString("Connection: close\r\n\r\n")
+        } else if connection.head.minorVersion == 0 {
+            output.writeStaticString("Connection: keep-alive\r\n\r\n")
+        } else {
+            output.writeStaticString("\r\n")
+        }
+    }
+}

@@ -1,0 +1,83 @@
+import HTTPSemantics
+import NIOCore
+
+// What must have come or gone by when.
+
+extension HTTPServerHandler {
+    func arm(_ reason: DeadlineReason, for time: TimeAmount, from now: NIODeadline) {
+        deadlineReason = reason
+        deadline = reason == .none ? .distantFuture : now + time
+        if reason == .write { unsentBytes = unsentBytesNow() }
+    }
+
+    func updateWriteDeadline(now: NIODeadline) {
+        guard !isClosing else { return }
+        if !isWritable {
+            if deadlineReason != .write { arm(.write, for: worker.configuration.deadlines.write, from: now) }
+        } else if deadlineReason == .write {
+            arm(.none, for: .zero, from: now)
+            if connection.isAwaitingHead { awaitHead(hasBytes: pending.readableBytes > 0, now: now) }
+        }
+    }
+
+    /// What was written and is not with the kernel yet.
+    func unsentBytesNow() -> Int {
+        (try? context?.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+    }
+
+    func deadlinePassed(now: NIODeadline) {
+        var reason = deadlineReason
+        if reason == .write {
+            // A client that takes little is slow, not gone; one that takes next to nothing is held up on purpose.
+            let taken = unsentBytes - unsentBytesNow()
+            let (limits, time) = (worker.configuration.limits, worker.configuration.deadlines.write)
+            if taken > 0, Double(taken) >= Double(limits.transferRateMin) * Double(time.nanoseconds) / 1e9 {
+                return arm(.write, for: time, from: now)
+            }
+            if taken > 0 { reason = .responseRate }
+        }
+        if reason == .requestBody, responseFraming == nil {
+            // Reading stopped because the application takes no more: then it is not the client who is late.
+            return giveUpRequestBody(.requestBody, status: isReadSuppressed ? 504 : 408, now: now)
+        }
+        worker.metrics.deadlinePassed(reason)
+        switch deadlineReason {
+        case .requestHead where pending.readableBytes > 0:
+            keepsAlive = false
+            exchange = Exchange(started: now, trace: worker.trace(FieldSection()))
+            route = nil
+            respondError(408, reason: "request-head-deadline", now: now)
+            flush()
+        case .authorization:
+            if case .authorize(let fetch) = source { fetch.clientGone() }
+            source = .none
+            respondError(504, reason: "authorization-deadline", now: now)
+            return flushAndResume()
+        case .requestHead, .requestBody, .requestRate, .keepAlive, .write, .responseRate, .linger, .drain:
+            context?.close(promise: nil)
+        case .none:
+            break
+        }
+        if deadlineReason != .linger { arm(.none, for: .zero, from: now) }
+    }
+
+    /// The rest of a request's body comes too slowly, or not at all: an error if that can be said still.
+    func giveUpRequestBody(_ reason: DeadlineReason, status: Int, now: NIODeadline) {
+        worker.metrics.deadlinePassed(reason)
+        guard responseFraming == nil else {
+            context?.close(promise: nil)
+            return
+        }
+        if case .fetch(let fetch) = source { fetch.clientGone() }
+        source = .none
+        keepsAlive = false
+        respondError(status, reason: reason == .requestRate ? "request-rate" : "request-body-deadline", now: now)
+        flush()
+        if deadlineReason != .linger { arm(.none, for: .zero, from: now) }
+    }
+
+    func drainBegan(now: NIODeadline) {
+        guard !hasBegun, pending.readableBytes == 0, deadlineReason == .keepAlive || deadlineReason == .requestHead else { return }
+        arm(.drain, for: Self.drainIdleTime, from: now)
+    }
+}

@@ -1,0 +1,49 @@
+import HTTP1Wire
+import HTTPSemantics
+import NIOCore
+
+// The connection from where it speaks another protocol.
+
+extension HTTPServerHandler {
+    /// Says `101 Switching Protocols`; from here on bytes pass through.
+    func beginTunnel(_ head: ResponseHead, _ tunnel: Tunnel, now: NIODeadline) {
+        exchange.status = 101
+        responseFraming = .untilClose
+        keepsAlive = false
+        source = .tunnel(tunnel)
+        arm(.none, for: .zero, from: now)
+        turn { InterimResponse.write(status: 101, head.fields, into: &output) }
+        flush()
+        if pending.readableBytes > 0 {
+            let early = pending
+            pending = ByteBuffer()
+            tunnel.received(early, from: .client, now: now)
+        }
+        if isInputClosed { tunnel.inputEnded(.client, now: now) }
+        resumeReading()
+    }
+
+    func sendThroughTunnel(_ bytes: ByteBuffer) {
+        turn {
+            emit()
+            write(bytes)
+        }
+        flush()
+        if !isWritable { updateWriteDeadline(now: .now()) }
+    }
+
+    func finishSendingThroughTunnel() {
+        flush()
+        context?.close(mode: .output, promise: nil)
+    }
+
+    func tunnelEnded(bytesToClient: Int, now: NIODeadline) {
+        guard case .tunnel = source else { return }
+        source = .none
+        exchange.bodyBytes = bytesToClient
+        count(now: now)
+        hasBegun = false
+        isClosing = true
+        turn { closeWhenSent(now: now) }
+    }
+}
