@@ -6,11 +6,15 @@
 ///   stale"); one too large for 2³¹ seconds is 2³¹ (§1.2.2);
 /// - of a repeated lifetime the smallest counts;
 /// - behind a quote that does not end may be anything, `no-store` too: it counts as that;
-/// - `private` and `no-cache` with field names count as without: the whole response is treated so. That costs a fetch, and
-///   spares us answers with fields missing that the application thought would be there.
+/// - `private` and `no-cache` with field names in quotes are about those fields (``WithheldFields``); with anything else behind them
+///   they are about the whole response.
 /// - Source: RFC 9111 §5.2; RFC 5861 (stale-…); RFC 8246 (immutable).
 public struct CacheControl: Equatable, Sendable {
     public var noStore = false
+    /// `private` or `no-cache` names fields: the rest of the response is not affected.
+    public var namesFields = false
+    /// Read from a field that speaks to us or our kind: `Expires` counts no more (RFC 9213 §2.1).
+    public var isTargeted = false
     public var noCache = false
     public var isPrivate = false
     public var isPublic = false
@@ -47,7 +51,7 @@ public struct CacheControl: Equatable, Sendable {
     }
 
     /// - Parameter isQuoted: on return, whether the member ended within quotes.
-    private static func nextMember(_ value: Span<UInt8>, _ start: inout Int, _ isQuoted: inout Bool) -> Range<Int>? {
+    static func nextMember(_ value: Span<UInt8>, _ start: inout Int, _ isQuoted: inout Bool) -> Range<Int>? {
         while start < value.count {
             var end = start
             while end < value.count {
@@ -77,12 +81,13 @@ public struct CacheControl: Equatable, Sendable {
         // is meant to restrict. A lifetime needs its argument.
         func seconds() -> Int { argument.map { Self.seconds(value, $0) } ?? 0 }
         func smallest(_ old: Int?, _ new: Int) -> Int { min(old ?? new, new) }
+        func hasNames() -> Bool { argument.map { !Self.quotedNames(value, $0).isEmpty } ?? false }
         switch name.count {
         case 6 where ASCII.equals(name, "public"): isPublic = true
         case 7 where ASCII.equals(name, "max-age"): maxAge = smallest(maxAge, seconds())
-        case 7 where ASCII.equals(name, "private"): isPrivate = true
+        case 7 where ASCII.equals(name, "private"): if hasNames() { namesFields = true } else { isPrivate = true }
         case 8 where ASCII.equals(name, "no-store"): noStore = true
-        case 8 where ASCII.equals(name, "no-cache"): noCache = true
+        case 8 where ASCII.equals(name, "no-cache"): if hasNames() { namesFields = true } else { noCache = true }
         case 8 where ASCII.equals(name, "s-maxage"): sMaxAge = smallest(sMaxAge, seconds())
         case 9 where ASCII.equals(name, "max-stale"): maxStale = argument == nil ? Int.max : seconds()
         case 9 where ASCII.equals(name, "min-fresh"): minFresh = argument.map { _ in seconds() }
@@ -100,7 +105,7 @@ public struct CacheControl: Equatable, Sendable {
     }
 
     /// `delta-seconds`, quoted or not; 0 for what is none.
-    private static func seconds(_ value: Span<UInt8>, _ argument: Range<Int>) -> Int {
+    static func seconds(_ value: Span<UInt8>, _ argument: Range<Int>) -> Int {
         var range = argument
         if range.count >= 2, value[range.lowerBound] == UInt8(ascii: "\""), value[range.upperBound - 1] == UInt8(ascii: "\"") {
             range = range.lowerBound + 1..<range.upperBound - 1
@@ -112,5 +117,32 @@ public struct CacheControl: Equatable, Sendable {
             seconds = min(seconds * 10 + Int(value[index] &- 0x30), secondsMax)
         }
         return seconds
+    }
+
+    /// The field names of a quoted argument, in lower case.
+    /// - Returns: none, unless it is a list of names and nothing else.
+    static func quotedNames(_ value: Span<UInt8>, _ argument: Range<Int>) -> [[UInt8]] {
+        guard argument.count >= 2, value[argument.lowerBound] == UInt8(ascii: "\""), value[argument.upperBound - 1] == UInt8(ascii: "\"")
+        else { return [] }
+        return names(value, argument.lowerBound + 1..<argument.upperBound - 1)
+    }
+
+    static func names(_ value: Span<UInt8>, _ range: Range<Int>) -> [[UInt8]] {
+        var names: [[UInt8]] = []
+        var start = range.lowerBound
+        while start < range.upperBound {
+            var end = start
+            while end < range.upperBound, value[end] != UInt8(ascii: ",") { end += 1 }
+            let member = ASCII.trimmed(value, start..<end)
+            start = end + 1
+            if member.isEmpty { continue }
+            var name: [UInt8] = []
+            for position in member {
+                guard ASCII.isToken(value[position]) else { return [] }
+                name.append(ASCII.lowercased(value[position]))
+            }
+            names.append(name)
+        }
+        return names
     }
 }

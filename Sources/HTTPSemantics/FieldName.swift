@@ -8,11 +8,11 @@ public enum FieldName: UInt8, CaseIterable, Sendable {
     case accept, acceptEncoding, acceptLanguage, acceptRanges, age, allow, authorization
     case cacheControl, cacheStatus, cdnCacheControl, connection, contentEncoding, contentLength, contentLocation
     case contentRange, contentType, cookie
-    case date, etag, expect, expires, forwarded, host
+    case date, etag, expect, expires, forwarded, headraceCacheControl, host
     case ifMatch, ifModifiedSince, ifNoneMatch, ifRange, ifUnmodifiedSince
     case keepAlive, lastModified, link, location, maxForwards, origin, pragma
     case proxyAuthenticate, proxyAuthorization, proxyConnection
-    case range, referer, server, serverTiming, setCookie
+    case range, referer, server, serverTiming, setCookie, surrogateControl
     case te, traceparent, tracestate, trailer, transferEncoding
     case upgrade, userAgent, vary, via
     case xForwardedFor, xForwardedHost, xForwardedProto, xRealIP
@@ -43,6 +43,7 @@ public enum FieldName: UInt8, CaseIterable, Sendable {
         case .expect: "Expect"
         case .expires: "Expires"
         case .forwarded: "Forwarded"
+        case .headraceCacheControl: "Headrace-Cache-Control"
         case .host: "Host"
         case .ifMatch: "If-Match"
         case .ifModifiedSince: "If-Modified-Since"
@@ -64,6 +65,7 @@ public enum FieldName: UInt8, CaseIterable, Sendable {
         case .server: "Server"
         case .serverTiming: "Server-Timing"
         case .setCookie: "Set-Cookie"
+        case .surrogateControl: "Surrogate-Control"
         case .te: "TE"
         case .traceparent: "traceparent"
         case .tracestate: "tracestate"
@@ -96,6 +98,10 @@ public enum FieldName: UInt8, CaseIterable, Sendable {
 }
 
 extension FieldName {
+    /// Whether the field speaks to us alone: it is stored, and not sent to clients.
+    /// - Source: RFC 9213 §2; Edge Architecture Specification §2.2 for `Surrogate-Control`.
+    public var isForThisCache: Bool { self == .headraceCacheControl || self == .surrogateControl }
+
     /// Whether a trailer section may have the field, and a reader use it there.
     ///
     /// A trailer must not have what frames, routes, authorises or modifies a message or tells how to understand it. Of
@@ -133,9 +139,10 @@ extension FieldName {
             case 14: Self.pick(name, .contentLength)
             case 15: Self.pick(name, .acceptEncoding, .acceptLanguage, .xForwardedFor)
             case 16: Self.pick(name, .contentEncoding, .contentLocation, .xForwardedHost, .proxyConnection)
-            case 17: Self.pick(name, .ifModifiedSince, .transferEncoding, .xForwardedProto, .cdnCacheControl)
+            case 17: Self.pick(name, .ifModifiedSince, .transferEncoding, .xForwardedProto, .cdnCacheControl, .surrogateControl)
             case 18: Self.pick(name, .proxyAuthenticate)
             case 19: Self.pick(name, .ifUnmodifiedSince, .proxyAuthorization)
+            case 22: Self.pick(name, .headraceCacheControl)
             default: .other
             }
     }

@@ -2,24 +2,57 @@
 public enum Freshness {
     /// Freshness lifetime of a response in a shared cache, in seconds.
     ///
-    /// The first that applies: `s-maxage`, `max-age`, `Expires` − `Date`; 0 when nothing is said. An `Expires` that is no date, or
-    /// that is repeated, is in the past.
-    /// - Source: RFC 9111 §4.2.1, §5.3.
-    public static func lifetimeSeconds(response: ResponseHead, cacheControl: CacheControl) -> Int {
+    /// The first that applies: `s-maxage`, `max-age`, `Expires` − `Date`, where a `Date` that is missing is the time of receipt; 0 when
+    /// nothing is said. An `Expires` or `Date` that is no date, or that is repeated, makes it 0.
+    /// - Parameter received: Unix seconds.
+    /// - Source: RFC 9111 §4.2.1, §5.3; RFC 9110 §6.6.1; RFC 9213 §2.1.
+    public static func lifetimeSeconds(response: ResponseHead, cacheControl: CacheControl, received: Int64? = nil) -> Int {
         if let seconds = cacheControl.sMaxAge ?? cacheControl.maxAge { return seconds }
         let fields = response.fields
-        guard fields.count(of: .expires) == 1, let expires = fields.firstIndex(of: .expires).flatMap({ HTTPDate.parse(fields.value(at: $0)) })
+        guard !cacheControl.isTargeted, fields.count(of: .expires) == 1, let expires = date(fields, .expires),
+            let date = fields.contains(.date) ? date(fields, .date) : received
         else { return 0 }
-        guard let date = fields.firstIndex(of: .date).flatMap({ HTTPDate.parse(fields.value(at: $0)) }) else { return 0 }
-        return Int(max(0, min(expires - date, Int64(CacheControl.secondsMax))))
+        return Int(max(0, min(expires.subtractingReportingOverflow(date).partialValue, Int64(CacheControl.secondsMax))))
     }
 
-    /// Whether the application said how long the response is fresh, be it not at all.
-    public static func hasExplicitLifetime(response: ResponseHead, cacheControl: CacheControl) -> Bool {
-        guard cacheControl.sMaxAge == nil, cacheControl.maxAge == nil else {
-            return lifetimeSeconds(response: response, cacheControl: cacheControl) > 0
+    /// Whether the application said how long the response is fresh, and that it is so at all.
+    public static func hasExplicitLifetime(response: ResponseHead, cacheControl: CacheControl, received: Int64? = nil) -> Bool {
+        lifetimeSeconds(response: response, cacheControl: cacheControl, received: received) > 0
+    }
+
+    /// Whether the application said anything about it, be it that it is stale.
+    static func isSilent(_ response: ResponseHead, _ cacheControl: CacheControl) -> Bool {
+        cacheControl.sMaxAge == nil && cacheControl.maxAge == nil && (cacheControl.isTargeted || !response.fields.contains(.expires))
+    }
+
+    /// Freshness lifetime of a response that says nothing about it, by what the route adds; 0 for none.
+    ///
+    /// Only for statuses that are cacheable by heuristic, and what is `public`; never for what the application wants to be asked about.
+    /// - Source: RFC 9111 §4.2.2; RFC 9110 §15.1.
+    public static func addedLifetimeSeconds(
+        response: ResponseHead, cacheControl: CacheControl, rules: StoringRules, received: Int64
+    ) -> Int {
+        guard isSilent(response, cacheControl), !cacheControl.noCache, rules.defaultLifetimeSeconds > 0 || rules.heuristicShare > 0,
+            isHeuristicallyCacheable(response.status) || cacheControl.isPublic
+        else { return 0 }
+        let fields = response.fields
+        if rules.heuristicShare > 0, fields.count(of: .lastModified) == 1, let modified = date(fields, .lastModified),
+            let date = fields.contains(.date) ? date(fields, .date) : received, date > modified
+        {
+            // Dates are of years 1 to 9999, so that their difference fits everywhere.
+            let seconds = Double(date - modified) * min(rules.heuristicShare, 1)
+            return min(Int(seconds), max(0, rules.heuristicSecondsMax))
         }
-        return response.fields.contains(.expires) && lifetimeSeconds(response: response, cacheControl: cacheControl) > 0
+        return max(0, min(rules.defaultLifetimeSeconds, CacheControl.secondsMax))
+    }
+
+    /// - Source: RFC 9110 §15.1, without 206.
+    static func isHeuristicallyCacheable(_ status: Int) -> Bool {
+        [200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501].contains(status)
+    }
+
+    private static func date(_ fields: FieldSection, _ name: FieldName) -> Int64? {
+        fields.firstIndex(of: name).flatMap { HTTPDate.parse(fields.value(at: $0)) }
     }
 
     /// The age of a response when it was received, in seconds: what other caches held it for, or what clocks and delays say,

@@ -12,15 +12,17 @@ public enum Preconditions {
     /// - Parameters:
     ///   - entityTag: of the representation; `nil` when it has none.
     ///   - lastModified: Unix seconds.
+    ///   - date: Unix seconds; when a representation without `Last-Modified` was made: what `If-Modified-Since` is compared with then
+    ///     (RFC 9111 §4.3.2).
     public static func evaluate(
-        method: Method, fields: FieldSection, entityTag: EntityTag?, lastModified: Int64?
+        method: Method, fields: FieldSection, entityTag: EntityTag?, lastModified: Int64?, date: Int64? = nil
     ) -> Outcome {
         if let list = EntityTagList(fields, .ifMatch) {
             switch list {
             case .any: break
             case .tags: guard let entityTag, list.stronglyContains(entityTag) else { return .failed }
             }
-        } else if let date = date(fields, .ifUnmodifiedSince), let lastModified, lastModified > date {
+        } else if let limit = Self.date(fields, .ifUnmodifiedSince), let lastModified, lastModified > limit {
             return .failed
         }
         let isRead = method == .get || method == .head
@@ -32,7 +34,7 @@ public enum Preconditions {
                 }
             return matches ? (isRead ? .notModified : .failed) : .proceed
         }
-        if isRead, let date = date(fields, .ifModifiedSince), let lastModified, lastModified <= date { return .notModified }
+        if isRead, let limit = Self.date(fields, .ifModifiedSince), let made = lastModified ?? date, made <= limit { return .notModified }
         return .proceed
     }
 

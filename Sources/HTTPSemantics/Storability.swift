@@ -38,9 +38,15 @@ public enum NotStoredReason: String, CaseIterable, Sendable {
 public enum Storability {
     /// - Returns: `nil` when it may be stored.
     /// - Source: RFC 9111 §3, §3.5; §7.3 of RFC 6265 for cookies.
-    public static func decide(request: RequestHead, response: ResponseHead, cacheControl: CacheControl) -> NotStoredReason? {
+    /// - Parameters:
+    ///   - cacheControl: ``CacheControl/forSharedCache(_:)`` of the response.
+    ///   - received: Unix seconds.
+    public static func decide(
+        request: RequestHead, response: ResponseHead, cacheControl: CacheControl, rules: StoringRules = StoringRules(),
+        received: Int64? = nil
+    ) -> NotStoredReason? {
         guard request.method == .get else { return .method }
-        if CacheControl(request.fields).noStore { return .requestNoStore }
+        if rules.heedsRequests, CacheControl(request.fields).noStore { return .requestNoStore }
         guard response.status >= 200 else { return .status }
         if response.status == 206 || response.fields.contains(.contentRange) { return .partial }
         if response.status == 304 || response.status == 416 { return .status }
@@ -50,9 +56,18 @@ public enum Storability {
         if request.fields.contains(.authorization), !cacheControl.isPublic, !cacheControl.mustRevalidate, cacheControl.sMaxAge == nil {
             return .authorization
         }
-        if response.fields.contains(.setCookie) { return .setCookie }
+        if response.fields.contains(.setCookie), !rules.storesCookies,
+            // no-cache="Set-Cookie": everything but the cookie is for all.
+            !WithheldFields(response.fields, cacheControl).contains(Array("set-cookie".utf8).span)
+        {
+            return .setCookie
+        }
         if VaryNames(response.fields).isAny { return .varyAny }
-        if Freshness.hasExplicitLifetime(response: response, cacheControl: cacheControl) { return nil }
+        if Freshness.hasExplicitLifetime(response: response, cacheControl: cacheControl, received: received) { return nil }
+        let added = received.map {
+            Freshness.addedLifetimeSeconds(response: response, cacheControl: cacheControl, rules: rules, received: $0)
+        }
+        if let added, added > 0 { return nil }
         // Without a lifetime it is worth keeping if the application can say that it is still current; an error page is not.
         let hasValidator = response.fields.contains(.etag) || response.fields.contains(.lastModified)
         return hasValidator && response.status == 200 ? nil : .noLifetime

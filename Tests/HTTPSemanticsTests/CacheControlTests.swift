@@ -75,12 +75,26 @@ import Testing
         #expect(read(value).maxAge == seconds)
     }
 
-    @Test func `restrictions with field names count for the whole response`() {
-        #expect(read("private=\"Set-Cookie\", max-age=5").isPrivate)
-        #expect(read("no-cache=\"Set-Cookie, X\"").noCache)
-        #expect(read("no-cache=Set-Cookie").noCache)
+    @Test func `RFC 9111 §5.2.2.4, §5.2.2.7: quoted field names restrict those fields, anything else the whole response`() {
+        let named = read("private=\"Set-Cookie\", max-age=5")
+        #expect(named.namesFields && !named.isPrivate && named.maxAge == 5)
+        #expect(read("no-cache=\"Set-Cookie, X\"").namesFields && !read("no-cache=\"Set-Cookie, X\"").noCache)
+        for value in ["private", "private=\"\"", "private=\",\"", "private=Set-Cookie", "private=\"a b\"", "private=", "private=\"X\", private"] {
+            #expect(read(value).isPrivate, "\(value)")
+        }
+        #expect(read("no-cache=Set-Cookie").noCache && read("no-cache=\"X\", no-cache").noCache)
         // A restriction with junk behind it was meant as one.
         #expect(read("no-store;x").noStore)
+    }
+
+    @Test func `the fields that are withheld are named in any case, on any line`() {
+        var fields = FieldSection()
+        fields.append("Cache-Control", "private=\"X-Secret, set-cookie\", max-age=60")
+        fields.append("Cache-Control", "No-Cache=\"ETAG\"")
+        let withheld = WithheldFields(fields, CacheControl(fields))
+        #expect(withheld.names.map { String(decoding: $0, as: UTF8.self) } == ["x-secret", "set-cookie", "etag"])
+        #expect(withheld.contains(Array("X-SECRET".utf8).span) && !withheld.contains(Array("X-Secre".utf8).span))
+        #expect(WithheldFields(fields, CacheControl()).isEmpty)
     }
 
     @Test(arguments: ["max-age=60, x=\"no-store", "x=\", max-age=60, private", "max-age=60, x=\"a\\\"", "\""])

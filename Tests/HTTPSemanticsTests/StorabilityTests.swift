@@ -65,7 +65,8 @@ private func answering(_ status: Int, _ lines: [(String, String)] = []) -> Respo
         // The response.
         Row(.noStore, 200, ("Cache-Control", "no-store, max-age=60")), Row(.noStore, 200, fresh, ("Cache-Control", "No-Store")),
         Row(.isPrivate, 200, ("Cache-Control", "private, max-age=60")),
-        Row(.isPrivate, 200, ("Cache-Control", "private=\"X\", max-age=60")),
+        Row(nil, 200, ("Cache-Control", "private=\"X\", max-age=60")), Row(.isPrivate, 200, ("Cache-Control", "private=X, max-age=60")),
+        Row(nil, 200, ("Cache-Control", "no-cache=\"Set-Cookie\", max-age=60"), ("Set-Cookie", "a=b")),
         Row(.isPrivate, 200, ("Cache-Control", "private, public, s-maxage=60"), to: withCredentials),
         Row(.setCookie, 200, fresh, ("Set-Cookie", "a=b")),
         Row(.setCookie, 200, ("Cache-Control", "public, max-age=60"), ("Set-Cookie", "a=b")),
@@ -145,6 +146,59 @@ private func answering(_ status: Int, _ lines: [(String, String)] = []) -> Respo
         #expect(
             !isExplicit() && !isExplicit(("Cache-Control", "max-age=0")) && !isExplicit(Self.date) && !isExplicit(Self.expires))
         #expect(!isExplicit(("Cache-Control", "max-age=0"), Self.date, Self.expires))
+    }
+
+    @Test func `RFC 9110 §6.6.1: without a Date, Expires is compared with the time of receipt`() {
+        let head = answering(200, [Self.expires])
+        #expect(Freshness.lifetimeSeconds(response: head, cacheControl: CacheControl(), received: 784_111_777) == 60)
+        let invalid = answering(200, [Self.expires, ("Date", "yesterday")])
+        #expect(Freshness.lifetimeSeconds(response: invalid, cacheControl: CacheControl(), received: 784_111_777) == 0)
+    }
+
+    @Test func `RFC 9213 §2.1: beside a targeted field, Expires counts for nothing`() {
+        var targeted = CacheControl()
+        targeted.isTargeted = true
+        #expect(Freshness.lifetimeSeconds(response: answering(200, [Self.date, Self.expires]), cacheControl: targeted) == 0)
+    }
+
+    private func added(_ status: Int, _ lines: (String, String)..., change: (inout StoringRules) -> Void) -> Int {
+        var rules = StoringRules()
+        change(&rules)
+        let head = answering(status, lines)
+        return Freshness.addedLifetimeSeconds(response: head, cacheControl: CacheControl(head.fields), rules: rules, received: 784_111_777)
+    }
+
+    @Test func `RFC 9111 §4.2.2: a lifetime is added only where the route says so, and nothing was said`() {
+        let modified = ("Last-Modified", "Sun, 06 Nov 1994 08:32:57 GMT")
+        func tenth(_ rules: inout StoringRules) { rules.heuristicShare = 0.1 }
+        func minute(_ rules: inout StoringRules) { rules.defaultLifetimeSeconds = 60 }
+        #expect(added(200, Self.date, modified) { _ in } == 0)
+        #expect(added(200, Self.date, modified, change: tenth) == 100)
+        #expect(added(200, modified, change: tenth) == 100, "the time of receipt stands for a Date that is missing")
+        #expect(added(200, Self.date, modified) { $0.heuristicShare = 0.1; $0.heuristicSecondsMax = 7 } == 7)
+        #expect(added(200, Self.date, change: tenth) == 0)
+        #expect(added(200, change: minute) == 60 && added(404, change: minute) == 60 && added(301, change: minute) == 60)
+        for status in [201, 206, 302, 307, 400, 401, 403, 500, 503] { #expect(added(status, change: minute) == 0, "\(status)") }
+        #expect(added(302, ("Cache-Control", "public"), change: minute) == 60)
+        for said in [("Cache-Control", "max-age=0"), ("Cache-Control", "no-cache"), ("Expires", "0"), ("Cache-Control", "s-maxage=x")] {
+            #expect(added(200, said, change: minute) == 0, "\(said)")
+        }
+        #expect(added(200, Self.date, ("Last-Modified", "Sun, 06 Nov 1994 08:49:38 GMT")) { $0.heuristicShare = 0.1 } == 0, "from the future")
+    }
+
+    @Test func `what a route adds makes a response storable`() {
+        var rules = StoringRules()
+        rules.defaultLifetimeSeconds = 60
+        #expect(Storability.decide(request: asking(), response: answering(200), cacheControl: CacheControl(), rules: rules, received: 0) == nil)
+        #expect(
+            Storability.decide(request: asking(), response: answering(500), cacheControl: CacheControl(), rules: rules, received: 0)
+                == .noLifetime)
+        rules.storesCookies = true
+        let cookie = answering(200, [("Set-Cookie", "a=b")])
+        #expect(Storability.decide(request: asking(), response: cookie, cacheControl: CacheControl(), rules: rules, received: 0) == nil)
+        rules.heedsRequests = false
+        let request = asking(.get, [("Cache-Control", "no-store")])
+        #expect(Storability.decide(request: request, response: answering(200), cacheControl: CacheControl(), rules: rules, received: 0) == nil)
     }
 
     // MARK: Age
