@@ -216,6 +216,7 @@ extension Exchange.CacheResult {
         switch self {
         case .none: "none"
         case .hit: "hit"
+        case .servedStale: "served-stale"
         case .revalidated: "revalidated"
         case .miss: "miss"
         case .stale: "stale"

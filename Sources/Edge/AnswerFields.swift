@@ -13,7 +13,8 @@ extension Exchange {
             switch cacheResult {
             case .none:
                 output.text("Cache-Status: headrace")
-            case .hit:
+            // RFC 9211 §2.2: what is stale has a negative rest of its lifetime.
+            case .hit, .servedStale:
                 output.text("Cache-Status: headrace; hit; ttl=")
                 output.decimal(secondsFresh)
             case .miss:

@@ -73,8 +73,9 @@ public struct EdgeConfiguration: Sendable, Equatable {
         adopted.limits = new.limits
         adopted.limits.connectionsMax = limits.connectionsMax
         adopted.limits.clientConnectionsMax = limits.clientConnectionsMax
-        adopted.cache.isEnabled = new.cache.isEnabled
-        adopted.cache.objectBytesMax = new.cache.objectBytesMax
+        let bytesMax = adopted.cache.bytesMax
+        adopted.cache = new.cache
+        adopted.cache.bytesMax = bytesMax
         adopted.compression.isEnabled = new.compression.isEnabled
         adopted.compression.bytesMin = new.compression.bytesMin
         adopted.compression.extraTypes = new.compression.extraTypes
@@ -113,6 +114,18 @@ public struct EdgeConfiguration: Sendable, Equatable {
         public var bytesMax = 256 << 20
         /// The largest body that is stored.
         public var objectBytesMax = 8 << 20
+        /// How long a stale response is served while it is fetched anew, and when fetching fails, where the application does not say.
+        public var staleWhileRevalidate = TimeAmount.zero
+        public var staleIfError = TimeAmount.zero
+        /// How long responses are fresh of which the application does not say it.
+        public var defaultLifetime = TimeAmount.zero
+        /// Which share of the time since `Last-Modified`, and how long at most; before ``defaultLifetime``. 0 for none.
+        public var heuristicShare = 0.0
+        public var heuristicLifetimeMax = TimeAmount.hours(24)
+        /// Store responses with `Set-Cookie`, and give everybody the same one.
+        public var storesCookies = false
+        /// Heed what requests say in `Cache-Control` and `Pragma`.
+        public var heedsRequests = true
 
         public init() {}
     }

@@ -19,6 +19,8 @@ struct Exchange: ~Copyable {
         case none
         /// Answered from the store.
         case hit
+        /// Answered from the store although it is stale; the detail says by whose leave.
+        case servedStale = "served-stale"
         /// Answered from the store after the application confirmed it.
         case revalidated
         /// Nothing stored under this key.
@@ -41,7 +43,7 @@ struct Exchange: ~Copyable {
     var isStored = false
     /// What is stored would have answered another request: this one asked for better.
     var isForwardedOnRequest = false
-    /// Seconds of freshness left in what a hit gave; for `Cache-Status`.
+    /// Seconds of freshness left in what a hit gave, negative when it is stale; for `Cache-Status`.
     var secondsFresh = 0
     var ageSeconds = 0
     var coding = ContentCoding.identity

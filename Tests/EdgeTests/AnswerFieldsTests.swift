@@ -59,6 +59,15 @@ import Testing
             } == "Cache-Status: headrace; fwd=bypass; detail=disabled\r\n")
     }
 
+    @Test func `what is served stale is a hit whose lifetime is below zero (RFC 9211 §2.2)`() {
+        let value = cacheStatus {
+            $0.cacheResult = .servedStale
+            $0.secondsFresh = -7
+            $0.detail = RevalidationPolicy.Permission.whileRevalidate.rawValue
+        }
+        #expect(value == "Cache-Status: headrace; hit; ttl=-7; detail=stale-while-revalidate\r\n")
+    }
+
     @Test func `what the edge made itself was neither hit nor forwarded (RFC 9211 §2)`() {
         #expect(cacheStatus { $0.detail = "x" } == "Cache-Status: headrace; detail=x\r\n")
     }
@@ -74,7 +83,7 @@ import Testing
     @Test func `every named reason is a token, as a detail has to be`() {
         let words =
             SharedCachePolicy.BypassReason.allCases.map(\.rawValue) + RevalidationPolicy.Reason.allCases.map(\.rawValue)
-            + NotStoredReason.allCases.map(\.rawValue) + GatewayFailure.allCases.map(\.rawValue)
+            + RevalidationPolicy.Permission.allCases.map(\.rawValue) + NotStoredReason.allCases.map(\.rawValue) + GatewayFailure.allCases.map(\.rawValue)
         for word in words { #expect(word.wholeMatch(of: /[a-zA-Z][-a-zA-Z0-9]*/) != nil, "\(word)") }
     }
 

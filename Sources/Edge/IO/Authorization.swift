@@ -65,8 +65,8 @@ extension HTTPServerHandler {
         guard let forward = route.forward else { return proceed(route, head, now: now) }
         guard let upstream = forward.plan.upstream else { return respondError(502, reason: "forward-auth", now: now) }
         let fetch = Fetch(
-            worker: worker, route: forward.plan, origin: .application(upstream), client: self,
-            subrequest: ForwardAuthRequest.make(head, path: forward.path), lease: nil, stale: nil, now: now)
+            worker: worker, route: forward.plan, origin: .application(upstream), asker: Fetch.Asker(self), client: self,
+            request: ForwardAuthRequest.make(head, path: forward.path), isSubrequest: true, lease: nil, stale: nil, now: now)
         source = .authorize(fetch)
         isAuthorized = false
         arm(.authorization, for: forward.timeout, from: now)

@@ -8,20 +8,24 @@ extension Fetch {
         switch way {
         case .undecided:
             assertionFailure("a body before its head")
-        case .hold:
+        case .hold(let verdict):
             body.writeImmutableBuffer(part)
-        case .fill:
-            pass(part)
-            let isTooLarge = body.readableBytes + part.readableBytes > route.cache.objectBytesMax
-            guard !isTooLarge, reserve(part.readableBytes) else {
-                client?.noteNotStored(NotStoredReason.tooLarge.rawValue)
-                finish(isTooLarge ? .notShareable : .notStored)
-                body = ByteBuffer()
-                way = .pass
-                if client == nil { abandonOrigin() }
-                return
+            // A body of known length is held only if it may be; this one has turned out to be longer.
+            if body.readableBytes > Self.heldBytesMax, head.framing == .chunked { beginFilling(verdict, now: .now()) }
+        case .fill(_, let live):
+            live.body.append(part)
+            filledBytes += part.readableBytes
+            let isTooLarge = filledBytes > route.cache.objectBytesMax
+            guard isTooLarge || !reserve(max(0, filledBytes - reservedBytes)) else { return }
+            finish(isTooLarge ? .notShareable : .notStored)
+            unreserve()
+            way = .spill(live)
+            if !live.body.keepNoMore() {
+                end()
+                abandonOrigin()
             }
-            body.writeImmutableBuffer(part)
+        case .spill(let live):
+            live.body.append(part)
         case .pass:
             pass(part)
         }
@@ -51,12 +55,21 @@ extension Fetch {
 
     /// Runs what one read brings, so that the client gets it in one piece.
     func gather(_ body: () -> Void) {
-        if let client { client.gather(body) } else { body() }
+        if let client = client ?? readingClient { client.gather(body) } else { body() }
     }
 
     /// All that was there has been read: what a compressor holds back goes out, so that an event stream is not delayed.
     func responsePaused() {
-        guard let client, !isOver else { return }
+        guard !isOver else { return }
+        switch way {
+        case .fill(_, let live), .spill(let live): return live.body.wake()
+        case .hold where isHoldLimited:
+            isHoldLimited = false
+            let bound = NIOLoopBound(self, eventLoop: worker.eventLoop)
+            worker.eventLoop.scheduleTask(in: Self.holdTime) { bound.value.holdTimePassed() }
+        case .undecided, .hold, .pass: break
+        }
+        guard let client else { return }
         if flushesStream, let stream {
             var compressed = ByteBuffer()
             do {
@@ -67,6 +80,24 @@ extension Fetch {
             }
         }
         client.flush()
+    }
+
+    /// The body does not come at once: the client gets what is there, and the rest as it comes.
+    private func holdTimePassed() {
+        guard !isOver, case .hold(let verdict) = way else { return }
+        let now = NIODeadline.now()
+        gather {
+            if verdict.isStored {
+                filledBytes = body.readableBytes
+                return beginFilling(verdict, now: now)
+            }
+            let held = body
+            unreserve()
+            way = .pass
+            beginPassing(isCompressed: true, now: now)
+            pass(held)
+        }
+        responsePaused()
     }
 
     /// A compressor failed in mid-body: what was sent cannot be completed.
@@ -86,9 +117,14 @@ extension Fetch {
             fail(.truncated, now: now)
         case .hold(let verdict):
             deliverHeld(verdict, now: now)
-        case .fill(let verdict):
-            endPassing(trailers: trailers, now: now)
-            _ = store(verdict, now: now)
+        case .fill(let verdict, let live):
+            body = live.body.joined()
+            _ = store(verdict, live.response, now: now)
+            live.body.end(trailers: trailers)
+            readingClient = nil
+        case .spill(let live):
+            live.body.end(trailers: trailers)
+            readingClient = nil
         case .pass:
             endPassing(trailers: trailers, now: now)
         }
@@ -111,10 +147,11 @@ extension Fetch {
     }
 
     func deliverHeld(_ verdict: SharedVerdict, now: NIODeadline) {
-        let representation = verdict.isStored ? store(verdict, now: now) : nil
+        let representation = verdict.isStored ? store(verdict, storedResponse(verdict), now: now) : nil
         guard let client else { return }
         self.client = nil
-        if let representation { return client.deliverFetched(representation, key: key, now: now) }
+        // Fields that are for this client alone are not among those that are stored.
+        if let representation, verdict.withheld.isEmpty { return client.deliverFetched(representation, key: key, now: now) }
         let coding = accepted.best(of: codings.union(CodingSet(.identity)), serverOrder: worker.codec.order) ?? .identity
         let compressed = coding == .identity ? nil : worker.codec.compressFast(body, as: coding)
         var writer = ResponseHeadWriter(framing: .length((compressed ?? body).readableBytes))
@@ -125,16 +162,20 @@ extension Fetch {
         client.deliverOnce(status: head.status, head.fields, writer, compressed ?? body, now: now)
     }
 
-    /// Stores what was fetched and lets the followers go.
-    /// - Returns: what suits the client best of what is ready.
-    func store(_ verdict: SharedVerdict, now: NIODeadline) -> Representation {
+    /// The response as it is stored.
+    func storedResponse(_ verdict: SharedVerdict) -> StoredResponse {
         let age = Freshness.initialAgeSeconds(
             response: head, requestSent: worker.unixSeconds(started), responseReceived: worker.unixSeconds(headReceived))
-        let response = StoredResponse(
-            head: head, fields: StoredFields.make(head.fields, date: worker.httpDate(now: headReceived)),
-            cacheControl: verdict.cacheControl, lifetimeSeconds: verdict.lifetimeSeconds, initialAgeSeconds: age,
-            received: headReceived, codings: codings, wasAskedForPlain: plan.wantsIdentity && !variesByFile,
+        let fields = StoredFields.make(head.fields, date: worker.httpDate(now: headReceived), withheld: verdict.withheld)
+        return StoredResponse(
+            head: head, fields: fields, cacheControl: verdict.cacheControl, lifetimeSeconds: verdict.lifetimeSeconds,
+            initialAgeSeconds: age, received: headReceived, codings: codings, wasAskedForPlain: plan.wantsIdentity && !variesByFile,
             browserCaching: browserCaching)
+    }
+
+    /// Stores what was fetched and lets the followers go.
+    /// - Returns: what suits the client best of what is ready.
+    func store(_ verdict: SharedVerdict, _ response: StoredResponse, now: NIODeadline) -> Representation {
         let plain = ResponseCodec.representation(of: response, coding: .identity, effort: .asReceived, body: body)
         let coded = confirmed.map {
             ResponseCodec.representation(of: response, coding: $0.coding, effort: $0.effort, body: $0.body)

@@ -12,7 +12,7 @@ extension Fetch {
 
     /// Which bytes of a file the client asks for; a range is never fetched to be stored.
     func rangeAnswer(for file: StaticFiles.OpenFile) -> RangePolicy.Answer {
-        guard lease == nil else { return .whole }
+        guard lease == nil || isServedFromDisk(file.size, MediaType(file.contentType.utf8.span)) else { return .whole }
         return RangePolicy.answer(request, count: file.size, entityTag: file.entityTag, lastModified: file.modified)
     }
 

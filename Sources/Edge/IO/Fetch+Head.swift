@@ -40,34 +40,100 @@ extension Fetch {
         headReceived = now
         client?.noteUpstream(nanoseconds: (now - started).nanoseconds)
         worker.metrics.upstreamAnswered(status: head.status, nanoseconds: (now - started).nanoseconds)
-        if head.status == 304, let stale { return revalidated(stale, head, now: now) }
+        if head.status == 304, let stale {
+            guard confirms(head, stale.response) else { return askAgain(.none, now: now) }
+            return revalidated(stale, head, now: now)
+        }
+        if RevalidationPolicy.isError(head.status), mayServeStale(now: now) {
+            abandonOrigin()
+            end()
+            fail(.errorStatus, now: now)
+            return unreserve()
+        }
         self.head = head
         adviseBrowser()
         invalidateIfUnsafe(head)
+        updateIfHead(head, now: now)
 
-        let cacheControl = CacheControl(head.fields)
+        let cacheControl = CacheControl.forSharedCache(head.fields)
         codings = CompressionPolicy.codings(
             for: head, method: request.method, cacheControl: cacheControl, configuration: route.compression)
         let lifetime = lifetimeSeconds(head, cacheControl)
         let notStored = lease == nil ? nil : reasonNotToStore(head, cacheControl)
         let isStored = lease != nil && notStored == nil
-        if let notStored { refuseToStore(notStored) }
-        let verdict = SharedVerdict(lifetimeSeconds: lifetime, cacheControl: cacheControl, isStored: isStored)
+        if let notStored {
+            refuseToStore(notStored)
+            // It was asked for as a whole for the store's sake alone.
+            if head.status == 200, request.fields.contains(.range), case .application = origin { return askAgain(.asSent, now: now) }
+        }
+        let verdict = SharedVerdict(
+            lifetimeSeconds: lifetime, cacheControl: cacheControl, isStored: isStored,
+            withheld: WithheldFields(head.fields, cacheControl))
 
         let hasBody = head.framing != .none
         let isCompressed = hasBody && !codings.isEmpty && accepted.best(of: codings.union(CodingSet(.identity)), serverOrder: worker.codec.order) != .identity
+        // As long as what is stored may still be served instead, nothing of a body that may break off goes out.
+        let isHeldAnyway = isStored && mayServeStale(now: now)
         if case .length(let count) = head.framing, count <= Self.heldBytesMax, isStored || isCompressed, reserve(count) {
             way = .hold(verdict)
+            isHoldLimited = !isHeldAnyway
             body.reserveCapacity(count)
         } else if isStored, hasBody {
-            way = .fill(verdict)
-            beginPassing(isCompressed: isCompressed, now: now)
+            if isHeldAnyway, head.framing == .chunked { way = .hold(verdict) } else { beginFilling(verdict, now: now) }
         } else if isStored {
             way = .hold(verdict)
         } else {
             way = .pass
             beginPassing(isCompressed: isCompressed, now: now)
         }
+    }
+
+    /// Whether a 304 is about the response that is stored.
+    /// - Source: RFC 9111 §4.3.4.
+    private func confirms(_ head: ResponseHead, _ response: StoredResponse) -> Bool {
+        guard let index = head.fields.firstIndex(of: .etag), let own = response.entityTag else { return true }
+        return EntityTag(head.fields.value(at: index)).map(own.weaklyMatches) ?? true
+    }
+
+    /// Drops a response and asks once more, for something else.
+    private func askAgain(_ conditions: UpstreamRequest.Conditions, now: NIODeadline) {
+        plan.conditions = conditions
+        connection?.abandon(.success)
+        connection = nil
+        ask(now: now)
+    }
+
+    /// Lets all who ask have the response while it comes.
+    func beginFilling(_ verdict: SharedVerdict, now: NIODeadline) {
+        guard let lease else { return }
+        let bound = NIOLoopBound(Weak(fetch: self), eventLoop: worker.eventLoop)
+        let eventLoop = worker.eventLoop
+        let growing = GrowingBody { eventLoop.execute { bound.value.fetch?.roomAgain() } }
+        growing.append(body)
+        body = ByteBuffer()
+        var byteCount: Int?
+        if case .length(let count) = head.framing { byteCount = count }
+        let live = LiveResponse(storedResponse(verdict), byteCount: byteCount, requestFields: request.fields, body: growing)
+        way = .fill(verdict, live)
+        readingClient = client
+        client = nil
+        readingClient?.read(live, fields: head.fields, now: now)
+        worker.store.begin(lease, live, key: key)
+    }
+
+    private struct Weak {
+        weak var fetch: Fetch?
+    }
+
+    private func roomAgain() {
+        guard !isOver, case .spill(let live) = way else { return }
+        guard live.body.hasReaders else {
+            end()
+            abandonOrigin()
+            return
+        }
+        connection?.resumeReading()
+        source?.resume()
     }
 
     /// Whether a file was chosen by the codings that the client accepts: then the stored response is for those alone.
@@ -87,11 +153,18 @@ extension Fetch {
 
     func lifetimeSeconds(_ head: ResponseHead, _ cacheControl: CacheControl) -> Int {
         if case .files = origin { return Self.fileLifetimeSeconds }
-        return Freshness.lifetimeSeconds(response: head, cacheControl: cacheControl)
+        let received = worker.unixSeconds(headReceived)
+        let said = Freshness.lifetimeSeconds(response: head, cacheControl: cacheControl, received: received)
+        if said > 0 { return said }
+        return Freshness.addedLifetimeSeconds(response: head, cacheControl: cacheControl, rules: route.storing, received: received)
     }
 
     func reasonNotToStore(_ head: ResponseHead, _ cacheControl: CacheControl) -> NotStoredReason? {
-        if let reason = Storability.decide(request: request, response: head, cacheControl: cacheControl) { return reason }
+        if let reason = Storability.decide(
+            request: request, response: head, cacheControl: cacheControl, rules: route.storing, received: worker.unixSeconds(headReceived))
+        {
+            return reason
+        }
         let limit = route.cache.objectBytesMax
         switch head.framing {
         case .length(let count):
@@ -105,7 +178,8 @@ extension Fetch {
 
     func refuseToStore(_ reason: NotStoredReason) {
         client?.noteNotStored(reason.rawValue)
-        finish(reason.saysAboutNext ? .notShareable : .notStored)
+        // An error says nothing about what comes after it, and what is stored may be needed yet.
+        finish(reason.saysAboutNext && head.status < 500 ? .notShareable : .notStored)
     }
 
     func beginPassing(isCompressed: Bool, now: NIODeadline) {
@@ -152,27 +226,87 @@ extension Fetch {
         merged.fields = fields
         self.head = merged
         adviseBrowser()
-        let cacheControl = CacheControl(fields)
+        let cacheControl = CacheControl.forSharedCache(fields)
         codings = stale.response.codings
         body = stale.plain.body
         confirmed = stale.coded
         client?.noteRevalidated()
-        let notStored = Storability.decide(request: request, response: merged, cacheControl: cacheControl)
+        let notStored = Storability.decide(
+            request: request, response: merged, cacheControl: cacheControl, rules: route.storing, received: worker.unixSeconds(headReceived))
         if let notStored { refuseToStore(notStored) }
         way = .hold(
             SharedVerdict(
-                lifetimeSeconds: lifetimeSeconds(merged, cacheControl), cacheControl: cacheControl, isStored: notStored == nil))
+                lifetimeSeconds: lifetimeSeconds(merged, cacheControl), cacheControl: cacheControl, isStored: notStored == nil,
+                withheld: WithheldFields(fields, cacheControl)))
     }
 
-    /// A change through here makes stored copies of its target useless.
-    /// - Source: RFC 9111 §4.4: on a non-error response to an unsafe method.
-    func invalidateIfUnsafe(_ head: ResponseHead) {
+    /// A change through here makes stored copies of its target useless, and of what it says it has changed besides.
+    /// - Source: RFC 9111 §4.4: on a non-error response to an unsafe method; `Location` and `Content-Location` of the same origin only.
+    private func invalidateIfUnsafe(_ head: ResponseHead) {
         guard !request.method.isSafe, (200..<400).contains(head.status) else { return }
+        invalidate(request)
+        let request = request
+        let text = request.fields.bytes
+        for name in [FieldName.location, .contentLocation] {
+            guard head.fields.count(of: name) == 1, let index = head.fields.firstIndex(of: name),
+                let target = RelatedTarget.sameOrigin(
+                    head.fields.value(at: index), authority: text.span.extracting(request.authority),
+                    target: text.span.extracting(request.target))
+            else { continue }
+            invalidate(RequestHead(getting: target, of: request))
+        }
+    }
+
+    private func invalidate(_ request: RequestHead) {
         var key = CacheKey()
         // What the same target gives by other routes may have changed as well.
         for scope in worker.routing.cacheScopes {
             key.assign(request, scope: scope, seed: worker.store.seed)
             worker.store.withShard(key) { $0.invalidate(key) }
         }
+    }
+
+    /// A response to HEAD says what GET would get: it updates what is stored, or shows that it has changed.
+    /// - Source: RFC 9111 §4.3.5.
+    private func updateIfHead(_ head: ResponseHead, now: NIODeadline) {
+        guard request.method == .head, head.status == 200, route.cache.isEnabled, !route.isPersonal, !request.fields.contains(.authorization)
+        else { return }
+        let (key, request) = (key, request)
+        guard let stored = worker.store.withShard(key, { $0.ready(key, request) }), stored.response.status == 200 else { return }
+        guard StoredFields.isSameRepresentation(stored.response.fields, byteCount: stored.plain.body.readableBytes, as: head.fields) else {
+            return worker.store.withShard(key) { $0.drop(stored.response, key: key) }
+        }
+        let fields = StoredFields.updated(stored.response.fields, by: head.fields)
+        var merged = ResponseHead()
+        merged.status = 200
+        merged.fields = fields
+        let cacheControl = CacheControl.forSharedCache(fields)
+        var asked = request
+        asked.method = .get
+        guard
+            Storability.decide(
+                request: asked, response: merged, cacheControl: cacheControl, rules: route.storing, received: worker.unixSeconds(now)) == nil
+        else { return worker.store.withShard(key) { $0.drop(stored.response, key: key) } }
+        let age = Freshness.initialAgeSeconds(
+            response: merged, requestSent: worker.unixSeconds(started), responseReceived: worker.unixSeconds(now))
+        let response = StoredResponse(
+            head: merged, fields: fields, cacheControl: cacheControl, lifetimeSeconds: lifetimeSeconds(merged, cacheControl),
+            initialAgeSeconds: age, received: now, codings: stored.response.codings, wasAskedForPlain: plan.wantsIdentity && !variesByFile,
+            browserCaching: stored.response.browserCaching)
+        guard response.vary == stored.response.vary else { return worker.store.withShard(key) { $0.drop(stored.response, key: key) } }
+        let plain = ResponseCodec.representation(of: response, coding: .identity, effort: .asReceived, body: stored.plain.body)
+        let coded = stored.coded.map { ResponseCodec.representation(of: response, coding: $0.coding, effort: $0.effort, body: $0.body) }
+        worker.store.withShard(key) { $0.replace(stored.response, by: plain, coded: coded, key: key) }
+    }
+}
+
+extension RequestHead {
+    /// A GET for another target of the same authority.
+    init(getting target: [UInt8], of request: RequestHead) {
+        self.init()
+        method = .get
+        methodRange = fields.appendBytes("GET")
+        self.target = fields.appendBytes(target.span)
+        authority = fields.appendBytes(request.fields.bytes.span.extracting(request.authority))
     }
 }

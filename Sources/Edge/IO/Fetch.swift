@@ -6,12 +6,13 @@ import NIOCore
 ///
 /// It asks one member of a group, and others after it where ``RetryPolicy`` allows, for as long as nothing of a response was passed on.
 ///
-/// What comes back is dealt with in one of three ways, chosen once its head is here:
+/// What comes back is dealt with in one of these ways, chosen once its head is here:
 ///
 /// | way | when | the client gets |
 /// |---|---|---|
 /// | hold | to be stored or compressed, of known length up to ``heldBytesMax`` | one answer, from the ready bytes |
-/// | fill | to be stored, but larger or of unknown length | the parts as they come; the whole is stored at the end |
+/// | fill | to be stored, but larger, slower or of unknown length | the parts as they come, and so do others who ask (``LiveResponse``) |
+/// | spill | as fill, until it turned out to be too large | the parts still, at the pace of the slowest of them; nothing is stored |
 /// | pass | everything else | the parts as they come, at the client's pace |
 ///
 /// While it fills the cache, a fetch does not wait for a slow client (others may wait for its end), and it goes on when its
@@ -20,6 +21,8 @@ final class Fetch: DeadlineHolder {
     /// Bodies up to here are held whole to be compressed in one piece: better and three times faster than a stream, and with a
     /// `Content-Length`. 256 KiB take some 2 ms at the fast level.
     static let heldBytesMax = 256 << 10
+    /// How long a body is held that does not come at once; then its parts are passed on. 5 ms: what an application has ready is here by then.
+    static let holdTime = TimeAmount.milliseconds(5)
     /// Bytes of a request's body that wait for a connection, and that are kept for another attempt.
     static let requestBytesMax = 64 << 10
     /// How long the application may leave a client waiting that asked whether to send its body; then the edge says yes. 1 s: not all
@@ -29,7 +32,8 @@ final class Fetch: DeadlineHolder {
     enum Way {
         case undecided
         case hold(SharedVerdict)
-        case fill(SharedVerdict)
+        case fill(SharedVerdict, LiveResponse)
+        case spill(LiveResponse)
         case pass
     }
 
@@ -38,6 +42,23 @@ final class Fetch: DeadlineHolder {
         let lifetimeSeconds: Int
         let cacheControl: CacheControl
         let isStored: Bool
+        /// Fields that the client gets and the store does not.
+        var withheld = WithheldFields()
+    }
+
+    /// On whose behalf is asked.
+    struct Asker {
+        let accepted: AcceptedCodings
+        let trace: TraceParent
+        let identity: ClientIdentity
+        let authorizedRules: HeaderRuleSet?
+
+        init(_ client: HTTPServerHandler) {
+            accepted = client.exchange.accepted
+            trace = client.exchange.trace
+            identity = client.identity
+            authorizedRules = client.authorizedRules
+        }
     }
 
     /// Who makes the response.
@@ -54,6 +75,9 @@ final class Fetch: DeadlineHolder {
     var origin: Origin
     var source: FileSource?
     var client: HTTPServerHandler?
+    /// The client that reads the response along while it fills the store.
+    var readingClient: HTTPServerHandler?
+    var isHoldLimited = false
     var lease: ResponseShard.Lease?
     let key: CacheKey
     let stale: ResponseShard.Ready?
@@ -94,13 +118,18 @@ final class Fetch: DeadlineHolder {
     var confirmed: [Representation] = []
     var stream: StreamingCompressor?
     var reservedBytes = 0
+    /// Bytes that came while it filled the store.
+    var filledBytes = 0
     var flushesStream = false
     var codings: CodingSet = []
     var browserCaching: BrowserCachingAdvice?
 
+    /// - Parameters:
+    ///   - client: who gets the response; `nil` when only the store does.
+    ///   - isSubrequest: another server's word is asked for.
     init(
-        worker: EdgeWorker, route: RoutePlan, origin: Origin, client: HTTPServerHandler, subrequest: RequestHead? = nil,
-        lease: ResponseShard.Lease?, stale: ResponseShard.Ready?, now: NIODeadline
+        worker: EdgeWorker, route: RoutePlan, origin: Origin, asker: Asker, client: HTTPServerHandler?, request: RequestHead,
+        isSubrequest: Bool = false, lease: ResponseShard.Lease?, stale: ResponseShard.Ready?, now: NIODeadline
     ) {
         self.worker = worker
         self.route = route
@@ -108,17 +137,17 @@ final class Fetch: DeadlineHolder {
         self.client = client
         self.lease = lease
         self.stale = stale
+        self.request = request
+        self.isSubrequest = isSubrequest
         key = worker.key
-        request = subrequest ?? client.request
-        isSubrequest = subrequest != nil
-        accepted = client.exchange.accepted
-        trace = client.exchange.trace
-        identity = client.identity
+        accepted = asker.accepted
+        trace = asker.trace
+        identity = asker.identity
         started = now
         isRequestEnded = request.framing.isEmpty
         var plan = UpstreamRequest()
         plan.rules = route.requestRules
-        plan.authorizedRules = client.authorizedRules
+        plan.authorizedRules = asker.authorizedRules
         plan.framing = request.framing
         plan.wantsIdentity = route.compression.isEnabled
         plan.offersUpgrade = UpgradePolicy.isOffered(request)
@@ -128,6 +157,13 @@ final class Fetch: DeadlineHolder {
             plan.conditions = .none
         }
         self.plan = plan
+    }
+
+    /// Whether what is stored may be served in the place of an error.
+    func mayServeStale(now: NIODeadline) -> Bool {
+        guard let stale else { return false }
+        return RevalidationPolicy.secondsOverOnError(
+            stale.response, CacheControl(request.fields), request.fields, route.reuse, now: now) != nil
     }
 
     var isIdempotent: Bool { request.method.isIdempotent }
@@ -164,6 +200,7 @@ final class Fetch: DeadlineHolder {
     var wantsResponse: Bool {
         switch way {
         case .undecided, .hold, .fill: true
+        case .spill(let live): live.body.hasRoom
         case .pass: client?.isWritable ?? false
         }
     }
@@ -180,7 +217,7 @@ final class Fetch: DeadlineHolder {
         guard !isOver else { return }
         if lease != nil, isRequestEnded {
             switch way {
-            case .undecided, .hold, .fill: return
+            case .undecided, .hold, .fill, .spill: return
             case .pass: break
             }
         }
@@ -217,6 +254,11 @@ final class Fetch: DeadlineHolder {
     func fail(_ failure: GatewayFailure, now: NIODeadline) {
         worker.metrics.gatewayFailed(failure)
         finish(.failed(failure))
+        switch way {
+        case .fill(_, let live), .spill(let live): live.body.fail()
+        case .undecided, .hold, .pass: break
+        }
+        readingClient = nil
         let client = self.client
         self.client = nil
         client?.failResponse(failure, now: now)

@@ -37,18 +37,11 @@ extension HTTPServerHandler {
         if isConditional {
             switch ConditionalPolicy.evaluate(head, representation) {
             case .proceed: break
-            case .notModified:
-                exchange.status = 304
-                headStart = output.readableBytes
-                let known = response.entityTag.flatMap { EntityTagVariants.known(head.fields, as: $0) }
-                ResponseHeadWriter.writeNotModified(representation, entityTag: known, date: worker.httpDate(now: now), into: &output)
-                if let advice = response.browserCaching { output.writeBytes(advice.lines(for: head.fields)) }
-                finishHead(.noBody, age: exchange.ageSeconds, now: now)
-                return finishExchange(now: now)
-            case .failed:
-                return respondError(412, reason: "precondition-failed", now: now)
+            case .notModified: return answerNotModified(representation, head, now: now)
+            case .failed: return respondError(412, reason: "precondition-failed", now: now)
             }
         }
+        if head.fields.contains(.range), asksForRange(head), answerRange(representation, head, now: now) { return }
         exchange.status = response.status
         headStart = output.readableBytes
         output.writeImmutableBuffer(representation.head)
@@ -63,6 +56,18 @@ extension HTTPServerHandler {
                 write(representation.body)
             }
         }
+        finishExchange(now: now)
+    }
+
+    /// - Source: RFC 9110 §15.4.5.
+    func answerNotModified(_ representation: Representation, _ head: RequestHead, now: NIODeadline) {
+        let response = representation.response
+        exchange.status = 304
+        headStart = output.readableBytes
+        let known = response.entityTag.flatMap { EntityTagVariants.known(head.fields, as: $0) }
+        ResponseHeadWriter.writeNotModified(representation, entityTag: known, date: worker.httpDate(now: now), into: &output)
+        if let advice = response.browserCaching { output.writeBytes(advice.lines(for: head.fields)) }
+        finishHead(.noBody, age: exchange.ageSeconds, now: now)
         finishExchange(now: now)
     }
 
@@ -99,7 +104,7 @@ extension HTTPServerHandler {
     func noteRevalidated() { exchange.cacheResult = .revalidated }
 
     /// Begins a response whose body follows in parts.
-    func beginResponse(status: Int, _ fields: FieldSection, _ writer: ResponseHeadWriter, now: NIODeadline) {
+    func beginResponse(status: Int, _ fields: FieldSection, _ writer: ResponseHeadWriter, age: Int? = nil, now: NIODeadline) {
         if authorizationBegan(status: status, fields, now: now) { return }
         exchange.status = status
         exchange.coding = writer.coding
@@ -108,7 +113,7 @@ extension HTTPServerHandler {
             writer.write(status: status, fields, date: worker.httpDate(now: now), into: &output)
             if let advice = writer.browserCaching { output.writeBytes(advice.lines(for: connection.head.fields)) }
             if writer.framing == .untilClose { keepsAlive = false }
-            finishHead(writer.framing, age: nil, now: now)
+            finishHead(writer.framing, age: age, now: now)
         }
     }
 
@@ -187,7 +192,7 @@ extension HTTPServerHandler {
     func failResponse(_ failure: GatewayFailure, now: NIODeadline) {
         exchange.failure = failure
         guard responseFraming != nil else {
-            respondError(failure.status, reason: failure.rawValue, now: now)
+            turn { answerFailure(failure, now: now) }
             return flushAndResume()
         }
         if responseFraming == .untilClose { abortivelyClose() }
@@ -247,6 +252,7 @@ extension HTTPServerHandler {
         if hasBegun {
             // In the middle of a request's body: the exchange fails, and if its response has begun it is cut short.
             if case .fetch(let fetch) = source { fetch.clientGone() }
+            if case .read(let reader) = source { reader.leave() }
             if responseFraming != nil {
                 context?.close(promise: nil)
                 return

@@ -21,11 +21,15 @@ extension HTTPServerHandler {
             return join(stale: nil, now: now)
         }
         let response = found.representation.response
-        switch RevalidationPolicy.verdict(response, exchange.requestCacheControl, head.fields, now: now) {
+        switch RevalidationPolicy.verdict(response, exchange.requestCacheControl, head.fields, route.reuse, now: now) {
         case .fresh(let secondsLeft):
             exchange.cacheResult = .hit
             exchange.secondsFresh = secondsLeft
             deliver(found, head, now: now)
+        case .servedStale(let secondsOver, let permission):
+            noteStale(secondsOver, permission)
+            deliver(found, head, now: now)
+            if permission == .whileRevalidate { refresh(response, head, route, now: now) }
         case .stale(let reason):
             worker.codec.release(found, key: worker.key)
             if exchange.requestCacheControl.onlyIfCached { return respondError(504, reason: "only-if-cached", now: now) }
@@ -42,10 +46,42 @@ extension HTTPServerHandler {
         return worker.store.withShard(key) { $0.find(key, head, accepted: accepted) }
     }
 
+    private func noteStale(_ secondsOver: Int, _ permission: RevalidationPolicy.Permission) {
+        exchange.cacheResult = .servedStale
+        exchange.secondsFresh = -secondsOver
+        exchange.detail = permission.rawValue
+    }
+
+    /// Has a stale response that was just served fetched anew, unless somebody does already. Neither this client nor its connection waits.
+    private func refresh(_ response: StoredResponse, _ head: RequestHead, _ route: RoutePlan, now: NIODeadline) {
+        // HEAD brings no body; the next GET will do it.
+        guard head.method == .get else { return }
+        worker.key.assign(head, scope: route.cacheScope, seed: worker.store.seed)
+        let key = worker.key
+        let (lease, stale) = worker.store.withShard(key) { shard -> (ResponseShard.Lease?, ResponseShard.Ready?) in
+            guard let lease = shard.leadInBackground(key, head) else { return (nil, nil) }
+            return (lease, shard.ready(of: response, key: key))
+        }
+        guard let lease else { return }
+        guard let origin = Self.origin(of: route) else {
+            worker.store.finish(lease, .notStored, key: key, now: now)
+            return
+        }
+        let fetch = Fetch(
+            worker: worker, route: route, origin: origin, asker: Fetch.Asker(self), client: nil, request: head, lease: lease,
+            stale: stale, now: now)
+        fetch.start()
+    }
+
+    private static func origin(of route: RoutePlan) -> Fetch.Origin? {
+        guard case .origin(let files, let upstream) = route.action else { return nil }
+        return files.map(Fetch.Origin.files) ?? upstream.map(Fetch.Origin.application)
+    }
+
     /// Fetches for all who ask for this key, or waits for whoever does.
-    func join(stale: ResponseShard.Ready?, now: NIODeadline) {
+    private func join(stale: ResponseShard.Ready?, now: NIODeadline) {
         let head = connection.head
-        guard SharedCachePolicy.mayLead(head, exchange.requestCacheControl) else {
+        guard SharedCachePolicy.mayLead(head, exchange.requestCacheControl, heedsRequests: route?.reuse.heedsRequests ?? true) else {
             return fetch(lease: nil, stale: nil, now: now)
         }
         // What must be asked for every time is asked for by everybody on their own; see `alwaysRevalidates`.
@@ -58,11 +94,14 @@ extension HTTPServerHandler {
         case .follow:
             exchange.cacheResult = .coalesced
             source = .follow
+        case .read(let live):
+            exchange.cacheResult = .coalesced
+            read(live, now: now)
         }
     }
 
     /// This exchange as one that waits for another's fetch.
-    func follower() -> ResponseShard.Follower {
+    private func follower() -> ResponseShard.Follower {
         let bound = NIOLoopBound(self, eventLoop: worker.eventLoop)
         let eventLoop = worker.eventLoop
         let serial = exchange.trace.parentID
@@ -71,7 +110,7 @@ extension HTTPServerHandler {
         }
     }
 
-    func leaderFinished(_ outcome: ResponseShard.FollowerOutcome, serial: UInt64) {
+    private func leaderFinished(_ outcome: ResponseShard.FollowerOutcome, serial: UInt64) {
         guard case .follow = source, exchange.trace.parentID == serial, context != nil else { return }
         source = .none
         turn { follow(outcome, now: .now()) }
@@ -89,25 +128,53 @@ extension HTTPServerHandler {
                 // Another variant than ours was fetched, or it made room already.
                 join(stale: nil, now: now)
             }
+        case .read(let live):
+            // Meanwhile it may be whole, and in a better coding than a stream's: who joins now finds it in the store.
+            if let route, live.isStored, let found = find(connection.head, route), found.representation.response === live.response {
+                exchange.secondsFresh = live.response.lifetimeSeconds
+                deliver(found, connection.head, now: now)
+            } else if live.suits(connection.head.fields) {
+                read(live, now: now)
+            } else {
+                join(stale: nil, now: now)
+            }
         case .fetchAlone:
             exchange.cacheResult = .miss
             exchange.detail = "not-shareable"
             fetch(lease: nil, stale: nil, now: now)
         case .failed(let failure):
             exchange.failure = failure
-            respondError(failure.status, reason: failure.rawValue, now: now)
+            answerFailure(failure, now: now)
         }
+    }
+
+    /// Answers when no response could be fetched: by what is stored if that may be, else by an error.
+    /// - Source: RFC 5861 §4; RFC 9111 §5.2.2.2: 504 where a stored response may not be used without having been validated.
+    func answerFailure(_ failure: GatewayFailure, now: NIODeadline) {
+        let head = connection.head
+        guard let route, exchange.cacheResult != .bypass, exchange.cacheResult != .none,
+            head.method == .get || head.method == .head, let found = find(head, route)
+        else { return respondError(failure.status, reason: failure.rawValue, now: now) }
+        let response = found.representation.response
+        if SharedCachePolicy.mayAnswer(response, head),
+            let over = RevalidationPolicy.secondsOverOnError(response, exchange.requestCacheControl, head.fields, route.reuse, now: now)
+        {
+            noteStale(over, .ifError)
+            return deliver(found, head, now: now)
+        }
+        worker.codec.release(found, key: worker.key)
+        respondError(response.demandsValidation ? 504 : failure.status, reason: failure.rawValue, now: now)
     }
 
     /// Has the response made: by the folder of files if the route has one, else by its group.
     func fetch(lease: ResponseShard.Lease?, stale: ResponseShard.Ready?, now: NIODeadline) {
-        guard let route, case .origin(let files, let upstream) = route.action,
-            let origin = files.map(Fetch.Origin.files) ?? upstream.map(Fetch.Origin.application)
-        else {
+        guard let route, let origin = Self.origin(of: route) else {
             if let lease { worker.store.finish(lease, .notStored, key: worker.key, now: now) }
             return respondError(404, reason: "no-application", now: now)
         }
-        let fetch = Fetch(worker: worker, route: route, origin: origin, client: self, lease: lease, stale: stale, now: now)
+        let fetch = Fetch(
+            worker: worker, route: route, origin: origin, asker: Fetch.Asker(self), client: self, request: request, lease: lease,
+            stale: stale, now: now)
         source = .fetch(fetch)
         fetch.start()
     }

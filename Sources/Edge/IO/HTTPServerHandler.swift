@@ -41,6 +41,8 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         case authorize(Fetch)
         /// Another request's fetch is waited for.
         case follow
+        /// Another request's fetch is read along, or this one's own that goes into the store.
+        case read(LiveReader)
         case fetch(Fetch)
         /// The connection is of another protocol now, and its bytes pass through.
         case tunnel(Tunnel)
@@ -52,7 +54,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     var context: ChannelHandlerContext?
     var pending = ByteBuffer()
     var output = ByteBuffer()
-    private var isInTurn = false
+    private(set) var isInTurn = false
     /// Whether something was written since the last flush: flushing nothing costs as much as a small write.
     var isUnflushed = false
     var isReadSuppressed = false
@@ -164,6 +166,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
             switch source {
             case .none, .follow, .verify: resume()
             case .authorize(let fetch), .fetch(let fetch): fetch.clientWritabilityChanged()
+            case .read(let reader): reader.pump()
             case .tunnel(let tunnel): tunnel.becameWritable(.client)
             }
         }
@@ -268,7 +271,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     var isSuspended: Bool {
         switch source {
         case .verify, .authorize: true
-        case .none, .follow, .fetch, .tunnel: false
+        case .none, .follow, .read, .fetch, .tunnel: false
         }
     }
 
@@ -302,7 +305,8 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         arm(.none, for: .zero, from: now)
         exchange = Exchange(started: now, trace: worker.trace(head.fields))
         exchange.method = head.method
-        if head.fields.contains(.acceptEncoding) { exchange.accepted = AcceptedCodings(head.fields) }
+        // Ranges are of the plain bytes: those of a coding are others with each effort.
+        if head.fields.contains(.acceptEncoding), !asksForRange(head) { exchange.accepted = AcceptedCodings(head.fields) }
         if !connection.isRequestComplete {
             bodyRate = TransferRate(now: now)
             wasHeldUp = false
@@ -374,6 +378,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         switch source {
         case .none, .follow, .verify: break
         case .authorize(let fetch), .fetch(let fetch): fetch.clientGone()
+        case .read(let reader): reader.leave()
         case .tunnel(let tunnel): return tunnel.closed(.client, now: .now())
         }
         if hasBegun {

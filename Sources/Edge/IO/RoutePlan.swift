@@ -1,3 +1,4 @@
+import HTTPSemantics
 import NIOCore
 
 /// A route as the connections of one event loop use it: everything that is the same for all of its requests, made before the first.
@@ -40,6 +41,8 @@ final class RoutePlan {
     private(set) var forward: Forward?
     let compression: EdgeConfiguration.Compression
     let cache: EdgeConfiguration.Cache
+    let reuse: ReuseRules
+    let storing: StoringRules
     let browserCaching: BrowserCaching?
     let requestRules: HeaderRuleSet?
     let responseRules: HeaderRuleSet?
@@ -65,7 +68,10 @@ final class RoutePlan {
         self.compression = compression
         var cache = edge.cache
         cache.isEnabled = route.isCached ?? cache.isEnabled
+        route.caching.apply(to: &cache)
         self.cache = cache
+        reuse = ReuseRules(cache)
+        storing = StoringRules(cache)
         browserCaching = edge.browserCachingPolicy(named: route.browserCaching ?? edge.browserCaching).flatMap(BrowserCaching.init)
         requestRules = HeaderRuleSet(route.requestRules)
         responseRules = HeaderRuleSet(route.responseRules)
@@ -125,4 +131,27 @@ final class Routing {
         }
         cacheScopes = scopes
     }
+}
+
+extension ReuseRules {
+    init(_ cache: EdgeConfiguration.Cache) {
+        staleWhileRevalidateSeconds = cache.staleWhileRevalidate.wholeSeconds
+        staleIfErrorSeconds = cache.staleIfError.wholeSeconds
+        heedsRequests = cache.heedsRequests
+    }
+}
+
+extension StoringRules {
+    init(_ cache: EdgeConfiguration.Cache) {
+        self.init()
+        defaultLifetimeSeconds = cache.defaultLifetime.wholeSeconds
+        heuristicShare = cache.heuristicShare
+        heuristicSecondsMax = cache.heuristicLifetimeMax.wholeSeconds
+        storesCookies = cache.storesCookies
+        heedsRequests = cache.heedsRequests
+    }
+}
+
+extension TimeAmount {
+    fileprivate var wholeSeconds: Int { Int(clamping: nanoseconds / 1_000_000_000) }
 }

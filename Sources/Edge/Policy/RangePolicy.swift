@@ -23,8 +23,9 @@ enum RangePolicy {
 
     /// - Parameters:
     ///   - count: bytes of the representation.
-    ///   - lastModified: Unix seconds.
-    static func answer(_ request: borrowing RequestHead, count: Int, entityTag: EntityTag, lastModified: Int64) -> Answer {
+    ///   - entityTag: `nil` when it has none.
+    ///   - lastModified: Unix seconds; `nil` when there is none, or it is too young to tell one version from the next (RFC 9110 §8.8.2.2).
+    static func answer(_ request: borrowing RequestHead, count: Int, entityTag: EntityTag?, lastModified: Int64?) -> Answer {
         guard request.method == .get, request.fields.count(of: .range) == 1, let index = request.fields.firstIndex(of: .range),
             let ranges = ByteRange.parse(request.fields.value(at: index)), ranges.count <= rangesMax,
             isCurrent(request.fields, entityTag: entityTag, lastModified: lastModified)
@@ -36,10 +37,11 @@ enum RangePolicy {
     }
 
     /// Whether `If-Range`, if there is one, names what we have: by the very tag, or the very date.
-    private static func isCurrent(_ fields: borrowing FieldSection, entityTag: EntityTag, lastModified: Int64) -> Bool {
+    private static func isCurrent(_ fields: borrowing FieldSection, entityTag: EntityTag?, lastModified: Int64?) -> Bool {
         guard let index = fields.firstIndex(of: .ifRange) else { return true }
         guard fields.count(of: .ifRange) == 1 else { return false }
-        if let tag = EntityTag(fields.value(at: index)) { return tag.stronglyMatches(entityTag) }
+        if let tag = EntityTag(fields.value(at: index)) { return entityTag.map(tag.stronglyMatches) ?? false }
+        guard let lastModified else { return false }
         return HTTPDate.parse(fields.value(at: index)) == lastModified
     }
 

@@ -28,6 +28,10 @@ struct ResponseHeadWriter {
     var variesByCoding = false
     /// `Age` is ours to compute when the response is stored.
     var dropsAge = false
+    /// Which bytes of the whole the body is.
+    var contentRange: String?
+    /// What the body is, in the place of what the application says of the whole.
+    var contentType: String?
     /// What browsers are told about keeping the response; its lines follow the head where they depend on the request.
     var browserCaching: BrowserCachingAdvice?
 
@@ -45,6 +49,10 @@ struct ResponseHeadWriter {
             case .contentLength:
                 continue
             case .age where dropsAge:
+                continue
+            case .headraceCacheControl, .surrogateControl:
+                continue
+            case .contentType where contentType != nil:
                 continue
             case .etag where entityTag != nil || coding != .identity:
                 continue
@@ -76,6 +84,8 @@ struct ResponseHeadWriter {
             }
         }
         if coding != .identity { output.writeField(.contentEncoding, coding.token) }
+        if let contentType { output.writeField(.contentType, contentType) }
+        if let contentRange { output.writeField(.contentRange, contentRange) }
         switch framing {
         case .noBody, .untilClose: break
         case .length(let count): output.writeField(.contentLength, count)

@@ -1,13 +1,46 @@
 import HTTPSemantics
 import NIOCore
 
+/// What a route says about answering from the store.
+struct ReuseRules: Sendable, Equatable {
+    /// How long a stale response is served while it is fetched anew, where the application does not say.
+    var staleWhileRevalidateSeconds = 0
+    /// How long one is served when fetching fails, where the application does not say.
+    var staleIfErrorSeconds = 0
+    /// Heed `no-cache`, `max-age` and `min-fresh` of requests.
+    var heedsRequests = true
+
+    init() {}
+}
+
 /// Whether a stored response may answer a request as it is, or has to be asked for again.
-/// - Source: RFC 9111 §4, §4.2, §5.2.1.
+///
+/// | | the response is fresh | stale, within a permission | stale |
+/// |---|---|---|---|
+/// | nothing that forbids | `fresh` | `servedStale` | `stale` |
+/// | request: `no-cache`, `max-age`, `min-fresh` not met | `stale` | `stale` | `stale` |
+/// | response: `must-revalidate`, `proxy-revalidate`, `s-maxage` | `fresh` | `stale` | `stale` |
+/// | response: `no-cache` | `stale` | `stale` | `stale` |
+///
+/// Permissions are the request's `max-stale`, and the response's `stale-while-revalidate` or that of the route.
+/// - Source: RFC 9111 §4, §4.2, §4.2.4, §5.2.1; RFC 5861; RFC 8246.
 enum RevalidationPolicy {
     enum Verdict: Equatable {
         /// With so many seconds of freshness left.
         case fresh(secondsLeft: Int)
+        /// Stale since so many seconds, and good enough all the same.
+        case servedStale(secondsOver: Int, Permission)
         case stale(Reason)
+    }
+
+    /// Why a stale response is served. The raw value is the `detail` of `Cache-Status`.
+    enum Permission: String, CaseIterable, Sendable {
+        /// It is being fetched anew meanwhile.
+        case whileRevalidate = "stale-while-revalidate"
+        /// The client takes it.
+        case requestMaxStale = "request-max-stale"
+        /// A newer one could not be had.
+        case ifError = "stale-if-error"
     }
 
     /// Why a stored response may not answer as it is. The raw value is the `detail` of `Cache-Status`.
@@ -33,24 +66,66 @@ enum RevalidationPolicy {
     }
 
     static func verdict(
-        _ response: StoredResponse, _ request: CacheControl, _ fields: borrowing FieldSection, now: NIODeadline
+        _ response: StoredResponse, _ request: CacheControl, _ fields: borrowing FieldSection, _ rules: ReuseRules = ReuseRules(),
+        now: NIODeadline
     ) -> Verdict {
         let age = response.ageSeconds(now: now)
         let left = response.lifetimeSeconds - age
         if response.cacheControl.noCache { return .stale(.responseNoCache) }
-        if left <= 0 { return .stale(.expired) }
-        if request.noCache { return .stale(.requestNoCache) }
-        if let maxAge = request.maxAge, age >= maxAge { return .stale(.requestMaxAge) }
-        if let minFresh = request.minFresh, left < minFresh { return .stale(.requestMinFresh) }
-        if !fields.contains(.cacheControl), fields.contains(.pragma), isNoCachePragma(fields) {
-            return .stale(.requestNoCache)
-        }
-        return .fresh(secondsLeft: left)
+        if left <= 0 { return staleVerdict(response, request, fields, rules, age: age, over: -left) }
+        if !rules.heedsRequests { return .fresh(secondsLeft: left) }
+        return requestReason(response, request, fields, age: age, left: left).map(Verdict.stale) ?? .fresh(secondsLeft: left)
     }
+
+    private static func staleVerdict(
+        _ response: StoredResponse, _ request: CacheControl, _ fields: borrowing FieldSection, _ rules: ReuseRules, age: Int, over: Int
+    ) -> Verdict {
+        guard !response.forbidsStale else { return .stale(.expired) }
+        if rules.heedsRequests {
+            if request.noCache || isNoCachePragma(fields) || request.minFresh != nil { return .stale(.expired) }
+            if let maxAge = request.maxAge, age >= maxAge { return .stale(.expired) }
+        }
+        if let seconds = response.cacheControl.staleWhileRevalidate ?? positive(rules.staleWhileRevalidateSeconds), over < seconds {
+            return .servedStale(secondsOver: over, .whileRevalidate)
+        }
+        // Ages are whole seconds, rounded down: less than the bound is within it.
+        if let maxStale = request.maxStale, over < maxStale { return .servedStale(secondsOver: over, .requestMaxStale) }
+        return .stale(.expired)
+    }
+
+    private static func requestReason(
+        _ response: StoredResponse, _ request: CacheControl, _ fields: borrowing FieldSection, age: Int, left: Int
+    ) -> Reason? {
+        if request.noCache { return .requestNoCache }
+        // RFC 8246 §2: what is immutable gets no better by asking for something younger.
+        if let maxAge = request.maxAge, age >= maxAge, !response.cacheControl.immutable { return .requestMaxAge }
+        if let minFresh = request.minFresh, left < minFresh { return .requestMinFresh }
+        return isNoCachePragma(fields) ? .requestNoCache : nil
+    }
+
+    /// Whether a stored response may answer when no newer one can be had.
+    /// - Returns: the seconds since which it is stale, negative while it is fresh; `nil` when it may not.
+    /// - Source: RFC 5861 §4, for which both a response and a request may say it; RFC 9111 §4.2.4.
+    static func secondsOverOnError(
+        _ response: StoredResponse, _ request: CacheControl, _ fields: borrowing FieldSection, _ rules: ReuseRules, now: NIODeadline
+    ) -> Int? {
+        guard !response.forbidsStale else { return nil }
+        if rules.heedsRequests, request.noCache || isNoCachePragma(fields) { return nil }
+        let over = response.ageSeconds(now: now) - response.lifetimeSeconds
+        let permitted = max(response.cacheControl.staleIfError ?? rules.staleIfErrorSeconds, request.staleIfError ?? 0)
+        return over < permitted ? over : nil
+    }
+
+    /// Statuses that count as an error for `stale-if-error`.
+    /// - Source: RFC 5861 §4.
+    static func isError(_ status: Int) -> Bool { [500, 502, 503, 504].contains(status) }
+
+    private static func positive(_ seconds: Int) -> Int? { seconds > 0 ? seconds : nil }
 
     /// `Pragma: no-cache`, for clients that know no `Cache-Control`.
     /// - Source: RFC 9111 §5.4.
     private static func isNoCachePragma(_ fields: borrowing FieldSection) -> Bool {
-        CacheControl(copy fields, .pragma).noCache
+        guard fields.contains(.pragma), !fields.contains(.cacheControl) else { return false }
+        return CacheControl(copy fields, .pragma).noCache
     }
 }

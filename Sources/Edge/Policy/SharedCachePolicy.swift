@@ -12,8 +12,6 @@ enum SharedCachePolicy {
         case method
         /// Whom another server found out to ask may change what the application says.
         case forwardAuth = "forward-auth"
-        /// A part is asked for: the application answers it, for the part alone.
-        case range
         /// A GET with a body means something that only the application knows.
         case requestBody = "request-body"
         /// What is asked for is another protocol.
@@ -25,8 +23,6 @@ enum SharedCachePolicy {
         guard request.method == .get || request.method == .head else { return .method }
         guard request.framing.isEmpty else { return .requestBody }
         if request.fields.contains(.upgrade), UpgradePolicy.isOffered(request) { return .upgrade }
-        // Only GET knows ranges (RFC 9110 §14.2).
-        if request.method == .get, request.fields.contains(.range) { return .range }
         return nil
     }
 
@@ -34,8 +30,8 @@ enum SharedCachePolicy {
     ///
     /// `Authorization` is left out although RFC 9111 §3.5 has exceptions: whether one applies is known only when the response
     /// is there, and until then nobody should wait for somebody else's private page.
-    static func mayLead(_ request: borrowing RequestHead, _ cacheControl: CacheControl) -> Bool {
-        request.method == .get && !request.fields.contains(.authorization) && !cacheControl.noStore
+    static func mayLead(_ request: borrowing RequestHead, _ cacheControl: CacheControl, heedsRequests: Bool = true) -> Bool {
+        request.method == .get && !request.fields.contains(.authorization) && !(cacheControl.noStore && heedsRequests)
     }
 
     /// Whether a stored response may answer a request that carries credentials: only if the application said that it is for

@@ -137,7 +137,7 @@ struct UpstreamRequest {
             return !wantsIdentity
         case .ifNoneMatch, .ifMatch:
             return false
-        case .ifModifiedSince, .ifUnmodifiedSince:
+        case .ifModifiedSince, .ifUnmodifiedSince, .range, .ifRange:
             if case .asSent = conditions { return true }
             return false
         default:

@@ -21,8 +21,10 @@ struct ResponseShard: Sendable {
         /// The variant that the leader asked for, when it was known by what the responses vary.
         let secondaryKey: [UInt8]?
         /// Whether others may wait for it.
-        let isShared: Bool
+        var isShared: Bool
         var followers: [Follower] = []
+        /// Its response, once it is known that it will be stored: from here on nobody waits, but reads along.
+        var live: LiveResponse?
         /// An invalidation came after the fetch began: what it brings may be older than the change and is not stored.
         var isOvertaken = false
     }
@@ -198,6 +200,8 @@ struct ResponseShard: Sendable {
     enum FollowerOutcome: Sendable {
         /// The response is stored: look again.
         case lookAgain
+        /// The response has begun: read along.
+        case read(LiveResponse)
         /// The response is not to be shared: fetch alone, all followers at once.
         case fetchAlone
         /// The leader's fetch failed; an attempt of each follower's own would be a stampede.
@@ -213,6 +217,8 @@ struct ResponseShard: Sendable {
     enum Joined: Sendable {
         case lead(Lease)
         case follow
+        /// Somebody's response has begun: read along.
+        case read(LiveResponse)
         /// The last answer under this key could not be shared: nobody waits for anybody.
         case pass
     }
@@ -223,18 +229,22 @@ struct ResponseShard: Sendable {
         _ key: borrowing CacheKey, _ request: borrowing RequestHead, follower: @autoclosure () -> Follower?, now: NIODeadline
     ) -> Joined {
         let record = findRecord(key) ?? addRecord(key)
+        var isMarked = false
         if let mark = records.span[record]?.passMark {
             if entries.span[mark].passUntil > now { return .pass }
-            dropEntry(mark, keepsRecord: true)
+            // One tries whether it is so still, and nobody waits for it: the others go past meanwhile.
+            entries[mark].passUntil = now + Self.passMarkLifetime
+            isMarked = true
         }
-        let follower = follower()
+        let follower = isMarked ? nil : follower()
         guard var content = records[record] else { return .pass }
         let secondaryKey = content.vary.isEmpty ? nil : content.vary.secondaryKey(request.fields)
         if let follower,
             let position = content.fetches.firstIndex(where: {
-                $0.isShared && $0.secondaryKey == secondaryKey && !$0.isOvertaken
+                $0.isShared && !$0.isOvertaken && ($0.live?.suits(request.fields) ?? ($0.secondaryKey == secondaryKey))
             })
         {
+            if let live = content.fetches[position].live { return .read(live) }
             guard content.fetches[position].followers.count < Self.followersMax else { return .pass }
             records[record]?.fetches[position].followers.append(follower)
             return .follow
@@ -243,6 +253,60 @@ struct ResponseShard: Sendable {
         content.fetches.append(Fetch(id: nextFetchID, secondaryKey: secondaryKey, isShared: follower != nil))
         records[record] = content
         return .lead(Lease(record: record, id: nextFetchID))
+    }
+
+    /// Asks for the right to fetch without anybody waiting for it: what is stored is served meanwhile.
+    /// - Returns: `nil` when somebody fetches already, or nothing that could be shared is expected.
+    mutating func leadInBackground(_ key: borrowing CacheKey, _ request: borrowing RequestHead) -> Lease? {
+        guard let record = findRecord(key), var content = records[record], content.passMark == nil else { return nil }
+        let secondaryKey = content.vary.isEmpty ? nil : content.vary.secondaryKey(request.fields)
+        guard !content.fetches.contains(where: { $0.isShared && !$0.isOvertaken && $0.secondaryKey == secondaryKey }) else { return nil }
+        nextFetchID += 1
+        content.fetches.append(Fetch(id: nextFetchID, secondaryKey: secondaryKey, isShared: true))
+        records[record] = content
+        return Lease(record: record, id: nextFetchID)
+    }
+
+    /// A leader's response has begun and will be stored when it is whole: those who wait may have it as it comes, and who comes now too.
+    mutating func begin(_ lease: Lease, _ live: LiveResponse) -> (followers: [Follower], told: FollowerOutcome) {
+        guard let position = records[lease.record]?.fetches.firstIndex(where: { $0.id == lease.id }),
+            let fetch = records[lease.record]?.fetches[position]
+        else { return ([], .fetchAlone) }
+        records[lease.record]?.fetches[position].followers = []
+        // As with a whole one: what must be asked for each time, or may be older than a change, is for nobody else.
+        guard !fetch.isOvertaken, !live.response.alwaysRevalidates else {
+            records[lease.record]?.fetches[position].isShared = false
+            return (fetch.followers, .fetchAlone)
+        }
+        records[lease.record]?.fetches[position].live = live
+        return (fetch.followers, .read(live))
+    }
+
+    /// Puts a response in the place of one that is stored and differs in its header fields alone.
+    mutating func replace(_ old: StoredResponse, by plain: Representation, coded: [Representation], key: borrowing CacheKey) {
+        guard let entry = entry(of: old, key: key) else { return }
+        entries[entry].response = plain.response
+        entries[entry].ready = [nil, nil, nil, nil]
+        entries[entry].readySet = []
+        for representation in [plain] + coded {
+            entries[entry].ready[Int(representation.coding.rawValue)] = representation
+            entries[entry].readySet.insert(CodingSet(representation.coding))
+        }
+        entries[entry].claimed = []
+        entries[entry].claimedHigh = []
+        eviction.resized(entry, bytes: memoryBytes(of: entry))
+        evict()
+    }
+
+    /// What is stored for a request, in all codings.
+    func ready(_ key: borrowing CacheKey, _ request: borrowing RequestHead) -> Ready? {
+        guard let record = findRecord(key), let entry = matchingEntry(record, request), let response = entries[entry].response else { return nil }
+        return ready(of: response, key: key)
+    }
+
+    /// Removes what is stored for a request, and no other variant.
+    mutating func drop(_ response: StoredResponse, key: borrowing CacheKey) {
+        if let entry = entry(of: response, key: key) { dropEntry(entry) }
     }
 
     /// How a leader's fetch ended.

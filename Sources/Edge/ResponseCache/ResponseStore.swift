@@ -49,6 +49,12 @@ final class ResponseStore: Sendable {
         return ended.isStored
     }
 
+    /// Says that a leader's response has begun, and tells those who waited, outside the lock.
+    func begin(_ lease: ResponseShard.Lease, _ live: LiveResponse, key: borrowing CacheKey) {
+        let begun = withShard(key) { $0.begin(lease, live) }
+        for follower in begun.followers { follower.resume(begun.told) }
+    }
+
     /// Sums over all shards, for the metrics.
     var totals: (entries: Int, memoryBytes: Int, evicted: Int) {
         shards.reduce(into: (0, 0, 0)) { sum, shard in

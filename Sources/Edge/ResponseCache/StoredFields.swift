@@ -3,15 +3,17 @@ import HTTPSemantics
 /// The header section that is stored with a response.
 enum StoredFields {
     /// The application's fields without those of its connection, and with a `Date`.
+    /// - Parameter withheld: fields that are for one client only.
     /// - Parameter date: 29 bytes; the time of receipt, for an application that sent none.
     /// - Source: RFC 9111 §3.1; RFC 9110 §6.6.1.
-    static func make(_ fields: FieldSection, date: [UInt8]) -> FieldSection {
+    static func make(_ fields: FieldSection, date: [UInt8], withheld: WithheldFields = WithheldFields()) -> FieldSection {
         let connection = ConnectionOptions(fields)
         var stored = FieldSection()
         for index in fields.lines.indices {
             let name = fields.lines[index].name
             if name.isHopByHop || name == .contentLength { continue }
             if !connection.isEmpty, connection.names(fields.name(at: index)) { continue }
+            if !withheld.isEmpty, withheld.contains(fields.name(at: index)) { continue }
             stored.append(name: fields.name(at: index), value: fields.value(at: index))
         }
         if !fields.contains(.date) { stored.append(name: Array("Date".utf8).span, value: date.span) }
@@ -41,6 +43,23 @@ enum StoredFields {
         }
         for index in additions { result.append(name: fresh.name(at: index), value: fresh.value(at: index)) }
         return result
+    }
+
+    /// Whether a response to HEAD is about the representation that is stored: what both say of validators and length is the same.
+    /// - Source: RFC 9111 §4.3.5.
+    static func isSameRepresentation(_ stored: FieldSection, byteCount: Int, as fresh: FieldSection) -> Bool {
+        for name in [FieldName.etag, .lastModified] {
+            guard let index = fresh.firstIndex(of: name) else { continue }
+            guard let old = stored.firstIndex(of: name), isSame(stored.value(at: old), fresh.value(at: index)) else { return false }
+        }
+        guard let index = fresh.firstIndex(of: .contentLength) else { return true }
+        return String(copying: fresh.value(at: index)) == String(byteCount)
+    }
+
+    private static func isSame(_ left: Span<UInt8>, _ right: Span<UInt8>) -> Bool {
+        guard left.count == right.count else { return false }
+        for index in left.indices where left[index] != right[index] { return false }
+        return true
     }
 
     private static func isSameName(_ left: FieldSection, _ leftIndex: Int, _ right: FieldSection, _ rightIndex: Int) -> Bool {

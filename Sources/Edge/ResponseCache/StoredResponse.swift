@@ -61,6 +61,20 @@ final class StoredResponse: Sendable {
     /// Whether the application can be asked if the response is still current.
     var hasValidator: Bool { entityTag != nil || lastModified != nil }
 
+    /// `Last-Modified`, if it tells one version from the next: when the response was made a second later at least.
+    /// - Source: RFC 9110 §8.8.2.2.
+    var strongLastModified: Int64? {
+        guard let lastModified, let date, date > lastModified else { return nil }
+        return lastModified
+    }
+
+    /// When it was made, in Unix seconds. Read from the fields: conditions alone ask for it.
+    var date: Int64? {
+        let fields = fields
+        guard let index = fields.firstIndex(of: .date) else { return nil }
+        return HTTPDate.parse(fields.value(at: index))
+    }
+
     /// The current age in seconds.
     /// - Source: RFC 9111 §4.2.3.
     func ageSeconds(now: NIODeadline) -> Int {
@@ -68,11 +82,19 @@ final class StoredResponse: Sendable {
         return initialAgeSeconds + Int(max(resident, 0) / 1_000_000_000)
     }
 
+    /// Whether the response may not be served once it is stale, whatever else permits it.
+    /// - Source: RFC 9111 §4.2.4, §5.2.2.2, §5.2.2.4, §5.2.2.8, §5.2.2.10.
+    var forbidsStale: Bool { cacheControl.noCache || demandsValidation }
+
+    /// Whether a client gets 504 when the application cannot be asked about it.
+    /// - Source: RFC 9111 §5.2.2.2, §5.2.2.8.
+    var demandsValidation: Bool { cacheControl.mustRevalidate || cacheControl.proxyRevalidate || cacheControl.sMaxAge != nil }
+
     /// Whether the response is of no use to the next request without asking the application first.
     ///
     /// Requests for such a response are never made to wait for each other: the answer that another one fetches may be
     /// older than this request.
-    var alwaysRevalidates: Bool { lifetimeSeconds == 0 || cacheControl.noCache }
+    var alwaysRevalidates: Bool { lifetimeSeconds <= initialAgeSeconds || cacheControl.noCache }
 }
 
 /// A stored response in one coding: two pieces of memory that go out as they are.

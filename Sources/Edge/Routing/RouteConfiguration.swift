@@ -27,6 +27,7 @@ public struct RouteConfiguration: Sendable, Equatable {
     public var isCompressed: Bool?
     /// Whether responses may be kept in the response cache, and answered from it.
     public var isCached: Bool?
+    public var caching = Caching()
     /// The name of the table by which browsers may keep responses; see ``EdgeConfiguration/browserCachingPolicy(named:)``.
     public var browserCaching: String?
     /// The largest body of a request; 413 beyond. Only less than ``EdgeConfiguration/Limits/requestBodyBytesMax`` has an effect.
@@ -38,6 +39,27 @@ public struct RouteConfiguration: Sendable, Equatable {
     public var responseRules = HeaderRules()
 
     public init() {}
+
+    /// What a route says otherwise than ``EdgeConfiguration/Cache``.
+    public struct Caching: Sendable, Equatable {
+        public var staleWhileRevalidate: TimeAmount?
+        public var staleIfError: TimeAmount?
+        public var defaultLifetime: TimeAmount?
+        public var heuristicShare: Double?
+        public var storesCookies: Bool?
+        public var heedsRequests: Bool?
+
+        public init() {}
+
+        func apply(to cache: inout EdgeConfiguration.Cache) {
+            cache.staleWhileRevalidate = staleWhileRevalidate ?? cache.staleWhileRevalidate
+            cache.staleIfError = staleIfError ?? cache.staleIfError
+            cache.defaultLifetime = defaultLifetime ?? cache.defaultLifetime
+            cache.heuristicShare = heuristicShare ?? cache.heuristicShare
+            cache.storesCookies = storesCookies ?? cache.storesCookies
+            cache.heedsRequests = heedsRequests ?? cache.heedsRequests
+        }
+    }
 
     /// Everybody gets 503 and a page instead of what the route gives.
     public struct Maintenance: Sendable, Equatable {

@@ -24,6 +24,8 @@ enum GatewayFailure: String, Error, Sendable, CaseIterable {
     case malformed = "malformed"
     /// `101 Switching Protocols` without having been asked.
     case unexpectedUpgrade = "unexpected-upgrade"
+    /// An error was answered, and what is stored may answer in its place.
+    case errorStatus = "error-status"
     /// The client's request body ended before it was complete; the client is to blame and mostly gone.
     case requestAborted = "request-aborted"
 
@@ -31,7 +33,7 @@ enum GatewayFailure: String, Error, Sendable, CaseIterable {
     /// - Source: RFC 9110 §15.6.3 (502), §15.6.4 (503), §15.6.5 (504).
     var status: Int {
         switch self {
-        case .connectFailed, .closedEarly, .truncated, .malformed, .unexpectedUpgrade: 502
+        case .connectFailed, .closedEarly, .truncated, .malformed, .unexpectedUpgrade, .errorStatus: 502
         case .queueFull, .queueTimeout, .noMember: 503
         case .connectTimeout, .firstByteTimeout, .readTimeout, .totalTimeout: 504
         case .requestAborted: 400

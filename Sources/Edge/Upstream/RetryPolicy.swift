@@ -37,7 +37,8 @@ enum RetryPolicy {
         case .connectFailed, .connectTimeout, .closedEarly, .firstByteTimeout, .malformed, nil:
             return attempt.count < attemptsMax ? .onAnotherMember : .giveUp
         // These are not a member's fault, or come too late.
-        case .queueFull, .queueTimeout, .noMember, .readTimeout, .truncated, .unexpectedUpgrade, .requestAborted, .totalTimeout:
+        case .queueFull, .queueTimeout, .noMember, .readTimeout, .truncated, .unexpectedUpgrade, .requestAborted, .totalTimeout,
+            .errorStatus:
             return .giveUp
         }
     }

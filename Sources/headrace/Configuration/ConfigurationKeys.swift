@@ -95,6 +95,26 @@ enum ConfigurationKeys {
         .init(
             "edge.cache.max_object_size", \.edge.cache.objectBytesMax, .size(1 << 10...1 << 30), isReloadable: true,
             "The largest body that is stored."),
+        .init(
+            "edge.cache.stale_while_revalidate", \.edge.cache.staleWhileRevalidate, .duration(.zero...(.hours(24 * 365))), isReloadable: true,
+            "How long a stale response is served while a new one is fetched, where the application does not say."),
+        .init(
+            "edge.cache.stale_if_error", \.edge.cache.staleIfError, .duration(.zero...(.hours(24 * 365))), isReloadable: true,
+            "How long a stale response is served when no new one can be had, where the application does not say."),
+        .init(
+            "edge.cache.default_lifetime", \.edge.cache.defaultLifetime, .duration(.zero...(.hours(24 * 365))), isReloadable: true,
+            "How long responses are fresh of which the application does not say it."),
+        .init(
+            "edge.cache.heuristic_share", \.edge.cache.heuristicShare, .share, isReloadable: true,
+            "The share of the time since Last-Modified for which such responses are fresh, before default_lifetime."),
+        .init(
+            "edge.cache.heuristic_max", \.edge.cache.heuristicLifetimeMax, .duration(.zero...(.hours(24 * 365))), isReloadable: true, "The most that comes of that share."),
+        .init(
+            "edge.cache.set_cookie", \.edge.cache.storesCookies, .boolean, isReloadable: true,
+            "Keep responses with Set-Cookie, and give everybody the same cookie."),
+        .init(
+            "edge.cache.request_directives", \.edge.cache.heedsRequests, .boolean, isReloadable: true,
+            "Heed Cache-Control and Pragma of requests; false keeps clients from passing the cache by them."),
 
         .init(
             "edge.limits.request_line", \.edge.limits.requestLineBytesMax, .size(256...1 << 20), isReloadable: true,

@@ -74,6 +74,24 @@ enum RouteKeys {
             "cache.enabled", \.isCached, .optional(.boolean), isReloadable: true,
             "Keep responses and answer from them; without it, as edge.cache.enabled says."),
         .init(
+            "cache.stale_while_revalidate", \.caching.staleWhileRevalidate, .optional(.duration(.zero...(.hours(24 * 365)))), isReloadable: true,
+            "How long a stale response is served while a new one is fetched, where the application does not say; without it, as edge.cache.stale_while_revalidate says."),
+        .init(
+            "cache.stale_if_error", \.caching.staleIfError, .optional(.duration(.zero...(.hours(24 * 365)))), isReloadable: true,
+            "How long a stale response is served when no new one can be had, where the application does not say; without it, as edge.cache.stale_if_error says."),
+        .init(
+            "cache.default_lifetime", \.caching.defaultLifetime, .optional(.duration(.zero...(.hours(24 * 365)))), isReloadable: true,
+            "How long responses are fresh of which the application does not say it; without it, as edge.cache.default_lifetime says."),
+        .init(
+            "cache.heuristic_share", \.caching.heuristicShare, .optional(.share), isReloadable: true,
+            "The share of the time since Last-Modified for which such responses are fresh, before default_lifetime; without it, as edge.cache.heuristic_share says."),
+        .init(
+            "cache.set_cookie", \.caching.storesCookies, .optional(.boolean), isReloadable: true,
+            "Keep responses with Set-Cookie, and give everybody the same cookie; without it, as edge.cache.set_cookie says."),
+        .init(
+            "cache.request_directives", \.caching.heedsRequests, .optional(.boolean), isReloadable: true,
+            "Heed Cache-Control and Pragma of requests; false keeps clients from passing the cache by them; without it, as edge.cache.request_directives says."),
+        .init(
             "browser_caching", \.browserCaching, .optional(.text("policy")),
             "What browsers may keep of responses that say nothing about it; without it, as edge.browser_caching says."),
         .init(

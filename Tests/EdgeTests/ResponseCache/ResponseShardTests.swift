@@ -260,4 +260,105 @@ import Testing
             return
         }
     }
+
+    // MARK: Reading along
+
+    private func live(_ fields: [(String, String)] = [], for request: RequestHead, lifetime: Int = 60) -> LiveResponse {
+        LiveResponse(
+            response(lifetime: lifetime, fields: fields).response, byteCount: nil, requestFields: request.fields, body: GrowingBody {})
+    }
+
+    private func isReading(_ joined: ResponseShard.Joined, _ live: LiveResponse) -> Bool {
+        if case .read(let other) = joined { other === live } else { false }
+    }
+
+    @Test func `once a response has begun, who waits and who comes reads along`() throws {
+        var shard = shard()
+        let lease = try lead(&shard, "/a")
+        _ = shard.join(key("/a"), request("/a"), follower: follower, now: t0)
+        let live = live(for: request("/a"))
+        let begun = shard.begin(lease, live)
+        #expect(begun.followers.count == 1)
+        if case .read(let told) = begun.told { #expect(told === live) } else { Issue.record("told \(begun.told)") }
+        let joined = shard.join(key("/a"), request("/a"), follower: follower, now: t0)
+        #expect(isReading(joined, live))
+        let ended = shard.finish(lease, .store(response(), requestFields: request("/a").fields), now: t0)
+        #expect(ended.followers.isEmpty && ended.isStored)
+    }
+
+    @Test func `RFC 9111 §4.1: nobody reads another variant along`() throws {
+        var shard = shard()
+        let german = [("Accept-Language", "de")]
+        let lease = try lead(&shard, "/a", german)
+        let live = live([("Vary", "Accept-Language")], for: request("/a", german))
+        _ = shard.begin(lease, live)
+        #expect(live.suits(request("/a", german).fields) && !live.suits(request("/a").fields))
+        let same = shard.join(key("/a"), request("/a", german), follower: follower, now: t0)
+        #expect(isReading(same, live))
+        guard case .lead = shard.join(key("/a"), request("/a", [("Accept-Language", "en")]), follower: follower, now: t0) else {
+            Issue.record("must fetch its own")
+            return
+        }
+    }
+
+    @Test func `nobody reads along what an invalidation has overtaken, or what must be asked for each time`() throws {
+        for isOvertaken in [true, false] {
+            var shard = shard()
+            let lease = try lead(&shard, "/a")
+            _ = shard.join(key("/a"), request("/a"), follower: follower, now: t0)
+            if isOvertaken { shard.invalidate(key("/a")) }
+            let begun = shard.begin(lease, live(for: request("/a"), lifetime: isOvertaken ? 60 : 0))
+            #expect(begun.followers.count == 1)
+            if case .fetchAlone = begun.told {} else { Issue.record("told \(begun.told)") }
+            guard case .lead = shard.join(key("/a"), request("/a"), follower: follower, now: t0) else {
+                Issue.record("must fetch its own")
+                return
+            }
+        }
+    }
+
+    @Test func `one at a time refreshes what is stored, and a miss meanwhile waits for it`() throws {
+        var shard = shard()
+        let lease = try lead(&shard, "/a")
+        _ = shard.finish(lease, .store(response(), requestFields: request("/a").fields), now: t0)
+        let first = shard.leadInBackground(key("/a"), request("/a"))
+        #expect(first != nil)
+        let second = shard.leadInBackground(key("/a"), request("/a"))
+        #expect(second == nil)
+        guard case .follow = shard.join(key("/a"), request("/a"), follower: follower, now: t0) else {
+            Issue.record("must follow")
+            return
+        }
+        let unknown = shard.leadInBackground(key("/b"), request("/b"))
+        #expect(unknown == nil)
+    }
+
+    @Test func `a key that could not be shared is tried again by one, for whom nobody waits`() throws {
+        var shard = shard()
+        let lease = try lead(&shard, "/a")
+        _ = shard.finish(lease, .notShareable, now: t0)
+        let later = t0 + ResponseShard.passMarkLifetime + .seconds(1)
+        guard case .lead(let retry) = shard.join(key("/a"), request("/a"), follower: follower, now: later) else { throw NotLeading() }
+        guard case .pass = shard.join(key("/a"), request("/a"), follower: follower, now: later) else {
+            Issue.record("nobody waits meanwhile")
+            return
+        }
+        let ended = shard.finish(retry, .store(response(), requestFields: request("/a").fields), now: later)
+        #expect(ended.isStored && shard.entryCount == 1)
+        #expect(find(&shard, "/a") != nil)
+    }
+
+    @Test func `a replaced head keeps the body, and variants are dropped one by one`() throws {
+        var shard = shard()
+        let lease = try lead(&shard, "/a")
+        let old = response()
+        _ = shard.finish(lease, .store(old, requestFields: request("/a").fields), now: t0)
+        let new = response(fields: [("X-New", "1")])
+        shard.replace(old.response, by: new, coded: [], key: key("/a"))
+        #expect(find(&shard, "/a") === new)
+        shard.drop(old.response, key: key("/a"))
+        #expect(find(&shard, "/a") === new)
+        shard.drop(new.response, key: key("/a"))
+        #expect(find(&shard, "/a") == nil && shard.entryCount == 0)
+    }
 }

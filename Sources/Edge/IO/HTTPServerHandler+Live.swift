@@ -1,0 +1,126 @@
+import HTTPSemantics
+import NIOCore
+
+// Answers that are read along while somebody fetches them, and parts of answers.
+
+extension HTTPServerHandler {
+    /// Answers from a response that has begun.
+    /// - Parameter fields: what the client gets that asked for it: the application's own. Others get what is stored.
+    func read(_ live: LiveResponse, fields: FieldSection? = nil, now: NIODeadline) {
+        turn { begin(live, fields: fields, now: now) }
+    }
+
+    private func begin(_ live: LiveResponse, fields: FieldSection?, now: NIODeadline) {
+        let head = connection.head
+        let response = live.response
+        let isFirst = fields != nil
+        exchange.ageSeconds = response.ageSeconds(now: now)
+        let found = live.withoutBody
+        switch ConditionalPolicy.evaluate(head, found) {
+        case .proceed: break
+        case .notModified: return answerNotModified(found, head, now: now)
+        case .failed: return respondError(412, reason: "precondition-failed", now: now)
+        }
+        var use = LiveReader.Use.all(nil, flushes: false)
+        var writer = ResponseHeadWriter(framing: .chunked)
+        var status = response.status
+        if asksForRange(head), response.status == 200 {
+            switch live.byteCount.map({ range(head, of: response, count: $0, tag: response.entityTag) }) {
+            case .whole?: break
+            case .part(let range)?:
+                status = 206
+                use = .part(range)
+                writer.framing = .length(range.count)
+                writer.contentRange = "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(live.byteCount ?? 0)"
+            case .unsatisfiable?: return refuseRange(count: live.byteCount ?? 0, now: now)
+            // Where it ends decides what is meant, or several pieces are: it is answered once all of it is there.
+            case .parts?, nil: use = .whole
+            }
+        }
+        if case .all = use {
+            writer.framing = live.byteCount.map { .length($0) } ?? (head.minorVersion == 0 ? .untilClose : .chunked)
+            let codings = response.codings.union(CodingSet(.identity))
+            if let best = exchange.accepted.best(of: codings, serverOrder: worker.codec.order), best != .identity,
+                let stream = worker.codec.stream(best)
+            {
+                use = .all(stream, flushes: live.byteCount == nil)
+                writer.framing = head.minorVersion == 0 ? .untilClose : .chunked
+                writer.coding = best
+                if let own = response.entityTag {
+                    // Where a stream is flushed depends on when its parts come: the same tag would name other bytes the next time.
+                    var tag = EntityTagVariants.variant(of: own, coding: best, effort: .fast)
+                    tag.isWeak = true
+                    writer.entityTag = tag
+                }
+            }
+        }
+        guard let reader = LiveReader(live, use, for: self) else { return fetch(lease: nil, stale: nil, now: now) }
+        source = .read(reader)
+        if case .whole = use { return reader.pump() }
+        writer.variesByCoding = !response.codings.isEmpty
+        writer.browserCaching = response.browserCaching
+        writer.dropsAge = !isFirst
+        beginResponse(status: status, fields ?? response.fields, writer, age: isFirst ? nil : exchange.ageSeconds, now: now)
+        reader.pump()
+    }
+
+    /// What a reader waited for is whole, and stored unless something came in between.
+    func wholeIsThere(now: NIODeadline) {
+        guard case .read = source else { return }
+        source = .none
+        turn { follow(.lookAgain, now: now) }
+    }
+
+    // MARK: Parts
+
+    func asksForRange(_ head: borrowing RequestHead) -> Bool { head.method == .get && head.fields.contains(.range) }
+
+    private func range(_ head: borrowing RequestHead, of response: StoredResponse, count: Int, tag: EntityTag?) -> RangePolicy.Answer {
+        RangePolicy.answer(head, count: count, entityTag: tag, lastModified: response.strongLastModified)
+    }
+
+    /// Answers with parts of a stored response, if that is what is asked for.
+    /// - Returns: whether it did.
+    /// - Source: RFC 9110 §14, §15.3.7; RFC 9111 §3.3: a complete response may answer them.
+    func answerRange(_ representation: Representation, _ head: RequestHead, now: NIODeadline) -> Bool {
+        let response = representation.response
+        let body = representation.body
+        guard response.status == 200 else { return false }
+        var writer = ResponseHeadWriter(framing: .noBody)
+        writer.dropsAge = true
+        writer.variesByCoding = !response.codings.isEmpty
+        writer.browserCaching = response.browserCaching
+        var pieces: [ByteBuffer] = []
+        switch range(head, of: response, count: body.readableBytes, tag: representation.entityTag) {
+        case .whole: return false
+        case .unsatisfiable:
+            refuseRange(count: body.readableBytes, now: now)
+            return true
+        case .part(let range):
+            writer.framing = .length(range.count)
+            writer.contentRange = "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(body.readableBytes)"
+            pieces = [slice(body, range)]
+        case .parts(let ranges):
+            let type = response.fields.string(.contentType) ?? "application/octet-stream"
+            let multipart = MultipartRanges(ranges, of: body.readableBytes, contentType: type, number: worker.randomNumber())
+            writer.framing = .length(multipart.byteCount)
+            writer.contentType = "multipart/byteranges; boundary=\(multipart.boundary)"
+            for (part, range) in zip(multipart.heads, ranges) { pieces += [ByteBuffer(bytes: part), slice(body, range)] }
+            pieces.append(ByteBuffer(bytes: multipart.heads[ranges.count]))
+        }
+        beginResponse(status: 206, response.fields, writer, age: exchange.ageSeconds, now: now)
+        for piece in pieces { sendBody(piece) }
+        finishExchange(now: now)
+        return true
+    }
+
+    private func slice(_ body: ByteBuffer, _ range: Range<Int>) -> ByteBuffer {
+        body.getSlice(at: body.readerIndex + range.lowerBound, length: range.count) ?? ByteBuffer()
+    }
+
+    /// - Source: RFC 9110 §15.5.17.
+    private func refuseRange(count: Int, now: NIODeadline) {
+        exchange.coding = .identity
+        respondError(416, reason: "range-not-satisfiable", now: now, lines: "Content-Range: bytes */\(count)\r\n")
+    }
+}

@@ -1,0 +1,161 @@
+import HTTPSemantics
+import NIOCore
+
+/// One client's way through a response that is being fetched: from the first byte, at its own pace, in its own coding. Belongs to the
+/// client's event loop; the fetch may be on another one.
+final class LiveReader {
+    /// What becomes of the bytes.
+    enum Use {
+        /// All of them, through a compressor if there is one.
+        case all(StreamingCompressor?, flushes: Bool)
+        /// Some of them.
+        case part(Range<Int>)
+        /// None: what is asked for can be answered from the whole only, which will be stored.
+        case whole
+    }
+
+    /// Bytes that are written within a turn; then the channel has its say about how many it takes.
+    private static let turnBytesMax = 256 << 10
+
+    private let live: LiveResponse
+    private let use: Use
+    private var handler: HTTPServerHandler?
+    private var id: UInt64 = 0
+    private var offset = 0
+    private var isPumping = false
+    private var holdsBack = false
+
+    /// - Returns: `nil` when the response's beginning is there no more.
+    init?(_ live: LiveResponse, _ use: Use, for handler: HTTPServerHandler) {
+        self.live = live
+        self.use = use
+        self.handler = handler
+        let eventLoop = handler.worker.eventLoop
+        let bound = NIOLoopBound(Weak(self), eventLoop: eventLoop)
+        let id = live.body.join {
+            if eventLoop.inEventLoop { bound.value.reader?.pump() } else { eventLoop.execute { bound.value.reader?.pump() } }
+        }
+        guard let id else { return nil }
+        self.id = id
+    }
+
+    private struct Weak {
+        weak var reader: LiveReader?
+
+        init(_ reader: LiveReader) {
+            self.reader = reader
+        }
+    }
+
+    /// The client is gone, or has what it asked for.
+    func leave() {
+        handler = nil
+        live.body.leave(id)
+    }
+
+    /// Sends what is there, as far as the client takes it.
+    func pump() {
+        guard !isPumping else { return }
+        isPumping = true
+        while let handler, handler.isOpen {
+            var goesOn = false
+            handler.gather { goesOn = pumpOnce(handler) }
+            guard goesOn else { break }
+            if handler.isInTurn {
+                // What this turn gathers must go out before there is room for more.
+                let bound = NIOLoopBound(Weak(self), eventLoop: handler.worker.eventLoop)
+                handler.worker.eventLoop.execute { bound.value.reader?.pump() }
+                break
+            }
+        }
+        isPumping = false
+    }
+
+    /// - Returns: whether there may be more to do.
+    private func pumpOnce(_ handler: HTTPServerHandler) -> Bool {
+        var sent = 0
+        while sent < Self.turnBytesMax {
+            if case .whole = use {} else if !handler.isWritable { return false }
+            switch live.body.next(id) {
+            case .part(let part):
+                sent += part.readableBytes
+                guard send(part, to: handler) else { return false }
+            case .wait:
+                if holdsBack, case .all(let stream?, flushes: true) = use {
+                    holdsBack = false
+                    compress(ByteBuffer(), stream, to: handler, flush: true)
+                }
+                return false
+            case .end(let trailers):
+                end(trailers, handler)
+                return false
+            case .broken:
+                leave()
+                handler.failResponse(.truncated, now: .now())
+                return false
+            }
+        }
+        return true
+    }
+
+    private func send(_ part: ByteBuffer, to handler: HTTPServerHandler) -> Bool {
+        let start = offset
+        offset += part.readableBytes
+        switch use {
+        case .all(nil, _):
+            handler.sendBody(part)
+        case .all(let stream?, _):
+            holdsBack = true
+            return compress(part, stream, to: handler, flush: false)
+        case .part(let range):
+            let wanted = range.clamped(to: start..<offset)
+            if !wanted.isEmpty, let piece = part.getSlice(at: part.readerIndex + wanted.lowerBound - start, length: wanted.count) {
+                handler.sendBody(piece)
+            }
+            if offset >= range.upperBound {
+                leave()
+                handler.endResponse(trailers: nil, now: .now())
+                return false
+            }
+        case .whole:
+            break
+        }
+        return true
+    }
+
+    @discardableResult
+    private func compress(_ part: ByteBuffer, _ stream: StreamingCompressor, to handler: HTTPServerHandler, flush: Bool) -> Bool {
+        var compressed = ByteBuffer()
+        do {
+            try stream.compress(part, flush: flush, into: &compressed)
+            handler.sendBody(compressed)
+            return true
+        } catch {
+            leave()
+            handler.failResponse(.truncated, now: .now())
+            return false
+        }
+    }
+
+    private func end(_ trailers: FieldSection?, _ handler: HTTPServerHandler) {
+        leave()
+        switch use {
+        case .all(let stream?, _):
+            var rest = ByteBuffer()
+            do {
+                try stream.finish(into: &rest)
+            } catch {
+                return handler.failResponse(.truncated, now: .now())
+            }
+            handler.sendBody(rest)
+            handler.endResponse(trailers: trailers, now: .now())
+        case .all(nil, _):
+            handler.endResponse(trailers: trailers, now: .now())
+        case .part:
+            // The length that was promised is not that which came.
+            handler.failResponse(.truncated, now: .now())
+        case .whole:
+            handler.wholeIsThere(now: .now())
+        }
+    }
+}
