@@ -5,11 +5,17 @@ public import Transport
 public struct PoolerConfiguration: Sendable, Equatable {
     /// Where clients connect; with no address there is no pooler.
     public var listen: [SocketEndpoint] = []
+    /// Load balancers in front, which say with the PROXY protocol who the client is.
+    public var proxies: [IPNetwork] = []
+    /// Whether a client's address is told to the server, behind its application name.
+    public var addsClientAddress = false
     /// How many event loops serve; 0 means one per core.
     public var threads = 0
     /// By the name that clients ask for; `*` is any other, under its own name.
     public var databases: [String: Database] = [:]
     public var mode = PoolMode.transaction
+    /// What is done about what sessions leave behind; without a meaning in session mode.
+    public var sessionState = SessionMode.strict
     public var limits = Limits()
     public var timeouts = Timeouts()
     public var authentication = AuthenticationConfiguration()
@@ -18,6 +24,15 @@ public struct PoolerConfiguration: Sendable, Equatable {
     public init() {}
 
     public typealias SocketEndpoint = Transport.SocketEndpoint
+
+    /// Addresses beyond loopback on which everybody is believed to be whoever he says.
+    public var trustingAddresses: [SocketEndpoint] {
+        guard authentication.method == .trust, authentication.rules == nil else { return [] }
+        return listen.filter { endpoint in
+            guard case .tcp(let host, _) = endpoint else { return false }
+            return host != "localhost" && IPAddress(host)?.isLoopback != true
+        }
+    }
 
     /// Where a database's server connections go.
     public struct Database: Sendable, Equatable {
@@ -55,6 +70,8 @@ public struct PoolerConfiguration: Sendable, Equatable {
         public var loginsMax = 10
         /// Client connections in all.
         public var clientConnectionsMax = 5_000
+        /// Server connections of one pool that clients may keep between transactions.
+        public var pinnedMax = 20
         /// Pools that there may be at a time: pairs of database and user.
         public var poolsMax = 1_000
         /// Statements that are kept prepared on each server connection.

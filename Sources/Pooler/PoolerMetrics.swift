@@ -19,6 +19,14 @@ final class PoolerMetrics: Sendable {
     let bytesSent = Counter()
     /// Statements about session parameters that a lease needed.
     let parameterChanges = Counter()
+    /// Times that a client kept its server connection at the end of a transaction that left something behind.
+    let pins = Counter()
+    /// Questions to servers what their sessions hold.
+    let probes = Counter()
+    /// Server connections that were reset before another client got them.
+    let resets = Counter()
+    /// Notifications that came for listeners in transaction mode.
+    let notifications = Counter()
     let waitTime = Histogram()
 
     func waited(_ time: TimeAmount) {

@@ -52,6 +52,13 @@ public struct StatementName: Equatable, Sendable {
         }
     }
 
+    /// Whether the name of an Execute's portal is there whole, as far as it may go.
+    public static func hasPortal(_ head: MessageFraming.Head, in buffer: ByteBuffer, at index: Int) -> Bool {
+        let available = min(head.bytes, buffer.writerIndex - index)
+        if available == head.bytes || available >= MessageFraming.headBytes + bytesMax { return true }
+        return buffer.getInteger(at: index + MessageFraming.headBytes, as: UInt8.self) == 0
+    }
+
     private static func name(in buffer: ByteBuffer, from start: Int, to end: Int, isWhole: Bool) -> Found {
         let length = min(end - start, bytesMax)
         guard length > 0 else { return isWhole ? .malformed : .incomplete }

@@ -40,6 +40,7 @@ final class Composition: Sendable {
         pooler = try loaded.settings.readPoolerConfiguration().map { try PoolerServer(configuration: $0, logger: logger) }
         keyspace = loaded.settings.hasKeyspace ? KeyspaceServer(configuration: loaded.settings.keyspace, logger: logger) : nil
         OpenFiles.raiseLimit()
+        for warning in SettingWarnings.all(loaded.settings) { logger.warning("\(warning)") }
     }
 
     /// Binds the addresses, says where it serves, and serves until SIGTERM or SIGINT; then it drains.

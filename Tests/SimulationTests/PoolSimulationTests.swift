@@ -68,6 +68,7 @@ private struct World {
         configuration.limits.poolSize = Int.random(in: 1...6, using: &random)
         configuration.limits.minPoolSize = Int.random(in: 0...configuration.limits.poolSize, using: &random)
         configuration.limits.reserveSize = Int.random(in: 0...2, using: &random)
+        configuration.limits.pinnedMax = Int.random(in: 0...2, using: &random)
         configuration.limits.loginsMax = Int.random(in: 1...4, using: &random)
         configuration.limits.serverConnectionsMax = Int.random(in: 3...12, using: &random)
         configuration.limits.databaseConnectionsMax = Bool.random(using: &random) ? 0 : Int.random(in: 2...8, using: &random)
@@ -96,6 +97,7 @@ private struct World {
         case 93..<95: serverDies()
         case 95..<97: clientVanishes(Int.random(in: clients.indices, using: &random))
         case 97: give(machine.reconnect(Int.random(in: 0..<3, using: &random)))
+        case 98: if let slot = clients.randomElement(using: &random)?.slot { _ = machine.pinned(slot) }
         default: break
         }
         check()

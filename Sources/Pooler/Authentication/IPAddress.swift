@@ -5,19 +5,34 @@ import Musl
 #endif
 
 /// An IPv4 or IPv6 address as a value. IPv4 in IPv6 (`::ffff:a.b.c.d`, what a socket for both gives) is IPv4.
-struct IPAddress: Sendable, Hashable {
+public struct IPAddress: Sendable, Hashable {
     /// Four or sixteen.
     let bytes: [UInt8]
+
+    /// - Parameter bytes: four or sixteen, in the order of the network.
+    init(bytes: [UInt8]) {
+        precondition(bytes.count == 4 || bytes.count == 16)
+        let isMapped = bytes.count == 16 && bytes[..<12].elementsEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF])
+        self.bytes = isMapped ? Array(bytes[12...]) : bytes
+    }
+
+    /// As `inet_ntop` writes it.
+    var text: String {
+        var text = [CChar](repeating: 0, count: 64)
+        guard inet_ntop(bytes.count == 4 ? AF_INET : AF_INET6, bytes, &text, socklen_t(text.count)) != nil else { return "" }
+        return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    var isLoopback: Bool { bytes.count == 4 ? bytes[0] == 127 : bytes == [UInt8](repeating: 0, count: 15) + [1] }
 
     init?(_ text: some StringProtocol) {
         let text = String(text)
         var four = in_addr()
         var six = in6_addr()
         if inet_pton(AF_INET, text, &four) == 1 {
-            bytes = withUnsafeBytes(of: &four) { Array($0) }
+            self.init(bytes: withUnsafeBytes(of: &four) { Array($0) })
         } else if inet_pton(AF_INET6, text, &six) == 1 {
-            let all = withUnsafeBytes(of: &six) { Array($0) }
-            bytes = all[..<12].elementsEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF]) ? Array(all[12...]) : all
+            self.init(bytes: withUnsafeBytes(of: &six) { Array($0) })
         } else {
             return nil
         }
@@ -32,9 +47,18 @@ struct IPAddress: Sendable, Hashable {
 }
 
 /// All addresses that begin with the same bits.
-struct IPNetwork: Sendable, Hashable {
+public struct IPNetwork: Sendable, Hashable {
     let address: IPAddress
     let prefixLength: Int
+
+    /// `10.0.0.0/8`, `2001:db8::/32`; an address alone is a network of one.
+    public init?(_ text: String) {
+        let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let address = IPAddress(parts[0]), let length = parts.count < 2 ? address.bytes.count * 8 : Int(parts[1]) else { return nil }
+        self.init(address: address, prefixLength: length)
+    }
+
+    public var text: String { "\(address.text)/\(prefixLength)" }
 
     /// - Returns: `nil` when the address has fewer bits.
     init?(address: IPAddress, prefixLength: Int) {

@@ -173,6 +173,8 @@ struct ConsoleSnapshot: Sendable {
         var address: String
         var port: Int
         var id: UInt64
+
+        func isSamePool(as other: Client) -> Bool { database == other.database && user == other.user }
     }
 
     struct Waiter: Sendable {

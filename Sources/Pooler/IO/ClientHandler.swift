@@ -7,6 +7,7 @@ import Transport
 ///
 ///     startup → welcoming (needs a server connection to learn its parameters, once per kind of client) → idle
 ///     idle → (a request) → waiting → settingUp (parameters differ) → serving → (the transaction has ended) → idle
+///     serving → (the transaction has ended, what it left behind is not known) → probing → idle, or serving when the connection is kept
 ///
 /// Everything about messages is ``ServerSession``'s, everything about who gets which connection ``PoolMachine``'s. Client and server
 /// connection are on one event loop: no byte hops.
@@ -33,7 +34,12 @@ final class ClientHandler: ChannelDuplexHandler {
         case idle
         case waiting
         case settingUp
+        /// While a server connection is kept between transactions, too.
         case serving
+        /// The server is asked what its session holds.
+        case probing
+        /// LISTEN is under way, without a server connection of its own.
+        case listening
         case closed
     }
 
@@ -43,6 +49,10 @@ final class ClientHandler: ChannelDuplexHandler {
     private let isOverLimit: Bool
     private var phase = Phase.startup
     private var startup: ClientStartup
+    /// A load balancer says first who the client is.
+    private var awaitsProxyHeader = false
+    /// Who the client is, as the balancer says.
+    private var proxied: ProxyHeader.Client?
     private var encryption = Encryption.none
     private var authentication: ClientAuthentication?
     private var context: ChannelHandlerContext?
@@ -61,7 +71,16 @@ final class ClientHandler: ChannelDuplexHandler {
     private var parameters = ParameterSet.empty
     private var statements: ClientStatements
     private var server: ServerHandler?
+    /// The server connection is kept between transactions.
+    private var pin: (cause: PinCause, since: NIODeadline)?
     private var ticket: UInt64?
+    /// What the pooler listens to for this client.
+    private var channels: Set<String> = []
+    private var channelAsked: String?
+    /// Notifications that wait for the end of a transaction, or for a client that reads.
+    private var notifications = ByteBuffer()
+    /// Notifications that may wait; a client that lets more wait is disconnected.
+    static let notificationBytesMax = 1 << 20
     private var isInUnderstanding = false
     /// When what is under way began: the connection, the wait, the transaction.
     private var phaseSince = NIODeadline.now()
@@ -82,6 +101,9 @@ final class ClientHandler: ChannelDuplexHandler {
         context.eventLoop.preconditionInEventLoop()
         self.context = context
         isWritable = context.channel.isWritable
+        if !worker.configuration.proxies.isEmpty, let peer = context.channel.remoteAddress?.ipAddress.flatMap({ IPAddress($0) }) {
+            awaitsProxyHeader = worker.configuration.proxies.contains { $0.contains(peer) }
+        }
         id = worker.add(self)
     }
 
@@ -125,6 +147,7 @@ final class ClientHandler: ChannelDuplexHandler {
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         isWritable = context.channel.isWritable
         if isWritable {
+            if notifications.readableBytes > 0, mayBeNotified { writeNotifications() }
             server?.resumeReading()
             resumeReading()
         }
@@ -132,7 +155,7 @@ final class ClientHandler: ChannelDuplexHandler {
 
     private var wantsInput: Bool {
         switch phase {
-        case .startup, .welcoming, .idle, .waiting, .settingUp: return pending.readableBytes < Self.pendingBytesMax
+        case .startup, .welcoming, .idle, .waiting, .settingUp, .probing, .listening: return pending.readableBytes < Self.pendingBytesMax
         case .serving:
             // A message that must be whole may be longer than what is read ahead otherwise.
             guard let server, server.isWritable, isWritable else { return false }
@@ -161,7 +184,7 @@ final class ClientHandler: ChannelDuplexHandler {
             case .startup: startUp()
             case .idle: request()
             case .serving: forward()
-            case .welcoming, .waiting, .settingUp: return
+            case .welcoming, .waiting, .settingUp, .probing, .listening: return
             case .closed: pending = ByteBuffer()
             }
             if before == (phase, pending.readableBytes) { break }
@@ -185,6 +208,7 @@ final class ClientHandler: ChannelDuplexHandler {
                 BackendMessage.readyForQuery(.idle, to: &reply)
                 write(reply)
             case FrontendKind.flush where head.bytes == 5: pending.moveReaderIndex(forwardBy: 5)
+            case FrontendKind.query where listenRequested(head): break
             default:
                 phase = .waiting
                 lease(now: .now())
@@ -208,10 +232,12 @@ final class ClientHandler: ChannelDuplexHandler {
         guard let server else { return }
         var (requests, replies) = (ByteBuffer(), ByteBuffer())
         let runner = worker.runner
+        let isNew = pin != nil && server.session.isQuiescent
         let outcome = server.session.requestsReceived(
             &pending, client: &statements, prepare: { body in runner.prepared.withLock { $0.find(body) } }, to: &requests,
             replies: &replies)
         activeSince = .now()
+        if isNew { phaseSince = activeSince }
         if replies.readableBytes > 0 { write(replies) }
         if requests.readableBytes > 0 { server.send(requests) }
         switch outcome {
@@ -219,6 +245,116 @@ final class ClientHandler: ChannelDuplexHandler {
         case .terminated: close()
         case .refused(let refusal): fail(refusal.sqlState, refusal.message)
         }
+    }
+
+    // MARK: LISTEN
+
+    /// LISTEN and UNLISTEN by themselves need no server connection: the pooler listens for all.
+    /// - Returns: whether it was such a query; it is taken then.
+    private func listenRequested(_ head: MessageFraming.Head) -> Bool {
+        let start = pending.readerIndex + MessageFraming.headBytes
+        guard head.bytes <= 1024, head.bytes <= pending.readableBytes, statements.session != nil, worker.configuration.mode != .session,
+            // One comparison tells most queries apart.
+            let first = pending.getInteger(at: start, as: UInt8.self), first | 0x20 == UInt8(ascii: "l") || first | 0x20 == UInt8(ascii: "u"),
+            let sql = pending.getSlice(at: start, length: head.bytes - MessageFraming.headBytes),
+            let text = sql.withUnsafeReadableBytes({ worker.texts.find($0) }), text.statements.count == 1, text.effects.count == 1
+        else { return false }
+        switch text.effects[0] {
+        case .listen(let channel):
+            guard channels.count < SessionState.channelsMax || channels.contains(channel) else {
+                pending.moveReaderIndex(forwardBy: head.bytes)
+                listened(ErrorFields(severity: "ERROR", sqlState: SQLState.programLimitExceeded.rawValue, message: "too many channels"))
+                return true
+            }
+            phase = .listening
+            phaseSince = .now()
+            channelAsked = channel
+            let key = worker.runner.inspect { [pool] in PoolMachine.PoolKey(database: $0.pools[pool].database, user: $0.pools[pool].user) }
+            let listener = ListenChannels.Listener(loop: worker.index, client: id)
+            pending.moveReaderIndex(forwardBy: head.bytes)
+            // Not within this turn: the answer may come before it returns.
+            worker.runner.run(on: PoolerWorker.listenLoop) { $0.listenHub.listen(key, channel, listener) }
+        case .unlisten(let channel):
+            pending.moveReaderIndex(forwardBy: head.bytes)
+            unlisten(.channels([channel]))
+            complete("UNLISTEN")
+        case .unlistenAll:
+            pending.moveReaderIndex(forwardBy: head.bytes)
+            unlisten(.all)
+            complete("UNLISTEN")
+        default: return false
+        }
+        activeSince = .now()
+        return true
+    }
+
+    private func complete(_ tag: String) {
+        var reply = ByteBuffer()
+        BackendMessage.commandComplete(tag, to: &reply)
+        BackendMessage.readyForQuery(.idle, to: &reply)
+        write(reply)
+    }
+
+    /// The pooler listens, or cannot.
+    func listened(_ error: ErrorFields?) {
+        if phase == .listening { phase = .idle } else if phase != .idle { return }
+        activeSince = .now()
+        if let channelAsked, error == nil { channels.insert(channelAsked) }
+        channelAsked = nil
+        if var error {
+            error.severity = "ERROR"
+            var reply = ByteBuffer()
+            error.write(to: &reply)
+            BackendMessage.readyForQuery(.idle, to: &reply)
+            write(reply)
+        } else {
+            complete("LISTEN")
+        }
+        understand()
+    }
+
+    private func unlisten(_ unlistened: SessionState.Unlistened?) {
+        guard let unlistened, !channels.isEmpty, let identity else { return }
+        let listener = ListenChannels.Listener(loop: worker.index, client: id)
+        switch unlistened {
+        case .all:
+            channels = []
+            worker.runner.run(on: PoolerWorker.listenLoop) { $0.listenHub.unlisten(identity.database, nil, listener) }
+        case .channels(let names):
+            for name in names where channels.remove(name) != nil {
+                worker.runner.run(on: PoolerWorker.listenLoop) { $0.listenHub.unlisten(identity.database, name, listener) }
+            }
+        }
+    }
+
+    /// As PostgreSQL does, a client is told between its transactions.
+    private var mayBeNotified: Bool {
+        switch phase {
+        case .startup, .welcoming, .closed: false
+        case .idle, .waiting, .settingUp, .probing, .listening: true
+        case .serving: server?.session.isQuiescent ?? false
+        }
+    }
+
+    /// - Parameter message: the whole NotificationResponse.
+    func notified(_ channel: String, _ message: ByteBuffer) {
+        guard channels.contains(channel) || channelAsked == channel, phase != .closed else { return }
+        guard notifications.readableBytes + message.readableBytes <= Self.notificationBytesMax else {
+            return fail(.programLimitExceeded, "too many notifications that were not read")
+        }
+        notifications.writeImmutableBuffer(message)
+        if mayBeNotified, isWritable { writeNotifications() }
+    }
+
+    private func writeNotifications() {
+        write(notifications)
+        notifications = ByteBuffer()
+    }
+
+    func listenLost() {
+        guard !channels.isEmpty || channelAsked != nil else { return }
+        channels = []
+        fail(.connectionFailure, "the server connection that listened for this client is gone")
     }
 
     // MARK: The lease
@@ -270,7 +406,7 @@ final class ClientHandler: ChannelDuplexHandler {
         case .waiting, .settingUp:
             phase = .serving
             understand()
-        case .startup, .idle, .serving, .closed: break
+        case .startup, .idle, .serving, .probing, .listening, .closed: break
         }
     }
 
@@ -288,18 +424,71 @@ final class ClientHandler: ChannelDuplexHandler {
 
     private func releaseIfDone(now: NIODeadline) {
         guard phase == .serving, let server, server.session.isQuiescent, worker.configuration.mode != .session else { return }
-        phase = .idle
-        endLease(isReusable: true, now: now)
+        settle(statements.session?.verdict() ?? .release(isKnown: true), server, now: now)
+    }
+
+    /// No transaction is open: what becomes of the server connection.
+    private func settle(_ verdict: SessionState.Verdict, _ server: ServerHandler, now: NIODeadline) {
+        if !channels.isEmpty {
+            unlisten(statements.session?.takeUnlistened())
+            // What it listens to on a connection of its own is not to come twice.
+            if let own = statements.session?.channels, !own.isEmpty { unlisten(.channels(own)) }
+        }
+        if notifications.readableBytes > 0 { writeNotifications() }
+        switch verdict {
+        case .keep: return
+        case .probe:
+            phase = .probing
+            worker.metrics.probes.add()
+            var bytes = ByteBuffer()
+            server.session.probeSent(to: &bytes)
+            server.send(bytes)
+            return
+        case .pinned(let cause):
+            phase = .serving
+            phaseSince = now
+            if pin == nil {
+                guard worker.runner.pinned(server.slot) else {
+                    return fail(.configurationLimitExceeded, "too many server connections are kept for clients (pooler.limits.pinned): \(cause.rawValue)")
+                }
+                worker.metrics.pins.add()
+            }
+            if pin?.cause != cause { pin = (cause, now) }
+        case .release(let isKnown):
+            phase = .idle
+            pin = nil
+            if let settings = statements.session?.takeNewSettings() {
+                (parameters, server.session.parameters) = worker.runner.parameterSets.withLock { sets in
+                    (sets.make(settings.client), sets.make(settings.server))
+                }
+            }
+            endLease(isReusable: true, resets: !isKnown, now: now)
+        }
         if worker.isDraining, pending.readableBytes == 0 { fail(.adminShutdown, "terminating connection due to administrator command") }
     }
 
-    private func endLease(isReusable: Bool, now: NIODeadline) {
+    private func endLease(isReusable: Bool, resets: Bool = false, now: NIODeadline) {
         guard let server else { return }
         self.server = nil
-        server.end(isReusable: isReusable, now: now)
+        server.end(isReusable: isReusable, resets: resets, now: now)
     }
 
     // MARK: The server's side
+
+    /// The server's bytes are read with what is known of this client.
+    func repliesReceived(_ input: inout ByteBuffer, from server: ServerHandler, to output: inout ByteBuffer) -> ServerSession.ReplyOutcome {
+        server.session.repliesReceived(&input, client: &statements, to: &output)
+    }
+
+    /// The server has said what its session holds.
+    private func probed(_ server: ServerHandler) {
+        guard phase == .probing else { return }
+        guard server.session.setupError == nil, let answer = server.session.probeAnswer, let verdict = statements.session?.probed(answer) else {
+            return fail(.connectionFailure, "the server does not tell what the session holds")
+        }
+        settle(verdict, server, now: .now())
+        understand()
+    }
 
     func replied(_ output: ByteBuffer, _ outcome: ServerSession.ReplyOutcome, server: ServerHandler) {
         if output.readableBytes > 0 { write(output) }
@@ -315,6 +504,7 @@ final class ClientHandler: ChannelDuplexHandler {
             }
             return
         }
+        if outcome.isProbed { return probed(server) }
         guard outcome.isReady else { return }
         let now = NIODeadline.now()
         let queryTime = Self.microseconds(now - activeSince)
@@ -356,13 +546,39 @@ final class ClientHandler: ChannelDuplexHandler {
     func serverGone() {
         let wasTold = server?.session.isEnding ?? false
         server = nil
+        if phase == .probing, pin == nil {
+            // Its transaction has ended; what there may have been is gone with the connection.
+            statements.session?.connectionReset()
+            phase = .idle
+            return understand()
+        }
         if wasTold { return close() }
         fail(.connectionFailure, "server connection closed unexpectedly")
     }
 
     // MARK: Start-up
 
+    /// The client's address; `nil` on a Unix socket.
+    private var remote: (address: String, port: Int)? {
+        if let proxied { return (proxied.address.text, proxied.port) }
+        guard let remote = context?.channel.remoteAddress, let address = remote.ipAddress else { return nil }
+        return (address, remote.port ?? 0)
+    }
+
     private func startUp() {
+        if awaitsProxyHeader {
+            switch ProxyHeader.read(from: &pending) {
+            case .incomplete: return
+            case .malformed:
+                worker.runner.logger.notice("no PROXY header from \(remote?.address ?? "unix")")
+                return close()
+            case .itself: awaitsProxyHeader = false
+            case .client(let client):
+                awaitsProxyHeader = false
+                proxied = client
+            }
+            guard pending.readableBytes > 0 else { return }
+        }
         if let authentication {
             do {
                 if let message = try ClientAuthentication.take(from: &pending) { authentication.received(message) }
@@ -417,7 +633,7 @@ final class ClientHandler: ChannelDuplexHandler {
     /// The client has to show who it is.
     private func authenticate(_ login: ClientStartup.Login) {
         guard !isOverLimit else { return fail(.tooManyConnections, "no more connections allowed (max_client_connections)") }
-        let address = context?.channel.remoteAddress?.ipAddress
+        let address = remote?.address
         let hasTLS = if case .established = encryption { true } else { false }
         // A Unix socket needs no TLS: nobody is in between.
         guard hasTLS || address == nil || worker.runner.tls.clientMode == .disable || worker.runner.tls.clientMode == .allow else {
@@ -466,7 +682,14 @@ final class ClientHandler: ChannelDuplexHandler {
         }
         guard let pool = worker.runner.pool(poolKey) else { return fail(.tooManyConnections, "too many pools of server connections") }
         self.pool = pool
+        let configuration = worker.configuration
+        var login = login
+        if configuration.addsClientAddress { login.addClientAddress(remote.map { "\($0.address):\($0.port)" } ?? "unix") }
         parameters = worker.runner.parameterSets.withLock { $0.make(login.parameters) }
+        if configuration.mode != .session, configuration.sessionState != .pgbouncer {
+            let session = SessionState(mode: configuration.sessionState, parameters: login.parameters.map { ($0.name, $0.value) })
+            statements = ClientStatements(max: configuration.limits.clientStatementsMax, session: session, texts: worker.texts)
+        }
         key = worker.runner.cancelKeys.issue(to: .init(loop: worker.index, client: id), secret: .random(in: .min ... .max))
         phase = .welcoming
         if let reported = worker.runner.welcome(pool, parameters) { return welcome(reported) }
@@ -501,6 +724,7 @@ final class ClientHandler: ChannelDuplexHandler {
         write(reply)
         worker.metrics.clientLogins.add()
         if console == nil { worker.counts.add(pool) { $0.clientLogins &+= 1 } }
+        statements.session?.baseline = reported
         activeSince = .now()
     }
 
@@ -555,10 +779,12 @@ final class ClientHandler: ChannelDuplexHandler {
                 isOver(timeouts.idleTransaction, since: activeSince)
             {
                 fail(.idleInTransactionSessionTimeout, "idle_transaction_timeout")
+            } else if pin != nil, server.session.isQuiescent {
+                if isOver(timeouts.clientIdle, since: activeSince) { fail(.idleSessionTimeout, "client_idle_timeout") }
             } else if isOver(timeouts.transaction, since: phaseSince), worker.configuration.mode != .session {
                 fail(.transactionTimeout, "transaction_timeout")
             }
-        case .welcoming, .waiting, .settingUp, .closed: break
+        case .welcoming, .waiting, .settingUp, .probing, .listening, .closed: break
         }
     }
 
@@ -569,7 +795,7 @@ final class ClientHandler: ChannelDuplexHandler {
             guard let server, server.session.isQuiescent, pending.readableBytes == 0 else { return }
             fail(.adminShutdown, "terminating connection due to administrator command")
         case .startup: close()
-        case .idle, .welcoming, .waiting, .settingUp, .closed: break
+        case .idle, .welcoming, .waiting, .settingUp, .probing, .listening, .closed: break
         }
     }
 
@@ -584,14 +810,30 @@ final class ClientHandler: ChannelDuplexHandler {
     func describe(loop: Int, now: NIODeadline, time: (NIODeadline) -> String) -> ConsoleSnapshot.Socket? {
         guard let identity, let context else { return nil }
         let isWaiting = phase == .waiting || phase == .welcoming
-        let (remote, local) = (context.channel.remoteAddress, context.channel.localAddress)
+        let (remote, local) = (self.remote, context.channel.localAddress)
         return ConsoleSnapshot.Socket(
             type: "C", user: identity.user, database: identity.database, state: isWaiting ? "waiting" : "active",
-            address: remote?.ipAddress ?? "unix", port: remote?.port ?? 0, localAddress: local?.ipAddress ?? "unix", localPort: local?.port ?? 0,
+            address: remote?.address ?? "unix", port: remote?.port ?? 0, localAddress: local?.ipAddress ?? "unix", localPort: local?.port ?? 0,
             connectTime: time(openedAt), requestTime: time(activeSince),
             wait: isWaiting ? UInt64(clamping: (now - phaseSince).nanoseconds / 1000) : 0, link: server?.consoleID(loop: loop),
             tls: TLSPeer.version(of: context.pipeline) ?? "", applicationName: parameters.value("application_name") ?? "",
             preparedStatements: statements.count, id: consoleID(loop: loop), isActive: server != nil)
+    }
+
+    /// What the console shows of it besides: in the tables that PgBouncer has not.
+    func describeState(in snapshot: inout ConsoleSnapshot, _ row: ConsoleSnapshot.Socket, now: NIODeadline) {
+        let client = ConsoleSnapshot.Client(
+            database: row.database, user: row.user, applicationName: row.applicationName, address: row.address, port: row.port, id: row.id)
+        if phase == .waiting {
+            snapshot.waiters.append(.init(client: client, wait: Self.microseconds(now - phaseSince), position: 0))
+        }
+        guard let server else { return }
+        if let pin {
+            snapshot.pins.append(
+                .init(
+                    client: client, cause: pin.cause.rawValue, since: Self.microseconds(now - pin.since), query: statements.session?.pinText ?? "",
+                    remotePID: Int(server.session.processID)))
+        }
     }
 
     // MARK: The end
@@ -628,9 +870,21 @@ final class ClientHandler: ChannelDuplexHandler {
         ticket = nil
         if let key { worker.runner.cancelKeys.withdraw(key) }
         key = nil
+        if !channels.isEmpty || channelAsked != nil, let identity {
+            let listener = ListenChannels.Listener(loop: worker.index, client: id)
+            worker.runner.run(on: PoolerWorker.listenLoop) { $0.listenHub.unlisten(identity.database, nil, listener) }
+        }
+        channels = []
+        channelAsked = nil
+        notifications = ByteBuffer()
         guard let server else { return }
         self.server = nil
-        server.clientGone(isSession: worker.configuration.mode == .session)
+        // A library that was loaded stays, and DISCARD ALL with it.
+        if pin?.cause == .library { return server.end(isReusable: false, now: .now()) }
+        let isKnown =
+            pin == nil && server.session.isQuiescent && statements.session?.verdict() == .release(isKnown: true)
+            && statements.session?.takeNewSettings() == nil
+        server.clientGone(resets: worker.configuration.mode == .session || statements.session != nil && !isKnown)
     }
 
     private static func microseconds(_ time: TimeAmount) -> UInt64 { UInt64(clamping: time.nanoseconds / 1000) }

@@ -175,6 +175,7 @@ final class ConsoleRunner {
     private func show(_ table: ConsoleTable, _ snapshot: ConsoleSnapshot) {
         var snapshot = snapshot
         snapshot.countClients()
+        snapshot.rankWaiters()
         answer {
             ConsoleReply.writeDescription(of: table.columns, to: &$0)
             for row in snapshot.rows(of: table) { ConsoleReply.write(row: row, to: &$0) }
@@ -291,6 +292,17 @@ extension ConsoleSnapshot {
         }
         stats[index].totals.merge(totals, areAverages: false)
         stats[index].averages.merge(averages, areAverages: true)
+    }
+
+    /// Who waits for a connection of the same pool, longest first.
+    mutating func rankWaiters() {
+        waiters.sort { ($0.client.database, $0.client.user, $1.wait) < ($1.client.database, $1.client.user, $0.wait) }
+        var position = 0
+        for index in waiters.indices {
+            let isNext = index > 0 && waiters[index].client.isSamePool(as: waiters[index - 1].client)
+            position = isNext ? position + 1 : 1
+            waiters[index].position = position
+        }
     }
 
     /// Puts clients where they count: in their pools, databases and users.

@@ -75,6 +75,8 @@ final class PoolRunner: Sendable {
         machine.withLock { $0.released(slot, isReusable: isReusable, now: now) }
     }
 
+    func pinned(_ slot: PoolMachine.Slot) -> Bool { machine.withLock { $0.pinned(slot) } }
+
     func connected(_ slot: PoolMachine.Slot, now: NIODeadline) -> [PoolMachine.Order] {
         machine.withLock { $0.connected(slot, now: now) }
     }

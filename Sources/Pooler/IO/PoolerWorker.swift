@@ -13,6 +13,10 @@ final class PoolerWorker {
     let eventLoop: any EventLoop
     let runner: PoolRunner
     let metrics = PoolerMetrics()
+    let texts = StatementTexts()
+    /// The first event loop's listens for all.
+    private(set) lazy var listenHub = ListenHub(worker: self)
+    static let listenLoop = 0
     private(set) var isDraining = false
     /// For the console.
     var counts = PoolCounts()
@@ -43,6 +47,7 @@ final class PoolerWorker {
 
     func stop() {
         sweeping?.cancel()
+        listenHub.stop()
         for client in clients.values { client.close() }
         for server in servers { server?.close() }
     }
@@ -128,6 +133,7 @@ final class PoolerWorker {
                 continue
             }
             snapshot.clients.append(row)
+            client.describeState(in: &snapshot, row, now: now)
         }
         let names = runner.inspect { $0.pools.map(\.database) }
         for (pool, totals) in counts.totals.enumerated() where pool < names.count {

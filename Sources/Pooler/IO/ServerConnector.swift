@@ -7,12 +7,20 @@ import Telemetry
 import Transport
 
 /// Makes a server connection for a pool: connects to its hosts in turn, logs in, and puts a ``ServerHandler`` in its own place.
+/// The pooler's own connections are made in the same way.
 final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    private let slot: PoolMachine.Slot
-    private let pool: Int
+    /// Whom the connection is for.
+    enum Purpose {
+        /// A ``ServerHandler`` takes the connector's place.
+        case pool(PoolMachine.Slot, pool: Int)
+        /// The pooler itself: what is made takes its place. Or it fails, with the server's words when another try would not help.
+        case own(make: (ServerLogin.Result) -> any ChannelHandler, failed: (ErrorFields?) -> Void)
+    }
+
+    private let purpose: Purpose
     private let worker: PoolerWorker
     private let database: PoolerConfiguration.Database
     private let host: Int
@@ -25,11 +33,9 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
     private var isInHandshake = false
 
     private init(
-        _ slot: PoolMachine.Slot, pool: Int, worker: PoolerWorker, key: PoolMachine.PoolKey, _ database: PoolerConfiguration.Database,
-        host: Int
+        _ purpose: Purpose, worker: PoolerWorker, key: PoolMachine.PoolKey, _ database: PoolerConfiguration.Database, host: Int
     ) {
-        self.slot = slot
-        self.pool = pool
+        self.purpose = purpose
         self.worker = worker
         self.database = database
         self.host = host
@@ -41,30 +47,41 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     /// Ends in ``PoolRunner/connected(_:now:)`` or ``PoolRunner/closed(_:now:)``.
-    static func connect(_ slot: PoolMachine.Slot, pool: Int, worker: PoolerWorker, host: Int = 0) {
+    static func connect(_ slot: PoolMachine.Slot, pool: Int, worker: PoolerWorker) {
         let key = worker.runner.inspect { PoolMachine.PoolKey(database: $0.pools[pool].database, user: $0.pools[pool].user) }
+        connect(.pool(slot, pool: pool), key: key, worker: worker)
+    }
+
+    static func connect(_ purpose: Purpose, key: PoolMachine.PoolKey, worker: PoolerWorker, host: Int = 0) {
         let databases = worker.configuration.databases
         guard let database = databases[key.database] ?? databases["*"], host < database.hosts.count else {
             worker.metrics.serverLoginFailures.add()
             // A tick of its own: the caller is in the middle of a lease.
-            let bound = NIOLoopBound(worker, eventLoop: worker.eventLoop)
-            worker.eventLoop.execute { bound.value.closed(slot) }
+            let bound = NIOLoopBound((worker, purpose), eventLoop: worker.eventLoop)
+            worker.eventLoop.execute { closed(bound.value.1, nil, bound.value.0) }
             return
         }
-        let bound = NIOLoopBound(worker, eventLoop: worker.eventLoop)
+        let bound = NIOLoopBound((worker, purpose), eventLoop: worker.eventLoop)
         let bootstrap = ClientBootstrap(group: worker.eventLoop)
             .connectTimeout(worker.configuration.timeouts.serverConnect)
             .channelOption(.maxMessagesPerRead, value: 1)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
-                        ServerConnector(slot, pool: pool, worker: bound.value, key: key, database, host: host))
+                        ServerConnector(bound.value.1, worker: bound.value.0, key: key, database, host: host))
                 }
             }
         database.hosts[host].connect(bootstrap).hop(to: worker.eventLoop).whenFailure { error in
-            let worker = bound.value
+            let (worker, purpose) = bound.value
             worker.runner.logger.warning("cannot connect to PostgreSQL at \(database.hosts[host]): \(error)")
-            connect(slot, pool: pool, worker: worker, host: host + 1)
+            connect(purpose, key: key, worker: worker, host: host + 1)
+        }
+    }
+
+    private static func closed(_ purpose: Purpose, _ error: ErrorFields?, _ worker: PoolerWorker) {
+        switch purpose {
+        case .pool(let slot, _): worker.closed(slot)
+        case .own(_, let failed): failed(error)
         }
     }
 
@@ -187,17 +204,22 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
         isEnded = true
         deadline?.cancel()
         worker.metrics.serverLogins.add()
-        let session = ServerSession(result, limits: worker.configuration.limits)
-        let server = ServerHandler(
-            .init(session: session, endpoint: database.hosts[host], pool: pool, descriptor: -1), slot: slot, worker: worker)
+        let handler: any ChannelHandler
+        switch purpose {
+        case .pool(let slot, let pool):
+            let session = ServerSession(result, limits: worker.configuration.limits)
+            handler = ServerHandler(
+                .init(session: session, endpoint: database.hosts[host], pool: pool, descriptor: -1), slot: slot, worker: worker)
+        case .own(let make, _): handler = make(result)
+        }
         do {
-            try context.pipeline.syncOperations.addHandler(server)
+            try context.pipeline.syncOperations.addHandler(handler)
         } catch {
             context.close(promise: nil)
-            return worker.closed(slot)
+            return Self.closed(purpose, nil, worker)
         }
         context.pipeline.syncOperations.removeHandler(self, promise: nil)
-        worker.runner.perform(worker.runner.connected(slot, now: .now()), from: worker)
+        if case .pool(let slot, _) = purpose { worker.runner.perform(worker.runner.connected(slot, now: .now()), from: worker) }
     }
 
     /// The server answers, and says no. Where that will not change by itself, who waits is told.
@@ -205,8 +227,8 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
         guard !isEnded else { return }
         worker.runner.logger.warning("PostgreSQL at \(database.hosts[host]) refuses \(key.user) for \(key.database): \(error.message)")
         let isFinal = error.sqlState.hasPrefix("28") || error.sqlState.hasPrefix("3D")
-        if isFinal { worker.runner.loginRefused(pool, error, from: worker) }
-        end(context, triesNext: !isFinal)
+        if isFinal, case .pool(_, let pool) = purpose { worker.runner.loginRefused(pool, error, from: worker) }
+        end(context, triesNext: !isFinal, isFinal ? error : nil)
     }
 
     private func failed(_ failure: ServerLogin.Failure, _ context: ChannelHandlerContext) {
@@ -216,20 +238,21 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
         if isFinal {
             let error = ErrorFields(
                 severity: "FATAL", sqlState: SQLState.invalidAuthorization.rawValue, message: "server login failed: \(failure.rawValue)")
-            worker.runner.loginRefused(pool, error, from: worker)
+            if case .pool(_, let pool) = purpose { worker.runner.loginRefused(pool, error, from: worker) }
+            return end(context, triesNext: false, error)
         }
-        end(context, triesNext: !isFinal)
+        end(context, triesNext: true, nil)
     }
 
-    private func end(_ context: ChannelHandlerContext, triesNext: Bool) {
+    private func end(_ context: ChannelHandlerContext, triesNext: Bool, _ error: ErrorFields?) {
         isEnded = true
         deadline?.cancel()
         worker.metrics.serverLoginFailures.add()
         context.close(promise: nil)
         if triesNext, host + 1 < database.hosts.count {
-            Self.connect(slot, pool: pool, worker: worker, host: host + 1)
+            Self.connect(purpose, key: key, worker: worker, host: host + 1)
         } else {
-            worker.closed(slot)
+            Self.closed(purpose, error, worker)
         }
     }
 }

@@ -39,8 +39,10 @@ final class ServerHandler: ChannelDuplexHandler {
     /// that is cancelled.
     private var cancelCount = 0
     private var isReleaseDue = false
+    private var isResetDue = false
     /// A statement of ours makes the connection ready for the next client.
     private var isResetting = false
+    private var hasResetParameters = false
     private let openedAt = NIODeadline.now()
     private var requestedAt = NIODeadline.now()
 
@@ -79,33 +81,50 @@ final class ServerHandler: ChannelDuplexHandler {
     }
 
     /// The client has done; who has it next is the pool's to say.
-    func end(isReusable: Bool, now: NIODeadline) {
+    /// - Parameter resets: the client may have left something behind that must not be seen by the next.
+    func end(isReusable: Bool, resets: Bool = false, now: NIODeadline) {
         client = nil
         guard cancelCount == 0 else {
             isReleaseDue = true
+            isResetDue = resets
             if !isReusable { close() }
             return
         }
+        if resets, isReusable, !isGone { return reset(Self.resetKeepingStatements) }
         worker.release(self, isReusable: isReusable && !isGone, now: now)
         resumeReading()
     }
 
-    /// The client went without finishing, or with the session that was its own.
-    func clientGone(isSession: Bool) {
+    /// All of `DISCARD ALL` but that statements stay prepared, and plans.
+    /// - Source: PostgreSQL 15, "DISCARD".
+    private static let resetKeepingStatements = [
+        "SET SESSION AUTHORIZATION DEFAULT;RESET ALL;CLOSE ALL;UNLISTEN *;SELECT pg_catalog.pg_advisory_unlock_all();DISCARD TEMP;DISCARD SEQUENCES"
+    ]
+
+    private func reset(_ statements: [String]) {
+        var bytes = ByteBuffer()
+        isResetting = true
+        // Of all but ROLLBACK.
+        hasResetParameters = statements != ["ROLLBACK"]
+        worker.metrics.resets.add()
+        session.setupSent(statements, to: &bytes)
+        send(bytes)
+        resumeReading()
+    }
+
+    /// The client went without finishing, or with something that was its own.
+    /// - Parameter resets: what the session has is not known, or the client's own.
+    func clientGone(resets: Bool) {
         client = nil
-        let isClean = session.queue.isEmpty && session.requestFraming.isBetweenMessages && session.replyFraming.isBetweenMessages
+        let isClean = (session.queue.isEmpty || session.isBeingProbed) && session.requestFraming.isBetweenMessages && session.replyFraming.isBetweenMessages
         guard isClean, !session.isInBatch, cancelCount == 0, !isGone else {
             // What still runs would run for nobody.
             if !session.queue.isEmpty, !isGone { cancel {} }
             return end(isReusable: false, now: .now())
         }
-        if session.isQuiescent, !isSession { return end(isReusable: true, now: .now()) }
-        // One statement is cheaper than a new connection.
-        var bytes = ByteBuffer()
-        isResetting = true
-        session.setupSent(isSession ? "ROLLBACK;DISCARD ALL" : "ROLLBACK", to: &bytes)
-        send(bytes)
-        resumeReading()
+        if session.isQuiescent, !resets { return end(isReusable: true, now: .now()) }
+        // Two statements are cheaper than a new connection. DISCARD ALL stands in no transaction, and so in no query with others.
+        reset((session.status == .idle ? [] : ["ROLLBACK"]) + (resets ? ["DISCARD ALL"] : []))
     }
 
     private func resetEnded(_ outcome: ServerSession.ReplyOutcome) {
@@ -114,7 +133,7 @@ final class ServerHandler: ChannelDuplexHandler {
             return
         }
         isResetting = false
-        if worker.configuration.mode == .session { session.parameters = .empty }
+        if hasResetParameters { session.parameters = .empty }
         end(isReusable: setup == .done, now: .now())
     }
 
@@ -143,7 +162,7 @@ final class ServerHandler: ChannelDuplexHandler {
             cancelCount -= 1
             if cancelCount == 0, isReleaseDue {
                 isReleaseDue = false
-                worker.release(self, isReusable: !isGone, now: .now())
+                end(isReusable: !isGone, resets: isResetDue, now: .now())
             }
             done()
         }
@@ -197,7 +216,7 @@ final class ServerHandler: ChannelDuplexHandler {
             pending = ByteBuffer()
         }
         var output = ByteBuffer()
-        let outcome = session.repliesReceived(&input, to: &output)
+        let outcome = client?.repliesReceived(&input, from: self, to: &output) ?? session.repliesReceived(&input, to: &output)
         if input.readableBytes > 0 { pending = input }
         if isResetting {
             resetEnded(outcome)

@@ -22,13 +22,25 @@ struct ParameterSet: Sendable, Equatable {
     /// back what the server connection began with.
     func statement(from current: ParameterSet) -> String? {
         guard id != current.id else { return nil }
-        var parts = current.values.filter { value($0.name) == nil }.map { "RESET \(Self.identifier($0.name))" }
-        let changes = values.filter { current.value($0.name) != $0.value }
-        if !changes.isEmpty {
-            let calls = changes.map { "pg_catalog.set_config(\(Self.literal($0.name)),\(Self.literal($0.value)),false)" }
-            parts.append("SELECT \(calls.joined(separator: ","))")
-        }
-        return parts.isEmpty ? nil : parts.joined(separator: ";")
+        let resets = current.values.filter { !Self.identity.contains($0.name) && value($0.name) == nil }
+        let changes = values.filter { !Self.identity.contains($0.name) && current.value($0.name) != $0.value }
+        let isSameUser = Self.identity.allSatisfy { value($0) == current.value($0) }
+        if isSameUser, resets.isEmpty, changes.isEmpty { return nil }
+        var parts: [String] = []
+        // Who is another may not set all that the session's own user may, so he comes first, and the other one last.
+        if Self.identity.contains(where: { current.value($0) != nil }) { parts = ["RESET SESSION AUTHORIZATION", "RESET ROLE"] }
+        parts += resets.map { "RESET \(Self.identifier($0.name))" }
+        if !changes.isEmpty { parts.append("SELECT \(changes.map(Self.call).joined(separator: ","))") }
+        // SET SESSION AUTHORIZATION ends a role.
+        for name in Self.identity { parts += value(name).map { ["SELECT \(Self.call(.init(name, $0)))"] } ?? [] }
+        return parts.joined(separator: ";")
+    }
+
+    /// In the order in which they are set.
+    private static let identity = ["session_authorization", "role"]
+
+    private static func call(_ parameter: StartupMessage.Parameter) -> String {
+        "pg_catalog.set_config(\(literal(parameter.name)),\(literal(parameter.value)),false)"
     }
 
     private static func identifier(_ name: String) -> String {
@@ -61,6 +73,10 @@ struct ParameterSets: Sendable {
         last += 1
         ids[key] = last
         return ParameterSet(id: last, values: sorted)
+    }
+
+    mutating func make(_ settings: SessionSettings) -> ParameterSet {
+        make(settings.values.map { StartupMessage.Parameter($0.key, $0.value) })
     }
 
     /// The set with one more parameter, or another value of it.

@@ -79,6 +79,8 @@ struct PoolMachine: Sendable {
         var idleSince = NIODeadline.distantPast
         /// Its pool was told to use new ones.
         var isOutdated = false
+        /// Its client keeps it between transactions.
+        var isPinned = false
     }
 
     struct Pool: Sendable {
@@ -99,6 +101,7 @@ struct PoolMachine: Sendable {
         var failures = 0
         var retryAt = NIODeadline.distantPast
         var isPaused = false
+        var pinned = 0
 
         init(database: String, user: String, databaseIndex: Int, userIndex: Int, loops: Int) {
             self.database = database
@@ -188,6 +191,7 @@ struct PoolMachine: Sendable {
     mutating func released(_ released: Slot, isReusable: Bool, now: NIODeadline) -> Order? {
         guard let slot = index(released) else { return nil }
         assert(connections[slot].state == .leased)
+        unpin(slot)
         let connection = connections[slot]
         guard isReusable, !connection.isOutdated, now < connection.expires else {
             connections[slot].state = .closing
@@ -241,6 +245,7 @@ struct PoolMachine: Sendable {
         case .idle: pools[pool].idle[connection.loop].removeAll { $0 == slot }
         case .leased, .closing: break
         }
+        unpin(slot)
         connections[slot] = Connection(generation: connection.generation + 1)
         freeSlots.append(slot)
         pools[pool].count -= 1
@@ -318,6 +323,23 @@ struct PoolMachine: Sendable {
             pools[pool].idle[loop] = []
         }
         return orders
+    }
+
+    /// A client keeps its connection between transactions.
+    /// - Returns: `false` when as many of the pool's are kept already as may be.
+    mutating func pinned(_ pinned: Slot) -> Bool {
+        guard let slot = index(pinned), connections[slot].state == .leased else { return false }
+        if connections[slot].isPinned { return true }
+        guard pools[connections[slot].pool].pinned < limits.pinnedMax else { return false }
+        connections[slot].isPinned = true
+        pools[connections[slot].pool].pinned += 1
+        return true
+    }
+
+    private mutating func unpin(_ slot: Int) {
+        guard connections[slot].isPinned else { return }
+        connections[slot].isPinned = false
+        pools[connections[slot].pool].pinned -= 1
     }
 
     /// Connections of a pool that somebody has now.
@@ -516,6 +538,8 @@ struct PoolMachine: Sendable {
             if pool.count > limits.poolSize + limits.reserveSize { return "pool \(index) over its limit" }
             if pool.connecting > limits.loginsMax { return "pool \(index): too many logins at a time" }
             if pool.idle.flatMap({ $0 }).count != Set(pool.idle.flatMap { $0 }).count { return "pool \(index) lists one twice" }
+            if pool.pinned != connections.count(where: { $0.isPinned && $0.pool == index }) { return "pool \(index) miscounts pins" }
+            if pool.pinned > limits.pinnedMax { return "pool \(index): too many pins" }
             if pool.waiterCount != pool.waiters.reduce(0, { $0 + $1.count }) { return "pool \(index) miscounts waiters" }
             for loop in 0..<loops where !pool.isPaused && pool.waiters[loop].count > pool.coming[loop] && pool.idleCount > 0 {
                 return "pool \(index): somebody waits on loop \(loop) while a connection is idle"

@@ -1,4 +1,5 @@
 import NIOCore
+import PostgresWire
 
 /// A statement that clients prepare under names of their own, and server connections under one of ours.
 final class PreparedStatement: Sendable {
@@ -7,10 +8,13 @@ final class PreparedStatement: Sendable {
     let name: [UInt8]
     /// What follows the name in Parse: the text and the parameters' types.
     let body: [UInt8]
+    /// What running it means to a session; `nil`: nothing.
+    let text: StatementText?
 
     init(id: Int, body: [UInt8]) {
         self.id = id
         self.body = body
+        text = StatementText(Array(body.prefix { $0 != 0 }))
         name = Array("headrace_\(id)".utf8)
     }
 }
@@ -44,8 +48,22 @@ struct ClientStatements {
     var unnamed: PreparedStatement?
     let max: Int
 
-    init(max: Int) {
+    /// What the client's session has; `nil` where nobody asks, as in session mode.
+    var session: SessionState?
+    private let texts: StatementTexts?
+    /// What the statement of the last unnamed Parse, and what runs in the unnamed portal, means to the session.
+    private var unnamedText: StatementText?
+    private var portalText: StatementText?
+    /// Named portals that mean something.
+    private var portals: [[UInt8]: StatementText] = [:]
+
+    /// Named portals whose statements mean something, at a time; with more, the server is asked.
+    static let portalsMax = 64
+
+    init(max: Int, session: SessionState? = nil, texts: StatementTexts? = nil) {
         self.max = max
+        self.session = session
+        self.texts = texts
     }
 
     var count: Int { byName.count }
@@ -62,6 +80,83 @@ struct ClientStatements {
     mutating func closed(_ name: String) -> Bool { byName.removeValue(forKey: name) != nil }
 
     mutating func closedAll() { byName = [:] }
+
+    // MARK: What goes to the server, for the session's state
+
+    /// A Query of which all is at hand, or too long to be read.
+    mutating func queryReceived(_ head: MessageFraming.Head, in input: ByteBuffer, at index: Int) {
+        guard session != nil else { return }
+        guard head.bytes <= input.writerIndex - index else {
+            session?.unknownReceived(text: Self.tooLong)
+            session?.syncReceived()
+            return
+        }
+        if let text = text(in: input, from: index + MessageFraming.headBytes, to: index + head.bytes) {
+            session?.queryReceived(text.statements, text: text.beginning)
+        } else {
+            session?.syncReceived()
+        }
+    }
+
+    /// A Parse of the unnamed statement.
+    mutating func parseReceived(_ head: MessageFraming.Head, in input: ByteBuffer, at index: Int) {
+        guard session != nil else { return }
+        guard head.bytes <= input.writerIndex - index else {
+            unnamedText = nil
+            session?.unknownReceived(text: Self.tooLong)
+            return
+        }
+        let body = index + MessageFraming.headBytes + 1
+        let end = input.withUnsafeReadableBytes { bytes in
+            bytes[(body - input.readerIndex)...].firstIndex(of: 0).map { $0 + input.readerIndex } ?? index + head.bytes
+        }
+        unnamedText = text(in: input, from: body, to: min(end, index + head.bytes))
+    }
+
+    /// - Parameter statement: `nil`: the unnamed one.
+    mutating func bindReceived(_ statement: PreparedStatement?, in input: ByteBuffer, at index: Int) {
+        guard session != nil else { return }
+        let text = statement.map(\.text) ?? unnamedText
+        let payload = index + MessageFraming.headBytes
+        guard input.getInteger(at: payload, as: UInt8.self) != 0 else {
+            portalText = text
+            return
+        }
+        guard text != nil || !portals.isEmpty, let name = portal(in: input, at: payload) else { return }
+        portals[name] = text
+        if portals.count > Self.portalsMax {
+            portals = [:]
+            session?.unknownReceived(text: text?.beginning ?? "")
+        }
+    }
+
+    mutating func executeReceived(in input: ByteBuffer, at index: Int) {
+        guard session != nil else { return }
+        let payload = index + MessageFraming.headBytes
+        let text =
+            input.getInteger(at: payload, as: UInt8.self) == 0
+            ? portalText : portals.isEmpty ? nil : portal(in: input, at: payload).flatMap { portals[$0] }
+        session?.executeReceived(text?.effects ?? [], text: text?.beginning ?? "")
+    }
+
+    /// No transaction is open any more: portals are gone.
+    mutating func transactionEnded() {
+        if !portals.isEmpty { portals = [:] }
+    }
+
+    private static let tooLong = "(too long to be looked at)"
+
+    private func portal(in input: ByteBuffer, at index: Int) -> [UInt8]? {
+        let available = Swift.min(input.writerIndex - index, StatementName.bytesMax)
+        guard available > 0, let bytes = input.getBytes(at: index, length: available) else { return nil }
+        return Array(bytes.prefix { $0 != 0 })
+    }
+
+    private func text(in input: ByteBuffer, from start: Int, to end: Int) -> StatementText? {
+        guard let texts, start < end else { return nil }
+        let (from, to) = (start - input.readerIndex, end - input.readerIndex)
+        return input.withUnsafeReadableBytes { texts.find(UnsafeRawBufferPointer(rebasing: $0[from..<to])) }
+    }
 }
 
 /// What is prepared on one server connection, with what was used longest ago.

@@ -28,6 +28,18 @@ struct ClientStartup {
         var parameters: [StartupMessage.Parameter]
         /// Whether the client asked for what we do not know, and must be told so.
         var needsNegotiation: Bool
+
+        /// Tells the server who the client is: `name - 192.0.2.1:4711`, as PgBouncer writes it.
+        /// - Source: pgbouncer.org, "application_name_add_host".
+        mutating func addClientAddress(_ address: String) {
+            let index = parameters.firstIndex { $0.name.lowercased() == "application_name" }
+            let name = index.map { parameters[$0].value } ?? "app"
+            // The server cuts it at 63 bytes: the address is what is to be kept.
+            var kept = name
+            while kept.utf8.count + 3 + address.utf8.count > 63, !kept.isEmpty { kept.removeLast() }
+            let parameter = StartupMessage.Parameter("application_name", "\(kept) - \(address)")
+            if let index { parameters[index] = parameter } else { parameters.append(parameter) }
+        }
     }
 
     /// Whether TLS is to be had.

@@ -4,6 +4,8 @@ struct ReplyQueue {
     enum Kind: UInt8 {
         /// A query of ours, before the client's first: its replies are ours.
         case setup
+        /// A question of ours after the client's last: ``SessionProbe``.
+        case probe
         case query, functionCall
         case parse, bind, describe, execute, close
         case sync
@@ -59,12 +61,14 @@ struct ReplyQueue {
     /// COPY began to read while an Execute was answered: a Sync that was sent on its heels is ignored by the server.
     ///
     /// The backend "will ignore Flush and Sync messages" while it takes copy data; libpq sends one before it can know.
+    /// - Parameter ignored: told how many were.
     /// - Returns: whether the end of the copy data was sent already.
     /// - Source: PostgreSQL 15, "Message Flow", COPY Operations.
-    mutating func copyInBegan() -> Bool {
+    mutating func copyInBegan(_ ignored: (Int) -> Void = { _ in }) -> Bool {
         let end = entries[head...].firstIndex { $0.kind == .copyEnd }
         let range = (head + 1)..<Swift.max(head + 1, end ?? entries.count)
         let kept = entries[range].filter { $0.kind != .sync }
+        if kept.count < range.count { ignored(range.count - kept.count) }
         entries.replaceSubrange(range, with: kept)
         return end != nil
     }

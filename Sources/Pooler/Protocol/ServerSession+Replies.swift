@@ -2,11 +2,18 @@ import NIOCore
 import PostgresWire
 
 extension ServerSession {
+    /// Replies that are nobody's, or no client's whose state counts.
+    mutating func repliesReceived(_ input: inout ByteBuffer, to output: inout ByteBuffer) -> ReplyOutcome {
+        var client = ClientStatements(max: 0)
+        return repliesReceived(&input, client: &client, to: &output)
+    }
+
     /// The server's bytes have come: passes on what is the client's.
     /// - Parameters:
     ///   - input: from it everything is taken that is dealt with.
+    ///   - client: whose replies they are.
     ///   - output: for the client. Empty before, it may share the input's memory afterwards.
-    mutating func repliesReceived(_ input: inout ByteBuffer, to output: inout ByteBuffer) -> ReplyOutcome {
+    mutating func repliesReceived(_ input: inout ByteBuffer, client: inout ClientStatements, to output: inout ByteBuffer) -> ReplyOutcome {
         var outcome = ReplyOutcome()
         var start = input.readerIndex
         var at = start + replyFraming.skip(available: input.readableBytes)
@@ -25,8 +32,12 @@ extension ServerSession {
             case .message(let found): head = found
             }
             let isWhole = head.bytes <= input.writerIndex - at
-            var isForClient = queue.first?.kind != .setup
+            let isOurs = queue.first?.kind == .setup || queue.first?.kind == .probe
+            var isForClient = !isOurs
             switch head.kind {
+            case BackendKind.dataRow where queue.first?.kind == .probe:
+                guard isWhole || head.bytes > Self.errorBytesMax else { break walk }
+                probeAnswer = Self.payload(input, at: at, head).flatMap(SessionProbe.Answer.init(payload:))
             case BackendKind.dataRow, BackendKind.copyData, BackendKind.parameterDescription, BackendKind.noticeResponse,
                 BackendKind.notificationResponse, BackendKind.copyOutResponse, BackendKind.copyBothResponse, BackendKind.copyDone,
                 BackendKind.functionCallResponse:
@@ -36,10 +47,16 @@ extension ServerSession {
             case BackendKind.commandComplete:
                 guard isWhole || head.bytes > Self.errorBytesMax else { break walk }
                 commandCompleted(input, at: at)
+                if isForClient { Self.completed(&client, input, at: at, head) }
             case BackendKind.emptyQueryResponse, BackendKind.portalSuspended:
                 if queue.first?.kind == .execute { queue.removeFirst() }
+                if isForClient { client.session?.statementCompleted(tag: "") }
             case BackendKind.copyInResponse:
-                if queue.first?.kind == .execute { isCopyingIn = !queue.copyInBegan() }
+                if queue.first?.kind == .execute {
+                    isCopyingIn = !queue.copyInBegan { count in
+                        for _ in 0..<count { client.session?.unitSkipped() }
+                    }
+                }
             case BackendKind.bindComplete:
                 if queue.first?.kind == .bind { queue.removeFirst() } else { outcome.isLost = true }
             case BackendKind.parseComplete:
@@ -60,13 +77,21 @@ extension ServerSession {
                 }
             case BackendKind.errorResponse:
                 guard isWhole || head.bytes > Self.errorBytesMax else { break walk }
-                failed(input, at: at, head, isForClient: isForClient)
-                if isForClient { outcome.errorCount += 1 }
+                failed(input, at: at, head, client: &client)
+                if isForClient {
+                    outcome.errorCount += 1
+                    client.session?.statementFailed()
+                }
             case BackendKind.parameterStatus:
                 guard isWhole || head.bytes > Self.errorBytesMax else { break walk }
                 if let payload = Self.payload(input, at: at, head), let (name, value) = BackendMessage.parameterStatus(payload: payload) {
-                    parameterReported(name, value, isForClient: isForClient)
-                    if isForClient { outcome.hasParameters = true }
+                    if isForClient, client.session != nil {
+                        client.session?.parameterReported(name, value)
+                        parameterReported(name, value, isForClient: false)
+                    } else {
+                        parameterReported(name, value, isForClient: isForClient)
+                        if isForClient { outcome.hasParameters = true }
+                    }
                 }
             case BackendKind.readyForQuery:
                 guard isWhole else { break walk }
@@ -80,9 +105,14 @@ extension ServerSession {
                 case .query, .sync, .functionCall:
                     outcome.isReady = true
                     queue.removeFirst()
+                    client.session?.readyForQuery(status)
+                    if status == .idle { client.transactionEnded() }
                 case .setup:
                     queue.removeFirst()
-                    outcome.setup = setupError == nil ? .done : .failed
+                    if queue.first?.kind != .setup { outcome.setup = setupError == nil ? .done : .failed }
+                case .probe:
+                    queue.removeFirst()
+                    outcome.isProbed = true
                 default: outcome.isLost = true
                 }
             default:
@@ -131,6 +161,18 @@ extension ServerSession {
         }
     }
 
+    /// A statement of the client's has ended; what its tag says is of interest only now and then.
+    private static func completed(_ client: inout ClientStatements, _ input: ByteBuffer, at index: Int, _ head: MessageFraming.Head) {
+        guard let needsTag = client.session?.needsTag else { return }
+        guard needsTag else {
+            client.session?.statementCompleted()
+            return
+        }
+        // The longest that decides anything is ROLLBACK.
+        let length = min(head.bytes - MessageFraming.headBytes - 1, 64)
+        client.session?.statementCompleted(tag: input.getString(at: index + MessageFraming.headBytes, length: max(0, length)) ?? "")
+    }
+
     private mutating func commandCompleted(_ input: ByteBuffer, at index: Int) {
         if queue.first?.kind == .execute { queue.removeFirst() }
         // Of all that is prepared nothing is left after DISCARD ALL and DEALLOCATE ALL.
@@ -140,12 +182,12 @@ extension ServerSession {
         }
     }
 
-    private mutating func failed(_ input: ByteBuffer, at index: Int, _ head: MessageFraming.Head, isForClient: Bool) {
+    private mutating func failed(_ input: ByteBuffer, at index: Int, _ head: MessageFraming.Head, client: inout ClientStatements) {
         isCopyingIn = false
         let fields = Self.payload(input, at: index, head).flatMap(ErrorFields.init(payload:))
         if fields?.severity == "FATAL" || fields?.severity == "PANIC" { isEnding = true }
         switch queue.first?.kind {
-        case .setup:
+        case .setup, .probe:
             setupError = fields ?? ErrorFields(severity: "ERROR", sqlState: SQLState.connectionFailure.rawValue, message: "no understandable error")
         case .query, .functionCall, .sync, nil: break
         case .parse, .parseUnseen, .bind, .describe, .execute, .close, .closeUnseen, .parseAnswered, .closeAnswered,
@@ -154,7 +196,8 @@ extension ServerSession {
                 switch entry.kind {
                 case .parse, .parseUnseen: if entry.statement != 0 { statements.remove(entry.statement) }
                 case .closeUnseen: statements.restore(entry.statement)
-                case .setup, .query, .functionCall, .bind, .describe, .execute, .close, .sync, .copyEnd, .parseAnswered, .closeAnswered,
+                case .query, .functionCall: client.session?.unitSkipped()
+                case .setup, .probe, .bind, .describe, .execute, .close, .sync, .copyEnd, .parseAnswered, .closeAnswered,
                     .deallocateAnswered:
                     break
                 }

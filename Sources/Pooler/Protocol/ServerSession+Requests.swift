@@ -38,25 +38,38 @@ extension ServerSession {
                 }
                 client.unnamed = nil
                 if !isSkipping {
+                    if client.session != nil, head.bytes <= Self.unnamedBytesMax, head.bytes > input.writerIndex - at { break walk }
+                    client.queryReceived(head, in: input, at: at)
                     queue.append(.query)
                     isInBatch = false
                 }
             case FrontendKind.sync:
                 isInBatch = false
                 isSkipping = false
-                if !isCopyingIn { queue.append(.sync) }
+                if !isCopyingIn {
+                    queue.append(.sync)
+                    client.session?.syncReceived()
+                }
                 if let parse = unnamed {
                     client.unnamed = input.getBytes(at: parse.index, length: parse.end - parse.index).map(prepare)
                     unnamed = nil
                 }
-            case FrontendKind.execute: expect(.execute)
+            case FrontendKind.execute:
+                if !isSkipping, client.session != nil {
+                    guard StatementName.hasPortal(head, in: input, at: at) else { break walk }
+                    client.executeReceived(in: input, at: at)
+                }
+                expect(.execute)
             case FrontendKind.flush: break
             case FrontendKind.copyData: break
             case FrontendKind.copyDone, FrontendKind.copyFail:
                 isCopyingIn = false
                 if !isSkipping { queue.append(.copyEnd) }
             case FrontendKind.functionCall:
-                if !isSkipping { queue.append(.functionCall) }
+                if !isSkipping {
+                    queue.append(.functionCall)
+                    client.session?.functionCallReceived()
+                }
             case FrontendKind.terminate:
                 outcome = .terminated
                 break walk
@@ -69,9 +82,11 @@ extension ServerSession {
                         client.unnamed = nil
                         let isShort = head.bytes <= Self.unnamedBytesMax
                         guard !isShort || head.bytes <= input.writerIndex - at else { break walk }
+                        client.parseReceived(head, in: input, at: at)
                         unnamed = isShort ? (at + MessageFraming.headBytes + 1, at + head.bytes) : nil
                     } else if head.kind == FrontendKind.bind {
                         unnamed = nil
+                        client.bindReceived(nil, in: input, at: at)
                     }
                     expect(Self.kind(head.kind))
                 case .wait: break walk
@@ -166,9 +181,11 @@ extension ServerSession {
         default:
             guard let statement = place.length == 0 ? client.unnamed : client.find(name) else {
                 // The server says that there is none, or knows it from SQL.
+                if head.kind == FrontendKind.bind { client.session?.unknownReceived(text: "a statement prepared in SQL") }
                 expect(kind)
                 return .plain
             }
+            if head.kind == FrontendKind.bind { client.bindReceived(statement, in: input, at: index) }
             Self.copy(input, from: start, to: index, into: &output)
             if !isSkipping, !statements.use(statement.id) { writeParse(statement, as: .parseUnseen, to: &output) }
             expect(kind)

@@ -62,6 +62,8 @@ struct ServerSession {
         var hasParameters = false
         /// Errors among the client's replies.
         var errorCount = 0
+        /// Our question was answered: see ``ServerSession/probeAnswer``.
+        var isProbed = false
 
         enum Setup: Equatable {
             case done
@@ -92,6 +94,8 @@ struct ServerSession {
     var isEnding = false
     /// What PostgreSQL said to the last query of ours.
     var setupError: ErrorFields?
+    /// What the server's session holds, as it said when it was asked last; `nil`: it said something else.
+    var probeAnswer: SessionProbe.Answer?
     /// What was reported to the client since it was last asked.
     private(set) var reportedChanges: [StartupMessage.Parameter] = []
     var statements: ServerStatements
@@ -131,9 +135,28 @@ struct ServerSession {
 
     /// Begins a query of ours, whose replies no client sees.
     mutating func setupSent(_ text: String, to output: inout ByteBuffer) {
+        setupSent([text], to: &output)
+    }
+
+    /// Begins queries of ours, one after the other: some statements may stand in none with others.
+    mutating func setupSent(_ texts: [String], to output: inout ByteBuffer) {
+        assert(queue.isEmpty || isBeingProbed)
+        setupError = nil
+        for text in texts {
+            queue.append(.setup)
+            FrontendMessage.query(text, to: &output)
+        }
+    }
+
+    /// Nothing is under way but our question.
+    var isBeingProbed: Bool { queue.count == 1 && queue.first?.kind == .probe }
+
+    /// Asks the server what its session holds.
+    mutating func probeSent(to output: inout ByteBuffer) {
         assert(queue.isEmpty)
         setupError = nil
-        queue.append(.setup)
-        FrontendMessage.query(text, to: &output)
+        probeAnswer = nil
+        queue.append(.probe)
+        FrontendMessage.query(SessionProbe.sql, to: &output)
     }
 }

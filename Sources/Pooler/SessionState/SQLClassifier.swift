@@ -227,7 +227,7 @@ private struct UtilityStatement {
             return setting("timezone", rest.dropFirst(2), sql, resets: ["local", "default"])
         case "names": return rest.count == 1 ? [.reset(name: "client_encoding")] : setting("client_encoding", rest.dropFirst(), sql)
         case "schema": return setting("search_path", rest.dropFirst(), sql)
-        case "seed": return []
+        case "seed", "transaction_isolation", "transaction_read_only", "transaction_deferrable": return []
         case "xml": return rest.last?.keyword(in: sql).map { [.set(name: "xmloption", value: $0)] } ?? [.pin(.setting)]
         default: break
         }

@@ -1,3 +1,5 @@
+import NIOCore
+
 /// The question to a server what its session holds, for when the text of a statement does not tell.
 ///
 /// Four index or memory look-ups, between transactions, so that what is found is the session's. It needs no rights.
@@ -26,6 +28,23 @@ enum SessionProbe {
             hasTemporaryTables = flags[1]
             hasHoldableCursors = flags[2]
             hasPreparedStatements = flags[3]
+        }
+
+        /// - Parameter payload: DataRow's.
+        init?(payload: ByteBuffer) {
+            var payload = payload
+            guard let count = payload.readInteger(as: Int16.self), count == 4 else { return nil }
+            var row: [[UInt8]?] = []
+            for _ in 0..<count {
+                guard let length = payload.readInteger(as: Int32.self) else { return nil }
+                guard length >= 0 else {
+                    row.append(nil)
+                    continue
+                }
+                guard let value = payload.readBytes(length: Int(length)) else { return nil }
+                row.append(value)
+            }
+            self.init(row: row)
         }
 
         init(advisoryLocks: Bool = false, temporaryTables: Bool = false, holdableCursors: Bool = false, preparedStatements: Bool = false) {

@@ -1,3 +1,5 @@
+import PostgresWire
+
 /// What a client's session has that outlives its transactions, and whether its server connection may serve another client.
 ///
 /// It hears of every statement when it is sent (``queryReceived(_:)``, ``executeReceived(_:)``) and of every answer. An effect counts
@@ -8,6 +10,8 @@
 /// unit, a simple query or what stands before a Sync, ends with ReadyForQuery.
 /// - Source: PostgreSQL 15, "Message Flow"; "SET", "Notes" of each command.
 struct SessionState: Sendable {
+    typealias TransactionPhase = TransactionStatus
+
     enum Verdict: Sendable, Equatable {
         /// A transaction is open.
         case keep
@@ -31,17 +35,36 @@ struct SessionState: Sendable {
     private var hasFailed = false
     private var hasUnknown = false
     private var mayHaveUnpinned = false
+    /// `current` is perhaps not `committed`.
+    private var isDirty = false
+    private var hasNewSettings = false
+    /// The statement that pinned, for the console.
+    private var pinTexts: [PinCause: String] = [:]
+    private var unknownText = ""
+    /// What every server connection of the pool reports before anybody has set anything: it is nobody's setting.
+    var baseline: [String: String] = [:]
     /// Reported by the server, to be believed when the transaction has ended.
-    private var reported: [String: String] = [:]
+    private var reported: [String: (value: String, isBaseline: Bool)] = [:]
 
     private struct Session: Sendable, Equatable {
         var settings: SessionSettings
         var pins: Set<PinCause> = []
+        /// What this client listens to on its server connection.
         var channels: Set<String> = []
+        /// UNLISTEN was said: for all that others listen to on the client's behalf.
+        var unlistened: Unlistened?
+        /// Settings of the startup message that were reset: the client has them again, the server connection has not.
+        var wasReset: Set<String> = []
+    }
+
+    /// What a client listens to no more.
+    enum Unlistened: Sendable, Equatable {
+        case all
+        case channels(Set<String>)
     }
 
     /// Effects of statements that have not answered, by unit and place in it.
-    private var pending: [(unit: UInt64, index: Int, effects: [StatementEffect])] = []
+    private var pending: [(unit: UInt64, index: Int, effects: [StatementEffect], text: String)] = []
     private var pendingHead = 0
     private var unitSent: UInt64 = 0
     private var indexSent = 0
@@ -69,19 +92,61 @@ struct SessionState: Sendable {
     /// What the client listens to.
     var channels: Set<String> { current.channels }
     /// Why the server connection is kept between transactions.
-    var pinCause: PinCause? { PinCause.allCases.first { pins.contains($0) || current.pins.contains($0) } }
+    var pinCause: PinCause? {
+        if pins.isEmpty, current.pins.isEmpty, current.channels.isEmpty { return nil }
+        return PinCause.allCases.first { pins.contains($0) || current.pins.contains($0) || $0 == .listen && !current.channels.isEmpty }
+    }
+
+    /// The statement that pinned; empty when only the server's answer tells that something is held, and no text was unknown.
+    var pinText: String { pinCause.flatMap { pinTexts[$0] } ?? "" }
+
+    /// Settings have changed since this was last asked.
+    /// - Returns: what the client has, and what its server connection has: see ``Session/wasReset``.
+    mutating func takeNewSettings() -> (client: SessionSettings, server: SessionSettings)? {
+        guard hasNewSettings else { return nil }
+        hasNewSettings = false
+        var server = current.settings
+        for name in current.wasReset { server.reset(name) }
+        current.wasReset = []
+        committed.wasReset = []
+        return (current.settings, server)
+    }
+
+    /// What was unlistened since this was last asked, by transactions that were committed.
+    mutating func takeUnlistened() -> Unlistened? {
+        defer { (current.unlistened, committed.unlistened) = (nil, nil) }
+        return committed.unlistened
+    }
+
+    /// The server connection was reset, or there is another one: nothing is held there any more.
+    mutating func connectionReset() {
+        pins = []
+        current.pins = []
+        current.channels = []
+        committed = current
+        pinTexts = [:]
+        hasUnknown = false
+        mayHaveUnpinned = false
+    }
 
     // MARK: Sent
 
     /// A simple query was sent on: the effects of its statements.
-    mutating func queryReceived(_ statements: [[StatementEffect]]) {
-        for effects in statements { append(effects) }
+    mutating func queryReceived(_ statements: [[StatementEffect]], text: String = "") {
+        for effects in statements { append(effects, text) }
         syncReceived()
     }
 
     /// Execute was sent on, for a portal of a statement with these effects.
-    mutating func executeReceived(_ effects: [StatementEffect]) {
-        append(effects)
+    mutating func executeReceived(_ effects: [StatementEffect], text: String = "") {
+        append(effects, text)
+    }
+
+    /// Something was sent on that cannot be read, or too much of it.
+    mutating func unknownReceived(text: String = "") {
+        guard mode != .pgbouncer else { return }
+        hasUnknown = true
+        unknownText = text
     }
 
     /// Sync was sent on; or a function call, which is a unit by itself and as unknown as can be.
@@ -91,11 +156,16 @@ struct SessionState: Sendable {
     }
 
     mutating func functionCallReceived() {
-        if mode != .pgbouncer { hasUnknown = true }
+        unknownReceived(text: "a function call")
         syncReceived()
     }
 
-    private mutating func append(_ effects: [StatementEffect]) {
+    /// The server skips this unit, after an error, and does not answer it.
+    mutating func unitSkipped() {
+        unitAnswered += 1
+    }
+
+    private mutating func append(_ effects: [StatementEffect], _ text: String) {
         defer { indexSent += 1 }
         guard mode != .pgbouncer, !effects.isEmpty else { return }
         guard pending.count - pendingHead < Self.pendingMax else {
@@ -103,10 +173,19 @@ struct SessionState: Sendable {
             pins.insert(.setting)
             return
         }
-        pending.append((unitSent, indexSent, effects))
+        pending.append((unitSent, indexSent, effects, text))
     }
 
     // MARK: Answered
+
+    /// Whether the next statement's end decides anything. Otherwise ``statementCompleted()`` does.
+    var needsTag: Bool { isDirty || pendingHead < pending.count }
+
+    /// A statement that decides nothing has ended.
+    mutating func statementCompleted() {
+        assert(!needsTag)
+        indexAnswered += 1
+    }
 
     /// CommandComplete, EmptyQueryResponse or PortalSuspended has come.
     mutating func statementCompleted(tag: some StringProtocol) {
@@ -118,7 +197,8 @@ struct SessionState: Sendable {
         default: break
         }
         if pendingHead < pending.count, pending[pendingHead].unit == unitAnswered, pending[pendingHead].index == indexAnswered {
-            for effect in pending[pendingHead].effects { apply(effect) }
+            isDirty = true
+            for effect in pending[pendingHead].effects { apply(effect, pending[pendingHead].text) }
             pendingHead += 1
         }
         indexAnswered += 1
@@ -131,11 +211,14 @@ struct SessionState: Sendable {
 
     /// ParameterStatus has come, for something that this client has done.
     mutating func parameterReported(_ name: String, _ value: String) {
+        let isBaseline = baseline[name] == value
+        let name = name.lowercased()
         guard reported[name] != nil || reported.count < SessionSettings.countMax else { return }
-        reported[name.lowercased()] = value
+        reported[name] = (value, isBaseline)
     }
 
     /// ReadyForQuery has come.
+    @discardableResult
     mutating func readyForQuery(_ status: TransactionPhase) -> Verdict {
         while pendingHead < pending.count, pending[pendingHead].unit <= unitAnswered { pendingHead += 1 }
         if pendingHead == pending.count {
@@ -157,9 +240,8 @@ struct SessionState: Sendable {
         return status == .idle ? verdict() : .keep
     }
 
-    enum TransactionPhase: Sendable { case idle, inTransaction, failed }
-
-    private func verdict() -> Verdict {
+    /// What becomes of the server connection when no transaction is open and all is answered.
+    func verdict() -> Verdict {
         switch mode {
         case .pgbouncer: return .release(isKnown: true)
         case .strict, .resetAlways:
@@ -183,6 +265,7 @@ struct SessionState: Sendable {
             } else {
                 if isHeld { pins.insert(cause) } else { pins.remove(cause) }
             }
+            if !isHeld { pinTexts[cause] = nil } else if wasUnknown, pinTexts[cause] == nil { pinTexts[cause] = unknownText }
         }
         committed = current
         if let pinCause { return .pinned(pinCause) }
@@ -199,14 +282,24 @@ struct SessionState: Sendable {
     }
 
     private mutating func ended(commits: Bool) {
-        if commits { committed = current } else { current = committed }
-        savepoints.removeAll(keepingCapacity: true)
         hasFailed = false
+        guard isDirty else { return }
+        isDirty = false
+        if commits {
+            committed = current
+        } else {
+            if current.settings != committed.settings || !current.wasReset.isEmpty { hasNewSettings = true }
+            current = committed
+        }
+        savepoints.removeAll(keepingCapacity: true)
     }
 
     private mutating func believeReported() {
         guard !reported.isEmpty else { return }
-        for (name, value) in reported where current.settings.values[name] != value && !Self.notSettable.contains(name) {
+        for (name, (value, isBaseline)) in reported where current.settings.values[name] != value && !Self.notSettable.contains(name) {
+            // The end of a SET LOCAL, or a RESET.
+            if current.settings.values[name] == nil && isBaseline || current.wasReset.contains(name) { continue }
+            hasNewSettings = true
             if !current.settings.set(name, value) { current.pins.insert(.setting) }
         }
         reported.removeAll(keepingCapacity: true)
@@ -218,45 +311,79 @@ struct SessionState: Sendable {
         "in_hot_standby", "integer_datetimes", "is_superuser", "server_encoding", "server_version", "session_authorization", "scram_iterations",
     ]
 
-    private mutating func apply(_ effect: StatementEffect) {
+    private mutating func apply(_ effect: StatementEffect, _ text: String) {
         switch effect {
         case .savepoint(let name):
-            if savepoints.count < Self.savepointsMax { savepoints.append((name, current)) } else { hasUnknown = true }
+            if savepoints.count < Self.savepointsMax { savepoints.append((name, current)) } else { unknownReceived(text: text) }
         case .release(let name):
             if let index = savepoints.lastIndex(where: { $0.name == name }) { savepoints.removeSubrange(index...) }
         case .rollbackTo(let name):
             hasFailed = false
-            guard let index = savepoints.lastIndex(where: { $0.name == name }) else { return hasUnknown = true }
+            guard let index = savepoints.lastIndex(where: { $0.name == name }) else { return unknownReceived(text: text) }
+            hasNewSettings = true
             current = savepoints[index].session
             savepoints.removeSubrange((index + 1)...)
         case .set(let name, let value):
-            if !current.settings.set(name, value) { current.pins.insert(.setting) }
+            hasNewSettings = true
+            current.wasReset.remove(name)
+            if !current.settings.set(name, value) { pin(.setting, text) }
         case .reset(let name): restore(name)
         case .resetAll:
             // RESET ALL leaves the identity alone.
             let identity = ["session_authorization", "role"].compactMap { name in current.settings.values[name].map { (name, $0) } }
             current.settings = startup
+            resetStartup()
             for (name, value) in identity { _ = current.settings.set(name, value) }
         case .discardAll:
-            current = Session(settings: startup)
+            current = Session(settings: startup, unlistened: .all)
+            resetStartup()
             pins.remove(.advisoryLock)
             pins.remove(.preparedStatement)
         case .listen(let channel):
             if current.channels.count < Self.channelsMax || current.channels.contains(channel) { current.channels.insert(channel) }
-        case .unlisten(let channel): current.channels.remove(channel)
-        case .unlistenAll: current.channels = []
+            if pinTexts[.listen] == nil { pinTexts[.listen] = text }
+        case .unlisten(let channel):
+            current.channels.remove(channel)
+            unlistened(channel)
+        case .unlistenAll:
+            current.channels = []
+            current.unlistened = .all
         case .pin(let cause):
-            if cause.isTransactional { current.pins.insert(cause) } else { pins.insert(cause) }
+            pin(cause, text)
         case .unpin(let cause):
             current.pins.remove(cause)
             pins.remove(cause)
         case .mayUnpin(let cause):
             if pins.contains(cause) || current.pins.contains(cause) { mayHaveUnpinned = true }
-        case .unknown: hasUnknown = true
+        case .unknown: unknownReceived(text: text)
         }
     }
 
+    private mutating func pin(_ cause: PinCause, _ text: String) {
+        if cause.isTransactional { current.pins.insert(cause) } else { pins.insert(cause) }
+        if pinTexts[cause] == nil { pinTexts[cause] = text }
+    }
+
+    private mutating func unlistened(_ channel: String) {
+        switch current.unlistened {
+        case .all: break
+        case .channels(var channels):
+            guard channels.count < Self.channelsMax else { return }
+            channels.insert(channel)
+            current.unlistened = .channels(channels)
+        case nil: current.unlistened = .channels([channel])
+        }
+    }
+
+    /// All of the startup message's settings are the server's own on the connection now.
+    private mutating func resetStartup() {
+        hasNewSettings = true
+        current.wasReset = Set(startup.values.keys)
+    }
+
     private mutating func restore(_ name: String) {
+        hasNewSettings = true
+        if startup.values[name] != nil { current.wasReset.insert(name) }
         if let value = startup.values[name] {
             _ = current.settings.set(name, value)
         } else {

@@ -38,7 +38,7 @@ enum PinCause: String, Sendable, CaseIterable, Hashable {
     case holdableCursor
     /// SQL's own PREPARE.
     case preparedStatement
-    /// LISTEN, where the pooler does not listen for its clients.
+    /// LISTEN in a transaction or a batch: by itself, the pooler listens for its clients.
     case listen
     /// A setting whose value the text does not tell, or more settings than are carried.
     case setting
@@ -58,7 +58,7 @@ enum PinCause: String, Sendable, CaseIterable, Hashable {
 
 /// How much is done so that nothing of a client's session is lost, and nothing of it seen by another. The raw value is the word in the
 /// configuration.
-enum SessionMode: String, Sendable, CaseIterable {
+public enum SessionMode: String, Sendable, CaseIterable {
     /// What the text tells is carried or pins; where it does not tell, the server is asked before another client gets the connection.
     case strict
     /// As loose as PgBouncer in transaction mode: parameters that the server reports are carried, nothing else is seen.

@@ -13,10 +13,19 @@ enum PoolerKeys {
         .init(
             "pooler.password", \.postgresPassword, .optional(.text("password")), isSecret: true,
             "For logging in to the server."),
+        .init(
+            "pooler.proxies", \.pooler.proxies, .list("networks", of: .network, isEmptyAllowed: true),
+            "Load balancers in front, which must say with the PROXY protocol, version 1 or 2, who the client is."),
+        .init(
+            "pooler.client_address", \.pooler.addsClientAddress, .boolean,
+            "Whether a client's address follows its application_name at the server."),
         .init("pooler.threads", \.pooler.threads, .number(0...256), "Event loops; 0 is one per core."),
         .init(
             "pooler.mode", \.pooler.mode, .poolMode,
             "When a server connection goes back to its pool: at the end of the client's session, of each transaction, of each statement."),
+        .init(
+            "pooler.session_state", \.pooler.sessionState, .sessionMode,
+            "What sessions leave behind: strict carries it or keeps the server connection, pgbouncer does neither, reset-always resets before each client."),
 
         .init(
             "pooler.limits.pool_size", \.pooler.limits.poolSize, .number(1...10_000), "Server connections of one pool: one database and user."),
@@ -34,6 +43,9 @@ enum PoolerKeys {
             "Server connections as one user, to all databases together; 0: no limit of its own."),
         .init(
             "pooler.limits.server_connections", \.pooler.limits.serverConnectionsMax, .number(1...100_000), "Server connections in all."),
+        .init(
+            "pooler.limits.pinned", \.pooler.limits.pinnedMax, .number(0...100_000),
+            "Server connections of one pool that clients may keep between transactions; who is one more is disconnected."),
         .init(
             "pooler.limits.server_logins", \.pooler.limits.loginsMax, .number(1...1_000), "Server connections of a pool that log in at a time."),
         .init(
@@ -93,6 +105,25 @@ extension ValueFormat where Value == PoolMode {
         let words = ValueFormat<String>.choice(PoolMode.allCases.map(\.rawValue))
         return Self(
             "pool mode", units: words.units, parse: { PoolMode(rawValue: try words.parse([$0])) ?? .transaction }, render: { $0.rawValue })
+    }
+}
+
+extension ValueFormat where Value == IPNetwork {
+    static var network: Self {
+        Self(
+            "network", units: "10.0.0.0/8, 2001:db8::/32, 192.0.2.1",
+            parse: { word in
+                guard let network = IPNetwork(word) else { throw ValueProblem("\"\(word)\" is no network such as 10.0.0.0/8 or 2001:db8::/32, nor an address") }
+                return network
+            }, render: { $0.text })
+    }
+}
+
+extension ValueFormat where Value == SessionMode {
+    static var sessionMode: Self {
+        let words = ValueFormat<String>.choice(SessionMode.allCases.map(\.rawValue))
+        return Self(
+            "session state", units: words.units, parse: { SessionMode(rawValue: try words.parse([$0])) ?? .strict }, render: { $0.rawValue })
     }
 }
 

@@ -25,6 +25,20 @@ import Testing
         #expect(ParameterSet.empty.statement(from: b) == #"RESET "my"."thing";RESET "timezone""#)
     }
 
+    @Test func `who the session is comes off first and on last`() {
+        var sets = ParameterSets()
+        let other = sets.make([Parameter("role", "other"), Parameter("session_authorization", "app"), Parameter("work_mem", "1MB")])
+        let role = sets.make([Parameter("role", "other")])
+        #expect(
+            other.statement(from: .empty)
+                == "SELECT pg_catalog.set_config(E'work_mem',E'1MB',false);SELECT pg_catalog.set_config(E'session_authorization',E'app',false);"
+                + "SELECT pg_catalog.set_config(E'role',E'other',false)")
+        #expect(ParameterSet.empty.statement(from: other) == #"RESET SESSION AUTHORIZATION;RESET ROLE;RESET "work_mem""#)
+        #expect(
+            role.statement(from: other)
+                == #"RESET SESSION AUTHORIZATION;RESET ROLE;RESET "work_mem";SELECT pg_catalog.set_config(E'role',E'other',false)"#)
+    }
+
     @Test(arguments: [
         ("-c a=b", [("a", "b")]), ("-ca=b --c-d=e", [("a", "b"), ("c_d", "e")]), ("  -c  search_path=a\\ b,c ", [("search_path", "a b,c")]),
         ("-c a=1 -c a=2", [("a", "2")]), ("", []), ("-c a=\\\\", [("a", "\\")]),

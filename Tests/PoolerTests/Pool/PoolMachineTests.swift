@@ -49,6 +49,21 @@ import Testing
         #expect(machine.pools[0].count == size)
     }
 
+    @Test func `as many connections are pinned as may be, until they go back or are closed`() throws {
+        var machine = Self.machine(poolSize: 4) { $0.limits.pinnedMax = 2 }
+        let slots = try (0..<4).map { _ in try Self.leased(&machine) }
+        var answers = [0, 0, 1, 2].map { machine.pinned(slots[$0]) }
+        #expect(answers == [true, true, true, false])
+        _ = machine.released(slots[0], isReusable: true, now: Self.start)
+        // Nobody has the first.
+        answers = [0, 2, 3].map { machine.pinned(slots[$0]) }
+        #expect(answers == [false, true, false])
+        _ = machine.closed(slots[1], now: Self.start)
+        answers = [machine.pinned(slots[3])]
+        #expect(answers == [true])
+        #expect(machine.checkInvariants() == nil)
+    }
+
     @Test func `an idle connection of another loop moves to who lacks one`() throws {
         var machine = Self.machine()
         let slot = try Self.leased(&machine)

@@ -6,13 +6,15 @@ import PostgresWire
 /// A client and a server that talk through one ``ServerSession``; messages are written short: `Q:select 1`, `P:s1|select 1`, `Z:I`.
 struct Talk {
     var session: ServerSession
-    var client = ClientStatements(max: 3)
+    var client: ClientStatements
     private var statements = PreparedStatements()
     private var pendingRequests = ByteBuffer()
     private var pendingReplies = ByteBuffer()
     private(set) var outcome = ServerSession.ReplyOutcome()
 
-    init(preparedMax: Int = 2) {
+    /// - Parameter mode: what of the client's session is looked at.
+    init(preparedMax: Int = 2, mode: SessionMode? = nil) {
+        client = ClientStatements(max: 3, session: mode.map { SessionState(mode: $0) }, texts: StatementTexts())
         var limits = PoolerConfiguration.Limits()
         limits.preparedStatementsMax = preparedMax
         limits.preparedTextBytesMax = 100
@@ -64,7 +66,7 @@ struct Talk {
     mutating func answer(bytes: ByteBuffer) -> ByteBuffer {
         pendingReplies.writeImmutableBuffer(bytes)
         var output = ByteBuffer()
-        outcome = session.repliesReceived(&pendingReplies, to: &output)
+        outcome = session.repliesReceived(&pendingReplies, client: &client, to: &output)
         return output
     }
 
