@@ -24,8 +24,29 @@ public struct KeyspaceConfiguration: Sendable, Equatable {
     /// Whether every change is logged.
     public var appendOnly = false
     public var fsync = FsyncPolicy.everysec
+    /// When a snapshot is written by itself; empty for never. Redis' own.
+    public var savePoints = [
+        SavePoint(seconds: 3600, changes: 1), SavePoint(seconds: 300, changes: 100), SavePoint(seconds: 60, changes: 10_000),
+    ]
+    /// Whether a log that ends within a command is cut there at the start; it is refused otherwise (`aof-load-truncated`).
+    public var cutsTornTail = true
+    /// The log is rewritten when it has grown by so many hundredths since the last time, 0 for never by itself; but not below
+    /// `rewriteBytesMin`.
+    public var rewritePercentage = 100
+    public var rewriteBytesMin = 64 << 20
 
     public init() {}
+
+    /// A snapshot is written when there were so many changes and so much time has passed since the last one: `save` of Redis.
+    public struct SavePoint: Sendable, Equatable {
+        public var seconds: Int
+        public var changes: Int
+
+        public init(seconds: Int, changes: Int) {
+            self.seconds = seconds
+            self.changes = changes
+        }
+    }
 
     public typealias SocketEndpoint = Transport.SocketEndpoint
 }
@@ -35,6 +56,8 @@ public enum EvictionPolicy: String, Sendable, CaseIterable {
     case noeviction
     case allkeysLRU = "allkeys-lru"
     case allkeysLFU = "allkeys-lfu"
+    /// What is asked for once makes room first: S3-FIFO, which Redis has not.
+    case allkeysS3FIFO = "allkeys-s3fifo"
     case allkeysRandom = "allkeys-random"
     case volatileLRU = "volatile-lru"
     case volatileLFU = "volatile-lfu"
@@ -44,7 +67,7 @@ public enum EvictionPolicy: String, Sendable, CaseIterable {
     var isVolatile: Bool {
         switch self {
         case .volatileLRU, .volatileLFU, .volatileRandom, .volatileTTL: true
-        case .noeviction, .allkeysLRU, .allkeysLFU, .allkeysRandom: false
+        case .noeviction, .allkeysLRU, .allkeysLFU, .allkeysS3FIFO, .allkeysRandom: false
         }
     }
 }

@@ -87,22 +87,12 @@ public final class KeyspaceServer: Sendable {
         let workers = running.withLock { $0.workers }
         for worker in workers { try? await worker.eventLoop.submit { worker.value.stop() }.get() }
         try? await group.shutdownGracefully()
-        try? await NIOThreadPool.singleton.runIfActive { [keyspace] in keyspace.persistence.close() }
+        try? await NIOThreadPool.singleton.runIfActive { [keyspace] in keyspace.persistence.close(keyspace) }
     }
 
     /// Loads what is on disk, on a thread that may block.
     private func load() async throws {
-        let lines = try await NIOThreadPool.singleton.runIfActive { [keyspace, logger] in
-            try keyspace.persistence.open(keyspace) { health in
-                switch health {
-                case .good: logger.notice("the append log is written again")
-                case .retrying(let error): logger.error("the append log is not written: \(error)")
-                case .broken(let error):
-                    logger.error("the append log has a gap until the next BGREWRITEAOF; the keyspace goes on in memory: \(error)")
-                }
-            }
-        }
-        for line in lines { logger.notice("\(line)") }
+        try await NIOThreadPool.singleton.runIfActive { [keyspace, logger] in try keyspace.persistence.open(keyspace, logger) }
     }
 
     private func makeWorkers() async throws -> [(eventLoop: any EventLoop, worker: NIOLoopBound<KeyspaceWorker>)] {

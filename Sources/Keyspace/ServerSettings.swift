@@ -20,6 +20,9 @@ final class ServerSettings: Sendable {
         var sortedSetPackedEntries = 128
         var sortedSetPackedBytes = 64
         var listPackedBytes = -2
+        var savePoints: [KeyspaceConfiguration.SavePoint] = []
+        var rewritePercentage = 100
+        var rewriteBytesMin = 64 << 20
     }
 
     let values: Lock<Values>
@@ -33,6 +36,9 @@ final class ServerSettings: Sendable {
         values.password = configuration.password
         values.databases = configuration.databases
         values.clientsMax = configuration.clientsMax
+        values.savePoints = configuration.directory.isEmpty ? [] : configuration.savePoints
+        values.rewritePercentage = configuration.rewritePercentage
+        values.rewriteBytesMin = configuration.rewriteBytesMin
         self.values = Lock(values)
     }
 
@@ -117,7 +123,23 @@ final class ServerSettings: Sendable {
         .number("list-max-listpack-size", \.listPackedBytes, -5...1 << 16),
         Row("databases", { keyspace in String(keyspace.settings.values.withLock { $0.databases }) }),
         Row("maxclients", { keyspace in String(keyspace.settings.values.withLock { $0.clientsMax }) }),
-        .fixed("save", ""), Row("appendonly", { $0.configuration.appendOnly ? "yes" : "no" }), Row("dir", { $0.configuration.directory }),
+        Row("save", { keyspace in keyspace.settings.values.withLock { savePointsText($0.savePoints) } }) { keyspace, text in
+            guard let points = savePoints(text) else { return "Invalid save parameters" }
+            guard points.isEmpty || !keyspace.configuration.directory.isEmpty else { return "this keyspace has no directory to save to" }
+            keyspace.settings.values.withLock { $0.savePoints = points }
+            return nil
+        },
+        .number("auto-aof-rewrite-percentage", \.rewritePercentage, 0...Int(Int32.max)),
+        Row("auto-aof-rewrite-min-size", { keyspace in String(keyspace.settings.values.withLock { $0.rewriteBytesMin }) }) { keyspace, text in
+            guard let bytes = memory(text) else { return "argument must be a memory value" }
+            keyspace.settings.values.withLock { $0.rewriteBytesMin = bytes }
+            return nil
+        },
+        .fixed("appendfilename", AppendLogDirectory.usualPrefix), .fixed("appenddirname", AppendLogDirectory.usualName),
+        Row("aof-load-truncated", { $0.configuration.cutsTornTail ? "yes" : "no" }), .fixed("aof-use-rdb-preamble", "yes"),
+        .fixed("rdbcompression", "yes"), .fixed("rdbchecksum", "yes"), .fixed("stop-writes-on-bgsave-error", "no"),
+        .fixed("no-appendfsync-on-rewrite", "no"),
+        Row("appendonly", { $0.configuration.appendOnly ? "yes" : "no" }), Row("dir", { $0.configuration.directory }),
         Row("dbfilename", { $0.configuration.snapshotName }),
         Row("appendfsync", { ($0.persistence.writer?.policy ?? $0.configuration.fsync).rawValue }) { keyspace, text in
             guard let policy = FsyncPolicy(rawValue: text.lowercased()) else {
@@ -140,6 +162,23 @@ final class ServerSettings: Sendable {
             return nil
         },
     ]
+
+    /// `3600 1 300 100`: pairs of seconds and changes; empty for none.
+    static func savePoints(_ text: String) -> [KeyspaceConfiguration.SavePoint]? {
+        let words = text.split(separator: " ")
+        // 32: nobody needs more, and they are looked through once a second.
+        guard words.count % 2 == 0, words.count <= 64 else { return nil }
+        var points: [KeyspaceConfiguration.SavePoint] = []
+        for index in stride(from: 0, to: words.count, by: 2) {
+            guard let seconds = Int(words[index]), seconds >= 1, let changes = Int(words[index + 1]), changes >= 0 else { return nil }
+            points.append(.init(seconds: seconds, changes: changes))
+        }
+        return points
+    }
+
+    static func savePointsText(_ points: [KeyspaceConfiguration.SavePoint]) -> String {
+        points.map { "\($0.seconds) \($0.changes)" }.joined(separator: " ")
+    }
 
     /// `100mb`, `1g`, `2048`.
     /// - Source: Redis `util.c`, `memtoull`.

@@ -97,16 +97,24 @@ enum InfoSections {
         let writer = persistence.writer
         let isRewriting = writer?.isRewriting == true
         let changes = call.keyspace.changeCount &- status.changesAtLastSave
+        let log: [(String, String)] =
+            writer.map { writer -> [(String, String)] in
+                let size = writer.size
+                return [
+                    ("aof_current_size", "\(size.byteCount)"), ("aof_base_size", "\(size.rewrittenByteCount)"),
+                    ("aof_buffer_length", "\(writer.pendingByteCount)"), ("aof_dropped_bytes", "\(writer.droppedByteCount)"),
+                ]
+            } ?? []
         return lines(
             "Persistence",
             [
                 ("loading", "0"), ("async_loading", "0"), ("rdb_changes_since_last_save", "\(changes)"), ("rdb_bgsave_in_progress", persistence.isSaving && !isRewriting ? "1" : "0"),
                 ("rdb_last_save_time", "\(status.lastSave)"), ("rdb_last_bgsave_status", status.lastSaveFailed ? "err" : "ok"),
-                ("rdb_last_bgsave_time_sec", "-1"), ("rdb_current_bgsave_time_sec", "-1"), ("rdb_saves", "\(status.saveCount)"), ("aof_enabled", writer == nil ? "0" : "1"),
-                ("aof_rewrite_in_progress", isRewriting ? "1" : "0"), ("aof_rewrite_scheduled", "0"), ("aof_last_rewrite_time_sec", "-1"),
+                ("rdb_last_bgsave_time_sec", "\(status.saveSeconds)"), ("rdb_current_bgsave_time_sec", "-1"), ("rdb_saves", "\(status.saveCount)"), ("aof_enabled", writer == nil ? "0" : "1"),
+                ("aof_rewrite_in_progress", isRewriting ? "1" : "0"), ("aof_rewrite_scheduled", "0"), ("aof_last_rewrite_time_sec", "\(status.rewriteSeconds)"),
                 ("aof_current_rewrite_time_sec", "-1"), ("aof_last_bgrewrite_status", status.lastRewriteFailed ? "err" : "ok"),
                 ("aof_last_write_status", writer.map { $0.health == .good ? "ok" : "err" } ?? "ok"),
-            ])
+            ] + log)
     }
 
     private static func stats(_ call: Call) -> String {

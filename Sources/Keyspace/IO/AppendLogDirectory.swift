@@ -47,6 +47,10 @@ struct AppendLogDirectory: ~Copyable {
         var commands: ([AppendLogReplay.Command]) -> String?
     }
 
+    /// `appenddirname` and `appendfilename` of Redis, as everybody leaves them.
+    static let usualName = "appendonlydir"
+    static let usualPrefix = "appendonly.aof"
+
     private let directory: String
     private let prefix: String
     private(set) var manifest: AppendLogManifest
@@ -54,6 +58,8 @@ struct AppendLogDirectory: ~Copyable {
     private var unlisted: AppendLogManifest.File? = nil
     /// The last increment.
     private var file: DiskFile
+    /// Bytes of the base and of all increments before the last.
+    private var olderByteCount: Int
 
     private var manifestPath: String { "\(directory)/\(prefix).manifest" }
 
@@ -73,6 +79,7 @@ struct AppendLogDirectory: ~Copyable {
         self.prefix = prefix
         manifest = found
         file = last
+        olderByteCount = ([found.base].compactMap(\.self) + found.increments.dropLast()).reduce(0) { $0 + Disk.byteCount("\(directory)/\($1.name)") }
         try? removeHistory()
     }
 
@@ -108,6 +115,53 @@ struct AppendLogDirectory: ~Copyable {
         case .success(let manifest): return manifest
         case .failure(let error): throw .manifest(error)
         }
+    }
+
+    // MARK: What was there before the log
+
+    /// What a keyspace without a log had, and what becomes of it when the log is turned on.
+    enum Predecessor {
+        /// The log that Redis before 7 had: one file. It is moved, as Redis 7 does.
+        case singleFile
+        /// A snapshot. It is copied: whoever turns the log off again finds it where it was.
+        case snapshot
+    }
+
+    /// Makes what was there the base of a new log, when there is none yet. Otherwise the first start with `append_only` would come up
+    /// empty. The manifest comes last: until it is there, the next start finds all as it was.
+    /// - Parameters:
+    ///   - directory: the log's.
+    ///   - singleFile: where a log of one file would be.
+    ///   - snapshot: where a snapshot would be.
+    static func adoptPredecessor(
+        directory: String, prefix: String, singleFile: String, snapshot: String
+    ) throws(DiskError) -> Predecessor? {
+        let manifestPath = "\(directory)/\(prefix).manifest"
+        guard !Disk.exists(manifestPath) else { return nil }
+        var manifest = AppendLogManifest()
+        if Disk.exists(singleFile) {
+            try Disk.makeDirectory(directory)
+            manifest.base = AppendLogManifest.File(name: prefix, sequence: 1)
+            try Disk.link(singleFile, to: "\(directory)/\(prefix)")
+            try Disk.replace(manifestPath, with: manifest.bytes)
+            try Disk.remove(singleFile)
+            return .singleFile
+        }
+        guard Disk.exists(snapshot) else { return nil }
+        try Disk.makeDirectory(directory)
+        let base = manifest.nextBase(prefix: prefix)
+        var file = try DiskFile(path: "\(directory)/\(base.name)", isNew: true)
+        let copied: Result<Void, DiskError> = try Disk.withBytes(of: snapshot) { (bytes) throws(DiskError) in
+            // 1 MB at a time: the copy takes no more memory than that.
+            for start in stride(from: 0, to: bytes.count, by: 1 << 20) {
+                try file.append(Array(bytes[start..<min(start + 1 << 20, bytes.count)]))
+            }
+            try file.sync()
+        }
+        try copied.get()
+        manifest.base = base
+        try Disk.replace(manifestPath, with: manifest.bytes)
+        return .snapshot
     }
 
     // MARK: Replay
@@ -185,6 +239,8 @@ struct AppendLogDirectory: ~Copyable {
 
     /// Bytes of the last increment.
     var incrementByteCount: Int { file.byteCount }
+    /// Bytes of all files that a start would replay.
+    var byteCount: Int { olderByteCount + file.byteCount }
 
     mutating func append(_ bytes: [UInt8]) throws(DiskError) { try file.append(bytes) }
 
@@ -206,6 +262,7 @@ struct AppendLogDirectory: ~Copyable {
         } else {
             unlisted = increment
         }
+        olderByteCount += file.byteCount
         file = new
     }
 
@@ -237,6 +294,7 @@ struct AppendLogDirectory: ~Copyable {
         try Disk.replace(manifestPath, with: next.bytes)
         manifest = next
         unlisted = nil
+        olderByteCount = Disk.byteCount("\(directory)/\(base.name)")
         try removeHistory()
     }
 

@@ -7,17 +7,20 @@ struct AppendLogFiles: ~Copyable {
     private(set) var unwritten = AppendLog.Batch()
     /// Written and not synced.
     private var isDirty = false
-    private var lastSync: Int64 = 0
     private var base: DiskFile?
     /// The log has a gap before the new increment: the manifest may name that only together with a base.
     private var hasGap = false
 
+    /// Bytes of the log after the last rewrite, or at the start.
+    private(set) var rewrittenByteCount: Int
+
     init(directory: consuming AppendLogDirectory) {
+        rewrittenByteCount = directory.byteCount
         self.directory = directory
     }
 
-    /// - Parameter now: nanoseconds that only go forward.
-    mutating func write(_ batch: AppendLog.Batch, policy: FsyncPolicy, now: Int64) throws(DiskError) {
+    /// - Parameter isSyncDue: a second has passed since it was due the last time.
+    mutating func write(_ batch: AppendLog.Batch, policy: FsyncPolicy, isSyncDue: Bool) throws(DiskError) {
         unwritten.add(batch)
         if !unwritten.before.isEmpty {
             try directory.append(unwritten.before)
@@ -36,11 +39,10 @@ struct AppendLogFiles: ~Copyable {
         guard isDirty else { return }
         switch policy {
         case .always: break
-        case .everysec: guard now - lastSync >= 1_000_000_000 else { return }
+        case .everysec: guard isSyncDue else { return }
         case .no: return
         }
         try directory.sync()
-        lastSync = now
         isDirty = false
     }
 
@@ -62,6 +64,7 @@ struct AppendLogFiles: ~Copyable {
         try base?.sync()
         base = nil
         try directory.finishRewrite()
+        rewrittenByteCount = directory.byteCount
         hasGap = false
     }
 

@@ -26,6 +26,13 @@ final class AppendLogWriter: Sendable {
         case broken(DiskError)
     }
 
+    /// Of all files of the log.
+    struct Size: Equatable, Sendable {
+        var byteCount = 0
+        /// After the last rewrite, or at the start.
+        var rewrittenByteCount = 0
+    }
+
     private struct State {
         var log: AppendLog
         var policy: FsyncPolicy
@@ -35,6 +42,9 @@ final class AppendLogWriter: Sendable {
         /// Taken from the log, refused by the disk.
         var unwrittenByteCount = 0
         var isScheduled = false
+        /// A second has passed: what `everysec` has written is to be synced.
+        var isSyncDue = false
+        var size = Size()
         var isRewriting = false
         /// In the order of what they wait for. One per client connection at most, so the limit of connections bounds them.
         var waiters: [(count: UInt64, callback: @Sendable (Bool) -> Void)] = []
@@ -56,8 +66,10 @@ final class AppendLogWriter: Sendable {
         _ directory: consuming AppendLogDirectory, policy: FsyncPolicy, pendingBytesMax: Int = 64 << 20,
         healthChanged: @escaping @Sendable (Health) -> Void
     ) {
-        files = Lock(AppendLogFiles(directory: directory))
-        state = Lock(State(log: AppendLog(pendingBytesMax: pendingBytesMax), policy: policy))
+        let opened = AppendLogFiles(directory: directory)
+        let size = Size(byteCount: opened.directory.byteCount, rewrittenByteCount: opened.rewrittenByteCount)
+        files = Lock(opened)
+        state = Lock(State(log: AppendLog(pendingBytesMax: pendingBytesMax), policy: policy, size: size))
         self.healthChanged = healthChanged
         pool.start()
     }
@@ -68,8 +80,8 @@ final class AppendLogWriter: Sendable {
     /// Bytes of commands that are in no file and will be in none before the next rewrite.
     var droppedByteCount: UInt64 { state.withLock { $0.droppedByteCount } }
     var pendingByteCount: Int { state.withLock { $0.log.pendingByteCount + $0.unwrittenByteCount } }
-    /// Of the last increment.
-    var incrementByteCount: Int { files.withLock { $0.directory.incrementByteCount } }
+    /// As the writer's thread left them: nobody waits for it to ask.
+    var size: Size { state.withLock { $0.size } }
 
     func setPolicy(_ policy: FsyncPolicy) { state.withLock { $0.policy = policy } }
 
@@ -123,6 +135,7 @@ final class AppendLogWriter: Sendable {
     func tick() {
         let mustSchedule = state.withLock { state -> Bool in
             if case .broken = state.health { return false }
+            state.isSyncDue = true
             defer { state.isScheduled = true }
             return !state.isScheduled
         }
@@ -138,18 +151,20 @@ final class AppendLogWriter: Sendable {
 
     /// On the writer's thread: all that waits, in one write, synced if its time has come.
     private func writeBatch() {
-        let (batch, policy, count) = state.withLock { state in
+        let (batch, policy, count, isSyncDue) = state.withLock { state in
             state.isScheduled = false
-            return (state.log.takeBatch(), state.policy, state.log.appendedCount)
+            defer { state.isSyncDue = false }
+            return (state.log.takeBatch(), state.policy, state.log.appendedCount, state.isSyncDue)
         }
-        let now = Int64(clamping: MonotonicClock.nanoseconds())
-        let (failure, unwrittenByteCount) = files.withLock { files -> (DiskError?, Int) in
-            do throws(DiskError) { try files.write(batch, policy: policy, now: now) } catch { return (error, files.unwritten.byteCount) }
-            return (nil, 0)
+        let (failure, unwrittenByteCount, size) = files.withLock { files -> (DiskError?, Int, Size) in
+            var failure: DiskError?
+            do throws(DiskError) { try files.write(batch, policy: policy, isSyncDue: isSyncDue) } catch { failure = error }
+            return (failure, files.unwritten.byteCount, Self.size(files))
         }
         let (told, news, mustDrop) = state.withLock { state -> ([@Sendable (Bool) -> Void], Health?, Bool) in
             let before = state.health
             state.unwrittenByteCount = unwrittenByteCount
+            state.size = size
             guard let failure else {
                 state.health = .good
                 state.safeCount = count
@@ -170,6 +185,10 @@ final class AppendLogWriter: Sendable {
         if mustDrop { files.withLock { $0.drop() } }
         if let news { healthChanged(news) }
         for callback in told { callback(failure == nil) }
+    }
+
+    private static func size(_ files: borrowing AppendLogFiles) -> Size {
+        Size(byteCount: files.directory.byteCount, rewrittenByteCount: files.rewrittenByteCount)
     }
 
     // MARK: Rewrite
@@ -229,8 +248,10 @@ final class AppendLogWriter: Sendable {
     }
 
     private func endRewrite(_ failure: DiskError?, _ done: (DiskError?) -> Void) {
+        let size = files.withLock { Self.size($0) }
         let mustDrop = state.withLock { state -> Bool in
             state.isRewriting = false
+            state.size = size
             guard let failure else {
                 state.droppedByteCount = 0
                 return false

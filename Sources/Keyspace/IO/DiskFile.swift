@@ -99,6 +99,24 @@ enum Disk {
         guard unlink(path) == 0 || errno == ENOENT else { throw .last("remove", path) }
     }
 
+    /// Gives a file a second name. One that is there already goes.
+    static func link(_ path: String, to new: String) throws(DiskError) {
+        try remove(new)
+        #if canImport(Glibc)
+        let result = Glibc.link(path, new)
+        #else
+        let result = Musl.link(path, new)
+        #endif
+        guard result == 0 else { throw .last("link", path) }
+        try syncDirectory(of: new)
+    }
+
+    /// How long a file is; 0 for none.
+    static func byteCount(_ path: String) -> Int {
+        var information = stat()
+        return stat(path, &information) == 0 ? Int(information.st_size) : 0
+    }
+
     static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
     static func syncDirectory(of path: String) throws(DiskError) {
@@ -130,5 +148,29 @@ enum Disk {
         _ bytes: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
     ) -> Swift.Result<Result, Failure> {
         do throws(Failure) { return .success(try body(bytes)) } catch { return .failure(error) }
+    }
+}
+
+/// The claim of one process on a directory; it ends with the value, or with the process, however that ends.
+final class DirectoryLock: Sendable {
+    private let descriptor: Int32
+
+    /// - Returns: `nil` when another process has it.
+    init?(_ path: String) throws(DiskError) {
+        let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw .last("open", path) }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            let error = DiskError.last("lock", path)
+            close(descriptor)
+            // A file system without locks: then nobody is kept out.
+            guard error.number != EWOULDBLOCK else { return nil }
+            self.descriptor = -1
+            return
+        }
+        self.descriptor = descriptor
+    }
+
+    deinit {
+        if descriptor >= 0 { close(descriptor) }
     }
 }

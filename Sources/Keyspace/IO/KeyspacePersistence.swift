@@ -1,6 +1,13 @@
+import Logging
 import NIOPosix
 import Synchronization
 import Telemetry
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
 
 /// What of the keyspace is on disk: a snapshot, or an append log; loaded at the start, written while clients are served.
 ///
@@ -21,8 +28,25 @@ final class KeyspacePersistence: Sendable {
         var saveCount = 0
         var changesAtLastSave: UInt64 = 0
         var lastRewriteFailed = false
+        /// Seconds since 1970 of the last attempts.
+        var lastAttempt: Int64 = 0
+        var lastRewriteAttempt: Int64 = 0
+        /// Seconds that the last ones took; -1 before the first.
+        var saveSeconds: Int64 = -1
+        var rewriteSeconds: Int64 = -1
     }
 
+    /// Another process has the directory: two that write one log would destroy it.
+    struct InUse: Error, CustomStringConvertible {
+        let directory: String
+        var description: String { "\(directory) is used by another process" }
+    }
+
+    /// Redis' own: a disk that refused is asked again after so long (`CONFIG_BGSAVE_RETRY_DELAY`), a rewrite that failed after a minute,
+    /// for it writes as much each time; one that has a gap to mend sooner.
+    private static let saveRetrySeconds: Int64 = 5
+    private static let rewriteRetrySeconds: Int64 = 60
+    private static let mendSeconds: Int64 = 10
     /// Keys taken from a shard under one holding of its lock: some 100 µs of small ones.
     private static let pieceCount = 256
     /// Bytes that are gathered before they are written.
@@ -38,6 +62,11 @@ final class KeyspacePersistence: Sendable {
     /// Effects of the transaction or script that holds all shards.
     private let group = Lock<[AppendLogReplay.Command]>([])
     private let pool = NIOThreadPool(numberOfThreads: 1)
+    private let logger = Lock<Logger?>(nil)
+    private let directoryLock = Lock<DirectoryLock?>(nil)
+    /// A job was ended by a flush, through nobody's fault: it begins again with the next tick.
+    private let mustSaveAgain = Atomic(false)
+    private let mustRewriteAgain = Atomic(false)
 
     var status: Status { statusBox.withLock { $0 } }
     var isSaving: Bool { hasSnapshot.load(ordering: .relaxed) }
@@ -49,13 +78,26 @@ final class KeyspacePersistence: Sendable {
     // MARK: Start and end
 
     /// Loads what is on disk and begins to log. Blocks; before any client is served.
-    /// - Returns: lines for the log.
     /// - Throws: when what is there cannot be read: nothing is changed then.
-    func open(_ keyspace: Keyspace, _ healthChanged: @escaping @Sendable (AppendLogWriter.Health) -> Void) throws -> [String] {
+    func open(_ keyspace: Keyspace, _ logger: Logger) throws {
+        self.logger.withLock { $0 = logger }
         let configuration = keyspace.configuration
         statusBox.withLock { $0.lastSave = WallClock.nanoseconds() / 1_000_000_000 }
-        guard !configuration.directory.isEmpty else { return [] }
+        guard !configuration.directory.isEmpty else { return }
+        try Disk.makeDirectory(configuration.directory)
+        guard let lock = try DirectoryLock(configuration.directory) else { throw InUse(directory: configuration.directory) }
+        directoryLock.withLock { $0 = lock }
+        do { try load(keyspace, logger) } catch {
+            directoryLock.withLock { $0 = nil }
+            throw error
+        }
+    }
+
+    private func load(_ keyspace: Keyspace, _ logger: Logger) throws {
+        let configuration = keyspace.configuration
         pool.start()
+        // A limit of the files' size is a disk that refuses: an error of the write, not the end of the process.
+        signal(SIGXFSZ, SIG_IGN)
         let now = WallClock.nanoseconds() / 1_000_000
         let record = ClientRecord(id: 0, address: "", localAddress: "", created: 0, port: nil)
         let call = Call(
@@ -86,49 +128,104 @@ final class KeyspacePersistence: Sendable {
             }
             return nil
         }
-        var lines: [String] = []
+        let path = "\(configuration.directory)/\(configuration.snapshotName)"
         guard configuration.appendOnly else {
-            let path = "\(configuration.directory)/\(configuration.snapshotName)"
             if let found = try SnapshotFile.load(path, databaseCount: configuration.databases, now: now, entry: store) {
-                lines.append("\(found.entryCount) keys loaded from \(path)")
-                lines += Self.warnings(found)
+                logger.notice("\(found.entryCount) keys loaded from \(path)")
+                Self.warn(found, logger)
             }
             for database in 0..<configuration.databases { keyspace.publish(Keyspace.allShards, database) }
-            return lines
+            return
+        }
+        let folder = "\(configuration.directory)/\(AppendLogDirectory.usualName)"
+        switch try AppendLogDirectory.adoptPredecessor(
+            directory: folder, prefix: AppendLogDirectory.usualPrefix,
+            singleFile: "\(configuration.directory)/\(AppendLogDirectory.usualPrefix)", snapshot: path)
+        {
+        case .none: break
+        case .singleFile: logger.notice("the append log of one file was moved into \(folder)")
+        case .snapshot: logger.notice("the append log begins with what \(path) has")
         }
         // What has expired since is not gone for the commands that saw it: it goes when all have been replayed.
         call.now = 1
         var recovery = AppendLogDirectory.Recovery()
         let directory = try AppendLogDirectory(
-            directory: "\(configuration.directory)/appendonlydir", prefix: "appendonly.aof", databaseCount: configuration.databases, now: now,
-            into: AppendLogDirectory.Target(entry: store, commands: run), recovery: &recovery)
+            directory: folder, prefix: AppendLogDirectory.usualPrefix, databaseCount: configuration.databases,
+            cutsTornTail: configuration.cutsTornTail, now: now, into: AppendLogDirectory.Target(entry: store, commands: run), recovery: &recovery)
         for database in 0..<configuration.databases { keyspace.publish(Keyspace.allShards, database) }
-        lines.append("\(recovery.entryCount) keys and \(recovery.commandCount) commands loaded from the append log")
-        if recovery.cutByteCount > 0 { lines.append("the append log ended within a command: \(recovery.cutByteCount) bytes were cut off") }
-        lines += Self.warnings(recovery)
-        let writer = AppendLogWriter(directory, policy: configuration.fsync, healthChanged: healthChanged)
+        logger.notice("\(recovery.entryCount) keys and \(recovery.commandCount) commands loaded from the append log")
+        if recovery.cutByteCount > 0 { logger.warning("the append log ended within a command: its last \(recovery.cutByteCount) bytes were cut off") }
+        Self.warn(recovery, logger)
+        let writer = AppendLogWriter(directory, policy: configuration.fsync) { health in
+            switch health {
+            case .good: logger.notice("the append log is written again")
+            case .retrying(let error): logger.error("the append log is not written: \(error)")
+            case .broken(let error):
+                logger.error("the append log has a gap until it is rewritten; the keyspace goes on in memory: \(error)")
+            }
+        }
         log.withLock { $0 = writer }
         hasLog.store(true, ordering: .relaxed)
-        return lines
     }
 
-    private static func warnings(_ recovery: AppendLogDirectory.Recovery) -> [String] {
-        var lines: [String] = []
-        if recovery.functionCount > 0 { lines.append("\(recovery.functionCount) libraries of functions were left out: there are no functions here") }
+    private static func warn(_ recovery: AppendLogDirectory.Recovery, _ logger: Logger) {
+        if recovery.functionCount > 0 { logger.warning("\(recovery.functionCount) libraries of functions were left out: there are no functions here") }
         if recovery.fieldExpiryCount > 0 {
-            lines.append("\(recovery.fieldExpiryCount) fields of hashes had an expiry of their own, which was dropped: they stay with their key")
+            logger.warning("\(recovery.fieldExpiryCount) fields of hashes had an expiry of their own, which was dropped: they stay with their key")
         }
-        return lines
     }
 
-    /// Writes all that waits.
-    func close() {
-        guard let writer = log.withLock({ $0 }) else { return }
-        writer.close()
+    /// The end: a last snapshot where there are save points, as Redis does at SIGTERM, and all of the log that waits.
+    func close(_ keyspace: Keyspace) {
+        let hasSavePoints = keyspace.settings.values.withLock { !$0.savePoints.isEmpty }
+        if hasSavePoints, directoryLock.withLock({ $0 != nil }) {
+            // One that is under way shows an earlier instant.
+            while isBusy.withLock({ $0 }) { usleep(10_000) }
+            if keyspace.changeCount > status.changesAtLastSave {
+                let done = Completion()
+                if begin(keyspace, nil, rewrites: false, done: { done.finish($0) }) == nil { _ = done.wait() }
+            }
+        }
+        log.withLock { $0 }?.close()
+        directoryLock.withLock { $0 = nil }
     }
 
-    /// Once a second.
-    func tick() { writer?.tick() }
+    /// Once a second: syncs the log, and begins what is due.
+    func tick(_ keyspace: Keyspace) {
+        writer?.tick()
+        let now = WallClock.nanoseconds() / 1_000_000_000
+        if mustBeginSave(keyspace, now: now) {
+            mustSaveAgain.store(false, ordering: .relaxed)
+            _ = begin(keyspace, nil, rewrites: false, done: { _ in })
+        }
+        if mustBeginRewrite(keyspace, now: now) {
+            mustRewriteAgain.store(false, ordering: .relaxed)
+            _ = begin(keyspace, nil, rewrites: true, done: { _ in })
+        }
+    }
+
+    private func mustBeginSave(_ keyspace: Keyspace, now: Int64) -> Bool {
+        if mustSaveAgain.load(ordering: .relaxed) { return true }
+        let points = keyspace.settings.values.withLock { $0.savePoints }
+        guard !points.isEmpty else { return false }
+        let status = status
+        if status.lastSaveFailed, now - status.lastAttempt < Self.saveRetrySeconds { return false }
+        let changes = keyspace.changeCount &- status.changesAtLastSave
+        return points.contains { changes >= UInt64($0.changes) && now - status.lastSave > Int64($0.seconds) } && changes > 0
+    }
+
+    private func mustBeginRewrite(_ keyspace: Keyspace, now: Int64) -> Bool {
+        guard let writer else { return false }
+        if mustRewriteAgain.load(ordering: .relaxed) { return true }
+        let status = status
+        // With a gap the log is worth nothing: as soon as the disk takes it again, it begins anew.
+        if case .broken = writer.health { return now - status.lastRewriteAttempt >= Self.mendSeconds }
+        if status.lastRewriteFailed, now - status.lastRewriteAttempt < Self.rewriteRetrySeconds { return false }
+        let (percentage, bytesMin) = keyspace.settings.values.withLock { ($0.rewritePercentage, $0.rewriteBytesMin) }
+        let size = writer.size
+        guard percentage > 0, size.byteCount > bytesMin else { return false }
+        return Double(size.byteCount) >= Double(max(size.rewrittenByteCount, 1)) * (1 + Double(percentage) / 100)
+    }
 
     // MARK: The log
 
@@ -228,18 +325,25 @@ final class KeyspacePersistence: Sendable {
             isBusy.withLock { $0 = false }
             return .rewriting
         }
+        let began = WallClock.nanoseconds() / 1_000_000_000
+        statusBox.withLock { if rewrites { $0.lastRewriteAttempt = began } else { $0.lastAttempt = began } }
         let changes = keyspace.changeCount
         let source = Lock(Source(rewrites: rewrites))
         let finished: @Sendable (DiskError?) -> Void = { [self] failure in
             end(keyspace)
-            let failed = failure != nil || isAborted.load(ordering: .relaxed)
+            let wasFlushed = isAborted.load(ordering: .relaxed)
+            let failed = failure != nil || wasFlushed
+            report(failure, wasFlushed: wasFlushed, rewrites: rewrites)
+            let now = WallClock.nanoseconds() / 1_000_000_000
             statusBox.withLock { status in
                 if rewrites {
-                    status.lastRewriteFailed = failed
+                    status.lastRewriteFailed = failed && !wasFlushed
+                    status.rewriteSeconds = now - began
                 } else {
-                    status.lastSaveFailed = failed
+                    status.lastSaveFailed = failed && !wasFlushed
+                    status.saveSeconds = now - began
                     if !failed {
-                        status.lastSave = WallClock.nanoseconds() / 1_000_000_000
+                        status.lastSave = now
                         status.saveCount += 1
                         status.changesAtLastSave = changes
                     }
@@ -256,6 +360,17 @@ final class KeyspacePersistence: Sendable {
             pool.submit { [self] _ in finished(write(path, next)) }
         }
         return nil
+    }
+
+    private func report(_ failure: DiskError?, wasFlushed: Bool, rewrites: Bool) {
+        let logger = logger.withLock { $0 }
+        let what = rewrites ? "the append log was not rewritten" : "the snapshot was not written"
+        if wasFlushed {
+            if rewrites { mustRewriteAgain.store(true, ordering: .relaxed) } else { mustSaveAgain.store(true, ordering: .relaxed) }
+            logger?.notice("\(what): all keys of a database went meanwhile; it begins again")
+        } else if let failure {
+            logger?.error("\(what): \(failure)")
+        }
     }
 
     private func write(_ path: String, _ next: () -> [UInt8]?) -> DiskError? {

@@ -46,7 +46,7 @@ final class KeyspaceWorker {
             tasks.append(
                 eventLoop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in
                     let keyspace = bound.value.keyspace
-                    keyspace.persistence.tick()
+                    keyspace.persistence.tick(keyspace)
                     keyspace.rate.counted(Int(clamping: keyspace.sums(nil).commands))
                 })
         }

@@ -124,6 +124,7 @@ enum ConfigurationReference {
         case "pooler.postgres": "postgres://app@127.0.0.1:5432/shop"
         case "pooler.password": "file:/etc/headrace/postgres-password"
         case "keyspace.password": "file:/etc/headrace/keyspace-password"
+        case "keyspace.directory": "/var/lib/headrace"
         default: "…"
         }
     }

@@ -26,7 +26,72 @@ enum KeyspaceKeys {
         .init(
             "keyspace.limits.input", \.keyspace.inputBytesMax, .size(1 << 16...1 << 32),
             "Requests that were read of a client and not carried out yet; it is closed beyond."),
+    ] + persistence
+
+    private static let persistence: [ConfigurationKey] = [
+        .init(
+            "keyspace.directory", \.keyspace.directory, .text("folder"),
+            "Where snapshot and append log are, in Redis' formats; without one, the keys are gone with the process."),
+        .init("keyspace.snapshot_name", \.keyspace.snapshotName, .bareFileName, "The snapshot's file in it (dbfilename)."),
+        .init(
+            "keyspace.save", \.keyspace.savePoints, .list("save points", of: .savePoint, isEmptyAllowed: true),
+            "A snapshot is written when there were so many changes and the last one is so long ago, and at the end; [] is never."),
+        .init(
+            "keyspace.append_only", \.keyspace.appendOnly, .boolean,
+            "Log every change in the directory, and load the log at the start in the place of the snapshot (appendonly)."),
+        .init(
+            "keyspace.fsync", \.keyspace.fsync, .fsyncPolicy,
+            "When the log is forced to the disk: before each reply, once a second, or when the system likes (appendfsync)."),
+        .init(
+            "keyspace.cut_torn_log", \.keyspace.cutsTornTail, .boolean,
+            "Cut off a last command that a crash left in half, and say so; false refuses to start (aof-load-truncated)."),
+        .init(
+            "keyspace.rewrite.growth", \.keyspace.rewritePercentage, .number(0...100_000),
+            "Rewrite the log when it has grown by so many percent since the last time; 0 is never by itself (auto-aof-rewrite-percentage)."),
+        .init(
+            "keyspace.rewrite.size", \.keyspace.rewriteBytesMin, .size(0...1 << 40),
+            "But not while it is smaller than this (auto-aof-rewrite-min-size)."),
     ]
+}
+
+extension ValueFormat where Value == FsyncPolicy {
+    static var fsyncPolicy: Self {
+        let words = ValueFormat<String>.choice(FsyncPolicy.allCases.map(\.rawValue))
+        return Self(
+            words.name, units: words.units, parse: { word in FsyncPolicy(rawValue: try words.parse([word])) ?? .everysec },
+            render: { $0.rawValue })
+    }
+}
+
+extension ValueFormat where Value == KeyspaceConfiguration.SavePoint {
+    /// `5m 100`: after five minutes, if there were a hundred changes.
+    static var savePoint: Self {
+        Self(
+            "save point", units: "TIME CHANGES",
+            parse: { word in
+                let words = word.split(separator: " ")
+                guard words.count == 2, let changes = Int(words[1]), changes >= 1 else {
+                    throw ValueProblem("\"\(word)\" is no save point such as 5m 100")
+                }
+                let seconds = try DurationText.parse(String(words[0])).nanoseconds / 1_000_000_000
+                guard seconds >= 1 else { throw ValueProblem("\"\(word)\": a second is the least") }
+                return Value(seconds: Int(seconds), changes: changes)
+            }, render: { "\(DurationText.render(.seconds(Int64($0.seconds)))) \($0.changes)" })
+    }
+}
+
+extension ValueFormat where Value == String {
+    /// A name without a folder.
+    static var bareFileName: Self {
+        Self(
+            "file name",
+            parse: { word in
+                guard !word.isEmpty, word != ".", word != "..", word.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F && $0 != UInt8(ascii: "/") }) else {
+                    throw ValueProblem("\"\(word)\" is no name of a file")
+                }
+                return word
+            }, render: { $0 })
+    }
 }
 
 extension ValueFormat where Value == KeyspaceConfiguration.SocketEndpoint {

@@ -19,6 +19,9 @@ enum SettingContradictions {
         for endpoint in settings.pooler.listen where settings.postgres?.hosts.contains(endpoint) == true {
             texts.append("pooler.postgres is \(endpoint), on which the pooler itself listens")
         }
+        if settings.keyspace.appendOnly, settings.keyspace.directory.isEmpty {
+            texts.append("keyspace.append_only is on, but there is nowhere to write: keyspace.directory")
+        }
         // A part that nobody set shrinks with its whole: see Settings.edgeConfiguration.
         func isSet(_ path: String) -> Bool { loaded.origins[path] != nil }
         if isSet("edge.limits.request_line"), settings.edge.limits.requestLineBytesMax > settings.edge.limits.headBytesMax {
