@@ -142,7 +142,7 @@ let package = Package(
             name: "KeyspaceTests", dependencies: ["Keyspace", "RESPWire", "Transport", "Telemetry", "TestSupport", nioCore, logging],
             swiftSettings: settings),
         .testTarget(name: "HeadraceTests", dependencies: ["headrace", "Edge", "LoadGenerator", "Telemetry"], swiftSettings: settings),
-        .testTarget(name: "SimulationTests", dependencies: ["Pooler", "TestSupport", nioCore], swiftSettings: settings),
+        .testTarget(name: "SimulationTests", dependencies: ["Edge", "HTTPSemantics", "Pooler", "TestSupport", nioCore], swiftSettings: settings),
         .testTarget(
             name: "IntegrationTests", dependencies: ["TestSupport", nioCore, nioPosix], exclude: ["Keyspace/differential.py"],
             swiftSettings: settings),

@@ -119,8 +119,7 @@ extension Fetch {
             deliverHeld(verdict, now: now)
         case .fill(let verdict, let live):
             body = live.body.joined()
-            _ = store(verdict, live.response, now: now)
-            live.body.end(trailers: trailers)
+            live.body.end(trailers: trailers, whole: store(verdict, live.response, now: now).body)
             readingClient = nil
         case .spill(let live):
             live.body.end(trailers: trailers)

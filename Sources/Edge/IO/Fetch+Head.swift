@@ -40,7 +40,8 @@ extension Fetch {
         headReceived = now
         client?.noteUpstream(nanoseconds: (now - started).nanoseconds)
         worker.metrics.upstreamAnswered(status: head.status, nanoseconds: (now - started).nanoseconds)
-        if head.status == 304, let stale {
+        // Asked without a condition, a 304 confirms nothing.
+        if head.status == 304, let stale, case .revalidate = plan.conditions {
             guard confirms(head, stale.response) else { return askAgain(.none, now: now) }
             return revalidated(stale, head, now: now)
         }
@@ -65,6 +66,7 @@ extension Fetch {
             refuseToStore(notStored)
             // It was asked for as a whole for the store's sake alone.
             if head.status == 200, request.fields.contains(.range), case .application = origin { return askAgain(.asSent, now: now) }
+            if answersCondition(head, now: now) { return }
         }
         let verdict = SharedVerdict(
             lifetimeSeconds: lifetime, cacheControl: cacheControl, isStored: isStored,
@@ -86,6 +88,34 @@ extension Fetch {
             way = .pass
             beginPassing(isCompressed: isCompressed, now: now)
         }
+    }
+
+    /// Answers the client's own condition, which the application was not told for the store's sake.
+    /// - Returns: whether it did; the rest of the response is for nobody then.
+    /// - Source: RFC 9110 §13.2.
+    private func answersCondition(_ head: ResponseHead, now: NIODeadline) -> Bool {
+        guard let client, head.status == 200 else { return false }
+        let fields = head.fields
+        var own: EntityTag?
+        if let index = fields.firstIndex(of: .etag) { own = EntityTag(fields.value(at: index)) }
+        var modified: Int64?
+        if let index = fields.firstIndex(of: .lastModified) { modified = HTTPDate.parse(fields.value(at: index)) }
+        let outcome = ConditionalPolicy.evaluate(request, current: own, lastModified: modified)
+        guard outcome != .proceed else { return false }
+        end()
+        abandonOrigin()
+        self.client = nil
+        if outcome == .failed {
+            client.respondError(412, reason: "precondition-failed", now: now)
+            client.flushAndResume()
+            return true
+        }
+        var writer = ResponseHeadWriter(framing: .noBody)
+        writer.variesByCoding = !codings.isEmpty
+        writer.browserCaching = browserCaching
+        writer.entityTag = own.flatMap { EntityTagVariants.known(request.fields, as: $0) }
+        client.deliverOnce(status: 304, fields, writer, ByteBuffer(), now: now)
+        return true
     }
 
     /// Whether a 304 is about the response that is stored.

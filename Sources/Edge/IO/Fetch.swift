@@ -255,7 +255,7 @@ final class Fetch: DeadlineHolder {
         worker.metrics.gatewayFailed(failure)
         finish(.failed(failure))
         switch way {
-        case .fill(_, let live), .spill(let live): live.body.fail()
+        case .fill(_, let live), .spill(let live): live.body.fail(failure)
         case .undecided, .hold, .pass: break
         }
         readingClient = nil

@@ -53,49 +53,63 @@ final class LiveReader {
         live.body.leave(id)
     }
 
+    /// Why a turn ended.
+    private enum Stop {
+        /// It was long enough.
+        case turnIsFull
+        /// The client takes no more.
+        case clientIsFull
+        /// Nothing is left to be done now.
+        case done
+    }
+
     /// Sends what is there, as far as the client takes it.
     func pump() {
         guard !isPumping else { return }
         isPumping = true
-        while let handler, handler.isOpen {
-            var goesOn = false
-            handler.gather { goesOn = pumpOnce(handler) }
-            guard goesOn else { break }
-            if handler.isInTurn {
+        loop: while let handler, handler.isOpen {
+            var stop = Stop.done
+            handler.gather { stop = pumpOnce(handler) }
+            switch stop {
+            case .done: break loop
+            case .clientIsFull:
+                // The flush behind the turn may have made room at once, and what said so found us here.
+                if !handler.isWritable { break loop }
+            case .turnIsFull:
+                guard handler.isInTurn else { continue }
                 // What this turn gathers must go out before there is room for more.
                 let bound = NIOLoopBound(Weak(self), eventLoop: handler.worker.eventLoop)
                 handler.worker.eventLoop.execute { bound.value.reader?.pump() }
-                break
+                break loop
             }
         }
         isPumping = false
     }
 
-    /// - Returns: whether there may be more to do.
-    private func pumpOnce(_ handler: HTTPServerHandler) -> Bool {
+    private func pumpOnce(_ handler: HTTPServerHandler) -> Stop {
         var sent = 0
         while sent < Self.turnBytesMax {
-            if case .whole = use {} else if !handler.isWritable { return false }
+            if case .whole = use {} else if !handler.isWritable { return .clientIsFull }
             switch live.body.next(id) {
             case .part(let part):
                 sent += part.readableBytes
-                guard send(part, to: handler) else { return false }
+                guard send(part, to: handler) else { return .done }
             case .wait:
                 if holdsBack, case .all(let stream?, flushes: true) = use {
                     holdsBack = false
                     compress(ByteBuffer(), stream, to: handler, flush: true)
                 }
-                return false
+                return .done
             case .end(let trailers):
                 end(trailers, handler)
-                return false
-            case .broken:
+                return .done
+            case .broken(let failure):
                 leave()
-                handler.failResponse(.truncated, now: .now())
-                return false
+                handler.failResponse(failure, now: .now())
+                return .done
             }
         }
-        return true
+        return .turnIsFull
     }
 
     private func send(_ part: ByteBuffer, to handler: HTTPServerHandler) -> Bool {

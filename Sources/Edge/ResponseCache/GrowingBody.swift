@@ -17,7 +17,7 @@ final class GrowingBody: Sendable {
         case wait
         case end(trailers: FieldSection?)
         /// No more will come, and it is not the whole.
-        case broken
+        case broken(GatewayFailure)
     }
 
     /// Bytes that lie between a fetch and the slowest of its readers when nothing is kept. 1 MiB: some 50 ms of a fast network.
@@ -25,7 +25,7 @@ final class GrowingBody: Sendable {
 
     private enum End {
         case whole(trailers: FieldSection?)
-        case broken
+        case broken(GatewayFailure)
     }
 
     private struct Reader {
@@ -81,13 +81,25 @@ final class GrowingBody: Sendable {
         }
     }
 
-    func end(trailers: FieldSection?) {
-        state.withLock { $0.end = .whole(trailers: trailers) }
+    /// - Parameter whole: the same bytes as they are stored: who still reads has them from there, so that a slow reader keeps no second
+    ///   copy in memory.
+    func end(trailers: FieldSection?, whole: ByteBuffer? = nil) {
+        state.withLock { state in
+            state.end = .whole(trailers: trailers)
+            guard let whole, state.isKept, whole.readableBytes == state.bytes else { return }
+            var offset = whole.readerIndex
+            for index in state.parts.indices {
+                let count = state.parts[index].readableBytes
+                guard let slice = whole.getSlice(at: offset, length: count) else { return }
+                state.parts[index] = slice
+                offset += count
+            }
+        }
         wake()
     }
 
-    func fail() {
-        state.withLock { $0.end = .broken }
+    func fail(_ failure: GatewayFailure) {
+        state.withLock { $0.end = .broken(failure) }
         wake()
     }
 
@@ -155,7 +167,7 @@ final class GrowingBody: Sendable {
 
     func next(_ id: UInt64) -> Next {
         let (next, freesSource) = state.withLock { state -> (Next, Bool) in
-            guard let reader = state.readers[id] else { return (.broken, false) }
+            guard let reader = state.readers[id] else { return (.broken(.truncated), false) }
             let index = reader.position - state.dropped
             if index < state.parts.count {
                 let part = state.parts[index]
@@ -165,7 +177,7 @@ final class GrowingBody: Sendable {
             }
             switch state.end {
             case .whole(let trailers): return (.end(trailers: trailers), false)
-            case .broken: return (.broken, false)
+            case .broken(let failure): return (.broken(failure), false)
             case nil:
                 state.readers[id]?.isWaiting = true
                 return (.wait, false)

@@ -18,8 +18,8 @@ struct ResponseShard: Sendable {
 
     private struct Fetch {
         let id: UInt64
-        /// The variant that the leader asked for, when it was known by what the responses vary.
-        let secondaryKey: [UInt8]?
+        /// What the leader asked with: which variant that is may become known, or change, while the fetch is under way.
+        let fields: FieldSection
         /// Whether others may wait for it.
         var isShared: Bool
         var followers: [Follower] = []
@@ -238,31 +238,39 @@ struct ResponseShard: Sendable {
         }
         let follower = isMarked ? nil : follower()
         guard var content = records[record] else { return .pass }
-        let secondaryKey = content.vary.isEmpty ? nil : content.vary.secondaryKey(request.fields)
-        if let follower,
-            let position = content.fetches.firstIndex(where: {
-                $0.isShared && !$0.isOvertaken && ($0.live?.suits(request.fields) ?? ($0.secondaryKey == secondaryKey))
-            })
-        {
+        if let follower, let position = sharedFetch(content, request.fields) {
             if let live = content.fetches[position].live { return .read(live) }
             guard content.fetches[position].followers.count < Self.followersMax else { return .pass }
             records[record]?.fetches[position].followers.append(follower)
             return .follow
         }
         nextFetchID += 1
-        content.fetches.append(Fetch(id: nextFetchID, secondaryKey: secondaryKey, isShared: follower != nil))
+        content.fetches.append(Fetch(id: nextFetchID, fields: request.fields, isShared: follower != nil))
         records[record] = content
         return .lead(Lease(record: record, id: nextFetchID))
+    }
+
+    /// The fetch that brings what a request with these fields would get, as far as that is known.
+    private func sharedFetch(_ record: Record, _ fields: borrowing FieldSection) -> Int? {
+        guard !record.fetches.isEmpty else { return nil }
+        let wanted = record.vary.isEmpty ? nil : record.vary.secondaryKey(fields)
+        for (position, fetch) in record.fetches.enumerated() where fetch.isShared && !fetch.isOvertaken {
+            if let live = fetch.live {
+                if live.suits(fields) { return position }
+            } else if wanted.map({ $0 == record.vary.secondaryKey(fetch.fields) }) ?? true {
+                return position
+            }
+        }
+        return nil
     }
 
     /// Asks for the right to fetch without anybody waiting for it: what is stored is served meanwhile.
     /// - Returns: `nil` when somebody fetches already, or nothing that could be shared is expected.
     mutating func leadInBackground(_ key: borrowing CacheKey, _ request: borrowing RequestHead) -> Lease? {
         guard let record = findRecord(key), var content = records[record], content.passMark == nil else { return nil }
-        let secondaryKey = content.vary.isEmpty ? nil : content.vary.secondaryKey(request.fields)
-        guard !content.fetches.contains(where: { $0.isShared && !$0.isOvertaken && $0.secondaryKey == secondaryKey }) else { return nil }
+        guard sharedFetch(content, request.fields) == nil else { return nil }
         nextFetchID += 1
-        content.fetches.append(Fetch(id: nextFetchID, secondaryKey: secondaryKey, isShared: true))
+        content.fetches.append(Fetch(id: nextFetchID, fields: request.fields, isShared: true))
         records[record] = content
         return Lease(record: record, id: nextFetchID)
     }

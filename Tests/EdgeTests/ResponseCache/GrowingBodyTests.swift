@@ -44,11 +44,25 @@ import Testing
         #expect(read(body, late) == "abcd.")
     }
 
+    @Test func `who still reads when all is there reads what is stored`() throws {
+        let body = GrowingBody {}
+        let id = try #require(body.join {})
+        for part in ["ab", "c", "def"] { body.append(ByteBuffer(string: part)) }
+        _ = body.next(id)
+        body.end(trailers: nil, whole: ByteBuffer(string: "ABCDEF"))
+        #expect(read(body, id) == "CDEF.", "the rest, from the other memory")
+        let other = GrowingBody {}
+        let reader = try #require(other.join {})
+        other.append(ByteBuffer(string: "ab"))
+        other.end(trailers: nil, whole: ByteBuffer(string: "ABC"))
+        #expect(read(other, reader) == "ab.", "what has another length is not the same")
+    }
+
     @Test func `a broken body is never whole`() throws {
         let body = GrowingBody {}
         let id = try #require(body.join {})
         body.append(ByteBuffer(string: "ab"))
-        body.fail()
+        body.fail(.readTimeout)
         #expect(read(body, id) == "ab!" && !body.isWhole)
     }
 

@@ -317,6 +317,21 @@ import Testing
         }
     }
 
+    @Test func `who asked before it was known by what responses vary is known by it afterwards`() throws {
+        var shard = shard()
+        let (german, english) = ([("Accept-Language", "de")], [("Accept-Language", "en")])
+        let first = try lead(&shard, "/a", english)
+        let live = live([("Vary", "Accept-Language")], for: request("/a", english))
+        _ = shard.begin(first, live)
+        _ = try lead(&shard, "/a", german)
+        _ = shard.finish(
+            first, .store(response(fields: [("Vary", "Accept-Language")]), requestFields: request("/a", english).fields), now: t0)
+        guard case .follow = shard.join(key("/a"), request("/a", german), follower: follower, now: t0) else {
+            Issue.record("the German one is on its way already")
+            return
+        }
+    }
+
     @Test func `one at a time refreshes what is stored, and a miss meanwhile waits for it`() throws {
         var shard = shard()
         let lease = try lead(&shard, "/a")
