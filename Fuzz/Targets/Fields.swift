@@ -20,6 +20,12 @@ func checkFields(_ input: UnsafeBufferPointer<UInt8>) {
         precondition(seconds.map { (0...CacheControl.secondsMax).contains($0) } ?? true)
     }
 
+    let shared = CacheControl.forSharedCache(fields)
+    for seconds in [shared.maxAge, shared.sMaxAge, shared.staleIfError, shared.staleWhileRevalidate] {
+        precondition(seconds.map { (0...CacheControl.secondsMax).contains($0) } ?? true)
+    }
+    _ = WithheldFields(fields, shared).contains("set-cookie".utf8.span)
+
     let accepted = AcceptedCodings(fields)
     for available in 0..<16 as Range<UInt8> {
         let best = accepted.best(of: CodingSet(rawValue: available), serverOrder: [.zstd, .brotli, .gzip])
@@ -40,6 +46,11 @@ func checkFields(_ input: UnsafeBufferPointer<UInt8>) {
     _ = Storability.decide(request: request, response: response, cacheControl: cacheControl)
     let lifetime = Freshness.lifetimeSeconds(response: response, cacheControl: cacheControl)
     precondition((0...CacheControl.secondsMax).contains(lifetime))
+    var rules = StoringRules()
+    rules.heuristicShare = 0.1
+    rules.defaultLifetimeSeconds = 60
+    let added = Freshness.addedLifetimeSeconds(response: response, cacheControl: shared, rules: rules, received: 1 << 40)
+    precondition((0...rules.heuristicSecondsMax).contains(added))
     precondition(Freshness.initialAgeSeconds(response: response, requestSent: 0, responseReceived: 1) >= 0)
     for method in Method.allCases {
         _ = Preconditions.evaluate(
@@ -64,6 +75,17 @@ private func checkValue(_ value: Span<UInt8>) {
         trace.append(to: &output)
         precondition(TraceParent(output.span) == trace, "a trace does not come back")
     }
+    if let ranges = ByteRange.parse(value) {
+        for count in [0, 1, 1000, Int.max] {
+            for range in ranges {
+                if let found = range.resolved(count: count) { precondition(!found.isEmpty && found.upperBound <= count) }
+            }
+        }
+    }
+    let text = value.withUnsafeBufferPointer { Array($0) }
+    if let dictionary = StructuredDictionary(text) { precondition(dictionary.members.count <= StructuredDictionary.membersMax) }
+    let related = RelatedTarget.sameOrigin(value, authority: "a.example".utf8.span, target: "/a/b?c".utf8.span)
+    precondition(related?.first.map { $0 == UInt8(ascii: "/") } ?? true, "a target begins with a slash")
     if let type = MediaType(value) { precondition(MediaType(type.essence.utf8.span) == type, "a type does not come back") }
     if let coding = ContentCoding(token: value) { precondition(coding != .identity || value.count == 8) }
 }

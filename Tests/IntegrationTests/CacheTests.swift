@@ -333,30 +333,6 @@ import Testing
         #expect(post.field("Cache-Status") == "headrace; fwd=method; detail=method")
     }
 
-    @Test func `a range is the application's to answer, and what it answers is not kept`() throws {
-        let origin = try ScriptedOrigin { request in
-            request.field("Range") == nil
-                ? [.send(ScriptedOrigin.response(fields: ["Cache-Control: max-age=60", "ETag: \"v\""], body: "hello"))]
-                : [
-                    .send(
-                        ScriptedOrigin.response(
-                            status: "206 Partial Content",
-                            fields: ["Cache-Control: max-age=60", "ETag: \"v\"", "Content-Range: bytes 0-1/5"], body: "he"))
-                ]
-        }
-        let edge = try edge(origin)
-        for number in 0..<3 {
-            let part = try RawClient.get(
-                port: edge.port, "/", ["Range: bytes=0-1", "If-Range: \"v\"", "Accept-Encoding: gzip"])
-            #expect(part.status == 206 && part.text == "he" && part.field("Content-Range") == "bytes 0-1/5")
-            #expect(part.field("Content-Encoding") == nil && part.field("Cache-Status") == "headrace; fwd=bypass; detail=range")
-            // Also when the whole is stored.
-            if number == 1 { #expect(try RawClient.get(port: edge.port, "/").text == "hello") }
-        }
-        #expect(try RawClient.get(port: edge.port, "/").text == "hello")
-        #expect(origin.requests.map { $0.field("If-Range") ?? "" } == ["\"v\"", "\"v\"", "", "\"v\""])
-    }
-
     @Test func `HEAD is answered from what GET stored, and fills nothing itself`() throws {
         let origin = try ScriptedOrigin { request in
             [

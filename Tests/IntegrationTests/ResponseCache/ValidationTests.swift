@@ -1,0 +1,139 @@
+import TestSupport
+import Testing
+
+/// What keeps the store true: confirmations, HEAD, changes; and what the application says to a shared cache alone.
+@Suite struct ValidationTests {
+    private func edge(_ origin: ScriptedOrigin, _ settings: [String] = []) throws -> HeadraceProcess {
+        try HeadraceProcess(["--app", origin.url] + settings.flatMap { ["--set", $0] })
+    }
+
+    private func head(_ edge: HeadraceProcess, _ fields: String...) throws -> RawClient.Response {
+        let lines = ["HEAD / HTTP/1.1", "Host: a.example"] + fields
+        return try RawClient.exchange(port: edge.port, lines.joined(separator: "\r\n") + "\r\n\r\n", hasBody: false)
+    }
+
+    @Test func `RFC 9111 §4.3.4: a 304 about another entity tag confirms nothing`() throws {
+        let origin = try ScriptedOrigin { request in
+            switch request.number {
+            case 0: [.send(ScriptedOrigin.response(fields: ["Cache-Control: no-cache", "ETag: \"a\""], body: "old"))]
+            case 1: [.send("HTTP/1.1 304 Not Modified\r\nETag: \"b\"\r\n\r\n")]
+            default: [.send(ScriptedOrigin.response(fields: ["Cache-Control: no-cache", "ETag: \"b\""], body: "new"))]
+            }
+        }
+        let edge = try edge(origin)
+        #expect(try RawClient.get(port: edge.port, "/").text == "old")
+        #expect(try RawClient.get(port: edge.port, "/").text == "new")
+        #expect(origin.requests.map { $0.field("If-None-Match") ?? "" } == ["", "\"a\"", ""])
+    }
+
+    @Test func `an application that answers 304 whatever it is asked is asked twice, not for ever`() throws {
+        let origin = try ScriptedOrigin { request in
+            request.number == 0
+                ? [.send(ScriptedOrigin.response(fields: ["Cache-Control: no-cache", "ETag: \"a\""], body: "old"))]
+                : [.send("HTTP/1.1 304 Not Modified\r\nETag: \"b\"\r\n\r\n")]
+        }
+        let edge = try edge(origin)
+        _ = try RawClient.get(port: edge.port, "/")
+        #expect(try RawClient.get(port: edge.port, "/").status == 304)
+        #expect(origin.requestCount == 3)
+    }
+
+    @Test(arguments: [
+        ("ETag: \"a\"\r\nContent-Length: 5", true), ("Content-Length: 5", true), ("ETag: \"b\"\r\nContent-Length: 5", false),
+        ("ETag: \"a\"\r\nContent-Length: 6", false), ("Last-Modified: Sat, 31 Jan 2026 12:00:00 GMT", false),
+    ])
+    func `RFC 9111 §4.3.5: HEAD updates what is stored, or shows that it has changed`(fields: String, isSame: Bool) throws {
+        let origin = try ScriptedOrigin { request in
+            request.method == "HEAD"
+                ? [.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nX-New: yes\r\n\(fields)\r\n\r\n")]
+                : [.send(ScriptedOrigin.response(fields: ["Cache-Control: max-age=60", "ETag: \"a\""], body: "hello"))]
+        }
+        let edge = try edge(origin)
+        _ = try RawClient.get(port: edge.port, "/")
+        _ = try head(edge, "Cache-Control: no-cache")
+        let next = try RawClient.get(port: edge.port, "/")
+        #expect(next.text == "hello" && next.field("X-New") == (isSame ? "yes" : nil))
+        #expect(origin.requests.map(\.method) == (isSame ? ["GET", "HEAD"] : ["GET", "HEAD", "GET"]))
+    }
+
+    @Test(arguments: [
+        ("201 Created", "Location: /b", true), ("200 OK", "Content-Location: b?x", false), ("200 OK", "Content-Location: b", true),
+        ("303 See Other", "Location: http://a.example/b", true), ("303 See Other", "Location: http://other.example/b", false),
+        ("404 Not Found", "Location: /b", false), ("500 Oops", "Content-Location: /b", false), ("201 Created", "Location: //a.example:80/c/../b", true),
+    ])
+    func `RFC 9111 §4.4: a change invalidates what it names of the same origin, on success`(status: String, field: String, drops: Bool) throws {
+        let origin = try ScriptedOrigin { request in
+            request.method == "GET"
+                ? [.send(ScriptedOrigin.response(fields: ["Cache-Control: max-age=60"], body: "x"))]
+                : [.send("HTTP/1.1 \(status)\r\n\(field)\r\nContent-Length: 0\r\n\r\n")]
+        }
+        let edge = try edge(origin)
+        _ = try RawClient.get(port: edge.port, "/b")
+        _ = try RawClient.exchange(port: edge.port, "POST /a HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n")
+        _ = try RawClient.get(port: edge.port, "/b")
+        #expect(origin.requests.filter { $0.method == "GET" }.count == (drops ? 2 : 1))
+    }
+
+    @Test(arguments: ["private", "no-cache"]) func `RFC 9111 §5.2.2.7: fields that are named go to the first client alone`(name: String) throws {
+        let origin = try ScriptedOrigin(
+            fields: ["Cache-Control: max-age=60, \(name)=\"Set-Cookie, X-User\"", "Set-Cookie: a=b", "X-User: ann", "X-Page: 1"], body: "x")
+        let edge = try edge(origin)
+        let first = try RawClient.get(port: edge.port, "/")
+        #expect(first.field("X-User") == "ann" && first.field("Set-Cookie") == "a=b" && first.field("Cache-Status")?.contains("stored") == true)
+        let next = try RawClient.get(port: edge.port, "/")
+        #expect(next.field("X-User") == nil && next.field("Set-Cookie") == nil && next.field("X-Page") == "1")
+        #expect(origin.requestCount == 1)
+    }
+
+    @Test func `RFC 9213: what is said to us counts before what is said to all, and is not told on`() throws {
+        let origin = try ScriptedOrigin { request in
+            let fields: [String] =
+                switch request.target {
+                case "/cdn": ["Cache-Control: no-store", "CDN-Cache-Control: max-age=60"]
+                case "/cdn-no": ["Cache-Control: max-age=60", "CDN-Cache-Control: no-store"]
+                case "/own": ["CDN-Cache-Control: no-store", "Headrace-Cache-Control: max-age=60"]
+                case "/malformed": ["Cache-Control: no-store", "CDN-Cache-Control: max-age=60,"]
+                case "/surrogate": ["Cache-Control: no-store", "Surrogate-Control: max-age=60"]
+                default: ["CDN-Cache-Control: max-age=60", "Expires: 0"]
+                }
+            return [.send(ScriptedOrigin.response(fields: fields, body: "x"))]
+        }
+        let edge = try edge(origin)
+        for (target, isStored) in [("/cdn", true), ("/cdn-no", false), ("/own", true), ("/malformed", false), ("/surrogate", true), ("/expires", true)] {
+            let first = try RawClient.get(port: edge.port, target)
+            #expect(first.field("Headrace-Cache-Control") == nil && first.field("Surrogate-Control") == nil)
+            let next = try RawClient.get(port: edge.port, target)
+            #expect((next.field("Cache-Status")?.contains("; hit") == true) == isStored, "\(target)")
+            #expect(next.field("Headrace-Cache-Control") == nil && next.field("Surrogate-Control") == nil)
+        }
+        #expect(try RawClient.get(port: edge.port, "/cdn").field("Cache-Control") == "no-store", "others still may not")
+    }
+
+    @Test func `lifetimes are added only where the route says so`() throws {
+        let origin = try ScriptedOrigin(fields: ["Last-Modified: Sat, 31 Jan 2026 12:00:00 GMT"], body: "x")
+        for (setting, fetches) in [("edge.cache.default_lifetime=0s", 3), ("edge.cache.default_lifetime=1m", 1), ("edge.cache.heuristic_share=10%", 1)] {
+            let before = origin.requestCount
+            let edge = try edge(origin, [setting])
+            for _ in 0..<3 { _ = try RawClient.get(port: edge.port, "/") }
+            #expect(origin.requestCount - before == fetches, "\(setting)")
+        }
+    }
+
+    @Test func `a client's condition is met, also where what comes turns out not to be stored`() throws {
+        let origin = try ScriptedOrigin(
+            fields: ["Cache-Control: private", "ETag: \"a\"", "Last-Modified: Sat, 31 Jan 2026 12:00:00 GMT"], body: "hello")
+        let edge = try edge(origin)
+        let known = try RawClient.get(port: edge.port, "/a", ["If-None-Match: \"a\""])
+        #expect(known.status == 304 && known.field("ETag") == "\"a\"" && known.field("Cache-Control") == "private")
+        #expect(try RawClient.get(port: edge.port, "/b", ["If-Modified-Since: Sat, 31 Jan 2026 12:00:00 GMT"]).status == 304)
+        #expect(try RawClient.get(port: edge.port, "/c", ["If-Match: \"b\""]).status == 412)
+        #expect(try RawClient.get(port: edge.port, "/d", ["If-None-Match: \"b\""]).text == "hello")
+    }
+
+    @Test func `a cookie is kept only on request`() throws {
+        let origin = try ScriptedOrigin(fields: ["Cache-Control: max-age=60", "Set-Cookie: a=b"], body: "x")
+        let edge = try edge(origin, ["edge.cache.set_cookie=true"])
+        for _ in 0..<2 { #expect(try RawClient.get(port: edge.port, "/").field("Set-Cookie") == "a=b") }
+        #expect(origin.requestCount == 1)
+    }
+}
