@@ -4,12 +4,16 @@ Flask, psycopg2 and PostgreSQL; nothing here knows of Headrace. Each page says i
 be kept, and by whom: that is all that a cache in front of it goes by. The application does not compress, and
 connects to its database once per request; both are what one finds in the field, and what Headrace is there for.
 
-Settings come from the environment: DATABASE_URL, SECRET_KEY.
+With CACHE_URL, results are kept in a cache of Redis' protocol as well, through the helper in clients/python; it is what an application does
+that asks its database less.
+
+Settings come from the environment: DATABASE_URL, SECRET_KEY, CACHE_URL.
 """
 
 import hashlib
 import os
 import pathlib
+import sys
 
 import psycopg2
 import psycopg2.extras
@@ -61,6 +65,22 @@ def row(sql, **values):
     return found[0] if found else None
 
 
+# ---- cache -----------------------------------------------------------------------------------------------------------
+
+if os.environ.get("CACHE_URL"):
+    sys.path.append(str(HERE.parent.parent / "clients" / "python"))
+    from headrace_cache import RedisCache, cache_response
+
+    cache = RedisCache(os.environ["CACHE_URL"], prefix="scanner:")
+else:
+    cache = None
+
+
+def cached(ttl, tags):
+    """Keeps what a function returns in the cache, if there is one."""
+    return cache_response(ttl=ttl, tags=tags, cache=cache) if cache else lambda function: function
+
+
 # ---- what is known of a scan -----------------------------------------------------------------------------------------
 
 def get_scan(scan_id):
@@ -107,6 +127,7 @@ def get_findings(scan, limit=None):
         ORDER BY score DESC, host, code, id""", id=scan["id"], at=scan["started_at"], limit=limit)
 
 
+@cached(ttl=5, tags=lambda scan_id: [f"scan:{scan_id}"])
 def get_scan_results(scan_id):
     """All that the JSON interface says of a scan."""
     scan = get_scan(scan_id)
@@ -131,8 +152,8 @@ def cacheable(response, cache_control):
     return response.make_conditional(request)
 
 
-@application.get("/")
-def overview():
+@cached(ttl=10, tags=["findings"])
+def render_overview():
     totals = row("""
         SELECT (SELECT count(*) FROM hosts) AS hosts, (SELECT count(*) FROM scans) AS scans,
                (SELECT count(*) FROM findings) AS findings""")
@@ -147,16 +168,24 @@ def overview():
         SELECT c.code, c.title, c.severity, count(*) AS findings, count(DISTINCT f.host_id) AS hosts
         FROM findings f JOIN checks c ON c.id = f.check_id WHERE f.state = 'open'
         GROUP BY c.id ORDER BY findings DESC, c.code LIMIT 8""")
-    page = render_template("overview.html", totals=totals, latest=latest, common=common)
-    return cacheable(page, "public, max-age=10")
+    return render_template("overview.html", totals=totals, latest=latest, common=common)
+
+
+@application.get("/")
+def overview():
+    return cacheable(render_overview(), "public, max-age=10")
+
+
+@cached(ttl=10, tags=lambda scan_id: [f"scan:{scan_id}"])
+def render_scan(scan_id):
+    scan = get_scan(scan_id)
+    return render_template("scan.html", scan=scan, severities=get_severities(scan_id), hosts=get_worst_hosts(scan_id),
+                           trend=get_trend(scan), findings=get_findings(scan, limit=FINDINGS_PER_PAGE))
 
 
 @application.get("/scans/<int:scan_id>")
 def scan_page(scan_id):
-    scan = get_scan(scan_id)
-    page = render_template("scan.html", scan=scan, severities=get_severities(scan_id), hosts=get_worst_hosts(scan_id),
-                           trend=get_trend(scan), findings=get_findings(scan, limit=FINDINGS_PER_PAGE))
-    return cacheable(page, "public, max-age=10")
+    return cacheable(render_scan(scan_id), "public, max-age=10")
 
 
 @application.get("/api/scans/<int:scan_id>")
@@ -179,6 +208,8 @@ def add_finding(scan_id):
     if added is None:
         abort(400, "host and check: both must be known, as in web-003.example.net and TLS-001")
     database().commit()
+    if cache:
+        cache.invalidate(f"scan:{scan_id}", "findings")
     return redirect(url_for("scan_page", scan_id=scan_id), 303)
 
 

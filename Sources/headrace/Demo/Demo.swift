@@ -8,8 +8,9 @@ import Foundation
 /// 3. In each round, at each number of users, the application alone and the edge are measured one right after the other, in
 ///    alternating order, by `headrace bench` in a process of its own.
 /// 4. The same for the application's way to its database: directly, and through the pooler (``PoolerDemo``).
-/// 5. The tables.
-/// 6. `headrace prove --quick`, in a process of its own, on the same pages: what all layers are worth together, with an interval, and the
+/// 5. The same for its results: computed for each request, and kept in a keyspace (``KeyspaceDemo``).
+/// 6. The tables.
+/// 7. `headrace prove --quick`, in a process of its own, on the same pages: what all layers are worth together, with an interval, and the
 ///    exact figures of each; then it stays up until it is cancelled.
 struct Demo {
     struct Options: Sendable {
@@ -82,9 +83,11 @@ struct Demo {
         let table = try await measure(origin: origin, front: front)
         let pooled = try await PoolerDemo(options: options, folder: folder, binary: Self.ownBinary)
             .run(state: folder.appending(path: "application"))
-        report(table, pooled, sizes)
+        let kept = try await KeyspaceDemo(options: options, folder: folder, binary: Self.ownBinary)
+            .run(state: folder.appending(path: "application"))
+        report(table, pooled, kept, sizes)
         if options.proofRounds > 0, !options.isJSON { try await prove(origin: origin) }
-        let failed = table.failed + pooled.failed
+        let failed = table.failed + pooled.failed + kept.failed
         guard failed == 0 else { throw Failure(description: "\(failed) requests failed") }
         guard sizes.savedByGzip >= Self.savedMin else {
             let (saved, least) = (Int(sizes.savedByGzip * 100), Int(Self.savedMin * 100))
@@ -210,10 +213,19 @@ struct Demo {
         let ratio: [String: Double]
         let levels: [Row]
         let pooler: [PoolerRow]
+        let keyspace: [KeyspaceRow]
         let page: [String: Int]
 
         struct Row: Encodable {
             let way: String
+            let level: BenchDocument.Level
+        }
+
+        struct KeyspaceRow: Encodable {
+            let way: String
+            let queriesPerRequest: Double
+            let hitRate: Double?
+            let bytes: Int?
             let level: BenchDocument.Level
         }
 
@@ -224,7 +236,7 @@ struct Demo {
         }
     }
 
-    private func report(_ table: DemoTable, _ pooled: PoolerTable, _ sizes: PageSizes) {
+    private func report(_ table: DemoTable, _ pooled: PoolerTable, _ kept: KeyspaceTable, _ sizes: PageSizes) {
         guard options.isJSON else {
             Terminal.print(
                 """
@@ -237,6 +249,9 @@ struct Demo {
 
                 \(pooled.rendered())
                 The application connects to its database once per request; with the pooler its port differs, and nothing else.
+
+                \(kept.rendered())
+                The application keeps its results with @cache_response; hits are of the keyspace's lookups, queries the database's own count.
                 """)
             return
         }
@@ -246,6 +261,11 @@ struct Demo {
             levels: table.measurements.map { .init(way: $0.way.rawValue, level: $0.level) },
             pooler: pooled.measurements.map {
                 .init(way: $0.way.rawValue, serverConnections: $0.serverConnections, level: $0.level)
+            },
+            keyspace: kept.measurements.map {
+                .init(
+                    way: $0.way.rawValue, queriesPerRequest: $0.queriesPerRequest, hitRate: $0.keyspace?.hitRate, bytes: $0.keyspace?.bytes,
+                    level: $0.level)
             },
             page: Dictionary(uniqueKeysWithValues: sizes.sizes.map { ($0.coding, $0.bytes) }))
         let encoder = JSONEncoder()
