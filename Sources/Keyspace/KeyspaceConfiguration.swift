@@ -9,9 +9,12 @@ public struct KeyspaceConfiguration: Sendable, Equatable {
     public var databases = 16
     /// Memory of all keys, values and bookkeeping; 0 for no bound.
     public var bytesMax = 256 << 20
-    public var policy = EvictionPolicy.allkeysLRU
+    /// The one that finds most on web traces: `Benchmarks/keyspace --only hits`.
+    public var policy = EvictionPolicy.allkeysS3FIFO
     /// What clients must say in AUTH; empty for nothing.
     public var password = ""
+    /// Users besides `default`, each as `ACL SETUSER` takes it: a name, then rules. See ``problem(ofUser:)``.
+    public var users: [String] = []
     public var clientsMax = 10_000
     /// Answers that a client has not taken yet; one that lets more pile up is closed.
     public var outputBytesMax = 256 << 20
@@ -46,6 +49,18 @@ public struct KeyspaceConfiguration: Sendable, Equatable {
             self.seconds = seconds
             self.changes = changes
         }
+    }
+
+    /// What is wrong with a user's line; `nil` when nothing is.
+    public static func problem(ofUser line: String) -> String? {
+        let words = line.split(separator: " ")
+        guard let name = words.first else { return "has no name" }
+        guard name.utf8.allSatisfy({ (33...126).contains($0) }) else { return "the name has other characters than ASCII's" }
+        var rules = AccessRules()
+        for rule in words.dropFirst() {
+            if let problem = rules.apply(Array(rule.utf8)) { return "\(rule): \(problem)" }
+        }
+        return nil
     }
 
     public typealias SocketEndpoint = Transport.SocketEndpoint

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// What the eviction is worth: `make test-full` asks at the size of a web application, `make test` at a tenth.

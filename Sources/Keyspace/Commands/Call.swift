@@ -24,6 +24,8 @@ final class Call {
     var holdsAll = false
     /// Whether the command comes from a script, a transaction or the append log; such a command never waits.
     var mayBlock = true
+    /// Whether a script asks.
+    var isInScript = false
     /// What was changed, in keys and elements: 0 means that nothing is to be logged, and nobody to be told.
     var changes = 0
     /// Keys that got an element for which somebody waits.
@@ -232,7 +234,11 @@ final class Call {
         let shard = shard(key)
         let count = shard[database].count
         let entry = shard[database].setString(key, value, change)
-        if shard[database].count != count { keyspace.eviction.added(entry, now: now, shard) }
+        if shard[database].count != count {
+            keyspace.eviction.added(entry, key.hash, now: now, shard, database)
+        } else {
+            keyspace.eviction.overwritten(entry, now: now)
+        }
         changed(key)
     }
 
@@ -240,7 +246,9 @@ final class Call {
         let shard = shard(key)
         let count = shard[database].count
         shard[database].setObject(key, object, type, change)
-        if shard[database].count != count, let entry = shard[database].find(key) { keyspace.eviction.added(entry, now: now, shard) }
+        if shard[database].count != count, let entry = shard[database].find(key) {
+            keyspace.eviction.added(entry, key.hash, now: now, shard, database)
+        }
         changed(key)
     }
 

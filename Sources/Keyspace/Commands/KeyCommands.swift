@@ -211,6 +211,7 @@ enum KeyCommands {
             shard[database].setObject(target, object, type, change)
         }
         if let new = shard[database].find(target) {
+            call.keyspace.eviction.added(new, target.hash, now: call.now, shard, database)
             new.frequency = frequency
             new.lastUse = lastUse
         }

@@ -338,7 +338,7 @@ enum StringCommands {
     static func create(_ call: Call, _ key: Key) -> Entry {
         let shard = call.shard(key)
         let entry = shard[call.database].setString(key, UnsafeRawBufferPointer(start: nil, count: 0), .clear)
-        call.keyspace.eviction.added(entry, now: call.now, shard)
+        call.keyspace.eviction.added(entry, key.hash, now: call.now, shard, call.database)
         return entry
     }
 }

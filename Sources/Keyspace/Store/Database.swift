@@ -17,6 +17,8 @@ struct Database: ~Copyable {
     private var table = EntryTable()
     private var expiry = ExpiryHeap()
     private var entryBytes = 0
+    /// Empty unless the policy is `allkeys-s3fifo`.
+    private var queues = KeyQueues()
 
     init() {}
 
@@ -30,7 +32,7 @@ struct Database: ~Copyable {
     var count: Int { table.count }
     var expiringCount: Int { expiry.count }
     /// Memory of all keys, values and bookkeeping.
-    var bytes: Int { table.bytes + expiry.bytes + entryBytes }
+    var bytes: Int { table.bytes + expiry.bytes + entryBytes + queues.bytes }
 
     /// What of ``bytes`` the keyspace's sum has not heard of.
     var unpublishedBytes: Int { bytes - publishedBytes }
@@ -85,6 +87,8 @@ struct Database: ~Copyable {
         let new = Entry.make(key: old.key, valueCount: count, expires: willExpire)
         new.frequency = old.frequency
         new.lastUse = old.lastUse
+        new.uses = old.uses
+        new.place = old.place
         table.replace(old, with: new, key.hash)
         old.free()
         entryBytes += new.bytes
@@ -185,7 +189,25 @@ struct Database: ~Copyable {
     /// The entry that expires next.
     var nextToExpire: Entry? { expiry.first }
 
+    // MARK: Queues of keys
+
+    mutating func queue(_ entry: Entry, _ hash: UInt64) { queues.added(entry, hash, in: table) }
+
+    mutating func adopt(_ entry: Entry, _ hash: UInt64) { queues.adopted(entry, hash) }
+
+    /// Who leaves next by S3-FIFO; `nil` when nobody is queued.
+    mutating func nextByQueue() -> Entry? { queues.victim(in: table)?.entry }
+
+    /// Whether keys are in no queue: those from before the policy.
+    var hasUnqueued: Bool { queues.count < table.count }
+
+    /// Another policy is in force.
+    mutating func forgetQueues() {
+        if queues.count > 0 { queues = KeyQueues() }
+    }
+
     mutating func removeAll() {
+        queues = KeyQueues()
         expiry.removeAll()
         table.forEach {
             $0.releaseObject()

@@ -8,7 +8,7 @@ import Musl
 ///
 ///     −16  deadline (8), place in the expiry heap (4), –   only with the flag `expires`
 ///       0  length of the key (4), length of the value (4)
-///       8  type (1), flags (1), frequency (1), –, time of the last use (4)
+///       8  type (1), flags (1), frequency (1), queue and uses (1), time of the last use (4)
 ///      16  the key's bytes, then the value's
 ///
 /// A string's bytes are the value, a sorted set's member has its score there; any other type's value is the reference to its object, which the entry owns. That makes
@@ -49,6 +49,15 @@ struct Entry: Equatable {
     @inline(__always) var frequency: UInt8 {
         get { base.load(fromByteOffset: 10, as: UInt8.self) }
         nonmutating set { base.storeBytes(of: newValue, toByteOffset: 10, as: UInt8.self) }
+    }
+    /// Uses since it was queued, 0…3: see ``KeyQueues``.
+    @inline(__always) var uses: UInt8 {
+        get { base.load(fromByteOffset: 11, as: UInt8.self) & 3 }
+        nonmutating set { base.storeBytes(of: base.load(fromByteOffset: 11, as: UInt8.self) & ~3 | min(newValue, 3), toByteOffset: 11, as: UInt8.self) }
+    }
+    @inline(__always) var place: KeyQueues.Place {
+        get { KeyQueues.Place(rawValue: base.load(fromByteOffset: 11, as: UInt8.self) >> 2) ?? .none }
+        nonmutating set { base.storeBytes(of: newValue.rawValue << 2 | uses, toByteOffset: 11, as: UInt8.self) }
     }
     @inline(__always) var lastUse: UInt32 {
         get { base.load(fromByteOffset: 12, as: UInt32.self) }

@@ -91,6 +91,23 @@ struct EntryTable: ~Copyable {
         return Entry(Self.pointer(segment.slots[place]))
     }
 
+    /// The entry whose key has this hash. Of two with the same one, which no chance brings together, either.
+    func find(_ hash: UInt64) -> Entry? {
+        guard let segment = segment(hash) else { return nil }
+        let mask = segment.capacity - 1
+        let tag = UInt16(truncatingIfNeeded: hash)
+        var place = Int(tag) & mask
+        while true {
+            let slot = segment.slots[place]
+            if slot == 0 { return nil }
+            if UInt16(truncatingIfNeeded: slot >> 48) == tag {
+                let entry = Entry(Self.pointer(slot))
+                if KeyHash.hash(entry.key) == hash { return entry }
+            }
+            place = (place + 1) & mask
+        }
+    }
+
     @inline(__always)
     private static func place(_ key: UnsafeRawBufferPointer, _ hash: UInt64, in segment: Segment) -> Int? {
         let mask = segment.capacity - 1

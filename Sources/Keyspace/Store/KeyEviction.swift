@@ -10,6 +10,7 @@ import Musl
 ///
 /// By samples, as Redis does: of some keys drawn at random the one goes that was not used for the longest time, or least often. A
 /// key costs no more than eight bits for its frequency and 32 for its last use, and no order has to be kept.
+/// `allkeys-s3fifo` alone keeps an order: ``KeyQueues``.
 final class KeyEviction: Sendable {
     /// 10: of twice as many samples as Redis draws by default the best is nearly the best of all.
     static let sampleCount = 10
@@ -31,15 +32,25 @@ final class KeyEviction: Sendable {
 
     @inline(__always)
     func used(_ entry: Entry, now: Int64, _ shard: Shard) {
-        // The frequency counts for whatever policy: it is a byte, and the policy may change.
+        // The frequency counts for whatever policy: it is a byte, and the policy may change. So do the uses.
         let tick = Self.tick(now)
         entry.frequency = Self.frequency(entry, tick, shard)
         entry.lastUse = tick
+        let uses = entry.uses
+        if uses < 3 { entry.uses = uses + 1 }
     }
 
-    func added(_ entry: Entry, now: Int64, _ shard: Shard) {
+    /// A use, too; but commands that read before they write have counted theirs.
+    @inline(__always)
+    func overwritten(_ entry: Entry, now: Int64) {
+        entry.lastUse = Self.tick(now)
+        if entry.uses == 0 { entry.uses = 1 }
+    }
+
+    func added(_ entry: Entry, _ hash: UInt64, now: Int64, _ shard: Shard, _ database: Int) {
         entry.frequency = Self.frequencyAtFirst
         entry.lastUse = Self.tick(now)
+        if policy == .allkeysS3FIFO { shard[database].queue(entry, hash) } else { shard[database].forgetQueues() }
     }
 
     // MARK: Frequency
@@ -75,6 +86,11 @@ final class KeyEviction: Sendable {
         var worst: UInt64 = 0
         switch policy {
         case .noeviction: return false
+        case .allkeysS3FIFO:
+            if shard[database].hasUnqueued { victim = unqueued(shard, database) }
+            if victim == nil { victim = shard[database].nextByQueue() }
+            // All that is queued has gone by itself.
+            if victim == nil { victim = shard[database].random(&shard.random) }
         case .volatileTTL: victim = shard[database].nextToExpire
         case .allkeysRandom: victim = shard[database].random(&shard.random)
         case .volatileRandom: victim = shard[database].randomExpiring(&shard.random)
@@ -97,5 +113,16 @@ final class KeyEviction: Sendable {
         guard let victim else { return false }
         removed(victim)
         return true
+    }
+
+    /// Of the keys that came before the policy, those that were used since are queued when they are met; the first that was not goes.
+    private func unqueued(_ shard: Shard, _ database: Int) -> Entry? {
+        for _ in 0..<Self.sampleCount {
+            guard let entry = shard[database].random(&shard.random), entry.place == .none else { continue }
+            guard entry.uses > 0 else { return entry }
+            entry.uses = 0
+            shard[database].adopt(entry, KeyHash.hash(entry.key))
+        }
+        return nil
     }
 }

@@ -1,0 +1,221 @@
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// The queues of `allkeys-s3fifo`: S3-FIFO, as ``Eviction/S3FIFO`` has it for the response cache, for a million keys.
+///
+/// New keys go into a small queue, a tenth of all. Whoever is used again before its end comes moves to the main queue; whoever is not
+/// leaves, and is remembered for a while by its hash: should it come back, it goes to the main queue at once. The main queue is a
+/// second-chance FIFO. What differs is what a key costs: a queue's place is the key's hash, 8 bytes; which queue and how many uses are
+/// four bits in the entry; a key that is gone keeps 8 bytes in a table of hashes. A key that was deleted leaves its place behind, which is
+/// passed over when it comes to the head, or swept when such places are as many as the keys. Keys are counted, not weighed.
+///
+/// Belongs to one database in one shard, under its lock.
+/// - Source: Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023.
+struct KeyQueues: ~Copyable {
+    /// Of an entry, in ``Entry/place``.
+    enum Place: UInt8 {
+        case none = 0, small, main
+    }
+
+    /// How many places one eviction looks at: each takes some 100 ns, and the lock is held meanwhile. The one that is used least of these goes.
+    private static let stepsMax = 128
+
+    private var small = HashQueue()
+    private var main = HashQueue()
+    private var ghosts = GhostTable()
+
+    init() {}
+
+    var bytes: Int { small.bytes + main.bytes + ghosts.bytes }
+    /// Places, those of keys that are gone included.
+    var count: Int { small.count + main.count }
+
+    mutating func added(_ entry: Entry, _ hash: UInt64, in table: borrowing EntryTable) {
+        let isReturning = ghosts.remove(hash)
+        entry.uses = 0
+        entry.place = isReturning ? .main : .small
+        if isReturning { main.push(hash) } else { small.push(hash) }
+        sweep(table)
+    }
+
+    /// The entry is in no queue: it came when another policy was in force.
+    mutating func adopted(_ entry: Entry, _ hash: UInt64) {
+        entry.place = .main
+        main.push(hash)
+    }
+
+    /// Chooses who leaves, and forgets its place.
+    /// - Returns: `nil` when all places are of keys that are gone.
+    mutating func victim(in table: borrowing EntryTable) -> (entry: Entry, hash: UInt64)? {
+        var least: (entry: Entry, hash: UInt64)?
+        for _ in 0..<Self.stepsMax {
+            if small.count > 0, small.count * 10 > count || main.count == 0 {
+                let hash = small.pop()
+                guard let entry = table.find(hash), entry.place == .small else { continue }
+                if entry.uses > 0 {
+                    entry.uses = 0
+                    entry.place = .main
+                    main.push(hash)
+                    continue
+                }
+                ghosts.insert(hash, countMax: max(main.count, 64))
+                return (entry, hash)
+            } else if main.count > 0 {
+                let hash = main.pop()
+                guard let entry = table.find(hash), entry.place == .main else { continue }
+                if entry.uses == 0 { return (entry, hash) }
+                if least.map({ entry.uses < $0.entry.uses }) ?? true { least = (entry, hash) }
+                entry.uses -= 1
+                main.push(hash)
+            } else {
+                break
+            }
+        }
+        // Its place stays behind, as that of a key that was deleted.
+        return least
+    }
+
+    /// Once the places of keys that are gone are as many as the keys, each new key clears two of them away.
+    private mutating func sweep(_ table: borrowing EntryTable) {
+        guard count > 2 * table.count + 1024 else { return }
+        for _ in 0..<2 {
+            if small.count > 0 {
+                let hash = small.pop()
+                if let entry = table.find(hash), entry.place == .small { small.push(hash) }
+            }
+            if main.count > 0 {
+                let hash = main.pop()
+                if let entry = table.find(hash), entry.place == .main { main.push(hash) }
+            }
+        }
+    }
+}
+
+/// Hashes, first in, first out, in blocks of 512 bytes: it grows without ever being moved as a whole.
+struct HashQueue: ~Copyable {
+    /// 62 hashes and the address of the next block, which `malloc` makes 512 bytes of: a small keyspace has 32 queues, too.
+    private static let blockCount = 62
+    private static let blockBytes = 504
+
+    private var head: UnsafeMutablePointer<UInt64>?
+    private var tail: UnsafeMutablePointer<UInt64>?
+    private var headIndex = 0
+    private var tailIndex = 0
+    private var blocks = 0
+    private(set) var count = 0
+
+    init() {}
+
+    deinit {
+        var block = head
+        while let current = block {
+            block = Self.next(current)
+            free(current)
+        }
+    }
+
+    var bytes: Int { blocks * (Self.blockBytes + 8) }
+
+    private static func next(_ block: UnsafeMutablePointer<UInt64>) -> UnsafeMutablePointer<UInt64>? {
+        UnsafeMutablePointer(bitPattern: UInt(block[blockCount]))
+    }
+
+    mutating func push(_ hash: UInt64) {
+        if tail == nil || tailIndex == Self.blockCount {
+            guard let memory = malloc(Self.blockBytes) else { fatalError("the system has no memory left") }
+            let block = memory.bindMemory(to: UInt64.self, capacity: Self.blockCount + 1)
+            block[Self.blockCount] = 0
+            if let tail { tail[Self.blockCount] = UInt64(UInt(bitPattern: block)) } else { head = block }
+            tail = block
+            tailIndex = 0
+            blocks += 1
+        }
+        tail?[tailIndex] = hash
+        tailIndex += 1
+        count += 1
+    }
+
+    /// - Precondition: there is one.
+    mutating func pop() -> UInt64 {
+        precondition(count > 0, "nothing is queued")
+        guard let block = head else { preconditionFailure("a queue has no block") }
+        let hash = block[headIndex]
+        headIndex += 1
+        count -= 1
+        if count == 0 {
+            // The last block stays: a queue that is empty now is filled again soon.
+            (headIndex, tailIndex) = (0, 0)
+            if head != tail {
+                head = Self.next(block)
+                free(block)
+                blocks -= 1
+            }
+        } else if headIndex == Self.blockCount {
+            head = Self.next(block)
+            free(block)
+            blocks -= 1
+            headIndex = 0
+        }
+        return hash
+    }
+}
+
+/// Hashes of keys that left the small queue unused, for as long as the main queue is: half of each hash, and when it came.
+///
+/// A table of sets of four places, 8 bytes each; a new hash takes the oldest place of its set. Some are forgotten early, some are taken for
+/// another: one lookup in a thousand million.
+struct GhostTable: ~Copyable {
+    private var places: UnsafeMutablePointer<UInt64>?
+    private var setMask = 0
+    private var setCount = 0
+    /// Insertions so far; 0 is no time of any.
+    private var clock: UInt32 = 1
+    private var ageMax: UInt32 = 0
+
+    init() {}
+
+    deinit { free(places) }
+
+    var bytes: Int { setCount * 32 }
+
+    private static func mark(_ hash: UInt64) -> UInt64 { hash & 0xFFFF_FFFF_0000_0000 }
+
+    mutating func insert(_ hash: UInt64, countMax: Int) {
+        ageMax = UInt32(clamping: countMax)
+        if setCount * 4 < countMax {
+            // Begun anew, empty: what is forgotten costs some keys a second way through the small queue.
+            free(places)
+            setCount = max(16, setCount)
+            while setCount * 4 < countMax { setCount *= 2 }
+            setMask = setCount - 1
+            guard let memory = calloc(setCount * 4, 8) else { fatalError("the system has no memory left") }
+            places = memory.bindMemory(to: UInt64.self, capacity: setCount * 4)
+        }
+        guard let set = set(hash) else { return }
+        var oldest = 0
+        for index in 1..<4 where age(set[index]) > age(set[oldest]) { oldest = index }
+        set[oldest] = Self.mark(hash) | UInt64(clock)
+        clock &+= 1
+        if clock == 0 { clock = 1 }
+    }
+
+    /// - Returns: whether the hash was there.
+    mutating func remove(_ hash: UInt64) -> Bool {
+        guard let set = set(hash) else { return false }
+        for index in 0..<4 where set[index] != 0 && Self.mark(set[index]) == Self.mark(hash) {
+            let isRecent = age(set[index]) <= ageMax
+            set[index] = 0
+            return isRecent
+        }
+        return false
+    }
+
+    private func set(_ hash: UInt64) -> UnsafeMutablePointer<UInt64>? {
+        places.map { $0 + 4 * (Int(truncatingIfNeeded: hash & 0xFFFF_FFFF) & setMask) }
+    }
+
+    private func age(_ place: UInt64) -> UInt32 { place == 0 ? .max : clock &- UInt32(truncatingIfNeeded: place) }
+}
