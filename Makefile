@@ -42,11 +42,12 @@ test-full: test ## the long ones besides: fuzzing, hit rates, sanitizers, soak
 	@LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/leaks.suppressions swift test --scratch-path .build-asan --sanitize=address $(SANITIZED)
 	@scripts/soak 300
 
-bench: ## server CPU per request and transaction beside nginx, HAProxy, Varnish, PgBouncer; writes docs/benchmarks*.md
+bench: ## server CPU per request and transaction beside nginx, HAProxy, Varnish, PgBouncer, Redis; writes docs/benchmarks*.md
 	@scripts/setup build bench
 	@$(RELEASE)
 	@Benchmarks/run --write
 	@Benchmarks/pooler --write
+	@Benchmarks/keyspace --write
 
 docs: ## the pages that are printed from the program's tables
 	@$(RELEASE)
