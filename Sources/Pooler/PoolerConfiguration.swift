@@ -44,8 +44,13 @@ public struct PoolerConfiguration: Sendable, Equatable {
         public var user: String?
         /// For the server's login.
         public var password: String?
+        /// Which of the hosts may have the connections.
+        public var target = TargetSession.any
 
-        public init(hosts: [SocketEndpoint], name: String? = nil, user: String? = nil, password: String? = nil) {
+        public init(
+            hosts: [SocketEndpoint], name: String? = nil, user: String? = nil, password: String? = nil, target: TargetSession = .any
+        ) {
+            self.target = target
             self.hosts = hosts
             self.name = name
             self.user = user

@@ -48,6 +48,23 @@ public enum BackendMessage {
         return (name, value)
     }
 
+    /// Reads DataRow's payload: a value for each column, `nil` for NULL.
+    public static func dataRow(payload: ByteBuffer) -> [[UInt8]?]? {
+        var payload = payload
+        guard let count = payload.readInteger(as: Int16.self), count >= 0 else { return nil }
+        var row: [[UInt8]?] = []
+        for _ in 0..<count {
+            guard let length = payload.readInteger(as: Int32.self) else { return nil }
+            guard length >= 0 else {
+                row.append(nil)
+                continue
+            }
+            guard let value = payload.readBytes(length: Int(length)) else { return nil }
+            row.append(value)
+        }
+        return payload.readableBytes == 0 ? row : nil
+    }
+
     /// Writes type, length and what the closure writes.
     public static func write(_ kind: UInt8, to buffer: inout ByteBuffer, _ payload: (inout ByteBuffer) -> Void) {
         buffer.writeInteger(kind)

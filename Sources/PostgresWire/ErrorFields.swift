@@ -1,6 +1,6 @@
 public import NIOCore
 
-/// The fields of an ErrorResponse or NoticeResponse that decide something.
+/// The fields of an ErrorResponse or NoticeResponse that decide something; `routine` is read, and not written.
 /// - Source: PostgreSQL 15, "Error and Notice Message Fields".
 public struct ErrorFields: Sendable, Equatable {
     /// `ERROR`, `FATAL`, `PANIC`, never translated.
@@ -8,6 +8,11 @@ public struct ErrorFields: Sendable, Equatable {
     /// Five characters, as they were sent.
     public var sqlState = ""
     public var message = ""
+    /// The function of PostgreSQL's that says it; never translated.
+    public var routine = ""
+
+    /// "cached plan must not change result type": what a prepared statement gives has changed since it was prepared.
+    public var isOutdatedPlan: Bool { sqlState == "0A000" && routine == "RevalidateCachedQuery" }
 
     public init(severity: String, sqlState: String, message: String) {
         self.severity = severity
@@ -15,7 +20,7 @@ public struct ErrorFields: Sendable, Equatable {
         self.message = message
     }
 
-    /// Reads the payload, which follows type and length. Fields beyond the three are skipped.
+    /// Reads the payload, which follows type and length. Other fields are skipped.
     /// - Returns: `nil` when it does not follow the format.
     public init?(payload: ByteBuffer) {
         var payload = payload
@@ -31,6 +36,7 @@ public struct ErrorFields: Sendable, Equatable {
             case UInt8(ascii: "S"): localized = value
             case UInt8(ascii: "C"): sqlState = value
             case UInt8(ascii: "M"): message = value
+            case UInt8(ascii: "R"): routine = value
             default: break
             }
         }

@@ -58,6 +58,8 @@ public struct ServerLogin: Sendable {
         /// No encrypted connection came about: most often a certificate that is not believed.
         case tlsFailed
         case connectFailed
+        /// A standby where a primary is wanted, or the like: see ``TargetSession``.
+        case notTheTarget
         case timeout
     }
 

@@ -54,6 +54,28 @@ struct PoolerLoginTests {
         return try Command.run("psql", ["-X", "-A", "-t", "-q", "-w", "-d", target] + sql.flatMap { ["-c", $0] })
     }
 
+    @Test func `users whom the file does not know are asked of the database`() throws {
+        try postgres.query(
+            "DROP ROLE IF EXISTS asker; CREATE ROLE asker LOGIN PASSWORD 'may ask' IN ROLE pg_read_all_data; GRANT SELECT ON pg_authid TO asker; "
+                + "DROP ROLE IF EXISTS asked; CREATE ROLE asked LOGIN PASSWORD 'pencil'",
+            database: "shop")
+        let users = try file("users", "\"asker\" \"may ask\"\n")
+        let pooler = try pooler([
+            "auth.method": "scram-sha-256", "auth.users_file": users, "auth.query_user": "asker",
+            "auth.query": "SELECT rolname, rolpassword FROM pg_authid WHERE rolname = $1 AND rolcanlogin",
+        ])
+        #expect(try psql(pooler, "SELECT current_user", user: "asked", password: "pencil").text == "asked\n")
+        let wrong = try psql(pooler, "SELECT 1", user: "asked", password: "pen")
+        #expect(wrong.errors.contains("password authentication failed for user \"asked\""), "\(wrong.errors)")
+        let nobody = try psql(pooler, "SELECT 1", user: "nobody-such", password: "x")
+        #expect(nobody.errors.contains("password authentication failed"), "\(nobody.errors)")
+        // A new password is known at once: the old one's refusal has the database asked again.
+        try postgres.query("ALTER ROLE asked PASSWORD 'crayon'")
+        _ = try psql(pooler, "SELECT 1", user: "asked", password: "crayon")
+        let new = try psql(pooler, "SELECT current_user", user: "asked", password: "crayon")
+        #expect(new.text == "asked\n", "\(new.errors)")
+    }
+
     private func openssl(_ arguments: String...) throws {
         let result = try Command.run("openssl", arguments)
         try #require(result.status == 0, "openssl: \(result.errors)")

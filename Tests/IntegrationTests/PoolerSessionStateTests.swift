@@ -169,13 +169,37 @@ struct PoolerSessionStateTests {
         _ = try first.ask("INSERT INTO mine VALUES (3)")
         #expect(try first.ask("SELECT n FROM mine") == "3")
         _ = try first.ask("DROP TABLE mine")
-        #expect(try console.ask("SHOW PINNED") == "")
+        // The server is asked after the reply whether that was all.
+        #expect(try eventually { try console.ask("SHOW PINNED") == "" })
         #expect(try second.ask("SELECT 5") == "5")
         // One that goes with its pin leaves a clean connection.
         _ = try first.ask("SELECT pg_advisory_lock(8)")
         #expect(try console.ask("SHOW PINNED").contains("advisoryLock"))
         first.end()
         #expect(try eventually { try second.ask("SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory')") == "f" })
+    }
+
+    @Test func `the console knows what was asked, who waits and who forgot his transaction`() throws {
+        let pooler = try pooler(["timeouts.query_wait": "20s"])
+        let (first, second) = (try PsqlSession(port: pooler.port, options: "application_name=forgetful"), try PsqlSession(port: pooler.port))
+        let console = try PsqlSession(port: pooler.port, database: "headrace")
+        for number in 1...3 { _ = try first.ask("SELECT 'secret', generate_series(1, \(number))") }
+        _ = try first.ask("SELECT 1/0")
+        let queries = try console.ask("SHOW QUERIES").split(separator: "\n").map { $0.split(separator: "|", omittingEmptySubsequences: false) }
+        let series = try #require(queries.first { $0[1] == "select ?,generate_series(?)" })
+        #expect(series[2...5] == ["shop", "3", "6", "0"])
+        #expect(queries.contains { $0[1] == "select ?/?" && $0[5] == "1" })
+        #expect(!queries.joined().contains { $0.contains("secret") })
+        let trace = "0af7651916cd43dd8448eb211c80319c"
+        _ = try first.ask("BEGIN")
+        _ = try first.ask("SELECT 2 /*traceparent='00-\(trace)-b7ad6b7169203331-01'*/")
+        second.send("SELECT 3")
+        #expect(try eventually { try console.ask("SHOW WAITERS").hasPrefix("shop|postgres|psql|127.0.0.1|") })
+        let leak = try console.ask("SHOW LEAKS")
+        #expect(leak.hasPrefix("shop|postgres|forgetful|") && leak.contains("|select ?|\(trace)|"), "\(leak)")
+        _ = try first.ask("COMMIT")
+        #expect(try second.ask("SELECT 4") == "3\n4")
+        #expect(try console.ask("SHOW LEAKS") == "")
     }
 
     @Test func `who would keep one connection too many is told so`() throws {
@@ -259,6 +283,11 @@ final class PsqlSession {
     }
 
     deinit { end() }
+
+    /// Asks without waiting for the answer, which comes with the next one.
+    func send(_ sql: String) {
+        try? input.fileHandleForWriting.write(contentsOf: Data("\(sql);\n".utf8))
+    }
 
     /// - Returns: what psql writes, errors included, up to the end of its answer, or of itself.
     func ask(_ sql: String) throws -> String {

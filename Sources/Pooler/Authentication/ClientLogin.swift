@@ -111,6 +111,14 @@ struct ClientLogin {
         return .lookUp(user: user)
     }
 
+    /// Whether what is looked up decides: otherwise it is not worth asking a database.
+    var needsPassword: Bool {
+        switch state {
+        case .lookingUp(let method): method == .password || method == .md5 || method == .scramSHA256
+        case .start, .deriving, .password, .checking, .md5, .saslInitial, .saslResponse, .ended: false
+        }
+    }
+
     /// The user's password has been looked up.
     /// - Parameters:
     ///   - stored: `nil` when there is no such user, or he has no password.
@@ -222,7 +230,7 @@ struct ClientLogin {
         }
     }
 
-    private static func credential(of stored: StoredPassword) -> ServerCredential? {
+    static func credential(of stored: StoredPassword) -> ServerCredential? {
         switch stored {
         case .plain(let password): .password(password)
         case .md5(let password): .md5(password)

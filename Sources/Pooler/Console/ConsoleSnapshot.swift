@@ -14,6 +14,8 @@ struct ConsoleSnapshot: Sendable {
     var hosts: [Host] = []
     var loginClients = 0
     var queries: [Query] = []
+    /// Where the query of a fingerprint and a database is.
+    var queryIndex: [String: Int] = [:]
     var waiters: [Waiter] = []
     var leaks: [Leak] = []
     var pins: [Pin] = []
@@ -163,6 +165,8 @@ struct ConsoleSnapshot: Sendable {
         var p95: UInt64
         var p99: UInt64
         var traceID: String?
+        /// Of which the percentiles are made.
+        var times = QueryTimes()
     }
 
     /// Who a client is, in our own tables.

@@ -15,7 +15,7 @@ final class Authenticator: Sendable {
 
     init(_ configuration: AuthenticationConfiguration) {
         self.configuration = configuration
-        credentials = Lock(Credentials(list: configuration.users, asksDatabase: false))
+        credentials = Lock(Credentials(list: configuration.users, asksDatabase: configuration.query != nil))
         pretenceKey = Self.random(32)
     }
 
@@ -26,11 +26,18 @@ final class Authenticator: Sendable {
         return ClientLogin(applicant, method: method, randomness: randomness)
     }
 
-    func find(_ client: HostRules.Client, now: NIODeadline) -> (password: StoredPassword?, secret: SCRAMSecret?) {
-        switch credentials.withLock({ $0.find(.init(database: client.database, user: client.user), now: now) }) {
-        case .password(let password, let secret): (password, secret)
-        case .none, .ask: (nil, nil)
-        }
+    func find(_ client: HostRules.Client, now: NIODeadline) -> Credentials.Found {
+        credentials.withLock { $0.find(.init(database: client.database, user: client.user), now: now) }
+    }
+
+    /// The database has said what it knows of a user.
+    func answered(_ client: HostRules.Client, _ password: StoredPassword?, now: NIODeadline) {
+        credentials.withLock { $0.answered(.init(database: client.database, user: client.user), password, now: now) }
+    }
+
+    /// A password did not fit.
+    func refused(_ client: HostRules.Client) {
+        credentials.withLock { $0.refused(.init(database: client.database, user: client.user)) }
     }
 
     /// Keeps what was derived of a plain password that is on file.
@@ -48,7 +55,8 @@ final class Authenticator: Sendable {
 
     /// What a server's login can be made with, for a pool without a password of its own.
     func credential(for pool: PoolMachine.PoolKey) -> ServerCredential? {
-        proved.withLock { $0[pool] }
+        if let credential = proved.withLock({ $0[pool] }) { return credential }
+        return configuration.users.passwords[pool.user].flatMap { $0 }.flatMap(ClientLogin.credential)
     }
 
     private static func random(_ count: Int) -> [UInt8] {
@@ -68,6 +76,7 @@ final class ClientAuthentication {
     private let authenticator: Authenticator
     private let client: HostRules.Client
     private let eventLoop: any EventLoop
+    private let askDatabase: (HostRules.Client, @escaping (AuthQuery.Answer?) -> Void) -> Void
     private let perform: (Step) -> Void
     private var login: ClientLogin
     private var isEnded = false
@@ -75,8 +84,15 @@ final class ClientAuthentication {
     /// No message of a login is longer: SASL's have at most 1,024 bytes, passwords 2,048.
     private static let messageBytesMax = 4096
 
-    /// - Parameter perform: called on the event loop, perhaps before ``begin()`` or ``received(_:)`` returns; never while a message is taken.
-    init(_ applicant: ClientLogin.Applicant, authenticator: Authenticator, eventLoop: any EventLoop, perform: @escaping (Step) -> Void) {
+    /// - Parameters:
+    ///   - askDatabase: asks it for the user's password; `nil` when that cannot be.
+    ///   - perform: called on the event loop, perhaps before ``begin()`` or ``received(_:)`` returns; never while a message is taken.
+    init(
+        _ applicant: ClientLogin.Applicant, authenticator: Authenticator, eventLoop: any EventLoop,
+        askDatabase: @escaping (HostRules.Client, @escaping (AuthQuery.Answer?) -> Void) -> Void = { $1(nil) },
+        perform: @escaping (Step) -> Void
+    ) {
+        self.askDatabase = askDatabase
         self.authenticator = authenticator
         client = applicant.client
         self.eventLoop = eventLoop
@@ -112,8 +128,27 @@ final class ClientAuthentication {
     private func run(_ action: ClientLogin.Action) {
         switch action {
         case .lookUp:
-            let found = authenticator.find(client, now: .now())
-            run(login.passwordFound(found.password, secret: found.secret))
+            switch authenticator.find(client, now: .now()) {
+            case .password(let password, let secret): run(login.passwordFound(password, secret: secret))
+            case .ask where login.needsPassword:
+                askDatabase(client) { [self] answer in
+                    guard !isEnded else { return }
+                    switch answer {
+                    case .found(let password)?:
+                        authenticator.answered(client, password, now: .now())
+                        // With the secret that was made of it, if one was.
+                        if case .password(_, let secret) = authenticator.find(client, now: .now()) {
+                            return run(login.passwordFound(password, secret: secret))
+                        }
+                        run(login.passwordFound(password))
+                    case .some(.none):
+                        authenticator.answered(client, nil, now: .now())
+                        run(login.passwordFound(nil))
+                    case .unusable?, nil: run(login.passwordFound(nil))
+                    }
+                }
+            case .none, .ask: run(login.passwordFound(nil))
+            }
         case .derive(let derivation): derive(derivation)
         case .ask(let request):
             var bytes = ByteBuffer()
@@ -131,6 +166,7 @@ final class ClientAuthentication {
 
     func refuse(_ refusal: LoginRefusal) {
         isEnded = true
+        if refusal == .passwordWrong { authenticator.refused(client) }
         perform(.refuse(refusal))
     }
 

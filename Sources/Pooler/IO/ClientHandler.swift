@@ -84,6 +84,8 @@ final class ClientHandler: ChannelDuplexHandler {
     private var isInUnderstanding = false
     /// When what is under way began: the connection, the wait, the transaction.
     private var phaseSince = NIODeadline.now()
+    /// Microseconds that the request waited for its server connection.
+    private var leaseWait: UInt64 = 0
     /// When the last request came, or the last reply ended it.
     private(set) var activeSince = NIODeadline.now()
 
@@ -375,6 +377,7 @@ final class ClientHandler: ChannelDuplexHandler {
         worker.metrics.leases.add()
         worker.metrics.waited(now - phaseSince)
         let wait = Self.microseconds(now - phaseSince)
+        leaseWait = wait
         worker.counts.add(pool) {
             $0.serverAssignments &+= 1
             $0.waitTime &+= wait
@@ -509,6 +512,8 @@ final class ClientHandler: ChannelDuplexHandler {
         let now = NIODeadline.now()
         let queryTime = Self.microseconds(now - activeSince)
         activeSince = now
+        statements.countEnded(wait: leaseWait, server: queryTime)
+        leaseWait = 0
         let isTransaction = server.session.status == .idle
         // A session begins many of them: there the last query stands for its transaction.
         let since = worker.configuration.mode == .session ? queryTime : Self.microseconds(now - phaseSince)
@@ -533,7 +538,8 @@ final class ClientHandler: ChannelDuplexHandler {
         guard worker.configuration.mode != .session else { return }
         let base = parameters
         parameters = worker.runner.parameterSets.withLock { sets in
-            reported.reduce(base) { sets.make($0, setting: $1.name, to: $1.value) }
+            reported.filter { !SessionState.notSettable.contains($0.name.lowercased()) }
+                .reduce(base) { sets.make($0, setting: $1.name, to: $1.value) }
         }
         server.session.parameters = parameters
     }
@@ -648,7 +654,14 @@ final class ClientHandler: ChannelDuplexHandler {
             channelBinding: hasTLS ? worker.runner.tls.channelBinding : nil)
         let isConsole = worker.isConsole(client.database)
         let authentication = ClientAuthentication(
-            applicant, authenticator: worker.runner.authenticator, eventLoop: worker.eventLoop
+            applicant, authenticator: worker.runner.authenticator, eventLoop: worker.eventLoop,
+            askDatabase: { [worker] client, done in
+                // Of the console, and of databases that are not offered, there is nobody to ask.
+                let databases = worker.configuration.databases
+                guard !isConsole || worker.configuration.authentication.queryDatabase != nil, databases[client.database] ?? databases["*"] != nil
+                else { return done(nil) }
+                worker.authQueries.ask(client, done)
+            }
         ) { [unowned self] step in
             switch step {
             case .send(let bytes): write(bytes)
@@ -686,10 +699,11 @@ final class ClientHandler: ChannelDuplexHandler {
         var login = login
         if configuration.addsClientAddress { login.addClientAddress(remote.map { "\($0.address):\($0.port)" } ?? "unix") }
         parameters = worker.runner.parameterSets.withLock { $0.make(login.parameters) }
-        if configuration.mode != .session, configuration.sessionState != .pgbouncer {
-            let session = SessionState(mode: configuration.sessionState, parameters: login.parameters.map { ($0.name, $0.value) })
-            statements = ClientStatements(max: configuration.limits.clientStatementsMax, session: session, texts: worker.texts)
-        }
+        let hasState = configuration.mode != .session && configuration.sessionState != .pgbouncer
+        statements = ClientStatements(
+            max: configuration.limits.clientStatementsMax,
+            session: hasState ? SessionState(mode: configuration.sessionState, parameters: login.parameters.map { ($0.name, $0.value) }) : nil,
+            texts: worker.texts, insight: (worker.queries, pool))
         key = worker.runner.cancelKeys.issue(to: .init(loop: worker.index, client: id), secret: .random(in: .min ... .max))
         phase = .welcoming
         if let reported = worker.runner.welcome(pool, parameters) { return welcome(reported) }
@@ -828,6 +842,12 @@ final class ClientHandler: ChannelDuplexHandler {
             snapshot.waiters.append(.init(client: client, wait: Self.microseconds(now - phaseSince), position: 0))
         }
         guard let server else { return }
+        if server.session.status != .idle, server.session.queue.isEmpty {
+            snapshot.leaks.append(
+                .init(
+                    client: client, idleInTransaction: Self.microseconds(now - activeSince), query: statements.last?.statistics.text ?? "",
+                    traceID: statements.last?.traceID, remotePID: Int(server.session.processID)))
+        }
         if let pin {
             snapshot.pins.append(
                 .init(

@@ -176,6 +176,8 @@ final class ConsoleRunner {
         var snapshot = snapshot
         snapshot.countClients()
         snapshot.rankWaiters()
+        snapshot.rankQueries()
+        snapshot.leaks.sort { $0.idleInTransaction > $1.idleInTransaction }
         answer {
             ConsoleReply.writeDescription(of: table.columns, to: &$0)
             for row in snapshot.rows(of: table) { ConsoleReply.write(row: row, to: &$0) }
@@ -292,6 +294,35 @@ extension ConsoleSnapshot {
         }
         stats[index].totals.merge(totals, areAverages: false)
         stats[index].averages.merge(averages, areAverages: true)
+    }
+
+    /// Adds what one loop counted for a statement.
+    mutating func add(_ statistics: QueryStatistics, database: String) {
+        let fingerprint = String(statistics.fingerprint, radix: 16)
+        let index = queryIndex["\(fingerprint) \(database)"] ?? queries.count
+        if index == queries.count {
+            queryIndex["\(fingerprint) \(database)"] = index
+            queries.append(
+                Query(
+                    fingerprint: fingerprint, text: statistics.text, database: database, calls: 0, rows: 0, errors: 0, wait: 0, server: 0, p50: 0, p95: 0,
+                    p99: 0))
+        }
+        queries[index].calls &+= statistics.calls
+        queries[index].rows &+= statistics.rows
+        queries[index].errors &+= statistics.errors
+        queries[index].wait &+= statistics.wait
+        queries[index].server &+= statistics.server
+        queries[index].times.merge(statistics.times)
+        queries[index].traceID = statistics.traceID ?? queries[index].traceID
+    }
+
+    /// What took the server longest comes first.
+    mutating func rankQueries() {
+        queries.sort { $0.server > $1.server }
+        for index in queries.indices {
+            let times = queries[index].times
+            (queries[index].p50, queries[index].p95, queries[index].p99) = (times.percentile(50), times.percentile(95), times.percentile(99))
+        }
     }
 
     /// Who waits for a connection of the same pool, longest first.

@@ -14,9 +14,11 @@ final class PoolerWorker {
     let runner: PoolRunner
     let metrics = PoolerMetrics()
     let texts = StatementTexts()
+    let queries = QueryInsight()
     /// The first event loop's listens for all.
     private(set) lazy var listenHub = ListenHub(worker: self)
     static let listenLoop = 0
+    private(set) lazy var authQueries = AuthQueryRunner(worker: self)
     private(set) var isDraining = false
     /// For the console.
     var counts = PoolCounts()
@@ -48,12 +50,14 @@ final class PoolerWorker {
     func stop() {
         sweeping?.cancel()
         listenHub.stop()
+        authQueries.stop()
         for client in clients.values { client.close() }
         for server in servers { server?.close() }
     }
 
     private func swept(now: NIODeadline) {
         for client in Array(clients.values) { client.swept(now: now) }
+        if configuration.authentication.query != nil { authQueries.swept(now: now) }
         if now >= periodEnd {
             counts.periodEnded()
             periodEnd = periodEnd + .seconds(Int64(PoolCounts.periodSeconds))
@@ -140,6 +144,7 @@ final class PoolerWorker {
             let averages = pool < counts.averages.count ? counts.averages[pool] : PoolCounts.Counts()
             snapshot.add(names[pool], totals, averages)
         }
+        for statistics in queries.all where statistics.pool < names.count { snapshot.add(statistics, database: names[statistics.pool]) }
         for case let server? in servers { snapshot.servers.append(server.describe(loop: index, names: runner, time: time)) }
     }
 

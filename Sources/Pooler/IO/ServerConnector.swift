@@ -24,6 +24,7 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
     private let worker: PoolerWorker
     private let database: PoolerConfiguration.Database
     private let host: Int
+    private var endpoint: SocketEndpoint { database.hosts[host % database.hosts.count] }
     private let key: PoolMachine.PoolKey
     private var login: ServerLogin
     private var pending = ByteBuffer()
@@ -54,7 +55,7 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
 
     static func connect(_ purpose: Purpose, key: PoolMachine.PoolKey, worker: PoolerWorker, host: Int = 0) {
         let databases = worker.configuration.databases
-        guard let database = databases[key.database] ?? databases["*"], host < database.hosts.count else {
+        guard let database = databases[key.database] ?? databases["*"], host < database.hosts.count * database.target.rounds else {
             worker.metrics.serverLoginFailures.add()
             // A tick of its own: the caller is in the middle of a lease.
             let bound = NIOLoopBound((worker, purpose), eventLoop: worker.eventLoop)
@@ -71,9 +72,10 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
                         ServerConnector(bound.value.1, worker: bound.value.0, key: key, database, host: host))
                 }
             }
-        database.hosts[host].connect(bootstrap).hop(to: worker.eventLoop).whenFailure { error in
+        let endpoint = database.hosts[host % database.hosts.count]
+        endpoint.connect(bootstrap).hop(to: worker.eventLoop).whenFailure { error in
             let (worker, purpose) = bound.value
-            worker.runner.logger.warning("cannot connect to PostgreSQL at \(database.hosts[host]): \(error)")
+            worker.runner.logger.warning("cannot connect to PostgreSQL at \(endpoint): \(error)")
             connect(purpose, key: key, worker: worker, host: host + 1)
         }
     }
@@ -91,7 +93,7 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
             let (connector, context) = bound.value
             connector.failed(.timeout, context)
         }
-        if worker.runner.tls.servers != nil, case .tcp = database.hosts[host] {
+        if worker.runner.tls.servers != nil, case .tcp = endpoint {
             isAskingForTLS = true
             var request = ByteBuffer()
             StartupPacket.writeTLSRequest(to: &request)
@@ -115,7 +117,7 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
         // More than the byte would be somebody else's, put before what is encrypted: CVE-2021-23222.
         case UInt8(ascii: "S")? where answer.readableBytes == 1:
             do {
-                guard let tls = worker.runner.tls.servers, case .tcp(let name, _) = database.hosts[host] else { return failed(.tlsRefused, context) }
+                guard let tls = worker.runner.tls.servers, case .tcp(let name, _) = endpoint else { return failed(.tlsRefused, context) }
                 let handler = try tls.handler(host: IPAddress(name) == nil ? name : nil)
                 isInHandshake = true
                 try context.pipeline.syncOperations.addHandler(handler, position: .first)
@@ -149,7 +151,7 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if isInHandshake { worker.runner.logger.warning("no TLS with PostgreSQL at \(database.hosts[host]): \(error)") }
+        if isInHandshake { worker.runner.logger.warning("no TLS with PostgreSQL at \(endpoint): \(error)") }
         failed(isInHandshake ? .tlsFailed : .closedEarly, context)
     }
 
@@ -201,6 +203,7 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func ready(_ result: ServerLogin.Result, _ context: ChannelHandlerContext) {
+        guard database.target.accepts(result.parameters, isSecondRound: host >= database.hosts.count) else { return failed(.notTheTarget, context) }
         isEnded = true
         deadline?.cancel()
         worker.metrics.serverLogins.add()
@@ -209,7 +212,7 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
         case .pool(let slot, let pool):
             let session = ServerSession(result, limits: worker.configuration.limits)
             handler = ServerHandler(
-                .init(session: session, endpoint: database.hosts[host], pool: pool, descriptor: -1), slot: slot, worker: worker)
+                .init(session: session, endpoint: endpoint, pool: pool, target: database.target, descriptor: -1), slot: slot, worker: worker)
         case .own(let make, _): handler = make(result)
         }
         do {
@@ -225,7 +228,7 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
     /// The server answers, and says no. Where that will not change by itself, who waits is told.
     private func refused(_ error: ErrorFields, _ context: ChannelHandlerContext) {
         guard !isEnded else { return }
-        worker.runner.logger.warning("PostgreSQL at \(database.hosts[host]) refuses \(key.user) for \(key.database): \(error.message)")
+        worker.runner.logger.warning("PostgreSQL at \(endpoint) refuses \(key.user) for \(key.database): \(error.message)")
         let isFinal = error.sqlState.hasPrefix("28") || error.sqlState.hasPrefix("3D")
         if isFinal, case .pool(_, let pool) = purpose { worker.runner.loginRefused(pool, error, from: worker) }
         end(context, triesNext: !isFinal, isFinal ? error : nil)
@@ -233,7 +236,7 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
 
     private func failed(_ failure: ServerLogin.Failure, _ context: ChannelHandlerContext) {
         guard !isEnded else { return }
-        worker.runner.logger.warning("login to PostgreSQL at \(database.hosts[host]) as \(key.user) failed: \(failure.rawValue)")
+        worker.runner.logger.warning("login to PostgreSQL at \(endpoint) as \(key.user) failed: \(failure.rawValue)")
         let isFinal = failure == .passwordMissing || failure == .methodUnsupported || failure == .scram || failure == .tlsRefused || failure == .tlsFailed
         if isFinal {
             let error = ErrorFields(
@@ -249,7 +252,7 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
         deadline?.cancel()
         worker.metrics.serverLoginFailures.add()
         context.close(promise: nil)
-        if triesNext, host + 1 < database.hosts.count {
+        if triesNext, host + 1 < database.hosts.count * database.target.rounds {
             Self.connect(purpose, key: key, worker: worker, host: host + 1)
         } else {
             Self.closed(purpose, error, worker)

@@ -21,6 +21,7 @@ final class ServerHandler: ChannelDuplexHandler {
         var session: ServerSession
         let endpoint: SocketEndpoint
         let pool: Int
+        let target: TargetSession
         /// The socket, ours to close.
         let descriptor: CInt
     }
@@ -28,6 +29,7 @@ final class ServerHandler: ChannelDuplexHandler {
     let slot: PoolMachine.Slot
     let pool: Int
     let endpoint: SocketEndpoint
+    private let target: TargetSession
     var session: ServerSession
     private let worker: PoolerWorker
     private var context: ChannelHandlerContext?
@@ -50,6 +52,7 @@ final class ServerHandler: ChannelDuplexHandler {
         self.slot = slot
         self.worker = worker
         pool = parts.pool
+        target = parts.target
         endpoint = parts.endpoint
         session = parts.session
     }
@@ -84,6 +87,7 @@ final class ServerHandler: ChannelDuplexHandler {
     /// - Parameter resets: the client may have left something behind that must not be seen by the next.
     func end(isReusable: Bool, resets: Bool = false, now: NIODeadline) {
         client = nil
+        let isReusable = isReusable && (target == .any || target.keeps(session.reported))
         guard cancelCount == 0 else {
             isReleaseDue = true
             isResetDue = resets
@@ -179,7 +183,7 @@ final class ServerHandler: ChannelDuplexHandler {
         // Closing our descriptor leaves the connection open: the other one holds it.
         isGone = true
         context.close(promise: nil)
-        return Detached(session: session, endpoint: endpoint, pool: pool, descriptor: descriptor)
+        return Detached(session: session, endpoint: endpoint, pool: pool, target: target, descriptor: descriptor)
     }
 
     // MARK: Channel events

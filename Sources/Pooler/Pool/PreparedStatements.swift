@@ -10,11 +10,14 @@ final class PreparedStatement: Sendable {
     let body: [UInt8]
     /// What running it means to a session; `nil`: nothing.
     let text: StatementText?
+    let fingerprint: UInt64
 
     init(id: Int, body: [UInt8]) {
         self.id = id
         self.body = body
-        text = StatementText(Array(body.prefix { $0 != 0 }))
+        let sql = body.prefix { $0 != 0 }
+        text = StatementText(Array(sql))
+        fingerprint = sql.withUnsafeBytes { QueryFingerprint.hash($0) }
         name = Array("headrace_\(id)".utf8)
     }
 }
@@ -60,8 +63,10 @@ struct ClientStatements {
     /// Named portals whose statements mean something, at a time; with more, the server is asked.
     static let portalsMax = 64
 
-    init(max: Int, session: SessionState? = nil, texts: StatementTexts? = nil) {
+    /// - Parameter insight: where the queries of a pool are counted.
+    init(max: Int, session: SessionState? = nil, texts: StatementTexts? = nil, insight: (queries: QueryInsight, pool: Int)? = nil) {
         self.max = max
+        self.insight = insight
         self.session = session
         self.texts = texts
     }
@@ -81,10 +86,129 @@ struct ClientStatements {
 
     mutating func closedAll() { byName = [:] }
 
-    // MARK: What goes to the server, for the session's state
+    // MARK: What it costs
+
+    private let insight: (queries: QueryInsight, pool: Int)?
+    private var unnamedStatistics: QueryStatistics?
+    /// What the batch so far has bound last: it stands for the batch.
+    private var batchStatistics: QueryStatistics?
+    private var batchTraceID: String?
+    /// Of the units that are under way: simple queries and batches, each ending in ReadyForQuery.
+    private var units: [(statistics: QueryStatistics?, traceID: String?)] = []
+    private var unitsHead = 0
+    private var rows: UInt64 = 0
+    private var hasFailed = false
+    /// Units that have ended since ``takeEnded(wait:server:)``.
+    private var ended: [(statistics: QueryStatistics, rows: UInt64, hasFailed: Bool)] = []
+    /// The last that has ended, for the console.
+    private(set) var last: (statistics: QueryStatistics, traceID: String?)?
+
+    private mutating func unitSent(_ statistics: QueryStatistics?, _ traceID: String?) {
+        if insight != nil { units.append((statistics, traceID)) }
+    }
+
+    private mutating func takeUnit() -> (statistics: QueryStatistics?, traceID: String?)? {
+        guard unitsHead < units.count else { return nil }
+        let unit = units[unitsHead]
+        unitsHead += 1
+        if unitsHead == units.count {
+            units.removeAll(keepingCapacity: units.count <= 64)
+            unitsHead = 0
+        }
+        return unit
+    }
+
+    private mutating func unitEnded() {
+        if let unit = takeUnit(), let statistics = unit.statistics {
+            ended.append((statistics, rows, hasFailed))
+            last = (statistics, unit.traceID)
+        }
+        (rows, hasFailed) = (0, false)
+    }
+
+    /// - Parameter server: microseconds, for each; a pipeline's queries are not told apart.
+    mutating func countEnded(wait: UInt64, server: UInt64) {
+        for (index, unit) in ended.enumerated() {
+            unit.statistics.ended(wait: index == 0 ? wait : 0, server: server, rows: unit.rows, hasFailed: unit.hasFailed)
+        }
+        if let last, let traceID = last.traceID { last.statistics.traceID = traceID }
+        ended.removeAll(keepingCapacity: true)
+    }
+
+    private func look(at input: ByteBuffer, from start: Int, to end: Int) -> (statistics: QueryStatistics?, traceID: String?) {
+        guard let insight, start < end else { return (nil, nil) }
+        let (from, to) = (start - input.readerIndex, end - input.readerIndex)
+        return input.withUnsafeReadableBytes { bytes in
+            let sql = UnsafeRawBufferPointer(rebasing: bytes[from..<to])
+            return (insight.queries.find(sql, pool: insight.pool), TraceParent.find(in: sql))
+        }
+    }
+
+    // MARK: What goes to the server, and what comes back
+
+    /// Sync is sent on.
+    mutating func syncReceived() {
+        session?.syncReceived()
+        unitSent(batchStatistics, batchTraceID)
+        (batchStatistics, batchTraceID) = (nil, nil)
+    }
+
+    mutating func functionCallReceived() {
+        session?.functionCallReceived()
+        unitSent(nil, nil)
+    }
+
+    /// The server does not answer this unit.
+    mutating func unitSkipped() {
+        session?.unitSkipped()
+        _ = takeUnit()
+    }
+
+    mutating func statementFailed() {
+        session?.statementFailed()
+        hasFailed = true
+    }
+
+    mutating func readyForQuery(_ status: TransactionStatus) {
+        session?.readyForQuery(status)
+        if status == .idle { transactionEnded() }
+        if insight != nil { unitEnded() }
+    }
+
+    /// CommandComplete.
+    /// - Parameter index: of its tag.
+    mutating func statementCompleted(_ input: ByteBuffer, at index: Int, length: Int) {
+        if insight != nil { rows &+= Self.rows(input, at: index, length: length) }
+        guard let needsTag = session?.needsTag else { return }
+        guard needsTag else {
+            session?.statementCompleted()
+            return
+        }
+        // The longest that decides anything is ROLLBACK.
+        session?.statementCompleted(tag: input.getString(at: index, length: Swift.min(length, 64)) ?? "")
+    }
+
+    /// The number at the end of a tag, such as `SELECT 5`, `INSERT 0 5`.
+    private static func rows(_ input: ByteBuffer, at index: Int, length: Int) -> UInt64 {
+        input.withUnsafeReadableBytes { bytes in
+            var place = index - input.readerIndex + length - 1
+            var (rows, factor) = (UInt64(0), UInt64(1))
+            while place >= index - input.readerIndex, (0x30...0x39).contains(bytes[place]), factor < 10_000_000_000_000_000_000 {
+                rows &+= UInt64(bytes[place] - 0x30) &* factor
+                factor &*= 10
+                place -= 1
+            }
+            return rows
+        }
+    }
 
     /// A Query of which all is at hand, or too long to be read.
     mutating func queryReceived(_ head: MessageFraming.Head, in input: ByteBuffer, at index: Int) {
+        if insight != nil {
+            // Without its terminator.
+            let found = look(at: input, from: index + MessageFraming.headBytes, to: min(index + head.bytes - 1, input.writerIndex))
+            unitSent(found.statistics, found.traceID)
+        }
         guard session != nil else { return }
         guard head.bytes <= input.writerIndex - index else {
             session?.unknownReceived(text: Self.tooLong)
@@ -100,7 +224,8 @@ struct ClientStatements {
 
     /// A Parse of the unnamed statement.
     mutating func parseReceived(_ head: MessageFraming.Head, in input: ByteBuffer, at index: Int) {
-        guard session != nil else { return }
+        guard session != nil || insight != nil else { return }
+        unnamedStatistics = nil
         guard head.bytes <= input.writerIndex - index else {
             unnamedText = nil
             session?.unknownReceived(text: Self.tooLong)
@@ -111,10 +236,21 @@ struct ClientStatements {
             bytes[(body - input.readerIndex)...].firstIndex(of: 0).map { $0 + input.readerIndex } ?? index + head.bytes
         }
         unnamedText = text(in: input, from: body, to: min(end, index + head.bytes))
+        (unnamedStatistics, batchTraceID) = look(at: input, from: body, to: min(end, index + head.bytes))
     }
 
     /// - Parameter statement: `nil`: the unnamed one.
     mutating func bindReceived(_ statement: PreparedStatement?, in input: ByteBuffer, at index: Int) {
+        if let insight {
+            batchStatistics =
+                statement.map { statement in
+                    insight.queries.find(fingerprint: statement.fingerprint, pool: insight.pool) {
+                        statement.body.withUnsafeBytes { bytes in
+                            QueryFingerprint.text(UnsafeRawBufferPointer(rebasing: bytes.prefix { $0 != 0 }), bytesMax: QueryInsight.textBytesMax)
+                        }
+                    }
+                } ?? unnamedStatistics
+        }
         guard session != nil else { return }
         let text = statement.map(\.text) ?? unnamedText
         let payload = index + MessageFraming.headBytes

@@ -47,14 +47,17 @@ extension ServerSession {
             case BackendKind.commandComplete:
                 guard isWhole || head.bytes > Self.errorBytesMax else { break walk }
                 commandCompleted(input, at: at)
-                if isForClient { Self.completed(&client, input, at: at, head) }
+                if isForClient {
+                    let tag = at + MessageFraming.headBytes
+                    client.statementCompleted(input, at: tag, length: max(0, min(at + head.bytes - 1, input.writerIndex) - tag))
+                }
             case BackendKind.emptyQueryResponse, BackendKind.portalSuspended:
                 if queue.first?.kind == .execute { queue.removeFirst() }
                 if isForClient { client.session?.statementCompleted(tag: "") }
             case BackendKind.copyInResponse:
                 if queue.first?.kind == .execute {
                     isCopyingIn = !queue.copyInBegan { count in
-                        for _ in 0..<count { client.session?.unitSkipped() }
+                        for _ in 0..<count { client.unitSkipped() }
                     }
                 }
             case BackendKind.bindComplete:
@@ -80,7 +83,7 @@ extension ServerSession {
                 failed(input, at: at, head, client: &client)
                 if isForClient {
                     outcome.errorCount += 1
-                    client.session?.statementFailed()
+                    client.statementFailed()
                 }
             case BackendKind.parameterStatus:
                 guard isWhole || head.bytes > Self.errorBytesMax else { break walk }
@@ -105,8 +108,7 @@ extension ServerSession {
                 case .query, .sync, .functionCall:
                     outcome.isReady = true
                     queue.removeFirst()
-                    client.session?.readyForQuery(status)
-                    if status == .idle { client.transactionEnded() }
+                    client.readyForQuery(status)
                 case .setup:
                     queue.removeFirst()
                     if queue.first?.kind != .setup { outcome.setup = setupError == nil ? .done : .failed }
@@ -161,18 +163,6 @@ extension ServerSession {
         }
     }
 
-    /// A statement of the client's has ended; what its tag says is of interest only now and then.
-    private static func completed(_ client: inout ClientStatements, _ input: ByteBuffer, at index: Int, _ head: MessageFraming.Head) {
-        guard let needsTag = client.session?.needsTag else { return }
-        guard needsTag else {
-            client.session?.statementCompleted()
-            return
-        }
-        // The longest that decides anything is ROLLBACK.
-        let length = min(head.bytes - MessageFraming.headBytes - 1, 64)
-        client.session?.statementCompleted(tag: input.getString(at: index + MessageFraming.headBytes, length: max(0, length)) ?? "")
-    }
-
     private mutating func commandCompleted(_ input: ByteBuffer, at index: Int) {
         if queue.first?.kind == .execute { queue.removeFirst() }
         // Of all that is prepared nothing is left after DISCARD ALL and DEALLOCATE ALL.
@@ -192,11 +182,16 @@ extension ServerSession {
         case .query, .functionCall, .sync, nil: break
         case .parse, .parseUnseen, .bind, .describe, .execute, .close, .closeUnseen, .parseAnswered, .closeAnswered,
             .deallocateAnswered, .copyEnd:
+            // After a migration: the text is right, its plan is not. Prepared anew, it works.
+            if let first = queue.first, first.statement != 0, fields?.isOutdatedPlan == true {
+                statements.remove(first.statement)
+                outdated.insert(first.statement)
+            }
             isSkipping = !queue.skipToSync { entry in
                 switch entry.kind {
                 case .parse, .parseUnseen: if entry.statement != 0 { statements.remove(entry.statement) }
-                case .closeUnseen: statements.restore(entry.statement)
-                case .query, .functionCall: client.session?.unitSkipped()
+                case .closeUnseen: if entry.statement != 0 { statements.restore(entry.statement) }
+                case .query, .functionCall: client.unitSkipped()
                 case .setup, .probe, .bind, .describe, .execute, .close, .sync, .copyEnd, .parseAnswered, .closeAnswered,
                     .deallocateAnswered:
                     break

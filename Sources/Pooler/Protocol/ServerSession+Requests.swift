@@ -48,7 +48,7 @@ extension ServerSession {
                 isSkipping = false
                 if !isCopyingIn {
                     queue.append(.sync)
-                    client.session?.syncReceived()
+                    client.syncReceived()
                 }
                 if let parse = unnamed {
                     client.unnamed = input.getBytes(at: parse.index, length: parse.end - parse.index).map(prepare)
@@ -68,7 +68,7 @@ extension ServerSession {
             case FrontendKind.functionCall:
                 if !isSkipping {
                     queue.append(.functionCall)
-                    client.session?.functionCallReceived()
+                    client.functionCallReceived()
                 }
             case FrontendKind.terminate:
                 outcome = .terminated
@@ -188,7 +188,7 @@ extension ServerSession {
             if head.kind == FrontendKind.bind { client.bindReceived(statement, in: input, at: index) }
             Self.copy(input, from: start, to: index, into: &output)
             if !isSkipping, !statements.use(statement.id) { writeParse(statement, as: .parseUnseen, to: &output) }
-            expect(kind)
+            expect(kind, statement: statement.id)
             return .rewritten(next: place.replace(with: statement.name, head, in: input, at: index, to: &output))
         }
     }
@@ -198,6 +198,10 @@ extension ServerSession {
             FrontendMessage.closeStatement("headrace_\(victim)".utf8, to: &output)
             queue.append(.closeUnseen, statement: victim)
         }
+        if outdated.remove(statement.id) != nil {
+            FrontendMessage.closeStatement(statement.name, to: &output)
+            queue.append(.closeUnseen)
+        }
         BackendMessage.write(FrontendKind.parse, to: &output) {
             $0.writeBytes(statement.name)
             $0.writeInteger(UInt8(0))
@@ -206,9 +210,9 @@ extension ServerSession {
         queue.append(kind, statement: statement.id)
     }
 
-    private mutating func expect(_ kind: ReplyQueue.Kind) {
+    private mutating func expect(_ kind: ReplyQueue.Kind, statement: Int = 0) {
         isInBatch = true
-        if !isSkipping { queue.append(kind) }
+        if !isSkipping { queue.append(kind, statement: statement) }
     }
 
     private static func kind(_ message: UInt8) -> ReplyQueue.Kind {

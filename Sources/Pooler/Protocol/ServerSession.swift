@@ -99,6 +99,8 @@ struct ServerSession {
     /// What was reported to the client since it was last asked.
     private(set) var reportedChanges: [StartupMessage.Parameter] = []
     var statements: ServerStatements
+    /// Statements whose plans the server will not use any more: they are closed and prepared anew when they are asked for.
+    var outdated: Set<Int> = []
     /// What was set for clients, beyond what the login set.
     var parameters = ParameterSet.empty
     /// As the server has reported them.

@@ -1,4 +1,5 @@
 import NIOCore
+import PostgresWire
 
 /// The question to a server what its session holds, for when the text of a statement does not tell.
 ///
@@ -32,18 +33,7 @@ enum SessionProbe {
 
         /// - Parameter payload: DataRow's.
         init?(payload: ByteBuffer) {
-            var payload = payload
-            guard let count = payload.readInteger(as: Int16.self), count == 4 else { return nil }
-            var row: [[UInt8]?] = []
-            for _ in 0..<count {
-                guard let length = payload.readInteger(as: Int32.self) else { return nil }
-                guard length >= 0 else {
-                    row.append(nil)
-                    continue
-                }
-                guard let value = payload.readBytes(length: Int(length)) else { return nil }
-                row.append(value)
-            }
+            guard let row = BackendMessage.dataRow(payload: payload) else { return nil }
             self.init(row: row)
         }
 

@@ -307,7 +307,7 @@ struct SessionState: Sendable {
     }
 
     /// Reported, but nobody's to set.
-    private static let notSettable: Set<String> = [
+    static let notSettable: Set<String> = [
         "in_hot_standby", "integer_datetimes", "is_superuser", "server_encoding", "server_version", "session_authorization", "scram_iterations",
     ]
 

@@ -15,6 +15,15 @@ enum PoolerSecurityKeys {
             "pooler.auth.rules_file", \.poolerRulesFile, .optional(.text("file")),
             "Who may come in, from where and how, in the format of pg_hba.conf."),
         .init(
+            "pooler.auth.query", \.pooler.authentication.query, .optional(.text("SQL")),
+            "Asked of the database for users who are not in the file: gives name and password for the name $1."),
+        .init(
+            "pooler.auth.query_user", \.pooler.authentication.queryUser, .optional(.text("user")),
+            "As whom pooler.auth.query is asked; his password is in the users file, or in pooler.password."),
+        .init(
+            "pooler.auth.query_database", \.pooler.authentication.queryDatabase, .optional(.text("database")),
+            "Where pooler.auth.query is asked; otherwise in the database that the client wants."),
+        .init(
             "pooler.auth.admins", \.pooler.authentication.admins, .list("users", of: .text("user"), isEmptyAllowed: true),
             "Who may use the console: psql to the database pgbouncer or headrace."),
         .init(

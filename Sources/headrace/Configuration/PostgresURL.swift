@@ -2,13 +2,14 @@ import Foundation
 import Pooler
 
 /// Where PostgreSQL is, as libpq writes it: `postgres://user:password@host:5432,other:5432/database`, each part but the host optional;
-/// `?host=/run/postgresql` names the folder of a Unix socket.
+/// `?host=/run/postgresql` names the folder of a Unix socket, `?target_session_attrs=primary` which of the hosts is meant.
 /// - Source: PostgreSQL 15, "Connection URIs".
 struct PostgresURL: Sendable, Equatable {
     var hosts: [PoolerConfiguration.SocketEndpoint]
     var database: String?
     var user: String?
     var password: String?
+    var target = TargetSession.any
 
     static let port = 5432
 
@@ -44,6 +45,11 @@ struct PostgresURL: Sendable, Equatable {
         for (name, value) in query {
             switch name {
             case "host" where value.hasPrefix("/"): hosts.append(.unix(path: "\(value)/.s.PGSQL.\(Self.port)"))
+            case "target_session_attrs":
+                guard let target = TargetSession(rawValue: value) else {
+                    throw ValueProblem("target_session_attrs=\(value) is none of \(TargetSession.allCases.map(\.rawValue).joined(separator: ", "))")
+                }
+                self.target = target
             case "sslmode" where ["disable", "allow", "prefer"].contains(value): break
             case "sslmode": throw ValueProblem("sslmode=\(value) cannot be kept here: the connection to the server is not encrypted")
             default: throw ValueProblem("\"\(name)\" in a PostgreSQL address is not known here")
@@ -62,13 +68,14 @@ struct PostgresURL: Sendable, Equatable {
             guard case .unix(let path) = host, let slash = path.lastIndex(of: "/") else { return nil }
             return "host=\(path[..<slash])"
         }
-        let query = folders.isEmpty ? "" : "?\(folders.joined(separator: "&"))"
+        let options = folders + (target == .any ? [] : ["target_session_attrs=\(target.rawValue)"])
+        let query = options.isEmpty ? "" : "?\(options.joined(separator: "&"))"
         return "postgres://\(account)\(names.joined(separator: ","))/\(database.map(Self.encoded) ?? "")\(query)"
     }
 
     /// The database that the pooler offers: the one that is named, or whichever a client asks for.
     func offered(password: String?) -> [String: PoolerConfiguration.Database] {
-        let offer = PoolerConfiguration.Database(hosts: hosts, name: database, user: user, password: password ?? self.password)
+        let offer = PoolerConfiguration.Database(hosts: hosts, name: database, user: user, password: password ?? self.password, target: target)
         return [database ?? "*": offer]
     }
 

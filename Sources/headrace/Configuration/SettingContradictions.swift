@@ -10,6 +10,9 @@ enum SettingContradictions {
                 "there is nothing to serve: set edge.app (--app http://127.0.0.1:3000), edge.root (--root ./public), edge.routes, "
                     + "pooler.listen with pooler.postgres (--pooler, --postgres) or keyspace.listen (--keyspace 127.0.0.1:6379)")
         }
+        if settings.pooler.authentication.query != nil, settings.pooler.authentication.queryUser == nil {
+            texts.append("pooler.auth.query is set, but not as whom it is asked: pooler.auth.query_user")
+        }
         if !settings.pooler.listen.isEmpty, settings.postgres == nil {
             texts.append("pooler.listen is set, but no server: pooler.postgres (--postgres postgres://app@127.0.0.1:5432/shop)")
         }

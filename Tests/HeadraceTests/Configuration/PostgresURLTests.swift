@@ -35,6 +35,14 @@ import Testing
         #expect(try PostgresURL("postgres://app:secret@a:1/b").text == "postgres://app@a:1/b")
     }
 
+    @Test func `which of the hosts is meant`() throws {
+        #expect(try PostgresURL("postgres://a,b/shop").offered(password: nil)["shop"]?.target == .any)
+        #expect(try PostgresURL("postgres://a,b/shop?target_session_attrs=primary").offered(password: nil)["shop"]?.target == .primary)
+        #expect(throws: ValueProblem.self) { try PostgresURL("postgres://a,b/shop?target_session_attrs=master") }
+        let text = "postgres://a:1,b:2/shop?target_session_attrs=prefer-standby"
+        #expect(try PostgresURL(text).text == text)
+    }
+
     @Test func `with a database only that one is offered`() throws {
         let one = try PostgresURL("postgres://app@a/shop").offered(password: "x")
         #expect(Array(one.keys) == ["shop"])

@@ -13,8 +13,8 @@ struct Talk {
     private(set) var outcome = ServerSession.ReplyOutcome()
 
     /// - Parameter mode: what of the client's session is looked at.
-    init(preparedMax: Int = 2, mode: SessionMode? = nil) {
-        client = ClientStatements(max: 3, session: mode.map { SessionState(mode: $0) }, texts: StatementTexts())
+    init(preparedMax: Int = 2, mode: SessionMode? = nil, insight: QueryInsight? = nil) {
+        client = ClientStatements(max: 3, session: mode.map { SessionState(mode: $0) }, texts: StatementTexts(), insight: insight.map { ($0, 0) })
         var limits = PoolerConfiguration.Limits()
         limits.preparedStatementsMax = preparedMax
         limits.preparedTextBytesMax = 100

@@ -1,0 +1,80 @@
+import Testing
+
+@testable import Pooler
+
+@Suite struct QueryInsightTests {
+    private func text(_ sql: String) -> String { Array(sql.utf8).withUnsafeBytes { QueryFingerprint.text($0, bytesMax: 1_000) } }
+    private func hash(_ sql: String) -> UInt64 { Array(sql.utf8).withUnsafeBytes { QueryFingerprint.hash($0) } }
+
+    @Test(arguments: [
+        ("SELECT abalance FROM accounts WHERE aid = 12345;", "select abalance from accounts where aid=?"),
+        ("select  a1 , b_2\n\tfrom t where c = 'it''s' and d=E'\\'' and e in (1, 2,3.5e-7)", "select a1,b_2 from t where c=? and d=e? and e in(?)"),
+        ("select 1 /* a 'comment' /* within */ */ -- and\n + 2", "select ?+?"),
+        ("insert into t values (1,'x'),(2,'y')", "insert into t values(?),(?)"),
+        ("select \"A b\", $1 from t limit 5", "select \"A b\",$1 from t limit ?"),
+        ("update t set a = 1, b = 2", "update t set a=?,b=?"), ("", ""), ("'", "?"), ("/*", ""),
+    ])
+    func `literals, space, comments and case are normalised`(sql: String, expected: String) {
+        #expect(text(sql) == expected)
+    }
+
+    @Test func `what differs in literals only has one fingerprint, what differs otherwise another`() {
+        #expect(hash("SELECT a FROM t WHERE b = 1") == hash("select a\n from t where b = 'x' -- c"))
+        #expect(hash("select a from t where b in (1)") == hash("select a from t where b in (1, 2, 3)"))
+        #expect(hash("select a from t") != hash("select b from t"))
+        #expect(hash("select \"A\" from t") != hash("select \"a\" from t"))
+    }
+
+    @Test func `500 statements are kept, then the cheaper half goes`() {
+        let insight = QueryInsight()
+        for number in 0..<QueryInsight.statementsMax {
+            insight.find(fingerprint: UInt64(number), pool: 0) { "q\(number)" }.ended(wait: 0, server: UInt64(number), rows: 1, hasFailed: false)
+        }
+        #expect(insight.all.count == QueryInsight.statementsMax)
+        _ = insight.find(fingerprint: 1_000, pool: 0) { "new" }
+        #expect(insight.all.count == QueryInsight.statementsMax / 2)
+        #expect(insight.find(fingerprint: 499, pool: 0) { "again" }.text == "q499")
+        #expect(insight.find(fingerprint: 0, pool: 0) { "again" }.text == "again")
+        #expect(insight.find(fingerprint: 499, pool: 1) { "another pool" }.calls == 0)
+    }
+
+    @Test func `percentiles are right to within a fifth`() {
+        var times = QueryTimes()
+        #expect(times.percentile(50) == 0)
+        for value in 1...1_000 { times.record(UInt64(value)) }
+        for (percentile, value) in [(50.0, 500.0), (95, 950), (99, 990)] {
+            let found = Double(times.percentile(percentile))
+            #expect(found >= value && found <= value * 1.25, "\(percentile): \(found)")
+        }
+        var other = QueryTimes()
+        other.merge(times)
+        #expect(other == times)
+        times.record(.max)
+        #expect(times.percentile(100) > 1_000_000_000)
+        for value in 0..<100_000 as Range<UInt64> { #expect(QueryTimes.last(QueryTimes.bucket(value)) >= value) }
+    }
+
+    @Test(arguments: [
+        ("select 1 /*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/", "0af7651916cd43dd8448eb211c80319c"),
+        ("select 1 /*db='x',traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',route='y'*/; ", "0af7651916cd43dd8448eb211c80319c"),
+        ("select 1", nil), ("select 1 /* x */", nil), ("/*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/ select 1", nil),
+        ("select 1 /*traceparent='00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/", nil), ("*/", nil), ("/*traceparent='00-0af7*/", nil),
+    ] as [(String, String?)])
+    func `the trace of sqlcommenter is found`(sql: String, expected: String?) {
+        #expect(Array(sql.utf8).withUnsafeBytes { TraceParent.find(in: $0) } == expected)
+    }
+
+    @Test func `queries, batches and errors are counted where they belong`() {
+        let insight = QueryInsight()
+        var talk = Talk(mode: .strict, insight: insight)
+        _ = talk.ask("Q:select a from t where b = 1", "Q:select a from t where b = 2", "P:|select 7", "B:||", "E:\0xxxx", "S:", "P:s1|select 8", "B:|s1|", "E:\0xxxx", "S:")
+        _ = talk.answer("C:SELECT 5", "Z:I", "E:22012", "Z:I", "1:", "2:", "C:SELECT 1", "Z:I", "1:", "2:", "C:SELECT 12", "Z:I")
+        talk.client.countEnded(wait: 3, server: 10)
+        let simple = insight.find(fingerprint: hash("select a from t where b = 3"), pool: 0) { "" }
+        #expect(simple.calls == 2 && simple.rows == 5 && simple.errors == 1 && simple.wait == 3 && simple.server == 20)
+        // SELECT 7 and SELECT 8 are one: the text is normalised, whether it was prepared or not.
+        let extended = insight.find(fingerprint: hash("select 7"), pool: 0) { "" }
+        #expect(extended.calls == 2 && extended.rows == 13 && extended.errors == 0)
+        #expect(talk.client.last?.statistics === extended)
+    }
+}
