@@ -427,7 +427,7 @@ final class ClientHandler: ChannelDuplexHandler {
 
     private func releaseIfDone(now: NIODeadline) {
         guard phase == .serving, let server, server.session.isQuiescent, worker.configuration.mode != .session else { return }
-        settle(statements.session?.verdict() ?? .release(isKnown: true), server, now: now)
+        settle(statements.session?.settled() ?? .release(isKnown: true), server, now: now)
     }
 
     /// No transaction is open: what becomes of the server connection.

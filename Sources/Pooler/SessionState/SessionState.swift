@@ -251,6 +251,9 @@ struct SessionState: Sendable {
         }
     }
 
+    /// ``verdict()`` where the state lies, for the path that each transaction takes: nothing of it is copied.
+    mutating func settled() -> Verdict { verdict() }
+
     /// The server has said what the session holds.
     mutating func probed(_ answer: SessionProbe.Answer) -> Verdict {
         let wasUnknown = hasUnknown
