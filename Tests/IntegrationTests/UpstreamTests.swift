@@ -222,6 +222,25 @@ import Testing
         #expect(answers.count { $0 == "a" } == 15 && answers.count { $0 == "b" } == 5)
     }
 
+    @Test func `targets of a lower priority are asked while nobody of a higher one is there, and backups likewise`() throws {
+        let origins = try ["first", "second"].map(named)
+        let dead = try deadPort()
+        func service(_ port: Int, _ priority: Int) -> ScriptedNameServer.Record { .service(priority: priority, weight: 1, port: port, target: "one.test") }
+        let names = try ScriptedNameServer([
+            "_http._tcp.app.test": [service(dead, 10), service(origins[1].port, 20)], "one.test": [.address("127.0.0.1")],
+        ])
+        let edge = try edge(members: ["srv:_http._tcp.app.test"], ["nameserver: 127.0.0.1:\(names.port)"])
+        #expect(try Set(ask(edge, 12)) == ["second"], "no request fails for it")
+        names.set(["_http._tcp.app.test": [service(origins[0].port, 10), service(origins[1].port, 20)], "one.test": [.address("127.0.0.1")]])
+        #expect(try eventually { try RawClient.get(port: edge.port, "/").text == "first" })
+        #expect(try Set(ask(edge, 12)) == ["first"])
+
+        let standby = try self.edge(members: ["\(origins[1].url) backup", "http://127.0.0.1:\(dead)"])
+        #expect(try Set(ask(standby, 6)) == ["second"])
+        let unused = try self.edge(members: ["\(origins[1].url) weight=3 backup", origins[0].url])
+        #expect(try Set(ask(unused, 6)) == ["first"])
+    }
+
     @Test func `a name that is not there yet is a 503 until it is`() throws {
         let origin = try named("x")
         let names = try ScriptedNameServer([:])

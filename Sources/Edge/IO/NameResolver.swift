@@ -59,7 +59,9 @@ final class NameResolver: Sendable {
                 for target in targets {
                     // One target that cannot be found is no reason to go without the others.
                     guard let found = try? addresses(target.host) else { continue }
-                    answer.endpoints += found.texts.map { .init(endpoint: .tcp(host: $0, port: target.port), weight: target.weight) }
+                    answer.endpoints += found.texts.map {
+                        .init(endpoint: .tcp(host: $0, port: target.port), weight: target.weight, rank: target.rank)
+                    }
                     if let seconds = found.seconds { answer.seconds = min(answer.seconds ?? seconds, seconds) }
                 }
                 guard !answer.endpoints.isEmpty else { throw Failure.noSuchName }

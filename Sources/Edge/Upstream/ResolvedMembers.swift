@@ -26,27 +26,44 @@ struct ResolvedMembers: Equatable, Sendable {
     /// - Parameter answers: of the names that were looked up; one that is missing has no members.
     static func list(_ group: UpstreamGroup, _ answers: [UpstreamGroup.Address: Answer]) -> [UpstreamMachine.Resolved] {
         group.members.flatMap { member -> [UpstreamMachine.Resolved] in
-            if let fixed = fixed(member.address) { return [.init(endpoint: fixed, weight: member.weight)] }
+            let rank = member.isBackup ? backupRank : 0
+            if let fixed = fixed(member.address) { return [.init(endpoint: fixed, weight: member.weight, rank: rank)] }
             return (answers[member.address]?.endpoints ?? []).map {
                 let weight = $0.weight.multipliedReportingOverflow(by: member.weight)
-                return .init(endpoint: $0.endpoint, weight: weight.overflow ? weightMax : min(weight.partialValue, weightMax))
+                return .init(
+                    endpoint: $0.endpoint, weight: weight.overflow ? weightMax : min(weight.partialValue, weightMax), rank: $0.rank + rank)
             }
         }
     }
 
     private static let weightMax = 1 << 20
+    /// Behind all that an SRV record set can have before it.
+    private static let backupRank = DNSMessage.recordsMax
 
-    /// The targets that are to be used of an SRV record set: those of the lowest priority number.
-    /// - Source: RFC 2782: a target `.` says that there is no such service; a weight of 0 is little, not nothing.
-    static func targets(_ message: DNSMessage) -> (targets: [(host: String, port: Int, weight: Int)], seconds: UInt32?) {
-        var best = UInt16.max
-        for case .service(let priority, _, _, _, _) in message.records { best = min(best, priority) }
-        var targets: [(host: String, port: Int, weight: Int)] = []
+    /// A server of an SRV record set.
+    struct Target: Equatable {
+        var host: String
+        var port: Int
+        var weight: Int
+        /// 0 for the lowest priority number that there is, 1 for the next.
+        var rank: Int
+    }
+
+    /// The targets of an SRV record set.
+    /// - Source: RFC 2782: a target `.` says that there is no such service; a weight of 0 is little, not nothing; who has a higher priority
+    ///   number is asked when nobody of a lower one can be reached.
+    static func targets(_ message: DNSMessage) -> (targets: [Target], seconds: UInt32?) {
+        var found: [(priority: UInt16, target: Target)] = []
         var least: UInt32?
-        for case .service(let priority, let weight, let port, let target, let seconds) in message.records
-        where priority == best && !target.isEmpty && port > 0 {
-            targets.append((target, Int(port), max(1, Int(weight))))
+        for case .service(let priority, let weight, let port, let target, let seconds) in message.records where !target.isEmpty && port > 0 {
+            found.append((priority, Target(host: target, port: Int(port), weight: max(1, Int(weight)), rank: 0)))
             least = min(least ?? seconds, seconds)
+        }
+        let priorities = Set(found.map(\.priority)).sorted()
+        let targets = found.map { priority, target in
+            var target = target
+            target.rank = priorities.firstIndex(of: priority) ?? 0
+            return target
         }
         return (targets, least)
     }

@@ -66,16 +66,20 @@ public struct UpstreamGroup: Sendable, Equatable {
         public var address: Address
         /// Its share among the others, 1…1000.
         public var weight = 1
+        /// Asked only while none of the others can be.
+        public var isBackup = false
 
-        public init(_ endpoint: SocketEndpoint, weight: Int = 1) {
+        public init(_ endpoint: SocketEndpoint, weight: Int = 1, isBackup: Bool = false) {
             address = .endpoint(endpoint)
             self.weight = weight
+            self.isBackup = isBackup
         }
 
         /// - Parameter service: the name of an SRV record set: `_http._tcp.app.internal`.
-        public init(service: String, weight: Int = 1) {
+        public init(service: String, weight: Int = 1, isBackup: Bool = false) {
             address = .service(service)
             self.weight = weight
+            self.isBackup = isBackup
         }
     }
 
@@ -83,7 +87,7 @@ public struct UpstreamGroup: Sendable, Equatable {
         /// A Unix socket, an IP address and port, or a name and port: then each address of the name is a member of its own, but for
         /// `localhost`, whose addresses are one machine's.
         case endpoint(SocketEndpoint)
-        /// The targets of an SRV record set, with its ports and weights; those of the best priority that there is.
+        /// The targets of an SRV record set, with its ports and weights; those of a lower priority are asked while none of a higher can be.
         /// - Source: RFC 2782.
         case service(String)
     }

@@ -75,6 +75,7 @@ struct UpstreamMachine {
     struct Member {
         var endpoint: SocketEndpoint
         var weight: Int
+        var rank = 0
         var health = MemberHealth()
         /// Since when it gets requests, for slow start; `nil` when it does not start slowly.
         var since: NIODeadline?
@@ -105,6 +106,8 @@ struct UpstreamMachine {
     private(set) var open = 0
     private var standings: [Balancer.Standing] = []
     private var waiting: [Waiter] = []
+    /// Whether some are asked only when others cannot be.
+    private var hasRanks = false
     private var budget = RetryBudget()
     private let loops: Int
     private(set) var retries = 0
@@ -123,6 +126,8 @@ struct UpstreamMachine {
     struct Resolved: Hashable, Sendable {
         var endpoint: SocketEndpoint
         var weight = 1
+        /// Who has a higher one is asked while nobody of a lower one can be; those who are only busy are waited for.
+        var rank = 0
     }
 
     /// Takes over a changed configuration; what is known of the members stays.
@@ -137,10 +142,15 @@ struct UpstreamMachine {
     mutating func resolved(_ list: [Resolved], now: NIODeadline) -> [Message] {
         let isFirst = members.allSatisfy(\.isFree)
         var messages: [Message] = []
-        let wanted = Dictionary(list.map { ($0.endpoint, $0.weight) }, uniquingKeysWith: { $0 + $1 })
+        let wanted = Dictionary(list.map { ($0.endpoint, $0) }) { known, again in
+            var both = known.rank <= again.rank ? known : again
+            if known.rank == again.rank { both.weight = known.weight + again.weight }
+            return both
+        }
+        hasRanks = Set(wanted.values.map(\.rank)).count > 1
         for index in members.indices {
-            if let weight = wanted[members[index].endpoint] {
-                members[index].weight = weight
+            if let new = wanted[members[index].endpoint] {
+                (members[index].weight, members[index].rank) = (new.weight, new.rank)
                 guard members[index].isRemoved else { continue }
                 members[index].isRemoved = false
                 members[index].since = now
@@ -156,15 +166,15 @@ struct UpstreamMachine {
         var room = UpstreamGroup.membersMax - known.count
         for new in list where !known.contains(new.endpoint) && room > 0 && added.insert(new.endpoint).inserted {
             room -= 1
-            add(new.endpoint, weight: wanted[new.endpoint] ?? new.weight, since: isFirst ? nil : now)
+            add(wanted[new.endpoint] ?? new, since: isFirst ? nil : now)
         }
         return messages + served(now: now)
     }
 
-    private mutating func add(_ endpoint: SocketEndpoint, weight: Int, since: NIODeadline?) {
+    private mutating func add(_ new: Resolved, since: NIODeadline?) {
         let none = [Int](repeating: 0, count: loops)
-        let member = Member(endpoint: endpoint, weight: weight, since: since, idle: none, evicting: none)
-        let standing = Balancer.Standing(weight: Double(max(1, weight)), hash: Balancer.hash(endpoint.description.utf8))
+        let member = Member(endpoint: new.endpoint, weight: new.weight, rank: new.rank, since: since, idle: none, evicting: none)
+        let standing = Balancer.Standing(weight: Double(max(1, new.weight)), hash: Balancer.hash(new.endpoint.description.utf8))
         if let place = members.firstIndex(where: \.isFree) {
             members[place] = member
             standings[place] = standing
@@ -298,7 +308,7 @@ struct UpstreamMachine {
 
     /// Whom to probe.
     var probed: [Resolved] {
-        members.filter { !$0.isRemoved }.map { Resolved(endpoint: $0.endpoint, weight: $0.weight) }
+        members.filter { !$0.isRemoved }.map { Resolved(endpoint: $0.endpoint, weight: $0.weight, rank: $0.rank) }
     }
 
     mutating func probed(_ endpoint: SocketEndpoint, isGood: Bool, now: NIODeadline) -> (MemberHealth.Change, [Message]) {
@@ -324,9 +334,10 @@ struct UpstreamMachine {
         var hasAnybody = false
         var hasCapacity = false
         for isLastResort in [false, true] {
+            let rank = leastRank(request, isLastResort: isLastResort, now: now)
             for index in members.indices {
                 if members[index].health.timePassed(now: now) == .returned { members[index].since = now }
-                let isAble = isAble(index, request, isLastResort: isLastResort, now: now)
+                let isAble = members[index].rank == rank ?? members[index].rank && isAble(index, request, isLastResort: isLastResort, now: now)
                 let hasRoom = isAble && hasRoom(index, loop: loop)
                 standings[index].isCandidate = hasRoom
                 hasAnybody = hasAnybody || isAble
@@ -346,6 +357,16 @@ struct UpstreamMachine {
                 if let key = request.key { Balancer.rendezvous(standings, key: key) } else { Balancer.roundRobin(&standings) }
             }
         return chosen.map { .member($0) } ?? .busy
+    }
+
+    /// The rank of those who are asked now; `nil` when all have the same.
+    private func leastRank(_ request: Request, isLastResort: Bool, now: NIODeadline) -> Int? {
+        guard hasRanks else { return nil }
+        var least: Int?
+        for index in members.indices where isAble(index, request, isLastResort: isLastResort, now: now) {
+            least = min(least ?? members[index].rank, members[index].rank)
+        }
+        return least
     }
 
     /// Whether a member may be asked. When nobody is trusted, those that only their own responses have put out are asked after all:
@@ -433,7 +454,9 @@ struct UpstreamMachine {
         // One at a time: what is being evicted will be somebody's soon.
         guard !members.contains(where: { $0.evicting.contains { $0 > 0 } }) else { return nil }
         let isGroupFull = open >= group.connectionsMax
-        for index in members.indices where isGroupFull || isAble(index, first, isLastResort: true, now: now) {
+        let rank = leastRank(first, isLastResort: false, now: now) ?? leastRank(first, isLastResort: true, now: now)
+        for index in members.indices
+        where isGroupFull || members[index].rank == rank ?? members[index].rank && isAble(index, first, isLastResort: true, now: now) {
             for loop in 0..<loops where members[index].idle[loop] > 0 { return evict(loop: loop, member: index) }
         }
         return nil

@@ -26,7 +26,7 @@ enum UpstreamKeys {
     private static let members: [SettingKey<UpstreamGroup>] = [
         .init(
             "members", \.members, .list("members", of: .member, isEmptyAllowed: true), isReloadable: true,
-            "The servers. Each address of a name is one, and each target of an SRV record set (srv:NAME)."),
+            "The servers. Each address of a name is one, and each target of an SRV record set (srv:NAME). A backup is asked while no other can be."),
         .init(
             "host", \.host, .optional(.text("host name")), isReloadable: true,
             "What Host says to them; without it, what the client said."),
@@ -156,28 +156,33 @@ enum UpstreamKeys {
 }
 
 extension ValueFormat where Value == UpstreamGroup.Member {
-    /// `http://127.0.0.1:3000`, `unix:/run/app.sock`, `srv:_http._tcp.app.internal`; with `weight=3` behind it.
+    /// `http://127.0.0.1:3000`, `unix:/run/app.sock`, `srv:_http._tcp.app.internal`; with `weight=3` and `backup` behind it.
     static var member: Self {
         let endpoint = ValueFormat<EdgeConfiguration.SocketEndpoint>.application
         return Self(
-            "member", units: "\(endpoint.units), srv:NAME; with \"weight=N\" behind it",
+            "member", units: "\(endpoint.units), srv:NAME; with \"weight=N\" or \"backup\" behind it",
             parse: { word in
                 let parts = word.split(separator: " ")
-                guard let address = parts.first, parts.count <= 2 else { throw ValueProblem("\"\(word)\" is no member") }
+                guard let address = parts.first, parts.count <= 3 else { throw ValueProblem("\"\(word)\" is no member") }
                 var weight = 1
-                if parts.count == 2 {
+                var isBackup = false
+                for part in parts.dropFirst() {
+                    if part == "backup" {
+                        isBackup = true
+                        continue
+                    }
                     let prefix = "weight="
-                    guard parts[1].hasPrefix(prefix), let number = Int(parts[1].dropFirst(prefix.count)), (1...1000).contains(number) else {
-                        throw ValueProblem("\"\(parts[1])\" is no weight such as weight=3, within 1…1000")
+                    guard part.hasPrefix(prefix), let number = Int(part.dropFirst(prefix.count)), (1...1000).contains(number) else {
+                        throw ValueProblem("\"\(part)\" is no weight such as weight=3, within 1…1000, nor backup")
                     }
                     weight = number
                 }
                 if address.hasPrefix("srv:") {
                     let name = address.dropFirst("srv:".count)
                     guard isDNSName(name) else { throw ValueProblem("\"\(address)\" is no service such as srv:_http._tcp.app.internal") }
-                    return UpstreamGroup.Member(service: String(name), weight: weight)
+                    return UpstreamGroup.Member(service: String(name), weight: weight, isBackup: isBackup)
                 }
-                return UpstreamGroup.Member(try endpoint.parse([String(address)]), weight: weight)
+                return UpstreamGroup.Member(try endpoint.parse([String(address)]), weight: weight, isBackup: isBackup)
             },
             render: { member in
                 let address =
@@ -185,7 +190,8 @@ extension ValueFormat where Value == UpstreamGroup.Member {
                     case .endpoint(let address): endpoint.render(address)
                     case .service(let name): "srv:\(name)"
                     }
-                return member.weight == 1 ? address : "\"\(address) weight=\(member.weight)\""
+                guard member.weight != 1 || member.isBackup else { return address }
+                return "\"\(address)\(member.weight == 1 ? "" : " weight=\(member.weight)")\(member.isBackup ? " backup" : "")\""
             })
     }
 

@@ -82,13 +82,18 @@ import Testing
         }
     }
 
-    @Test func `of a service the best priority counts, with at least a little weight`() throws {
+    @Test func `the targets of a service rank by their priority, and have at least a little weight`() throws {
         let records: [[UInt8]] = [
             [0, 20, 0, 9, 0, 80, 1, 0x63, 0], [0, 10, 0, 0, 0, 81, 1, 0x61, 0], [0, 10, 0, 7, 0, 82, 1, 0x62, 0], [0, 10, 0, 7, 0, 0, 1, 0x64, 0],
         ]
         let message = try DNSMessage(Self.header + Self.counts(1, 4) + Self.question(33) + records.flatMap { Self.record(33, $0) })
         let (targets, seconds) = ResolvedMembers.targets(message)
-        #expect(targets.map(\.host) == ["a", "b"] && targets.map(\.port) == [81, 82] && targets.map(\.weight) == [1, 7] && seconds == 60)
+        #expect(
+            targets == [
+                .init(host: "c", port: 80, weight: 9, rank: 1), .init(host: "a", port: 81, weight: 1, rank: 0),
+                .init(host: "b", port: 82, weight: 7, rank: 0),
+            ])
+        #expect(seconds == 60)
         let none = try DNSMessage(Self.header + Self.counts(1, 1) + Self.question(33) + Self.record(33, [0, 0, 0, 0, 0, 0, 0]))
         #expect(ResolvedMembers.targets(none).targets.isEmpty, "RFC 2782: a target of . means that there is no such service")
     }

@@ -27,6 +27,15 @@ import Testing
         #expect(ResolvedMembers.list(group, answers)[2].weight == 1 << 20, "a product that is too large is only large")
     }
 
+    @Test func `a backup ranks behind all others, and its service's own ranks stay`() {
+        let group = UpstreamGroup(members: [
+            .init(service: "_http._tcp.x", isBackup: true), .init(.unix(path: "/run/a"), isBackup: true), .init(service: "_http._tcp.x"), .init(.unix(path: "/run/b")),
+        ])
+        let endpoints = (0..<2).map { UpstreamMachine.Resolved(endpoint: .tcp(host: "10.0.0.\($0)", port: 80), rank: $0) }
+        let ranks = ResolvedMembers.list(group, [group.members[0].address: .init(endpoints: endpoints)]).map(\.rank)
+        #expect(ranks == [256, 257, 256, 0, 1, 0])
+    }
+
     @Test func `records are looked up again when they say, within bounds`() {
         var group = UpstreamGroup(members: [])
         group.resolveInterval = .seconds(30)

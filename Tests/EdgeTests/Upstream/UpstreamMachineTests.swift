@@ -122,6 +122,61 @@ import Testing
         #expect(machine.closed(member: 0, .neutral, now: t0).isEmpty && machine.open == 0)
     }
 
+    // MARK: Backups
+
+    private func makeWithBackup(_ change: (inout UpstreamGroup) -> Void = { _ in }) -> UpstreamMachine {
+        make(members: 0) { group in
+            group.members = [.init(.unix(path: "/a")), .init(.unix(path: "/b")), .init(.unix(path: "/c"), isBackup: true)]
+            change(&group)
+        }
+    }
+
+    @Test func `a backup gets nothing while another can be asked, and all when none can`() {
+        var machine = makeWithBackup { $0.healthCheck.path = "/up" }
+        for serial in UInt64(0)..<6 { #expect(machine.requested(request(serial), now: t0).0 != .connect(2)) }
+        for member in 0..<2 {
+            let endpoint = machine.members[member].endpoint
+            for _ in 0..<machine.group.healthCheck.fall { _ = machine.probed(endpoint, isGood: false, now: t0) }
+            let isForBackup = machine.requested(request(7), now: t0).0 == .connect(2)
+            #expect(isForBackup == (member == 1))
+        }
+        let endpoint = machine.members[1].endpoint
+        for _ in 0..<machine.group.healthCheck.rise { _ = machine.probed(endpoint, isGood: true, now: t0) }
+        #expect(machine.requested(request(8), now: t0).0 == .connect(1))
+        machine.checkInvariants()
+    }
+
+    @Test func `a request that was tried at all others goes to the backup`() {
+        var machine = makeWithBackup()
+        #expect(machine.requested(request(0, tried: [0]), now: t0).0 == .connect(1))
+        #expect(machine.requested(request(0, tried: [0, 1]), now: t0).0 == .connect(2))
+        #expect(machine.requested(request(0, tried: [0, 1, 2]), now: t0).0 == .nobody)
+    }
+
+    @Test func `a backup that is well comes before others that have failed`() {
+        var machine = makeWithBackup()
+        for member in 0..<2 {
+            for _ in 0..<machine.group.passiveHealth.failuresMax { machine.judge(member, .failure, now: t0) }
+        }
+        #expect(machine.requested(request(0), now: t0).0 == .connect(2))
+        for _ in 0..<machine.group.passiveHealth.failuresMax { machine.judge(2, .failure, now: t0) }
+        #expect(machine.requested(request(1), now: t0).0 == .connect(0), "when nobody is trusted, the first are asked first")
+    }
+
+    @Test func `who is only busy is waited for`() {
+        var machine = makeWithBackup { $0.memberConnectionsMax = 1 }
+        #expect((UInt64(0)..<3).map { machine.requested(request($0), now: t0).0 } == [.connect(0), .connect(1), .wait])
+        #expect(machine.released(loop: 0, member: 1, .success, isKept: true, now: t0).1 == [granted(2, 1, isIdle: true)])
+        machine.checkInvariants()
+    }
+
+    @Test func `an address that is named twice has the better of its ranks`() {
+        var machine = make(members: 0)
+        let path = UpstreamGroup.SocketEndpoint.unix(path: "/a")
+        _ = machine.resolved([.init(endpoint: path, weight: 5, rank: 1), .init(endpoint: path, weight: 2), .init(endpoint: path)], now: t0)
+        #expect(machine.members.map(\.weight) == [3] && machine.members.map(\.rank) == [0])
+    }
+
     // MARK: Health
 
     @Test func `a member that fails again and again gets nothing until its time is over`() {

@@ -41,6 +41,8 @@ import Testing
         private var serial: UInt64 = 0
         private let group: UpstreamGroup
         private let endpoints: [UpstreamGroup.SocketEndpoint]
+        /// Some are backups.
+        private let ranks: [Int]
 
         init(seed: UInt64) {
             self.seed = seed
@@ -56,7 +58,10 @@ import Testing
             self.group = group
             loops = [Loop](repeating: Loop(), count: Int.random(in: 1...3, using: &random))
             machine = UpstreamMachine(group, loops: loops.count)
-            _ = machine.resolved(endpoints.map { .init(endpoint: $0) }, now: now)
+            var ranks: [Int] = []
+            for _ in endpoints { ranks.append(random.chance(oneIn: 3) ? 1 : 0) }
+            self.ranks = ranks
+            _ = machine.resolved(zip(endpoints, ranks).map { .init(endpoint: $0, rank: $1) }, now: now)
         }
 
         mutating func step() {
@@ -174,8 +179,8 @@ import Testing
         }
 
         private mutating func resolve(some: Bool) {
-            let chosen = endpoints.filter { _ in !some || !random.chance(oneIn: 3) }
-            deliver(machine.resolved(chosen.map { .init(endpoint: $0) }, now: now))
+            let chosen = zip(endpoints, ranks).filter { _ in !some || !random.chance(oneIn: 3) }
+            deliver(machine.resolved(chosen.map { .init(endpoint: $0, rank: $1) }, now: now))
         }
 
         private mutating func probe() {

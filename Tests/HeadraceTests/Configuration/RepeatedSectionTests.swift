@@ -29,7 +29,7 @@ import Testing
             edge:
               upstreams:
                 app: http://127.0.0.1:3000
-                shop: {members: ["http://127.0.0.1:3001", "unix:/run/shop.sock"], connect_timeout: 1s}
+                shop: {members: ["http://127.0.0.1:3001 weight=2 backup", "unix:/run/shop.sock"], connect_timeout: 1s}
               routes:
                 - name: shop
                   match:
@@ -42,7 +42,7 @@ import Testing
             """)
         let edge = loaded.settings.edgeConfiguration
         #expect(edge.upstreams.keys.sorted() == ["app", "shop"])
-        #expect(edge.upstreams["shop"]?.members == [.init(.tcp(host: "127.0.0.1", port: 3001)), .init(.unix(path: "/run/shop.sock"))])
+        #expect(edge.upstreams["shop"]?.members == [.init(.tcp(host: "127.0.0.1", port: 3001), weight: 2, isBackup: true), .init(.unix(path: "/run/shop.sock"))])
         #expect(edge.upstreams["shop"]?.connectTimeout == .seconds(1))
         #expect(edge.upstreams["app"]?.connectTimeout == .seconds(5))
         #expect(edge.routes.map(\.name) == ["shop", ""])
