@@ -121,11 +121,12 @@ import Testing
         let edge = try edge(origin)
         let response = try RawClient.exchange(
             port: edge.port,
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;note=1\r\nhello\r\n6\r\n world\r\n0\r\nX-Sum: 9\r\n\r\n"
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5;note=1\r\nhello\r\n6\r\n world\r\n0\r\nX-Sum: 9\r\n\r\n"
         )
         #expect(response.status == 200)
         let body = try #require(origin.requests.first?.body)
         #expect(body.contains("hello") && body.contains(" world") && body.contains("X-Sum: 9") && !body.contains("note"))
+        #expect(origin.requests.first?.field("Trailer") == "X-Sum")
     }
 
     @Test func `a chunked response arrives with its trailers`() throws {
@@ -139,7 +140,7 @@ import Testing
         let edge = try edge(origin)
         let response = try RawClient.get(port: edge.port, "/")
         #expect(response.text == "hello world")
-        #expect(response.trailers.contains("X-Sum: 9"))
+        #expect(response.trailers.contains("X-Sum: 9") && response.field("Trailer") == "X-Sum")
     }
 
     @Test func `an HTTP 1.0 client gets a chunked response until the connection ends`() throws {

@@ -181,7 +181,7 @@ extension HTTPServerHandler {
     func endResponse(trailers: FieldSection?, now: NIODeadline) {
         if authorizationEnded(now: now) { return flushAndResume() }
         turn {
-            if responseFraming == .chunked, connection.head.method != .head { output.writeLastChunk(trailers: trailers) }
+            if responseFraming == .chunked, connection.head.method != .head { output.writeLastChunk(trailers: trailers.map { ResponseHeadWriter.trailers($0, ofCoded: exchange.coding) }) }
             finishExchange(now: now)
         }
         flushAndResume()

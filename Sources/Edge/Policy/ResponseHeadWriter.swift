@@ -65,6 +65,9 @@ struct ResponseHeadWriter {
                 if let browserCaching, browserCaching.replaces { continue }
             case .other where coding != .identity && Self.isContentDigest(fields.name(at: index)):
                 continue
+            case .trailer where framing == .chunked:
+                // What it promises comes behind the last chunk (RFC 9110 §6.6.2).
+                break
             default:
                 if name.isHopByHop { continue }
             }
@@ -132,6 +135,18 @@ struct ResponseHeadWriter {
         }
         if !fields.contains(.date) { output.writeField(.date, date.span) }
         output.writeStaticString("Via: 1.1 headrace\r\n")
+    }
+
+    /// The trailer fields that still hold when the body was coded on its way: not those that speak of the plain bytes.
+    static func trailers(_ trailers: FieldSection, ofCoded coding: ContentCoding) -> FieldSection {
+        guard coding != .identity else { return trailers }
+        var kept = FieldSection()
+        for index in trailers.lines.indices {
+            let name = trailers.lines[index].name
+            if name == .etag || name == .other && isContentDigest(trailers.name(at: index)) { continue }
+            kept.append(name: trailers.name(at: index), value: trailers.value(at: index))
+        }
+        return kept
     }
 
     /// `Content-Digest` and the older `Digest` and `Content-MD5` are taken over the coded bytes, so they no longer hold.

@@ -135,6 +135,9 @@ struct UpstreamRequest {
             return false
         case .acceptEncoding:
             return !wantsIdentity
+        case .trailer:
+            // What it promises comes behind the last chunk (RFC 9110 §6.6.2).
+            return framing == .chunked
         case .ifNoneMatch, .ifMatch:
             return false
         case .ifModifiedSince, .ifUnmodifiedSince, .range, .ifRange:

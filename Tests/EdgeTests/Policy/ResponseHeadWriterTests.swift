@@ -32,6 +32,24 @@ import Testing
         #expect(result.count == 4, "\(result)")
     }
 
+    @Test func `Trailer goes with the trailers (RFC 9110 §6.6.2)`() throws {
+        #expect(try written(["Trailer: X-Sum"], .chunked).contains("Trailer: X-Sum"))
+        for framing in [ResponseHeadWriter.Framing.length(5), .untilClose, .noBody] {
+            #expect(try written(["Trailer: X-Sum"], framing).contains { $0.hasPrefix("Trailer") } == false)
+        }
+    }
+
+    @Test func `trailers that speak of the plain bytes do not follow coded ones`() {
+        var trailers = FieldSection()
+        for name in ["X-Sum", "Content-Digest", "ETag", "Server-Timing"] { trailers.append(name, "x") }
+        func names(_ coding: ContentCoding) -> [String] {
+            let kept = ResponseHeadWriter.trailers(trailers, ofCoded: coding)
+            return kept.lines.indices.map { String(copying: kept.name(at: $0)) }
+        }
+        #expect(names(.gzip) == ["X-Sum", "Server-Timing"])
+        #expect(names(.identity) == ["X-Sum", "Content-Digest", "ETag", "Server-Timing"])
+    }
+
     @Test func `an application's own Date stays the only one`() throws {
         let result = try written(["Date: Fri, 30 Jan 2026 12:00:00 GMT"])
         #expect(result.filter { $0.hasPrefix("Date") } == ["Date: Fri, 30 Jan 2026 12:00:00 GMT"])

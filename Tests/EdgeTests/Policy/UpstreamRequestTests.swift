@@ -38,6 +38,12 @@ import Testing
         #expect(!written(try .get("/", [field])).contains(field))
     }
 
+    @Test func `Trailer goes with the trailers (RFC 9110 §6.6.2)`() throws {
+        let head = try RequestHead.parsed("POST / HTTP/1.1", ["Transfer-Encoding: chunked", "Trailer: X-Sum"])
+        #expect(written(head) { $0.framing = .chunked }.contains("Trailer: X-Sum"))
+        #expect(!written(head) { $0.framing = .length(5) }.contains("Trailer: X-Sum"))
+    }
+
     @Test func `what Connection names goes no further`() throws {
         let result = written(try .get("/", ["Connection: close, X-Secret ,X-Other", "x-secret: 1", "X-OTHER: 2", "X-Stays: 3"]))
         #expect(!result.contains("x-secret: 1") && !result.contains("X-OTHER: 2"))
