@@ -50,6 +50,9 @@ public struct EdgeConfiguration: Sendable, Equatable {
         }
     }
 
+    /// See ``Limits/bufferedResponseBytesMax``. A small cache leaves a megabyte.
+    public var bufferedResponseBytesMax: Int { limits.bufferedResponseBytesMax ?? max(cache.bytesMax / 4, 1 << 20) }
+
     /// The group of that name.
     public var application: UpstreamGroup? {
         get { upstreams[Self.applicationName] }
@@ -73,6 +76,7 @@ public struct EdgeConfiguration: Sendable, Equatable {
         adopted.limits = new.limits
         adopted.limits.connectionsMax = limits.connectionsMax
         adopted.limits.clientConnectionsMax = limits.clientConnectionsMax
+        adopted.limits.bufferedResponseBytesMax = limits.bufferedResponseBytesMax
         let bytesMax = adopted.cache.bytesMax
         adopted.cache = new.cache
         adopted.cache.bytesMax = bytesMax
@@ -140,6 +144,9 @@ public struct EdgeConfiguration: Sendable, Equatable {
         public var connectionsMax = 10_000
         /// Of those, from one address.
         public var clientConnectionsMax = 2500
+        /// Bytes that responses may take until they are whole, to be stored or compressed, all together; `nil` for a quarter of
+        /// ``Cache/bytesMax``.
+        public var bufferedResponseBytesMax: Int?
         /// Bytes per second that a client must send of a request's body, or take of a response, in the long run; 0 for any.
         public var transferRateMin = 512
 

@@ -36,6 +36,7 @@ final class EdgeMetrics: Sendable {
         let accessLogDropped: @Sendable () -> Int
     }
 
+        let responseBuffers: FillBudget
     init(_ process: ProcessNumbers) {
         self.process = process
     }
@@ -182,6 +183,12 @@ final class EdgeMetrics: Sendable {
     }
 
     /// Upper bounds in seconds: from a hit's tens of microseconds to the longest deadline.
+        text.gauge(
+            "headrace_edge_response_buffers_bytes", help: "Memory of responses that are not whole yet.",
+            value: Double(process.responseBuffers.bytes))
+        text.counter(
+            "headrace_edge_response_buffers_full_total", help: "Times that a response was passed on because there was no room to hold it.",
+            value: UInt64(process.responseBuffers.refusalCount))
     private static let bounds: [Double] = [
         0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
         60,

@@ -152,12 +152,12 @@ public final class EdgeServer: Sendable {
     }
 
     private func makeWorkers() async throws -> [(eventLoop: any EventLoop, worker: NIOLoopBound<EdgeWorker>)] {
-        let budget = FillBudget(configuration.cache)
+        let budget = FillBudget(bytesMax: configuration.bufferedResponseBytesMax)
         let resources = running.withLock { $0.resources }
         let process = EdgeMetrics.ProcessNumbers(
             loops: { [weak self] in self?.running.withLock { $0.metrics } ?? [] }, store: store, background: background,
             upstreams: { [upstreams] in upstreams.snapshots },
-            accessLogDropped: { [accessLog] in accessLog?.droppedBytes.load(ordering: .relaxed) ?? 0 })
+            responseBuffers: budget, accessLogDropped: { [accessLog] in accessLog?.droppedBytes.load(ordering: .relaxed) ?? 0 })
         var made: [(eventLoop: any EventLoop, worker: NIOLoopBound<EdgeWorker>)] = []
         for eventLoop in group.makeIterator() {
             let metrics = EdgeMetrics(process)

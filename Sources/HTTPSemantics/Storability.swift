@@ -24,12 +24,14 @@ public enum NotStoredReason: String, CaseIterable, Sendable {
     case tooLarge = "too-large"
     /// It ends with its connection: a whole response and a broken one look the same.
     case lengthUnknown = "length-unknown"
+    /// Too many other responses were under way for this one to be held until it was whole.
+    case buffersFull = "buffers-full"
 
     /// Whether the next response under the same key will most likely be no different, so that nobody should wait for it.
     public var saysAboutNext: Bool {
         switch self {
         case .noStore, .isPrivate, .setCookie, .varyAny, .noLifetime, .tooLarge, .lengthUnknown: true
-        case .method, .requestNoStore, .authorization, .partial, .status: false
+        case .method, .requestNoStore, .authorization, .partial, .status, .buffersFull: false
         }
     }
 }

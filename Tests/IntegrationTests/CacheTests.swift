@@ -419,4 +419,18 @@ import Testing
         #expect(try edge.metric("headrace_response_cache_bytes") < 2.2 * 1024 * 1024)
         #expect(try edge.metric("headrace_response_cache_evictions_total") > 150)
     }
+
+    @Test func `responses may take so much until they are whole, and not a byte more`() throws {
+        let origin = try ScriptedOrigin { request in
+            let count = (1 << 20) + (request.target == "/more" ? 1 : 0)
+            return [.send(ScriptedOrigin.response(fields: ["Cache-Control: max-age=60"], body: String(repeating: "x", count: count)))]
+        }
+        let edge = try HeadraceProcess(["--app", origin.url, "--set", "edge.limits.buffered_responses=1MB"])
+        for target in ["/n", "/n", "/more", "/more"] { #expect(try RawClient.get(port: edge.port, target).status == 200) }
+        #expect(origin.requests.map(\.target) == ["/n", "/more", "/more"])
+        let lines = try edge.logLines(atLeast: 4)
+        #expect(lines.map { $0["detail"] as? String } == [nil, nil, "buffers-full", "buffers-full"])
+        #expect(try edge.metric("headrace_edge_response_buffers_full_total") >= 2)
+        #expect(try edge.metric("headrace_edge_response_buffers_bytes") == 0)
+    }
 }

@@ -17,6 +17,7 @@ extension Fetch {
             filledBytes += part.readableBytes
             let isTooLarge = filledBytes > route.cache.objectBytesMax
             guard isTooLarge || !reserve(max(0, filledBytes - reservedBytes)) else { return }
+            (client ?? readingClient)?.noteNotStored((isTooLarge ? NotStoredReason.tooLarge : .buffersFull).rawValue)
             finish(isTooLarge ? .notShareable : .notStored)
             unreserve()
             way = .spill(live)

@@ -135,6 +135,12 @@ enum ConfigurationKeys {
             "edge.limits.connections_per_client", \.edge.limits.clientConnectionsMax, .number(1...1_000_000),
             "Of those, from one IPv4 address or IPv6 /64; more are closed at once. Behind another proxy, as many as that may make."),
         .init(
+            "edge.limits.buffered_responses", \.edge.limits.bufferedResponseBytesMax, .optional(.size(1 << 20...1 << 40)),
+            """
+            Responses that are held until they are whole, to be stored or compressed, all together; beyond, they are passed on as they \
+            come and not stored. Without it, a quarter of edge.cache.size.
+            """),
+        .init(
             "edge.limits.transfer_rate", \.edge.limits.transferRateMin, .size(0...1 << 30), isReloadable: true,
             "Per second: slower request bodies are refused with 408, clients that take a response more slowly are given up. 0B for any."),
 

@@ -112,6 +112,7 @@ enum ConfigurationReference {
         case "edge.app": "http://127.0.0.1:3000"
         case "edge.upstream.nameserver": "127.0.0.53"
         case "edge.upstream.max_member_connections": "100"
+        case "edge.limits.buffered_responses": "64MB"
         case "edge.upstream.connection_lifetime": "1h"
         case "edge.upstream.total_timeout": "2m"
         case "edge.upstream.probe.path": "/healthz"

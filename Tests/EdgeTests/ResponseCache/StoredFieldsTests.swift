@@ -88,23 +88,25 @@ import Testing
 }
 
 @Suite struct FillBudgetTests {
-    @Test func `a quarter of the cache may be under way, and not a byte more`() {
-        var configuration = EdgeConfiguration.Cache()
-        configuration.bytesMax = 8 << 20
-        let budget = FillBudget(configuration)
+    @Test func `so much may be under way, and not a byte more`() {
+        let budget = FillBudget(bytesMax: 2 << 20)
         #expect(budget.reserve(2 << 20))
+        #expect(budget.refusalCount == 0)
         #expect(!budget.reserve(1))
         #expect(budget.bytes == 2 << 20, "what was refused is not held")
+        #expect(budget.refusalCount == 1)
         budget.release(1)
         #expect(budget.reserve(1))
         #expect(!budget.reserve(1))
     }
 
-    @Test func `a small cache leaves a megabyte`() {
-        var configuration = EdgeConfiguration.Cache()
-        configuration.bytesMax = 1000
-        let budget = FillBudget(configuration)
-        #expect(budget.reserve(1 << 20))
-        #expect(!budget.reserve(1))
+    @Test func `it is a quarter of the cache, at least a megabyte, unless told otherwise`() {
+        var configuration = EdgeConfiguration()
+        configuration.cache.bytesMax = 8 << 20
+        #expect(configuration.bufferedResponseBytesMax == 2 << 20)
+        configuration.cache.bytesMax = 1000
+        #expect(configuration.bufferedResponseBytesMax == 1 << 20)
+        configuration.limits.bufferedResponseBytesMax = 3 << 20
+        #expect(configuration.bufferedResponseBytesMax == 3 << 20)
     }
 }
