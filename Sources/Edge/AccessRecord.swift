@@ -5,7 +5,7 @@ import NIOCore
 ///
 /// ```
 /// {"time":"2026-01-31T12:00:00.123Z","client":"127.0.0.1","method":"GET","host":"a.example","target":"/scans/7",
-///  "status":200,"bytes":8273,"ms":0.042,"cache":"hit","coding":"gzip","trace":"4bf92f3577b34da6a3ce929d0e0e4736"}
+///  "route":"edge.app","status":200,"bytes":8273,"ms":0.042,"cache":"hit","coding":"gzip","trace":"4bf92f3577b34da6a3ce929d0e0e4736"}
 /// ```
 /// `upstream_ms`, `detail` and `error` are there when they say something. Written by hand: it is on every request's path,
 /// and everything in it is either ours or was checked by the parser; what a client chose is escaped.
@@ -49,6 +49,7 @@ struct AccessRecord: Sendable {
         case .referer: 1 << 15
         case .userAgent: 1 << 16
         case .span: 1 << 17
+        case .route: 1 << 18
         }
     }
 
@@ -81,7 +82,7 @@ struct AccessRecord: Sendable {
         let agent = has(.userAgent) ? Self.range(.userAgent, request.fields) : 0..<0
         let chosen = request.methodRange.count + request.authority.count + request.target.count + referer.count + agent.count
         let failure = exchange.failure?.rawValue ?? ""
-        let bytesMax = Self.fixedBytesMax + TextOutput.jsonBytesMax * chosen + client.count + exchange.detail.utf8.count
+        let bytesMax = Self.fixedBytesMax + TextOutput.jsonBytesMax * chosen + client.count + exchange.detail.utf8.count + exchange.route.utf8.count
         line.writeText(bytesMax: bytesMax + failure.utf8.count) { line in
             line.text("{\"time\":\"")
             line.bytes(second.iso8601.span)
@@ -106,6 +107,12 @@ struct AccessRecord: Sendable {
             if has(.target) {
                 line.text(",\"target\":\"")
                 line.json(request.fields.bytes.span.extracting(request.target))
+                line.text("\"")
+            }
+            if has(.route), !exchange.route.isEmpty {
+                // A name is of letters, digits, hyphens and underscores.
+                line.text(",\"route\":\"")
+                line.string(exchange.route)
                 line.text("\"")
             }
             if has(.status) {

@@ -19,11 +19,13 @@ public struct AccessRecordOptions: Sendable, Equatable {
         case userAgent = "user_agent"
         /// Our own span in the trace.
         case span
+        /// The name of the route, or where it stands in the file.
+        case route
     }
 
     public var format = Format.json
     /// `time` is there always, and first.
-    public var fields: [Field] = [.time, .client, .method, .host, .target, .status, .bytes, .ms, .cache, .detail, .coding, .upstreamMilliseconds, .trace, .error]
+    public var fields: [Field] = [.time, .client, .method, .host, .target, .route, .status, .bytes, .ms, .cache, .detail, .coding, .upstreamMilliseconds, .trace, .error]
     /// The share of exchanges that have a line, 0…1, chosen by trace: all hops that sample by it choose the same. Errors (5xx, and what
     /// failed) always have one.
     public var sampledShare = 1.0

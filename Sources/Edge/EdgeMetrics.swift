@@ -5,7 +5,7 @@ import Telemetry
 
 /// The edge's numbers for one event loop, which alone writes them; whoever reads sums over the loops.
 ///
-/// Labels come from closed enums only, so that no client can make a new series.
+/// Labels come from closed enums and from the configuration, so that no client can make a new series.
 final class EdgeMetrics: Sendable {
     let connections = Gauge()
     let upstreamConnections = Gauge()
@@ -25,6 +25,9 @@ final class EdgeMetrics: Sendable {
     private let compressedTo = Counter()
     private let responseTime = Histogram()
     private let upstreamTime = Histogram()
+    /// Responses by route and first digit of their status; the routes are those of the configuration, at most
+    /// ``RouteConfiguration/countMax`` and what stands behind them.
+    private let routes = Lock<[String: CounterRow]>([:])
     private let process: ProcessNumbers
 
     /// What all loops share: the store's totals and the like.
@@ -33,10 +36,10 @@ final class EdgeMetrics: Sendable {
         let store: ResponseStore
         let background: BackgroundCompression
         let upstreams: @Sendable () -> [(name: String, machine: UpstreamMachine)]
+        let responseBuffers: FillBudget
         let accessLogDropped: @Sendable () -> Int
     }
 
-        let responseBuffers: FillBudget
     init(_ process: ProcessNumbers) {
         self.process = process
     }
@@ -50,6 +53,15 @@ final class EdgeMetrics: Sendable {
         bodyBytes.add(exchange.bodyBytes)
         if exchange.status == 304 { notModified.add() }
         responseTime.record(nanoseconds: UInt64(clamping: (now - exchange.started).nanoseconds))
+    }
+
+    /// The routes are these now: their rows, which those that were there before keep.
+    func rows(ofRoutes titles: [String]) -> [String: CounterRow] {
+        routes.withLock { rows in
+            let known = rows
+            rows = Dictionary(titles.map { ($0, known[$0] ?? CounterRow(count: 6)) }) { first, _ in first }
+            return rows
+        }
     }
 
     func refused(_ error: HTTP1Error) {
@@ -96,6 +108,15 @@ final class EdgeMetrics: Sendable {
             text.counter(
                 "headrace_edge_responses_total", help: "Responses by the first digit of their status.",
                 labels: [("class", "\(index)xx")], value: sum { $0.statusClasses.value(index) })
+        }
+        let routes = loops.map { $0.routes.withLock { $0 } }
+        for route in Set(routes.flatMap(\.keys)).sorted() {
+            for index in 1...5 {
+                text.counter(
+                    "headrace_edge_route_responses_total", help: "Responses by route and the first digit of their status.",
+                    labels: [("route", route), ("class", "\(index)xx")],
+                    value: routes.reduce(0) { $0 &+ ($1[route]?.value(index) ?? 0) })
+            }
         }
         text.counter(
             "headrace_edge_not_modified_total", help: "Responses with status 304: the client's copy was current.",
@@ -162,6 +183,12 @@ final class EdgeMetrics: Sendable {
         text.counter(
             "headrace_response_cache_evictions_total", help: "Stored responses that made room for others.",
             value: UInt64(totals.evicted))
+        text.gauge(
+            "headrace_edge_response_buffers_bytes", help: "Memory of responses that are not whole yet.",
+            value: Double(process.responseBuffers.bytes))
+        text.counter(
+            "headrace_edge_response_buffers_full_total", help: "Times that a response was passed on because there was no room to hold it.",
+            value: UInt64(process.responseBuffers.refusalCount))
         text.counter(
             "headrace_compression_in_bytes_total", help: "Bytes that were compressed while a client waited.",
             value: sum { $0.compressedFrom.value })
@@ -183,12 +210,6 @@ final class EdgeMetrics: Sendable {
     }
 
     /// Upper bounds in seconds: from a hit's tens of microseconds to the longest deadline.
-        text.gauge(
-            "headrace_edge_response_buffers_bytes", help: "Memory of responses that are not whole yet.",
-            value: Double(process.responseBuffers.bytes))
-        text.counter(
-            "headrace_edge_response_buffers_full_total", help: "Times that a response was passed on because there was no room to hold it.",
-            value: UInt64(process.responseBuffers.refusalCount))
     private static let bounds: [Double] = [
         0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
         60,

@@ -36,6 +36,8 @@ struct Exchange: ~Copyable {
     let started: NIODeadline
     var trace: TraceParent
     var method = Method.get
+    /// The route that was taken; empty when there is none, or none was asked for.
+    var route = ""
     var status = 0
     var cacheResult = CacheResult.none
     /// Why the cache was bypassed or the response not stored; one of the named reasons.

@@ -55,6 +55,11 @@ import Testing
         #expect((object["target"] as? String)?.hasPrefix("/a\"b\\c\u{7F}") == true)
     }
 
+    @Test func `names the route, if there is one`() {
+        #expect(line("/x") { $0.route = "edge.routes[1]" }.contains("\"target\":\"/x\",\"route\":\"edge.routes[1]\",\"status\":200"))
+        #expect(!line("/x").contains("route"))
+    }
+
     @Test func `names the failure and the time upstream`() throws {
         let text = line("/") {
             $0.failure = .firstByteTimeout
@@ -72,6 +77,7 @@ import Testing
         let text = line("/", options, fields: [("Referer", "r\"1"), ("User-Agent", "u\u{1}")]) {
             $0.failure = .truncated
             $0.detail = "why"
+            $0.route = "shop"
             $0.upstreamNanoseconds = 1
             $0.headNanoseconds = 1
         }

@@ -116,6 +116,20 @@ import Testing
         }
     }
 
+    @Test func `routes have a series each, which a reload keeps, and takes with the route`() {
+        let loops = make(loops: 2)
+        for metrics in loops {
+            let rows = metrics.rows(ofRoutes: ["shop", "blog", "shop"])
+            rows["shop"]?.add(2)
+            rows["blog"]?.add(4)
+        }
+        for metrics in loops { metrics.rows(ofRoutes: ["shop", "new"])["shop"]?.add(2) }
+        let text = loops[0].text()
+        #expect(text.contains("headrace_edge_route_responses_total{route=\"shop\",class=\"2xx\"} 4\n"))
+        #expect(text.contains("headrace_edge_route_responses_total{route=\"new\",class=\"5xx\"} 0\n"))
+        #expect(!text.contains("blog"))
+    }
+
     @Test func `a status that no class has does not trap`() {
         let metrics = make(loops: 1)
         for status in [0, -1, 99, 600, 1000] { metrics[0].ended(exchange { $0.status = status }, now: .uptimeNanoseconds(1)) }

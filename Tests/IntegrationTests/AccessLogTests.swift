@@ -52,6 +52,25 @@ import Testing
                 != nil, "\(line)")
     }
 
+    @Test func `a line names the route, and the metrics count by it`() throws {
+        let origin = try ScriptedOrigin(body: "x")
+        let file = try TemporaryFile(
+            """
+            edge:
+              app: \(origin.url)
+              routes:
+                - {name: old, match: {path: [/old]}, redirect: {to: /new}}
+                - {match: {path: [/word]}, respond: {status: 200, body: word}}
+            """, name: "headrace.yaml")
+        let edge = try HeadraceProcess(["--config", file.path])
+        for target in ["/old", "/word", "/other", "/old"] { _ = try RawClient.get(port: edge.port, target) }
+        _ = try RawClient.exchange(port: edge.port, "nonsense\r\n\r\n")
+        let lines = try edge.logLines(atLeast: 5)
+        #expect(lines.map { $0["route"] as? String } == ["old", "edge.routes[2]", "edge.app", "old", nil])
+        #expect(try edge.metric("headrace_edge_route_responses_total{route=\"old\",class=\"3xx\"}") == 2)
+        #expect(try edge.metric("headrace_edge_route_responses_total{route=\"edge.app\",class=\"2xx\"}") == 1)
+    }
+
     @Test func `nothing is sampled but errors, and fields are chosen`() throws {
         let origin = try ScriptedOrigin { request in
             [.send(ScriptedOrigin.response(status: request.target == "/bad" ? "500 X" : "200 OK", body: "x"))]

@@ -13,6 +13,7 @@ extension HTTPServerHandler {
     /// Follows a route from its beginning.
     func follow(_ route: RoutePlan, _ head: RequestHead, now: NIODeadline) {
         self.route = route
+        exchange.route = route.title
         if let maintenance = route.maintenance, !maintenance.isExcepted(identity) {
             return respond(
                 status: 503, contentType: "text/html; charset=utf-8", maintenance.page, now: now, retryAfter: maintenance.retrySeconds,

@@ -50,7 +50,7 @@ final class EdgeWorker {
         self.accessLog = accessLog
         accessRecord = AccessRecord(configuration.accessRecords)
         passwords = resources.passwords
-        routing = Routing(EdgeConfiguration(), resources, connectors: [:])
+        routing = Routing(EdgeConfiguration(), resources, connectors: [:], metrics: metrics)
         codec = ResponseCodec(configuration.compression, store: store, background: background, metrics: metrics)
         logLines = ByteBufferAllocator().buffer(capacity: accessLog == nil ? 0 : 2 * Self.logBatchBytes)
         random = TraceRandom()
@@ -106,7 +106,7 @@ final class EdgeWorker {
             }
         }
         for (name, connector) in routing.connectors where connectors[name] !== connector { retired.append(connector) }
-        routing = Routing(configuration, resources, connectors: connectors)
+        routing = Routing(configuration, resources, connectors: connectors, metrics: metrics)
     }
 
     private var connectors: [UpstreamConnector] { Array(routing.connectors.values) + retired }

@@ -371,6 +371,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
 
     func count(now: NIODeadline) {
         worker.metrics.ended(exchange, now: now)
+        route?.ended(status: exchange.status)
         worker.record(exchange, connection.head, client: identity.address, ended: now)
     }
 

@@ -1,5 +1,6 @@
 import HTTPSemantics
 import NIOCore
+import Telemetry
 
 /// A route as the connections of one event loop use it: everything that is the same for all of its requests, made before the first.
 /// An exchange keeps the plan that it began with, over a reload too.
@@ -35,6 +36,10 @@ final class RoutePlan {
     }
 
     let route: RouteConfiguration
+    /// The word for it in the access log and in metrics; empty for what stands behind another route.
+    let title: String
+    /// Responses by the first digit of their status; `nil` without a title.
+    private let responses: CounterRow?
     let action: Action
     private(set) var maintenance: Maintenance?
     private(set) var basic: Basic?
@@ -50,9 +55,12 @@ final class RoutePlan {
     let cacheScope: [UInt8]
 
     init(
-        _ route: RouteConfiguration, _ edge: EdgeConfiguration, _ resources: RouteResources, connectors: [String: UpstreamConnector]
+        _ route: RouteConfiguration, title: String, _ edge: EdgeConfiguration, _ resources: RouteResources,
+        connectors: [String: UpstreamConnector], responses: CounterRow?
     ) {
         self.route = route
+        self.title = title
+        self.responses = responses
         if route.redirect.location != nil {
             action = .redirect(route.redirect)
         } else if let page = route.page {
@@ -93,9 +101,13 @@ final class RoutePlan {
             asked.isCompressed = false
             asked.isCached = false
             forward = Forward(
-                plan: RoutePlan(asked, edge, resources, connectors: connectors), path: route.forwardAuth.path,
+                plan: RoutePlan(asked, title: "", edge, resources, connectors: connectors, responses: nil), path: route.forwardAuth.path,
                 copiedFields: route.forwardAuth.copiedFields, timeout: route.forwardAuth.timeout)
         }
+    }
+
+    func ended(status: Int) {
+        responses?.add(min(max(status / 100, 0), 5))
     }
 
     /// Whether what the application says may depend on whom the other server found.
@@ -117,12 +129,17 @@ final class Routing {
     let cacheScopes: [[UInt8]]
 
     /// - Parameter connectors: by the group's name.
-    init(_ configuration: EdgeConfiguration, _ resources: RouteResources, connectors: [String: UpstreamConnector]) {
+    init(
+        _ configuration: EdgeConfiguration, _ resources: RouteResources, connectors: [String: UpstreamConnector], metrics: EdgeMetrics
+    ) {
         router = Router(configuration)
         forwarding = configuration.forwarding.trusted.isEmpty ? nil : configuration.forwarding
         self.connectors = connectors
-        let plans = configuration.routeTable.map { route in
-            RoutePlan(route, configuration, resources, connectors: connectors)
+        let table = configuration.routeTable
+        let titles = table.enumerated().map { $1.title($0, of: configuration) }
+        let rows = metrics.rows(ofRoutes: titles)
+        let plans = zip(table, titles).map { route, title in
+            RoutePlan(route, title: title, configuration, resources, connectors: connectors, responses: rows[title])
         }
         self.plans = plans
         var scopes: [[UInt8]] = []

@@ -88,7 +88,8 @@ extension RouteConfiguration {
     fileprivate var isForOrigin: Bool { redirect.location == nil && page == nil && respond.status == nil }
 
     /// The name, or where it stands in the file.
-    fileprivate func title(_ index: Int, of edge: EdgeConfiguration) -> String {
+    /// - Parameter index: in ``EdgeConfiguration/routeTable``.
+    func title(_ index: Int, of edge: EdgeConfiguration) -> String {
         if !name.isEmpty { return name }
         return "edge.routes[\(index + (edge.metricsPath == nil ? 1 : 0))]"
     }
