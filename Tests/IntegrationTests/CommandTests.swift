@@ -19,7 +19,7 @@ import Testing
         return folder
     }
 
-    @Test(arguments: ["", "serve", "check", "init", "bench", "compare", "doctor", "prove", "demo", "reference", "version"])
+    @Test(arguments: ["", "serve", "check", "init", "bench", "compare", "doctor", "prove", "demo", "explain", "reference", "version"])
     func `help begins with examples`(command: String) throws {
         let result = try headrace((command.isEmpty ? [] : [command]) + ["--help"])
         #expect(result.status == 0)
@@ -65,6 +65,37 @@ import Testing
             #expect(result.errors.contains("headrace.yaml:4:12: edge.threads: \"many\" is no whole number"))
             #expect(!result.errors.contains("\u{1B}["), "no colour where there is no terminal")
         }
+    }
+
+    @Test func `explain shows the way of a request, in order`() throws {
+        let folder = try temporaryFolder()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let file = """
+            edge:
+              app: http://127.0.0.1:3000
+              browser_caching: standard
+              routes:
+                - {name: old, match: {path: [/old]}, redirect: {to: /new}}
+                - name: shop
+                  match: {host: [shop.example]}
+                  upstream: app
+                  limits: {body: 1KB}
+                  response_headers: {set: {X-A: b}}
+            """
+        try Data(file.utf8).write(to: folder.appending(path: "headrace.yaml"))
+        let arguments = ["explain", "http://shop.example/app.3f2a9c1b.js", "--header", "Accept-Encoding: br"]
+        let text = try headrace(arguments, folder: folder).text
+        #expect(text.contains("old                no: path    302 to /new\n") && text.contains("shop               yes         group app\n"))
+        let json = try headrace(arguments + ["--json"], folder: folder)
+        let object = try #require(try JSONSerialization.jsonObject(with: json.output) as? [String: Any])
+        let policies = try #require(object["policies"] as? [[String: String]])
+        let names = ["head", "client", "body", "cache", "answer", "upstream", "compression", "browser_caching", "response_headers", "delivery"]
+        #expect(policies.map { $0["name"] } == names)
+        for (index, name) in names.enumerated() { #expect(text.contains("\n\(index < 9 ? " " : "")\(index + 1)  \(name)  ")) }
+        #expect(policies[2]["value"]?.hasPrefix("at most 1024 bytes") == true)
+        #expect(policies[6]["value"]?.hasSuffix("br for this client") == true)
+        #expect(policies[7]["value"]?.hasSuffix("gets Cache-Control: public, max-age=31536000, immutable") == true)
+        #expect(policies[8]["value"] == "set X-A: b")
     }
 
     @Test func `check shows what would run and who said so`() throws {

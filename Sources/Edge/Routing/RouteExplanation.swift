@@ -1,4 +1,5 @@
 public import HTTPSemantics
+import NIOCore
 
 /// What a request would get and why, for `headrace explain`: the same table and the same questions as for a real one, told.
 public struct RouteExplanation: Sendable, Equatable {
@@ -49,32 +50,88 @@ extension EdgeConfiguration {
         }
     }
 
+    /// In the order in which a request meets them: what is read of it, who sent it, whether it may have anything, what the application
+    /// is sent, and what becomes of the answer on its way out.
     private func policies(
         of route: RouteConfiguration, _ request: RequestHead, _ client: ClientIdentity
     ) -> [RouteExplanation.Policy] {
         var policies: [RouteExplanation.Policy] = []
         func add(_ name: String, _ value: String) { policies.append(.init(name: name, value: value)) }
+        add(
+            "head", """
+                at most \(limits.headBytesMax) bytes, \(limits.requestLineBytesMax) of them in its first line, and \(limits.fieldCountMax) fields, \
+                within \(deadlines.requestHead.spoken)
+                """)
         let address = String(decoding: client.address, as: UTF8.self)
         add("client", client.chain.count > 1 ? "\(address), by \(client.chain.count - 1) trusted" : address)
         if route.maintenance.isEnabled {
             let isExcepted = route.maintenance.exceptions.contains { $0.contains(client.ip) }
             add("maintenance", isExcepted ? "on, but not for this client" : "503 for this client, and nothing of what follows")
         }
-        add("body", "at most \(min(limits.requestBodyBytesMax, route.requestBodyBytesMax ?? .max)) bytes")
+        let rate = limits.transferRateMin > 0 ? ", \(limits.transferRateMin) bytes per second at least" : ""
+        add(
+            "body", """
+                at most \(min(limits.requestBodyBytesMax, route.requestBodyBytesMax ?? .max)) bytes, \(deadlines.requestBody.spoken) between \
+                two reads\(rate)
+                """)
         if let file = route.basicAuth.file { add("basic_auth", "\(route.basicAuth.realm), \(file)") }
-        if let group = route.forwardAuth.upstream { add("forward_auth", "\(group)\(route.forwardAuth.path)") }
+        if let group = route.forwardAuth.upstream { add("forward_auth", "\(group)\(route.forwardAuth.path), within \(route.forwardAuth.timeout.spoken)") }
         if route.isForOrigin {
             var cache = cache
             cache.isEnabled = route.isCached ?? cache.isEnabled
             let isPersonal = !route.forwardAuth.copiedFields.isEmpty
             let bypass = isPersonal ? .forwardAuth : SharedCachePolicy.bypassReason(request, cache)
-            add("cache", bypass.map { "past it: \($0.rawValue)" } ?? "looked up; kept if the application lets it be")
+            add(
+                "cache", bypass.map { "past it: \($0.rawValue)" }
+                    ?? "looked up; kept if the application lets it be, up to \(cache.objectBytesMax) bytes")
             addRules("request_headers", route.requestRules, &policies)
         }
         add("answer", route.actionText)
-        if route.isForOrigin { add("compression", route.isCompressed ?? compression.isEnabled ? "on" : "off") }
+        if let name = route.upstream, let group = upstreams[name] { add("upstream", Self.text(of: group)) }
+        if route.isForOrigin {
+            add("compression", compressionText(route, request))
+            add("browser_caching", browserCachingText(route, request))
+        }
         addRules("response_headers", route.responseRules, &policies)
+        add("delivery", "given up when the client takes nothing for \(deadlines.write.spoken)\(rate)")
         return policies
+    }
+
+    private static func text(of group: UpstreamGroup) -> String {
+        """
+        \(group.connectTimeout.spoken) to connect, \(group.firstByteTimeout.spoken) to the first byte, \(group.readTimeout.spoken) between two \
+        reads\(group.totalTimeout.map { ", \($0.spoken) in all" } ?? ""); \(group.retry.attemptsMax) attempts at most
+        """
+    }
+
+    /// Whether responses are compressed, and in what for this client.
+    private func compressionText(_ route: RouteConfiguration, _ request: RequestHead) -> String {
+        let order = CompressionPolicy.serverOrder(compression)
+        guard route.isCompressed ?? compression.isEnabled, !order.isEmpty else { return "off" }
+        let codings = order.reduce(into: CodingSet(.identity)) { $0.insert(CodingSet($1)) }
+        let best = AcceptedCodings(request.fields).best(of: codings, serverOrder: order) ?? .identity
+        let client = best == .identity ? "this client accepts none" : "\(best.token) for this client"
+        return "text-like types of \(compression.bytesMin) bytes and more, in \(order.map { "\($0.token)" }.joined(separator: ", ")): \(client)"
+    }
+
+    /// What browsers would be told of an answer that is what the path looks like.
+    private func browserCachingText(_ route: RouteConfiguration, _ request: RequestHead) -> String {
+        let name = route.browserCaching ?? browserCaching
+        guard let caching = browserCachingPolicy(named: name).flatMap(BrowserCaching.init) else { return "off" }
+        guard request.method == .get || request.method == .head else { return "\(name), which is for GET alone" }
+        let text = request.fields.bytes
+        let target = text.span.extracting(request.target)
+        let path = String(copying: target).prefix { $0 != "?" }
+        let file = path.split(separator: "/", omittingEmptySubsequences: false).last ?? ""
+        let type = file.contains(".") ? MediaType.forFileName(String(file)) : "text/html"
+        var fields = FieldSection()
+        fields.append("Content-Type", type)
+        let advice = caching.advice(
+            target: target, status: 200, fields: fields,
+            isForEverybody: route.files.root != nil && route.basicAuth.file == nil && route.forwardAuth.upstream == nil)
+        let lines = String(decoding: advice?.lines(for: request.fields) ?? [], as: UTF8.self).split(separator: "\r\n")
+        let said = lines.isEmpty ? "nothing" : lines.joined(separator: "; ")
+        return "\(name): a 200 of \(type.prefix { $0 != ";" }) that says nothing of it gets \(said)"
     }
 
     private func addRules(_ name: String, _ rules: HeaderRules, _ policies: inout [RouteExplanation.Policy]) {
@@ -100,5 +157,13 @@ extension RouteConfiguration {
         if let status = respond.status { return "\(status), written in the file" }
         if let root = files.root { return "files of \(root)" + (upstream.map { ", then group \($0)" } ?? "") }
         return "group \(upstream ?? "")"
+    }
+}
+
+extension TimeAmount {
+    /// `5 s`, `1500 ms`.
+    fileprivate var spoken: String {
+        let milliseconds = nanoseconds / 1_000_000
+        return milliseconds % 1000 == 0 ? "\(milliseconds / 1000) s" : "\(milliseconds) ms"
     }
 }

@@ -62,8 +62,8 @@ struct ExplainCommand: ParsableCommand {
         if !explanation.steps.isEmpty { Terminal.print(routes.rendered()) }
         if let refusal = explanation.refusal { Terminal.print(refusal) }
         guard !explanation.policies.isEmpty else { return }
-        var policies = TextTable(columns: [.left("policy"), .left("says")])
-        for policy in explanation.policies { policies.add([policy.name, policy.value]) }
+        var policies = TextTable(columns: [.right(""), .left("policy"), .left("says")])
+        for (index, policy) in explanation.policies.enumerated() { policies.add(["\(index + 1)", policy.name, policy.value]) }
         Terminal.print("")
         Terminal.print(policies.rendered())
     }

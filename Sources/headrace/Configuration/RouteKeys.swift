@@ -92,7 +92,7 @@ enum RouteKeys {
             "cache.request_directives", \.caching.heedsRequests, .optional(.boolean), isReloadable: true,
             "Heed Cache-Control and Pragma of requests; false keeps clients from passing the cache by them; without it, as edge.cache.request_directives says."),
         .init(
-            "browser_caching", \.browserCaching, .optional(.text("policy")),
+            "browser_caching", \.browserCaching, .optional(.text("policy")), isReloadable: true,
             "What browsers may keep of responses that say nothing about it; without it, as edge.browser_caching says."),
         .init(
             "limits.body", \.requestBodyBytesMax, .optional(.size(0...1 << 40)), isReloadable: true,

@@ -28,11 +28,51 @@ import Testing
         #expect(explanation.steps.map(\.lacks) == ["path", "path", nil])
         #expect(explanation.refusal == nil)
         #expect(
-            explanation.policies == [
-                .init(name: "client", value: "10.1.2.3"), .init(name: "body", value: "at most 67108864 bytes"),
-                .init(name: "cache", value: "past it: disabled"), .init(name: "answer", value: "group app"),
-                .init(name: "compression", value: "on"), .init(name: "response_headers", value: "set X-A: 1"),
+            explanation.policies.map { "\($0.name): \($0.value)" } == [
+                "head: at most 32768 bytes, 8192 of them in its first line, and 100 fields, within 10 s", "client: 10.1.2.3",
+                "body: at most 67108864 bytes, 30 s between two reads, 512 bytes per second at least", "cache: past it: disabled",
+                "answer: group app",
+                "upstream: 5 s to connect, 60 s to the first byte, 60 s between two reads; 3 attempts at most",
+                "compression: text-like types of 256 bytes and more, in br, zstd, gzip: this client accepts none", "browser_caching: off",
+                "response_headers: set X-A: 1", "delivery: given up when the client takes nothing for 60 s, 512 bytes per second at least",
             ])
+    }
+
+    private func policy(_ name: String, _ target: String, _ fields: [String] = [], of edge: EdgeConfiguration) throws -> String? {
+        edge.explain(try .get(target, fields), peer: "10.0.0.1").policies.first { $0.name == name }?.value
+    }
+
+    @Test func `compression says what this client gets`() throws {
+        var edge = edge
+        #expect(try policy("compression", "/", ["Accept-Encoding: gzip, zstd"], of: edge)?.hasSuffix("in br, zstd, gzip: zstd for this client") == true)
+        edge.compression.codings = ["gzip"]
+        #expect(try policy("compression", "/", ["Accept-Encoding: zstd"], of: edge)?.hasSuffix("in gzip: this client accepts none") == true)
+        edge.compression.isEnabled = false
+        #expect(try policy("compression", "/", ["Accept-Encoding: gzip"], of: edge) == "off")
+    }
+
+    @Test(arguments: [
+        ("/", "", "private, max-age=300; Vary: Cookie, Authorization"), ("/", "Cookie: a=b", "private, no-cache"),
+        ("/app.3f2a9c1b.css", "", "public, max-age=31536000, immutable"),
+        ("/app.css?v=3", "", "private, max-age=31536000; Vary: Cookie, Authorization"),
+    ])
+    func `browser caching says what an answer of that name would get`(target: String, field: String, said: String) throws {
+        var edge = edge
+        edge.browserCaching = "standard"
+        #expect(try policy("browser_caching", target, field.isEmpty ? [] : [field], of: edge)?.hasSuffix("gets Cache-Control: " + said) == true)
+    }
+
+    @Test func `a file is for everybody, unless the route asks who is there`() throws {
+        var edge = EdgeConfiguration()
+        edge.root = "/srv"
+        edge.browserCaching = "standard"
+        #expect(try policy("browser_caching", "/x.html", of: edge) == "standard: a 200 of text/html that says nothing of it gets Cache-Control: private, max-age=300")
+        #expect(try policy("browser_caching", "/x.tar", of: edge) == "standard: a 200 of application/x-tar that says nothing of it gets nothing")
+        var route = RouteConfiguration()
+        route.files.root = "/srv"
+        route.browserCaching = "off"
+        edge.routes = [route]
+        #expect(try policy("browser_caching", "/x.html", of: edge) == "off")
     }
 
     @Test(arguments: [
