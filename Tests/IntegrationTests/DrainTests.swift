@@ -129,5 +129,7 @@ import Testing
         #expect(eventually { client.peek().contains("hello") })
         edge.terminate()
         #expect(edge.waitForExit(seconds: 10) == 0)
+        let line = try #require(try edge.logLines(atLeast: 1).first)
+        #expect(line["status"] as? Int == 200 && line["detail"] as? String == "drain-deadline")
     }
 }

@@ -116,9 +116,16 @@ import Testing
         #expect(eventually { edge.errorOutput.contains("read anew") })
         client.send("still there")
         #expect(eventually { client.peek() == "STILL THERE" })
+        _ = client.readAvailable(milliseconds: 1)
+        let began = Date()
         edge.terminate()
+        client.send("and now")
+        #expect(eventually { client.peek() == "AND NOW" }, "it goes on while the others drain")
         #expect(edge.waitForExit() == 0)
+        #expect((0.5..<5).contains(Date().timeIntervalSince(began)))
         #expect(client.isClosed())
+        let line = try #require(try edge.logLines(atLeast: 1).first)
+        #expect(line["status"] as? Int == 101 && line["bytes"] as? Int == 18 && line["detail"] as? String == "drain-deadline", "it has its line all the same")
     }
 
     @Test(.enabled(if: WebSocketEcho.isInstalled, "Python's websockets is not installed: run scripts/setup"))

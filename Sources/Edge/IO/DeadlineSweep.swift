@@ -9,6 +9,13 @@ protocol DeadlineHolder: AnyObject {
     func deadlinePassed(now: NIODeadline)
     /// The server is shutting down: finish what is in flight, and say so to the peer.
     func drainBegan(now: NIODeadline)
+    /// The time for that has passed: end at once, and be counted.
+    func drainEnded(now: NIODeadline)
+}
+
+extension DeadlineHolder {
+    /// What hangs on a client's connection ends with it.
+    func drainEnded(now: NIODeadline) {}
 }
 
 /// All deadline holders of one event loop, looked through four times a second.

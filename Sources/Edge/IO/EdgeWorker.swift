@@ -67,9 +67,11 @@ final class EdgeWorker {
         }
     }
 
-    /// Ends the sweep and hands over what is left of the access log.
+    /// Ends the sweep and what is under way still, and hands over what is left of the access log.
     func stop() {
         sweeping?.cancel()
+        let now = NIODeadline.now()
+        for holder in sweep.all { holder.drainEnded(now: now) }
         for connector in connectors { connector.closeIdle() }
         flushLog()
     }

@@ -391,6 +391,20 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         source = .none
     }
 
+    /// A tunnel ends as if its client had left; what else was under way is cut, and nobody could say more about it.
+    func drainEnded(now: NIODeadline) {
+        guard hasBegun, let context else { return }
+        worker.metrics.deadlinePassed(.drain)
+        exchange.detail = "drain-deadline"
+        if case .tunnel = source {} else {
+            if exchange.status == 0 { exchange.status = 503 }
+            count(now: now)
+            hasBegun = false
+        }
+        clientGone()
+        context.close(promise: nil)
+    }
+
     // MARK: Output
 
     /// Gathers what `body` writes and passes it to the channel in one piece; nested turns are part of the outer one.

@@ -17,7 +17,7 @@ enum DeadlineReason: String, CaseIterable, Sendable {
     case responseRate = "response-rate"
     /// The end of what the client sends after it was told that nothing of it will be read.
     case linger
-    /// A request that was perhaps on its way when draining began.
+    /// A request that was perhaps on its way when draining began, or an exchange that has not ended when it does.
     case drain
 }
 
