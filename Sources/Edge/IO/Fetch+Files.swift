@@ -10,6 +10,12 @@ extension Fetch {
         lease == nil || isServedFromDisk(count, MediaType(contentType.utf8.span)) ? request : nil
     }
 
+    /// Whether others get the file in a coding of ours.
+    func isCoded(_ count: Int, contentType: String) -> Bool {
+        guard route.compression.isEnabled, !route.compression.codings.isEmpty, count >= route.compression.bytesMin else { return false }
+        return MediaType(contentType.utf8.span).map { CompressionPolicy.isCompressible($0, extra: route.compression.extraTypes) } ?? false
+    }
+
     /// Which bytes of a file the client asks for; a range is never fetched to be stored.
     func rangeAnswer(for file: StaticFiles.OpenFile) -> RangePolicy.Answer {
         guard lease == nil || isServedFromDisk(file.size, MediaType(file.contentType.utf8.span)) else { return .whole }

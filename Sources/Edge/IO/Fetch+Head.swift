@@ -232,6 +232,7 @@ extension Fetch {
         var writer = ResponseHeadWriter(framing: framing)
         writer.coding = coding
         writer.variesByCoding = !codings.isEmpty
+            || CompressionPolicy.isPartOfCoded(head, cacheControl: CacheControl(head.fields), configuration: route.compression)
         writer.entityTag = entityTagOnPassing(coding)
         writer.browserCaching = browserCaching
         client.beginResponse(status: head.status, head.fields, writer, now: now)

@@ -102,16 +102,19 @@ final class FileSource {
         } else if head.status == 412 {
             head.framing = .length(0)
         }
-        head.fields.append("Content-Type", contentType)
+        // A 304 says what the 200 would say of keeping it, and nothing of its bytes (RFC 9110 §15.4.5).
+        if head.status != 304 { head.fields.append("Content-Type", contentType) }
         var text: [UInt8] = []
         HTTPDate.append(file.modified, to: &text)
         head.fields.append("Last-Modified", String(decoding: text, as: UTF8.self))
         text = []
         file.entityTag.append(to: &text)
         head.fields.append("ETag", String(decoding: text, as: UTF8.self))
-        head.fields.append("Accept-Ranges", "bytes")
+        if head.status != 304 { head.fields.append("Accept-Ranges", "bytes") }
         if file.coding != .identity { head.fields.append("Content-Encoding", "\(file.coding.token)") }
-        if file.variesByCoding { head.fields.append("Vary", "Accept-Encoding") }
+        // Of a single part its `Content-Range` tells it; of these two only who knows the file.
+        let isNotModifiedOrParts = known == nil && (head.status == 304 || contentType != file.contentType)
+        if file.variesByCoding || isNotModifiedOrParts && fetch.isCoded(file.size, contentType: file.contentType) { head.fields.append("Vary", "Accept-Encoding") }
         return head
     }
 

@@ -38,12 +38,38 @@ enum CompressionPolicy {
         let status = response.status
         if status < 200 || status == 204 || status == 304 || status == 205 { return .noBody }
         if status == 206 || response.fields.contains(.contentRange) { return .partial }
-        if response.fields.contains(.contentEncoding), !isIdentity(response.fields) { return .encoded }
+        return reasonNotToCode(response.fields, byteCount: byteCount(response), cacheControl, configuration)
+    }
+
+    /// How long the body is or, in an answer to HEAD, would be: it says of itself what the one to GET says (RFC 9110 §9.3.2).
+    private static func byteCount(_ response: ResponseHead) -> Int? {
+        if case .length(let count) = response.framing { return count }
+        guard case .none = response.framing, let index = response.fields.firstIndex(of: .contentLength) else { return nil }
+        return Int(String(copying: response.fields.value(at: index)))
+    }
+
+    /// Whether a part (206) is of something that is compressed as a whole: it says so in `Vary`, as the whole does.
+    /// - Source: RFC 9110 §15.3.7.
+    static func isPartOfCoded(
+        _ response: ResponseHead, cacheControl: CacheControl, configuration: EdgeConfiguration.Compression
+    ) -> Bool {
+        guard configuration.isEnabled, !configuration.codings.isEmpty, response.status == 206,
+            let index = response.fields.firstIndex(of: .contentRange)
+        else { return false }
+        // "bytes 0-99/1000"; what is no number is not known.
+        let whole = Int(String(copying: response.fields.value(at: index)).split(separator: "/").last ?? "")
+        return reasonNotToCode(response.fields, byteCount: whole, cacheControl, configuration) == nil
+    }
+
+    private static func reasonNotToCode(
+        _ fields: FieldSection, byteCount: Int?, _ cacheControl: CacheControl, _ configuration: EdgeConfiguration.Compression
+    ) -> NotCompressedReason? {
+        if fields.contains(.contentEncoding), !isIdentity(fields) { return .encoded }
         if cacheControl.noTransform { return .noTransform }
-        guard let index = response.fields.firstIndex(of: .contentType), let type = MediaType(response.fields.value(at: index)),
+        guard let index = fields.firstIndex(of: .contentType), let type = MediaType(fields.value(at: index)),
             isCompressible(type, extra: configuration.extraTypes)
         else { return .type }
-        if case .length(let count) = response.framing, count < configuration.bytesMin { return .small }
+        if let byteCount, byteCount < configuration.bytesMin { return .small }
         return nil
     }
 

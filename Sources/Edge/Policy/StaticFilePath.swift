@@ -49,7 +49,7 @@ struct StaticFilePath: Equatable, Sendable {
             endsWithSlash = false
             index += 1
         }
-        if name.isEmpty { endsWithSlash = true }
+        if name.isEmpty || name == [UInt8(ascii: ".")] { endsWithSlash = true }
         try end()
         components = names
         isFolder = endsWithSlash

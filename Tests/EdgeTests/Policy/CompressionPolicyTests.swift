@@ -96,4 +96,28 @@ import Testing
         #expect([ContentCoding.gzip, .brotli, .zstd].map { CompressionPolicy.level($0, .fast, configuration) } == [2, 3, 4])
         #expect([ContentCoding.gzip, .brotli, .zstd].map { CompressionPolicy.level($0, .high, configuration) } == [7, 8, 9])
     }
+
+    @Test func `the answer to HEAD says what the one to GET says (RFC 9110 §9.3.2)`() throws {
+        #expect(try reason(["Content-Type: text/html", "Content-Length: 255"], method: .head) == .small)
+        #expect(try reason(["Content-Type: text/html", "Content-Length: 256"], method: .head) == nil)
+        #expect(try reason(["Content-Type: text/html"], method: .head) == nil)
+    }
+
+    @Test(arguments: [
+        (206, "text/html", "bytes 0-9/1000", true), (206, "text/html", "bytes 0-9/*", true), (206, "text/html", "bytes 0-9/100", false),
+        (206, "image/png", "bytes 0-9/1000", false), (416, "text/html", "bytes */1000", false),
+    ])
+    func `a part varies as its whole does (RFC 9110 §15.3.7)`(status: Int, type: String, range: String, isPart: Bool) throws {
+        let head = try ResponseHead.parsed(status, ["Content-Type: \(type)", "Content-Range: \(range)", "Content-Length: 10"])
+        func isPartOfCoded(_ cacheControl: CacheControl, isEnabled: Bool) -> Bool {
+            var configuration = EdgeConfiguration.Compression()
+            configuration.isEnabled = isEnabled
+            return CompressionPolicy.isPartOfCoded(head, cacheControl: cacheControl, configuration: configuration)
+        }
+        #expect(isPartOfCoded(CacheControl(), isEnabled: true) == isPart)
+        #expect(!isPartOfCoded(CacheControl(), isEnabled: false))
+        var fixed = CacheControl()
+        fixed.noTransform = true
+        #expect(!isPartOfCoded(fixed, isEnabled: true))
+    }
 }

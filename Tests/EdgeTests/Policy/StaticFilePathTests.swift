@@ -12,7 +12,7 @@ import Testing
             ("/a%20b", ["a b"], false),
             ("/%C3%A9", ["é"], false), ("/.well-known/acme", [".well-known", "acme"], false), ("/a?", ["a"], false),
             ("/?a", [], true),
-            ("/a%3Fb", ["a?b"], false), ("/.", [], false),
+            ("/a%3Fb", ["a?b"], false), ("/.", [], true), ("/a/.", ["a"], true), ("/a/%2E", ["a"], true),
         ] as [(String, [String], Bool)])
     func `a target becomes names below the root`(target: String, names: [String], isFolder: Bool) throws {
         let path = try path(target)
