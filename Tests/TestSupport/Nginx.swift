@@ -1,6 +1,6 @@
 import Foundation
 
-/// A real nginx that answers everything with one word.
+/// A real nginx, in one process, that ends with this.
 public final class Nginx {
     public let port: Int
     private let process = Process()
@@ -8,7 +8,15 @@ public final class Nginx {
 
     public var url: String { "http://127.0.0.1:\(port)" }
 
-    public init(_ word: String) throws {
+    /// One that answers everything with one word.
+    public convenience init(_ word: String) throws {
+        try self.init(server: "location / { add_header Cache-Control no-store; return 200 \"\(word)\"; }")
+    }
+
+    /// - Parameters:
+    ///   - server: what stands in the `server` block, besides where it listens.
+    ///   - http: what stands in the `http` block before it.
+    public init(server: String, http: String = "") throws {
         guard let program = Command.find("nginx") else {
             throw HeadraceProcess.Failure(description: "nginx is not installed: run scripts/setup")
         }
@@ -23,7 +31,11 @@ public final class Nginx {
             http {
               access_log off; client_body_temp_path \(path); proxy_temp_path \(path); fastcgi_temp_path \(path);
               uwsgi_temp_path \(path); scgi_temp_path \(path);
-              server { listen 127.0.0.1:\(port); location / { add_header Cache-Control no-store; return 200 "\(word)"; } }
+              \(http)
+              server {
+                listen 127.0.0.1:\(port);
+                \(server)
+              }
             }
             """
         try Data(configuration.utf8).write(to: folder.appending(path: "nginx.conf"))
@@ -32,7 +44,7 @@ public final class Nginx {
         process.standardError = FileHandle.nullDevice
         try Starter.shared.start(process)
         let isUp = eventually { (try? RawClient(port: port)) != nil }
-        guard isUp else { throw HeadraceProcess.Failure(description: "nginx does not listen") }
+        guard isUp else { throw HeadraceProcess.Failure(description: "nginx does not listen: \(configuration)") }
     }
 
     public func stop() {

@@ -72,6 +72,30 @@ import Testing
         #expect(page == ConfigurationReference.markdown(), "run `make docs`")
     }
 
+    /// Words of the table that are no keys: commands, signals, and how a key's value is written.
+    private static let otherWords: Set<String> = [
+        "edge.upstreams.NAME.members", "weight=N", "backup", "srv:NAME", "set", "add", "remove", "no-store", "private", "Location", "Forwarded",
+        "request_headers", "response_headers", "headrace serve --pidfile", "headrace check", "headrace reload",
+    ]
+
+    @Test func `what the page says for directives of nginx are keys that there are`() throws {
+        let page = try String(contentsOf: Self.repository.appending(path: "docs/edge.md"), encoding: .utf8)
+        let table = try #require(page.components(separatedBy: "| nginx | here |\n").last?.components(separatedBy: "\n\n").first)
+        var keys = Set(ConfigurationKeys.all.map(\.path))
+        for section in ConfigurationKeys.table.repeated { keys.formUnion(section.rows.map(\.path)) }
+        var seen: Set<String> = []
+        for row in table.split(separator: "\n").dropFirst() {
+            let here = try #require(row.components(separatedBy: " | ").last)
+            for word in here.split(separator: "`", omittingEmptySubsequences: false).enumerated().filter({ $0.offset % 2 == 1 }).map(\.element) {
+                let key = String(word.prefix { $0 != ":" })
+                let isKnown = keys.contains(key) || Self.otherWords.contains(String(word))
+                #expect(isKnown, "\(row)")
+                seen.insert(String(word))
+            }
+        }
+        #expect(seen.isSuperset(of: Self.otherWords), "\(Self.otherWords.subtracting(seen))")
+    }
+
     @Test func `the example file is what the table prints`() throws {
         let file = try String(contentsOf: Self.repository.appending(path: "headrace.example.yaml"), encoding: .utf8)
         #expect(file == ConfigurationReference.example(), "run `make docs`")
