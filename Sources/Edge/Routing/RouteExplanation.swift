@@ -79,6 +79,7 @@ extension EdgeConfiguration {
         if route.isForOrigin {
             var cache = cache
             cache.isEnabled = route.isCached ?? cache.isEnabled
+            route.caching.apply(to: &cache)
             let isPersonal = !route.forwardAuth.copiedFields.isEmpty
             let bypass = isPersonal ? .forwardAuth : SharedCachePolicy.bypassReason(request, cache)
             add(
