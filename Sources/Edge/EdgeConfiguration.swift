@@ -27,6 +27,7 @@ public struct EdgeConfiguration: Sendable, Equatable {
     /// The tables besides `off` and `standard`, by name.
     public var browserCachingPolicies: [String: BrowserCachingPolicy] = [:]
     public var cache = Cache()
+    public var purge = PurgeConfiguration()
     public var limits = Limits()
     public var deadlines = Deadlines()
     public var accessLog = AccessLog.stdout
@@ -80,6 +81,7 @@ public struct EdgeConfiguration: Sendable, Equatable {
         let bytesMax = adopted.cache.bytesMax
         adopted.cache = new.cache
         adopted.cache.bytesMax = bytesMax
+        adopted.purge = new.purge
         adopted.compression.isEnabled = new.compression.isEnabled
         adopted.compression.bytesMin = new.compression.bytesMin
         adopted.compression.extraTypes = new.compression.extraTypes
@@ -130,6 +132,8 @@ public struct EdgeConfiguration: Sendable, Equatable {
         public var storesCookies = false
         /// Heed what requests say in `Cache-Control` and `Pragma`.
         public var heedsRequests = true
+        /// What of a request tells its responses from others, where no route says.
+        public var key = CacheKeyRules()
 
         public init() {}
     }

@@ -23,6 +23,9 @@ final class EdgeMetrics: Sendable {
     private let connectionRefusals = CounterRow(count: ConnectionRefusal.allCases.count)
     private let compressedFrom = Counter()
     private let compressedTo = Counter()
+    private let purges = CounterRow(count: PurgeRequest.Kind.allCases.count)
+    private let purgeRefusals = CounterRow(count: PurgeRefusal.allCases.count)
+    private let purgedResponses = Counter()
     private let responseTime = Histogram()
     private let upstreamTime = Histogram()
     /// Responses by route and first digit of their status; the routes are those of the configuration, at most
@@ -82,6 +85,15 @@ final class EdgeMetrics: Sendable {
 
     func connectionRefused(_ reason: ConnectionRefusal) {
         connectionRefusals.add(ConnectionRefusal.allCases.firstIndex(of: reason) ?? 0)
+    }
+
+    func purged(_ kind: PurgeRequest.Kind, responses: Int) {
+        purges.add(PurgeRequest.Kind.allCases.firstIndex(of: kind) ?? 0)
+        purgedResponses.add(responses)
+    }
+
+    func purgeRefused(_ reason: PurgeRefusal) {
+        purgeRefusals.add(PurgeRefusal.allCases.firstIndex(of: reason) ?? 0)
     }
 
     func compressed(from: Int, to: Int) {
@@ -189,6 +201,19 @@ final class EdgeMetrics: Sendable {
         text.counter(
             "headrace_edge_response_buffers_full_total", help: "Times that a response was passed on because there was no room to hold it.",
             value: UInt64(process.responseBuffers.refusalCount))
+        for (index, kind) in PurgeRequest.Kind.allCases.enumerated() {
+            text.counter(
+                "headrace_response_cache_purges_total", help: "Purges by what they named.", labels: [("kind", kind.rawValue)],
+                value: sum { $0.purges.value(index) })
+        }
+        for (index, reason) in PurgeRefusal.allCases.enumerated() {
+            text.counter(
+                "headrace_response_cache_purges_refused_total", help: "Purges that were refused.", labels: [("reason", reason.rawValue)],
+                value: sum { $0.purgeRefusals.value(index) })
+        }
+        text.counter(
+            "headrace_response_cache_purged_total", help: "Stored responses that purges by URL or key removed or made stale.",
+            value: sum { $0.purgedResponses.value })
         text.counter(
             "headrace_compression_in_bytes_total", help: "Bytes that were compressed while a client waited.",
             value: sum { $0.compressedFrom.value })

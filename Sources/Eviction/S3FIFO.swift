@@ -10,8 +10,14 @@
 /// operations take constant time, amortised.
 /// - Source: Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023.
 public struct S3FIFO: Sendable {
-    private enum Queue: UInt8 {
-        case none, small, main
+    /// Where an entry stands.
+    public enum Queue: UInt8, Sendable {
+        /// It is not here.
+        case none
+        /// New, and out at the end of this queue unless it is used before.
+        case small
+        /// Used before; it stays as long as it goes on being used.
+        case main
     }
 
     private struct Node {
@@ -63,6 +69,12 @@ public struct S3FIFO: Sendable {
     public mutating func touched(_ slot: Int) {
         guard nodes.indices.contains(slot), nodes[slot].uses < 3 else { return }
         nodes[slot].uses += 1
+    }
+
+    /// Where an entry stands, and how often it was used since it came there, 0…3.
+    public func standing(_ slot: Int) -> (queue: Queue, uses: Int) {
+        guard nodes.indices.contains(slot) else { return (.none, 0) }
+        return (nodes[slot].queue, Int(nodes[slot].uses))
     }
 
     /// The entry takes another amount now.

@@ -22,6 +22,8 @@ public enum NotStoredReason: String, CaseIterable, Sendable {
     case noLifetime = "no-lifetime"
     /// Larger than what is stored.
     case tooLarge = "too-large"
+    /// It names more surrogate keys, or longer ones, than are kept track of.
+    case tags
     /// It ends with its connection: a whole response and a broken one look the same.
     case lengthUnknown = "length-unknown"
     /// Too many other responses were under way for this one to be held until it was whole.
@@ -30,7 +32,7 @@ public enum NotStoredReason: String, CaseIterable, Sendable {
     /// Whether the next response under the same key will most likely be no different, so that nobody should wait for it.
     public var saysAboutNext: Bool {
         switch self {
-        case .noStore, .isPrivate, .setCookie, .varyAny, .noLifetime, .tooLarge, .lengthUnknown: true
+        case .noStore, .isPrivate, .setCookie, .varyAny, .noLifetime, .tooLarge, .tags, .lengthUnknown: true
         case .method, .requestNoStore, .authorization, .partial, .status, .buffersFull: false
         }
     }

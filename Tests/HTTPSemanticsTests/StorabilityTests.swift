@@ -91,12 +91,12 @@ private func answering(_ status: Int, _ lines: [(String, String)] = []) -> Respo
     }
 
     @Test func `every reason has a row, but for those that only who holds the body knows`() {
-        #expect(Set(Self.rows.compactMap(\.reason)).union([.tooLarge, .lengthUnknown, .buffersFull]) == Set(NotStoredReason.allCases))
+        #expect(Set(Self.rows.compactMap(\.reason)).union([.tooLarge, .tags, .lengthUnknown, .buffersFull]) == Set(NotStoredReason.allCases))
     }
 
     @Test func `what the response itself says will most likely be said of the next`() {
         let next = NotStoredReason.allCases.filter(\.saysAboutNext)
-        #expect(next == [.noStore, .isPrivate, .setCookie, .varyAny, .noLifetime, .tooLarge, .lengthUnknown])
+        #expect(next == [.noStore, .isPrivate, .setCookie, .varyAny, .noLifetime, .tooLarge, .tags, .lengthUnknown])
     }
 
     @Test func `words for logs are small letters and hyphens, each once`() {

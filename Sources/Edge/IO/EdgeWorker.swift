@@ -25,6 +25,11 @@ final class EdgeWorker {
     var sweep = DeadlineSweep()
     private(set) var isDraining = false
 
+    /// With which of the store's shards the sweep for purges by pattern goes on.
+    private var sweepPosition = 0
+    /// What that sweep may take of the loop, four times a second. 500 µs: less than what a large response takes.
+    private static let banSweepTime = TimeAmount.microseconds(500)
+
     private var outputs: [ByteBuffer] = []
     private var logLines: ByteBuffer
     private var second = WallClockSecond()
@@ -83,6 +88,7 @@ final class EdgeWorker {
         for connector in connectors { connector.swept(now: now) }
         metrics.upstreamConnections.set(connectors.reduce(0) { $0 + $1.counts.open })
         metrics.upstreamIdle.set(connectors.reduce(0) { $0 + $1.counts.idle })
+        sweepPosition = store.sweep(from: sweepPosition, until: now + Self.banSweepTime)
         for connector in retired where connector.isUnused { connector.end() }
         retired.removeAll { $0.isUnused }
         flushLog()

@@ -170,7 +170,7 @@ extension Fetch {
         return StoredResponse(
             head: head, fields: fields, cacheControl: verdict.cacheControl, lifetimeSeconds: verdict.lifetimeSeconds,
             initialAgeSeconds: age, received: headReceived, codings: codings, wasAskedForPlain: plan.wantsIdentity && !variesByFile,
-            browserCaching: browserCaching)
+            browserCaching: browserCaching, urlTag: route.keying.urlTag(request, client: identity))
     }
 
     /// Stores what was fetched and lets the followers go.

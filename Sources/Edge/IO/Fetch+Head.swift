@@ -195,6 +195,7 @@ extension Fetch {
         {
             return reason
         }
+        if DependencyTags(head.fields).isOverLimit { return .tags }
         let limit = route.cache.objectBytesMax
         switch head.framing {
         case .length(let count):
@@ -289,12 +290,11 @@ extension Fetch {
     }
 
     private func invalidate(_ request: RequestHead) {
-        var key = CacheKey()
         // What the same target gives by other routes may have changed as well.
-        for scope in worker.routing.cacheScopes {
-            key.assign(request, scope: scope, seed: worker.store.seed)
-            worker.store.withShard(key) { $0.invalidate(key) }
-        }
+        let text = request.fields.bytes
+        let authority = identity.host ?? Array(text[request.authority])
+        _ = worker.store.purge(
+            authority: authority.span, target: text.span.extracting(request.target), keyings: worker.routing.keyings, isSoft: false, now: .now())
     }
 
     /// A response to HEAD says what GET would get: it updates what is stored, or shows that it has changed.
@@ -304,6 +304,8 @@ extension Fetch {
         else { return }
         let (key, request) = (key, request)
         guard let stored = worker.store.withShard(key, { $0.ready(key, request) }), stored.response.status == 200 else { return }
+        // What a soft purge has made stale only a whole response makes fresh: this one may have been on its way when the purge came.
+        guard !stored.response.isPurged else { return }
         guard StoredFields.isSameRepresentation(stored.response.fields, byteCount: stored.plain.body.readableBytes, as: head.fields) else {
             return worker.store.withShard(key) { $0.drop(stored.response, key: key) }
         }
@@ -323,7 +325,7 @@ extension Fetch {
         let response = StoredResponse(
             head: merged, fields: fields, cacheControl: cacheControl, lifetimeSeconds: lifetimeSeconds(merged, cacheControl),
             initialAgeSeconds: age, received: now, codings: stored.response.codings, wasAskedForPlain: plan.wantsIdentity && !variesByFile,
-            browserCaching: stored.response.browserCaching)
+            browserCaching: stored.response.browserCaching, urlTag: route.keying.urlTag(request, client: identity))
         guard response.vary == stored.response.vary else { return worker.store.withShard(key) { $0.drop(stored.response, key: key) } }
         let plain = ResponseCodec.representation(of: response, coding: .identity, effort: .asReceived, body: stored.plain.body)
         let coded = stored.coded.map { ResponseCodec.representation(of: response, coding: $0.coding, effort: $0.effort, body: $0.body) }

@@ -156,6 +156,10 @@ final class Fetch: DeadlineHolder {
         } else if lease != nil {
             plan.conditions = .none
         }
+        if lease != nil {
+            plan.target = route.keying.upstreamTarget(request)
+            plan.keying = route.keying
+        }
         self.plan = plan
     }
 

@@ -40,8 +40,19 @@ extension HTTPServerHandler {
         }
     }
 
+    /// Makes the key of a request.
+    @inline(__always)
+    private func assignKey(_ head: RequestHead, _ route: RoutePlan) {
+        // Asked here and not behind a call, to which the keying and the identity would be copied.
+        if route.hasPlainKeys, !identity.isSecure, identity.host == nil {
+            worker.key.assign(head, scope: route.cacheScope, seed: worker.store.seed)
+        } else {
+            worker.key.assign(head, route.keying, client: identity, seed: worker.store.seed)
+        }
+    }
+
     func find(_ head: RequestHead, _ route: RoutePlan) -> ResponseShard.Found? {
-        worker.key.assign(head, scope: route.cacheScope, seed: worker.store.seed)
+        assignKey(head, route)
         let (key, accepted) = (worker.key, exchange.accepted)
         return worker.store.withShard(key) { $0.find(key, head, accepted: accepted) }
     }
@@ -56,7 +67,7 @@ extension HTTPServerHandler {
     private func refresh(_ response: StoredResponse, _ head: RequestHead, _ route: RoutePlan, now: NIODeadline) {
         // HEAD brings no body; the next GET will do it.
         guard head.method == .get else { return }
-        worker.key.assign(head, scope: route.cacheScope, seed: worker.store.seed)
+        assignKey(head, route)
         let key = worker.key
         let (lease, stale) = worker.store.withShard(key) { shard -> (ResponseShard.Lease?, ResponseShard.Ready?) in
             guard let lease = shard.leadInBackground(key, head) else { return (nil, nil) }

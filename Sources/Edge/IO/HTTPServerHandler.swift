@@ -323,6 +323,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
             identity = peer
             isIdentityForwarded = false
         }
+        if head.method == .other, let method = CacheMethod(head) { return answer(method, head, now: now) }
         switch routing.router.route(head, from: identity) {
         case .tunnel: respondError(501, reason: "method", now: now)
         case .ambiguous: respondError(400, reason: "path-ambiguous", now: now)

@@ -51,7 +51,10 @@ final class RoutePlan {
     let browserCaching: BrowserCaching?
     let requestRules: HeaderRuleSet?
     let responseRules: HeaderRuleSet?
-    /// See ``RouteConfiguration/cacheScope``.
+    /// How keys of the response cache are made of this route's requests.
+    let keying: CacheKeying
+    /// ``keying`` in short: whether there are no rules, and its scope.
+    let hasPlainKeys: Bool
     let cacheScope: [UInt8]
 
     init(
@@ -83,7 +86,9 @@ final class RoutePlan {
         browserCaching = edge.browserCachingPolicy(named: route.browserCaching ?? edge.browserCaching).flatMap(BrowserCaching.init)
         requestRules = HeaderRuleSet(route.requestRules)
         responseRules = HeaderRuleSet(route.responseRules)
-        cacheScope = Array(route.cacheScope.utf8)
+        keying = CacheKeying(scope: Array(route.cacheScope.utf8), route.cacheKey.isEmpty ? edge.cache.key : route.cacheKey)
+        hasPlainKeys = keying.rules == nil
+        cacheScope = keying.scope
         if route.maintenance.isEnabled {
             let page = route.maintenance.page.flatMap { resources.pages[$0] }
             maintenance = Maintenance(
@@ -125,8 +130,8 @@ final class Routing {
     let forwarding: ForwardingConfiguration?
     let plans: [RoutePlan]
     let connectors: [String: UpstreamConnector]
-    /// Every ``RoutePlan/cacheScope`` once: what a change of a resource may have made stale.
-    let cacheScopes: [[UInt8]]
+    /// Every ``RoutePlan/keying`` once: what a change of a resource may have made stale.
+    let keyings: [CacheKeying]
 
     /// - Parameter connectors: by the group's name.
     init(
@@ -142,11 +147,11 @@ final class Routing {
             RoutePlan(route, title: title, configuration, resources, connectors: connectors, responses: rows[title])
         }
         self.plans = plans
-        var scopes: [[UInt8]] = []
-        for plan in plans where !scopes.contains(plan.cacheScope) {
-            if case .origin = plan.action { scopes.append(plan.cacheScope) }
+        var keyings: [CacheKeying] = []
+        for plan in plans where !keyings.contains(plan.keying) {
+            if case .origin = plan.action { keyings.append(plan.keying) }
         }
-        cacheScopes = scopes
+        self.keyings = keyings
     }
 }
 

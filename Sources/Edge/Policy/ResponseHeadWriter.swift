@@ -68,6 +68,8 @@ struct ResponseHeadWriter {
             case .trailer where framing == .chunked:
                 // What it promises comes behind the last chunk (RFC 9110 §6.6.2).
                 break
+            case .other where DependencyTags.isTagField(name, fields.name(at: index)):
+                continue
             default:
                 if name.isHopByHop { continue }
             }

@@ -47,6 +47,8 @@ enum RevalidationPolicy {
     enum Reason: String, CaseIterable, Sendable {
         /// Its lifetime is over.
         case expired
+        /// A soft purge ended its lifetime.
+        case purged
         /// The application wants to be asked each time.
         case responseNoCache = "response-no-cache"
         /// The client wants the application to be asked.
@@ -59,7 +61,7 @@ enum RevalidationPolicy {
         /// Whether the response would have answered another request.
         var isOfRequest: Bool {
             switch self {
-            case .expired, .responseNoCache: false
+            case .expired, .purged, .responseNoCache: false
             case .requestNoCache, .requestMaxAge, .requestMinFresh: true
             }
         }
@@ -78,19 +80,20 @@ enum RevalidationPolicy {
     }
 
     private static func staleVerdict(
-        _ response: StoredResponse, _ request: CacheControl, _ fields: borrowing FieldSection, _ rules: ReuseRules, age: Int, over: Int
+        _ response: StoredResponse, _ request: CacheControl, _ fields: borrowing FieldSection, _ rules: ReuseRules, age: Int, over seconds: Int
     ) -> Verdict {
-        guard !response.forbidsStale else { return .stale(.expired) }
+        let reason = response.isPurged ? Reason.purged : .expired
+        guard !response.forbidsStale else { return .stale(reason) }
         if rules.heedsRequests {
-            if request.noCache || isNoCachePragma(fields) || request.minFresh != nil { return .stale(.expired) }
-            if let maxAge = request.maxAge, age >= maxAge { return .stale(.expired) }
+            if request.noCache || isNoCachePragma(fields) || request.minFresh != nil { return .stale(reason) }
+            if let maxAge = request.maxAge, age >= maxAge { return .stale(reason) }
         }
-        if let seconds = response.cacheControl.staleWhileRevalidate ?? positive(rules.staleWhileRevalidateSeconds), over < seconds {
-            return .servedStale(secondsOver: over, .whileRevalidate)
+        if let most = response.cacheControl.staleWhileRevalidate ?? positive(rules.staleWhileRevalidateSeconds), seconds < most {
+            return .servedStale(secondsOver: seconds, .whileRevalidate)
         }
         // Ages are whole seconds, rounded down: less than the bound is within it.
-        if let maxStale = request.maxStale, over < maxStale { return .servedStale(secondsOver: over, .requestMaxStale) }
-        return .stale(.expired)
+        if let maxStale = request.maxStale, seconds < maxStale { return .servedStale(secondsOver: seconds, .requestMaxStale) }
+        return .stale(reason)
     }
 
     private static func requestReason(

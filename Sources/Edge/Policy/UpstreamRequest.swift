@@ -25,6 +25,10 @@ struct UpstreamRequest {
     var wantsIdentity = true
     /// The body's framing on this connection.
     var framing = BodyFraming.none
+    /// Replaces the target by what is in the key of the response cache; `nil` passes the client's on.
+    var target: [UInt8]?
+    /// Set when the answer may be stored: fields that would change it and are not in its key go no further.
+    var keying: CacheKeying?
     /// Replaces `Host`; `nil` passes the client's on.
     var host: String?
     /// What the route changes about all of this.
@@ -44,7 +48,7 @@ struct UpstreamRequest {
         let start = output.readableBytes
         output.writeBytes(fields.bytes.span.extracting(request.methodRange).bytes)
         output.writeInteger(UInt8(ascii: " "))
-        output.writeBytes(fields.bytes.span.extracting(request.target).bytes)
+        if let target { output.writeBytes(target) } else { output.writeBytes(fields.bytes.span.extracting(request.target).bytes) }
         output.writeStaticString(" HTTP/1.1\r\n")
 
         output.writeStaticString("Host: ")
@@ -56,7 +60,11 @@ struct UpstreamRequest {
         for index in fields.lines.indices where passes(fields.lines[index].name) {
             if hopsLeft != nil, fields.lines[index].name == .maxForwards { continue }
             if !connection.isEmpty, connection.names(fields.name(at: index)) { continue }
+            if let keying, !keying.passes(fields.lines[index].name, fields.name(at: index)) { continue }
             output.writeFieldLine(of: fields, at: index)
+        }
+        if let keying, keying.rules?.hasDeviceClass ?? false {
+            output.writeString("X-Device-Class: \(DeviceClass(fields).rawValue)\r\n")
         }
         if case .asSent = conditions {
             // Written here and not among the others, since their tags may be those of our codings.

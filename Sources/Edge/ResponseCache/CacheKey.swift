@@ -34,6 +34,20 @@ struct CacheKey: Sendable, Equatable {
         hash = KeyHash.hash(bytes.span, seed: seed)
     }
 
+    /// The key by the rules of a route; without rules, and for a client that came without TLS and names no other host, the one of above.
+    mutating func assign(_ head: borrowing RequestHead, _ keying: CacheKeying, client: borrowing ClientIdentity, seed: UInt64) {
+        guard keying.rules != nil || client.isSecure || client.host != nil else { return assign(head, scope: keying.scope, seed: seed) }
+        bytes.removeAll(keepingCapacity: true)
+        keying.append(head, client: client, to: &bytes)
+        hash = KeyHash.hash(bytes.span, seed: seed)
+    }
+
+    /// Takes over a key that was put together elsewhere.
+    mutating func assign(bytes: [UInt8], seed: UInt64) {
+        self.bytes = bytes
+        hash = KeyHash.hash(bytes.span, seed: seed)
+    }
+
     init() {
         bytes = []
         hash = 0

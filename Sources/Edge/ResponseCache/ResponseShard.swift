@@ -11,12 +11,12 @@ import NIOCore
 /// A record is one primary key. It has stored variants (RFC 9111 §4.1), fetches under way, or a mark that says that its
 /// last answer could not be shared; a record with none of these is removed.
 struct ResponseShard: Sendable {
-    private struct Variant: Sendable {
+    struct Variant: Sendable {
         let secondaryKey: [UInt8]
         let entry: Int
     }
 
-    private struct Fetch {
+    struct Fetch {
         let id: UInt64
         /// What the leader asked with: which variant that is may become known, or change, while the fetch is under way.
         let fields: FieldSection
@@ -27,9 +27,11 @@ struct ResponseShard: Sendable {
         var live: LiveResponse?
         /// An invalidation came after the fetch began: what it brings may be older than the change and is not stored.
         var isOvertaken = false
+        /// The latest purge when it began; see ``PurgeLedger``.
+        var began: UInt64 = 0
     }
 
-    private struct Record {
+    struct Record {
         let key: [UInt8]
         let hash: UInt64
         var vary = VaryNames()
@@ -44,7 +46,7 @@ struct ResponseShard: Sendable {
     /// What eviction counts and drops: a response in the codings that it is ready in, or a pass mark.
     ///
     /// Kept flat, so that a hit reads the one reference it needs and touches no other.
-    private struct Entry {
+    struct Entry {
         var record = -1
         /// `nil` for a pass mark.
         var response: StoredResponse?
@@ -57,6 +59,10 @@ struct ResponseShard: Sendable {
         var claimed: CodingSet = []
         var claimedHigh: CodingSet = []
         var passUntil = NIODeadline.distantPast
+        /// The latest purge by pattern that it was compared with.
+        var comparedBan: UInt64 = 0
+        /// Its first node in the index of tags.
+        var firstTag: Int32 = -1
     }
 
     /// Variants of one key; the oldest makes room. A client that invents values of a varying field costs no more than this.
@@ -67,15 +73,20 @@ struct ResponseShard: Sendable {
     static let passMarkLifetime = TimeAmount.seconds(10)
 
     private var index = KeyIndex()
-    private var records: [Record?] = []
+    var records: [Record?] = []
     private var freeRecords: [Int] = []
-    private var entries: [Entry] = []
+    var entries: [Entry] = []
     private var freeEntries: [Int] = []
-    private var eviction: S3FIFO
+    var eviction: S3FIFO
     private var nextFetchID: UInt64 = 0
     private let codingOrder: [ContentCoding]
     /// Responses that made room for others, since the start.
     private(set) var evictedCount = 0
+    var purges = PurgeLedger()
+    var tags = TagIndex()
+    /// Where the sweep for purges by pattern goes on, and up to which of them it compares.
+    var sweepSlot = 0
+    var sweepTarget: UInt64 = 0
 
     init(bytesMax: Int, codingOrder: [ContentCoding]) {
         eviction = S3FIFO(bytesMax: bytesMax)
@@ -104,6 +115,7 @@ struct ResponseShard: Sendable {
     /// The stored response that suits a request, in the coding that suits its client best. Says nothing about freshness.
     mutating func find(_ key: borrowing CacheKey, _ request: borrowing RequestHead, accepted: AcceptedCodings) -> Found? {
         guard let record = findRecord(key), let entry = matchingEntry(record, request) else { return nil }
+        if entries.span[entry].comparedBan < purges.latestBan, isDroppedByBans(entry) { return nil }
         eviction.touched(entry)
         let wanted = accepted.best(of: entries[entry].offered, serverOrder: codingOrder) ?? .identity
         // By way of `span`, which reads in place: a subscript of the array copies the entry, with a retain for all in it.
@@ -121,7 +133,7 @@ struct ResponseShard: Sendable {
         return Found(representation: ready, missingCoding: isClaimed ? nil : wanted, deservesHighEffort: false)
     }
 
-    private func findRecord(_ key: borrowing CacheKey) -> Int? {
+    func findRecord(_ key: borrowing CacheKey) -> Int? {
         let bytes = key.bytes
         return index.find(key.hash) { records[$0]?.key == bytes }
     }
@@ -245,7 +257,7 @@ struct ResponseShard: Sendable {
             return .follow
         }
         nextFetchID += 1
-        content.fetches.append(Fetch(id: nextFetchID, fields: request.fields, isShared: follower != nil))
+        content.fetches.append(Fetch(id: nextFetchID, fields: request.fields, isShared: follower != nil, began: purges.latest))
         records[record] = content
         return .lead(Lease(record: record, id: nextFetchID))
     }
@@ -254,7 +266,7 @@ struct ResponseShard: Sendable {
     private func sharedFetch(_ record: Record, _ fields: borrowing FieldSection) -> Int? {
         guard !record.fetches.isEmpty else { return nil }
         let wanted = record.vary.isEmpty ? nil : record.vary.secondaryKey(fields)
-        for (position, fetch) in record.fetches.enumerated() where fetch.isShared && !fetch.isOvertaken {
+        for (position, fetch) in record.fetches.enumerated() where fetch.isShared && !fetch.isOvertaken && !mayBeOvertaken(fetch) {
             if let live = fetch.live {
                 if live.suits(fields) { return position }
             } else if wanted.map({ $0 == record.vary.secondaryKey(fetch.fields) }) ?? true {
@@ -270,7 +282,7 @@ struct ResponseShard: Sendable {
         guard let record = findRecord(key), var content = records[record], content.passMark == nil else { return nil }
         guard sharedFetch(content, request.fields) == nil else { return nil }
         nextFetchID += 1
-        content.fetches.append(Fetch(id: nextFetchID, fields: request.fields, isShared: true))
+        content.fetches.append(Fetch(id: nextFetchID, fields: request.fields, isShared: true, began: purges.latest))
         records[record] = content
         return Lease(record: record, id: nextFetchID)
     }
@@ -294,6 +306,8 @@ struct ResponseShard: Sendable {
     mutating func replace(_ old: StoredResponse, by plain: Representation, coded: [Representation], key: borrowing CacheKey) {
         guard let entry = entry(of: old, key: key) else { return }
         entries[entry].response = plain.response
+        tags.remove(entries[entry].firstTag)
+        entries[entry].firstTag = tags.insert(entry, tags: plain.response.tags)
         entries[entry].ready = [nil, nil, nil, nil]
         entries[entry].readySet = []
         for representation in [plain] + coded {
@@ -341,7 +355,7 @@ struct ResponseShard: Sendable {
         var isStored = false
         switch outcome {
         case .store(let representation, let coded, let requestFields):
-            if !fetch.isOvertaken {
+            if !fetch.isOvertaken, !isOvertaken(fetch, key: records[lease.record]?.key ?? [], tags: representation.response.tags) {
                 store(representation, coded: coded, requestFields: requestFields, record: lease.record)
                 isStored = true
                 // A response that must be asked for each time says nothing to a request that came after its fetch began.
@@ -392,7 +406,9 @@ struct ResponseShard: Sendable {
             entry.ready[Int(representation.coding.rawValue)] = representation
             entry.readySet.insert(CodingSet(representation.coding))
         }
+        entry.comparedBan = purges.latest
         let slot = place(entry)
+        entries[slot].firstTag = tags.insert(slot, tags: plain.response.tags)
         records[record]?.variants.append(Variant(secondaryKey: secondaryKey, entry: slot))
         eviction.admit(slot, hash: (records[record]?.hash ?? 0) ^ KeyHash.hash(secondaryKey.span, seed: 0), bytes: memoryBytes(of: slot))
     }
@@ -416,13 +432,14 @@ struct ResponseShard: Sendable {
         }
     }
 
-    private mutating func dropEntry(_ slot: Int, keepsRecord: Bool = false) {
+    mutating func dropEntry(_ slot: Int, keepsRecord: Bool = false) {
         eviction.removed(slot)
         drop(slot, keepsRecord: keepsRecord)
     }
 
     private mutating func drop(_ slot: Int, keepsRecord: Bool) {
         let record = entries[slot].record
+        tags.remove(entries[slot].firstTag)
         entries[slot] = Entry()
         freeEntries.append(slot)
         records[record]?.variants.removeAll { $0.entry == slot }
@@ -464,7 +481,7 @@ struct ResponseShard: Sendable {
 
     /// What an entry takes: its representations, what they share, and its places in the arrays. What several variants of a key
     /// share is counted for each of them; it is little.
-    private func memoryBytes(of slot: Int) -> Int {
+    func memoryBytes(of slot: Int) -> Int {
         let entry = entries[slot]
         // 48: a node of the eviction queues has 32 bytes, in an array that is two thirds full on average.
         var sum = MemoryLayout<Entry>.stride + MemoryLayout<Record?>.stride + 48
@@ -474,7 +491,7 @@ struct ResponseShard: Sendable {
                 sum += AllocatedBytes.of(32 + MemoryLayout<Variant>.stride) + AllocatedBytes.array(variant.secondaryKey)
             }
         }
-        if let response = entry.response { sum += response.memoryBytes }
+        if let response = entry.response { sum += response.memoryBytes + response.tags.count * TagIndex.bytesPerTag }
         for position in entry.ready.indices { sum += entry.ready[position]?.memoryBytes ?? 0 }
         return sum
     }

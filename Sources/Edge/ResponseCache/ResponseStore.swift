@@ -38,6 +38,17 @@ final class ResponseStore: Sendable {
         shard(key).machine.withLock { body(&$0) }
     }
 
+    var shardCount: Int { shards.count }
+
+    func withShard<Result: Sendable>(at index: Int, _ body: (inout ResponseShard) -> Result) -> Result {
+        shards[index].machine.withLock { body(&$0) }
+    }
+
+    /// Runs `body` on one shard after the other.
+    func withAllShards<Result: Sendable>(_ body: (inout ResponseShard) -> Result) -> [Result] {
+        shards.map { $0.machine.withLock { body(&$0) } }
+    }
+
     /// Ends a leader's fetch and tells those who waited, outside the lock.
     /// - Returns: whether the response is stored now.
     @discardableResult

@@ -28,12 +28,19 @@ final class StoredResponse: Sendable {
     let vary: VaryNames
     /// What browsers are told about keeping it, besides what the application says.
     let browserCaching: BrowserCachingAdvice?
+    /// By what it can be purged; see ``DependencyTags``.
+    let tags: [UInt64]
+    /// A soft purge made it stale.
+    let isPurged: Bool
 
-    /// - Parameter wasAskedForPlain: the application was asked for the plain response whatever the client accepts, so that it did
-    ///   not choose by `Accept-Encoding` even if it says so.
+    /// - Parameters:
+    ///   - wasAskedForPlain: the application was asked for the plain response whatever the client accepts, so that it did
+    ///     not choose by `Accept-Encoding` even if it says so.
+    ///   - urlTag: see ``CacheKeying/urlTag(_:client:)``.
     init(
         head: ResponseHead, fields: FieldSection, cacheControl: CacheControl, lifetimeSeconds: Int, initialAgeSeconds: Int,
-        received: NIODeadline, codings: CodingSet, wasAskedForPlain: Bool, browserCaching: BrowserCachingAdvice? = nil
+        received: NIODeadline, codings: CodingSet, wasAskedForPlain: Bool, browserCaching: BrowserCachingAdvice? = nil,
+        urlTag: UInt64? = nil
     ) {
         let named = VaryNames(fields)
         vary = wasAskedForPlain ? named.without("accept-encoding") : named
@@ -47,15 +54,35 @@ final class StoredResponse: Sendable {
         self.received = received
         self.codings = codings
         self.browserCaching = browserCaching
+        tags = DependencyTags(fields).hashes + (urlTag.map { [$0] } ?? [])
+        isPurged = false
+    }
+
+    /// The same response, stale from some time on: what a soft purge makes of it. Nothing else changes, so that it may be served stale
+    /// and revalidated as one whose lifetime is over.
+    init(_ other: StoredResponse, staleFrom time: NIODeadline) {
+        status = other.status
+        fields = other.fields
+        cacheControl = other.cacheControl
+        entityTag = other.entityTag
+        lastModified = other.lastModified
+        lifetimeSeconds = max(0, min(other.lifetimeSeconds, other.ageSeconds(now: time)))
+        initialAgeSeconds = other.initialAgeSeconds
+        received = other.received
+        codings = other.codings
+        vary = other.vary
+        browserCaching = other.browserCaching
+        tags = other.tags
+        isPurged = true
     }
 
     /// What it takes in memory, in bytes: this object and the arrays of its own.
     var memoryBytes: Int {
         AllocatedBytes.object(
-            MemoryLayout<(Int, FieldSection, CacheControl, EntityTag?, Int64?, Int, Int, NIODeadline, CodingSet, VaryNames, BrowserCachingAdvice?)>.size)
+            MemoryLayout<(Int, FieldSection, CacheControl, EntityTag?, Int64?, Int, Int, NIODeadline, CodingSet, VaryNames, BrowserCachingAdvice?, [UInt64], Bool)>.size)
             + AllocatedBytes.array(fields.bytes) + AllocatedBytes.array(fields.lines)
             + AllocatedBytes.array(entityTag?.opaque ?? []) + AllocatedBytes.array(vary.names)
-            + vary.names.reduce(0) { $0 + AllocatedBytes.array($1) } + (browserCaching?.memoryBytes ?? 0)
+            + vary.names.reduce(0) { $0 + AllocatedBytes.array($1) } + (browserCaching?.memoryBytes ?? 0) + AllocatedBytes.array(tags)
     }
 
     /// Whether the application can be asked if the response is still current.
@@ -94,7 +121,7 @@ final class StoredResponse: Sendable {
     ///
     /// Requests for such a response are never made to wait for each other: the answer that another one fetches may be
     /// older than this request.
-    var alwaysRevalidates: Bool { lifetimeSeconds <= initialAgeSeconds || cacheControl.noCache }
+    var alwaysRevalidates: Bool { lifetimeSeconds <= initialAgeSeconds && !isPurged || cacheControl.noCache }
 }
 
 /// A stored response in one coding: two pieces of memory that go out as they are.
@@ -129,6 +156,16 @@ final class Representation: Sendable {
         self.head = head.exactCopy()
         self.body = body.exactCopy()
         self.entityTag = entityTag
+    }
+
+    /// The same bytes of a response of which something else has changed.
+    init(_ other: Representation, of response: StoredResponse) {
+        self.response = response
+        coding = other.coding
+        effort = other.effort
+        head = other.head
+        body = other.body
+        entityTag = other.entityTag
     }
 
     /// What it takes in memory, in bytes: this object, its pieces, and the tag if it is not the response's own.

@@ -28,6 +28,8 @@ public struct RouteConfiguration: Sendable, Equatable {
     /// Whether responses may be kept in the response cache, and answered from it.
     public var isCached: Bool?
     public var caching = Caching()
+    /// What of a request tells its responses from others; ``EdgeConfiguration/Cache/key`` when it says nothing.
+    public var cacheKey = CacheKeyRules()
     /// The name of the table by which browsers may keep responses; see ``EdgeConfiguration/browserCachingPolicy(named:)``.
     public var browserCaching: String?
     /// The largest body of a request; 413 beyond. Only less than ``EdgeConfiguration/Limits/requestBodyBytesMax`` has an effect.

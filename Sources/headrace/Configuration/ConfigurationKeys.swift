@@ -5,7 +5,7 @@ import NIOCore
 /// and `docs/configuration.md` are all read off it.
 enum ConfigurationKeys {
     static let all: [ConfigurationKey] =
-        edge + files + UpstreamKeys.application + PoolerKeys.all + PoolerSecurityKeys.all + KeyspaceKeys.all
+        edge + ResponseCacheKeys.edge + bounds + files + UpstreamKeys.application + PoolerKeys.all + PoolerSecurityKeys.all + KeyspaceKeys.all
 
     private static let files = StaticFilesKeys.keys(
         "edge.files", index: \.edge.files.indexNames, listing: \.edge.files.hasListing, fallback: \.edge.files.fallback,
@@ -115,7 +115,9 @@ enum ConfigurationKeys {
         .init(
             "edge.cache.request_directives", \.edge.cache.heedsRequests, .boolean, isReloadable: true,
             "Heed Cache-Control and Pragma of requests; false keeps clients from passing the cache by them."),
+    ]
 
+    private static let bounds: [ConfigurationKey] = [
         .init(
             "edge.limits.request_line", \.edge.limits.requestLineBytesMax, .size(256...1 << 20), isReloadable: true,
             "The longest request line; 414 beyond. Holds for new connections."),

@@ -121,6 +121,7 @@ enum ConfigurationReference {
         case "edge.root": "./public"
         case "edge.files.fallback": "/index.html"
         case "edge.metrics_token": "file:/etc/headrace/metrics-token"
+        case "edge.purge.token": "file:/etc/headrace/purge-token"
         case "edge.upstream.host": "app.internal"
         case "pooler.postgres": "postgres://app@127.0.0.1:5432/shop"
         case "pooler.password": "file:/etc/headrace/postgres-password"

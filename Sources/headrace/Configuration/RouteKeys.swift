@@ -23,7 +23,7 @@ enum RouteKeys {
 
     private static let table = SettingTable<RouteConfiguration>(keys: StaticFilesKeys.keys(
         "files", index: \.files.options.indexNames, listing: \.files.options.hasListing, fallback: \.files.options.fallback,
-        links: \.files.options.links, precompressed: \.files.options.precompressed) + [
+        links: \.files.options.links, precompressed: \.files.options.precompressed) + ResponseCacheKeys.route + [
         .init("name", \.name, .optionalName, isReloadable: true, "The word for it in the access log and in `headrace explain`."),
 
         .init(

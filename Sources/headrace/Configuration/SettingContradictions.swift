@@ -44,7 +44,17 @@ enum SettingContradictions {
         }
         texts += routes(settings)
         texts += browserCaching(settings.edge)
+        texts += cacheKey(settings.edge.cache.key, "edge.cache.key")
         return texts.map { ConfigurationProblem(place: .together, text: $0) }
+    }
+
+    private static func cacheKey(_ rules: CacheKeyRules, _ path: String) -> [String] {
+        [
+            ("ignore_query", rules.ignoredParameters), ("select_query", rules.selectedParameters), ("headers", rules.fields),
+            ("cookies", rules.cookies),
+        ].compactMap { name, list in
+            list.count > CacheKeyRules.namesMax ? "\(path).\(name) has \(list.count) members; \(CacheKeyRules.namesMax) is the most" : nil
+        }
     }
 
     private static func browserCaching(_ edge: EdgeConfiguration) -> [String] {
@@ -83,6 +93,7 @@ enum SettingContradictions {
                 texts.append("edge.routes[\(index + 1)].respond: a 204 has no body")
             }
             let path = "edge.routes[\(index + 1)]"
+            texts += cacheKey(route.cacheKey, "\(path).cache.key")
             var actions: [String] = []
             if route.files.root != nil { actions.append("files") } else if route.upstream != nil { actions.append("upstream") }
             if route.redirect.location != nil { actions.append("redirect") }

@@ -1,0 +1,224 @@
+import HTTPSemantics
+
+/// How a route makes keys of requests: ``CacheKeyRules``, ready to use, and the scope that tells the route's responses from others'.
+///
+/// ```
+/// example.com ⏎ /list?a=1&b=2 ⏎ scope ␁https ␁:accept-language=de ␁;plan=pro ␁@phone
+/// ```
+/// Host and target come first and end with a line feed, whatever follows, so that purges find them.
+struct CacheKeying: Sendable, Equatable {
+    /// ``RouteConfiguration/cacheScope``.
+    let scope: [UInt8]
+    /// `nil` when there are none.
+    let rules: Rules?
+
+    struct Rules: Sendable, Equatable {
+        let target: TargetRules?
+        /// In lower case.
+        let fields: [[UInt8]]
+        let cookies: [[UInt8]]
+        let hasDeviceClass: Bool
+
+        var hasExtras: Bool { !fields.isEmpty || !cookies.isEmpty || hasDeviceClass }
+    }
+
+    init(scope: [UInt8], _ rules: CacheKeyRules = CacheKeyRules()) {
+        self.scope = scope
+        guard !rules.isEmpty else {
+            self.rules = nil
+            return
+        }
+        self.rules = Rules(
+            target: TargetRules(rules), fields: rules.fields.map { Array($0.lowercased().utf8) }.sorted { $0.lexicographicallyPrecedes($1) },
+            cookies: rules.cookies.map { Array($0.utf8) }.sorted { $0.lexicographicallyPrecedes($1) }, hasDeviceClass: rules.hasDeviceClass)
+    }
+
+    /// Between the parts that follow the scope. No field value has it, nor a target.
+    private static let mark: UInt8 = 0x01
+
+    func append(_ head: borrowing RequestHead, client: borrowing ClientIdentity, to key: inout [UInt8]) {
+        let text = head.fields.bytes.span
+        if let host = client.host {
+            Self.append(authority: host.span, isSecure: client.isSecure, to: &key)
+        } else {
+            Self.append(authority: text.extracting(head.authority), isSecure: client.isSecure, to: &key)
+        }
+        key.append(UInt8(ascii: "\n"))
+        append(target: text.extracting(head.target), to: &key)
+        let isPlain = !client.isSecure && !(rules?.hasExtras ?? false)
+        if isPlain, scope.isEmpty { return }
+        key.append(UInt8(ascii: "\n"))
+        key.append(contentsOf: scope)
+        if client.isSecure {
+            key.append(Self.mark)
+            key.append(contentsOf: "https".utf8)
+        }
+        if let rules, rules.hasExtras { Self.append(rules, head, to: &key) }
+    }
+
+    /// What a purge by URL starts from: host and target, without what is behind them.
+    func append(authority: Span<UInt8>, target: Span<UInt8>, isSecure: Bool, to key: inout [UInt8]) {
+        Self.append(authority: authority, isSecure: isSecure, to: &key)
+        key.append(UInt8(ascii: "\n"))
+        append(target: target, to: &key)
+        guard isSecure || !scope.isEmpty else { return }
+        key.append(UInt8(ascii: "\n"))
+        key.append(contentsOf: scope)
+        guard isSecure else { return }
+        key.append(Self.mark)
+        key.append(contentsOf: "https".utf8)
+    }
+
+    /// The tag by which a purge of its URL finds a response whose key has more than host and target; `nil` when the URL makes the key.
+    func urlTag(authority: Span<UInt8>, target: Span<UInt8>, isSecure: Bool) -> UInt64? {
+        guard rules?.hasExtras ?? false else { return nil }
+        var bytes: [UInt8] = []
+        Self.append(authority: authority, isSecure: isSecure, to: &bytes)
+        // No tag of an application's has a line feed.
+        bytes.append(UInt8(ascii: "\n"))
+        append(target: target, to: &bytes)
+        return DependencyTags.hash(bytes.span)
+    }
+
+    func urlTag(_ head: borrowing RequestHead, client: borrowing ClientIdentity) -> UInt64? {
+        guard rules?.hasExtras ?? false else { return nil }
+        let text = head.fields.bytes.span
+        let target = text.extracting(head.target)
+        guard let host = client.host else {
+            return urlTag(authority: text.extracting(head.authority), target: target, isSecure: client.isSecure)
+        }
+        return urlTag(authority: host.span, target: target, isSecure: client.isSecure)
+    }
+
+    private func append(target: Span<UInt8>, to key: inout [UInt8]) {
+        if let rules = rules?.target {
+            rules.append(target, to: &key)
+        } else {
+            target.withUnsafeBufferPointer { key.append(contentsOf: $0) }
+        }
+    }
+
+    /// In lower case, without the scheme's own port and without an empty one.
+    /// - Source: RFC 3986 §6.2.2.1, §6.2.3.
+    static func append(authority: Span<UInt8>, isSecure: Bool, to key: inout [UInt8]) {
+        var end = authority.count
+        let digits: StaticString = isSecure ? ":443" : ":80"
+        let count = digits.utf8CodeUnitCount
+        if end > count, (0..<count).allSatisfy({ authority[end - count + $0] == digits.utf8Start[$0] }) {
+            end -= count
+        } else if end > 1, authority[end - 1] == UInt8(ascii: ":") {
+            end -= 1
+        }
+        for index in 0..<end { key.append(ASCII.lowercased(authority[index])) }
+    }
+
+    private static func append(_ rules: Rules, _ head: borrowing RequestHead, to key: inout [UInt8]) {
+        let fields = head.fields
+        for name in rules.fields {
+            var isPresent = false
+            for index in fields.lines.indices where isSame(fields.name(at: index), name) {
+                if isPresent {
+                    key.append(UInt8(ascii: ","))
+                } else {
+                    key.append(mark)
+                    key.append(UInt8(ascii: ":"))
+                    key.append(contentsOf: name)
+                    key.append(UInt8(ascii: "="))
+                }
+                isPresent = true
+                fields.value(at: index).withUnsafeBufferPointer { key.append(contentsOf: $0) }
+            }
+        }
+        for name in rules.cookies {
+            guard let value = cookie(name, fields) else { continue }
+            key.append(mark)
+            key.append(UInt8(ascii: ";"))
+            key.append(contentsOf: name)
+            key.append(UInt8(ascii: "="))
+            key.append(contentsOf: value)
+        }
+        if rules.hasDeviceClass {
+            key.append(mark)
+            key.append(UInt8(ascii: "@"))
+            key.append(contentsOf: DeviceClass(fields).rawValue.utf8)
+        }
+    }
+
+    private static func isSame(_ spelled: Span<UInt8>, _ name: [UInt8]) -> Bool {
+        guard spelled.count == name.count else { return false }
+        for index in name.indices where ASCII.lowercased(spelled[index]) != name[index] { return false }
+        return true
+    }
+
+    /// The value of the first cookie of that name.
+    /// - Source: RFC 6265 §5.4: pairs parted by semicolons; names are case-sensitive.
+    private static func cookie(_ name: [UInt8], _ fields: FieldSection) -> ArraySlice<UInt8>? {
+        for index in fields.lines.indices where fields.lines[index].name == .cookie {
+            let value = fields.value(at: index).withUnsafeBufferPointer { Array($0) }
+            for pair in value.split(separator: UInt8(ascii: ";")) {
+                let trimmed = pair.drop { $0 == 0x20 || $0 == 0x09 }
+                guard trimmed.count > name.count, trimmed.starts(with: name), trimmed[trimmed.startIndex + name.count] == UInt8(ascii: "=") else { continue }
+                return trimmed.dropFirst(name.count + 1)
+            }
+        }
+        return nil
+    }
+
+    /// What the application is asked for when what it says may be stored; `nil` for the target as it was sent.
+    func upstreamTarget(_ head: borrowing RequestHead) -> [UInt8]? {
+        guard let rules = rules?.target else { return nil }
+        var target: [UInt8] = []
+        rules.append(head.fields.bytes.span.extracting(head.target), to: &target)
+        return target
+    }
+
+    /// Whether a field may be passed on with a request whose answer may be stored. Those that applications and frameworks take for
+    /// another URL, host, scheme or method may not, unless they are in the key: one client would choose what all others get.
+    func passes(_ name: FieldName, _ spelled: Span<UInt8>) -> Bool {
+        guard name == .other, spelled.count >= 6, spelled[0] | 0x20 == UInt8(ascii: "x"), spelled[1] == UInt8(ascii: "-") else { return true }
+        guard Self.dangerous.contains(where: { Self.isSame(spelled, $0) }) else { return true }
+        return rules?.fields.contains { Self.isSame(spelled, $0) } ?? false
+    }
+
+    private static let dangerous: [[UInt8]] = [
+        "x-host", "x-http-host-override", "x-original-host", "x-forwarded-server", "x-forwarded-port", "x-forwarded-scheme", "x-forwarded-ssl",
+        "x-forwarded-prefix", "x-forwarded-path", "x-forwarded-uri", "x-forwarded-url", "x-forwarded-method", "x-original-url", "x-original-uri",
+        "x-rewrite-url", "x-http-method", "x-http-method-override", "x-method-override", "x-url-scheme",
+    ].map { Array($0.utf8) }
+}
+
+/// What kind of device asks, by its `User-Agent`: coarse on purpose, since each class is a variant of every response.
+enum DeviceClass: String, Sendable, CaseIterable {
+    case desktop, phone, tablet, robot
+
+    /// What is read of the field: no real one says something else behind it.
+    private static let bytesMax = 512
+
+    init(_ fields: FieldSection) {
+        guard let index = fields.firstIndex(of: .userAgent) else {
+            self = .desktop
+            return
+        }
+        let agent = fields.value(at: index)
+        func says(_ word: StaticString) -> Bool {
+            let count = word.utf8CodeUnitCount
+            let last = min(agent.count, Self.bytesMax) - count
+            guard last >= 0 else { return false }
+            for start in 0...last {
+                var offset = 0
+                while offset < count, ASCII.lowercased(agent[start + offset]) == word.utf8Start[offset] { offset += 1 }
+                if offset == count { return true }
+            }
+            return false
+        }
+        if says("bot") || says("crawl") || says("spider") {
+            self = .robot
+        } else if says("ipad") || says("tablet") || says("android") && !says("mobile") {
+            self = .tablet
+        } else if says("mobi") || says("iphone") {
+            self = .phone
+        } else {
+            self = .desktop
+        }
+    }
+}

@@ -1,0 +1,105 @@
+import NIOCore
+
+// Purges, on one shard. A purge changes what is stored and, by its number, what is being fetched; when the call returns, no lookup
+// gives what it was for.
+
+extension ResponseShard {
+    /// Removes what is stored under a key, or makes it stale; what is being fetched for it will not be stored.
+    /// - Returns: how many responses it was for.
+    mutating func purge(_ key: borrowing CacheKey, isSoft: Bool, now: NIODeadline) -> Int {
+        guard let record = findRecord(key) else { return 0 }
+        for position in records[record]?.fetches.indices ?? 0..<0 { records[record]?.fetches[position].isOvertaken = true }
+        let slots = records[record]?.variants.map(\.entry) ?? []
+        for slot in slots { purge(slot, isSoft: isSoft, at: now) }
+        return slots.count
+    }
+
+    /// Begins the same for all that carries one of these tags: fetches that are under way will not store any such.
+    /// - Returns: what carries one now, for ``purge(_:isSoft:now:)-(ArraySlice<Tagged>,_,_)``.
+    mutating func beginPurge(tags purged: [UInt64]) -> [Tagged] {
+        purges.purged(tags: purged)
+        var found: [Tagged] = []
+        for tag in purged {
+            for slot in tags.entries(of: tag) {
+                if let response = entries[slot].response { found.append(Tagged(slot: slot, response: response)) }
+            }
+        }
+        return found
+    }
+
+    /// A response that carries a tag, and where it is.
+    struct Tagged: Sendable {
+        fileprivate let slot: Int
+        fileprivate let response: StoredResponse
+    }
+
+    /// Ends it for some of them: as many as a lock may be held for.
+    /// - Returns: how many were there still.
+    mutating func purge(_ tagged: ArraySlice<Tagged>, isSoft: Bool, now: NIODeadline) -> Int {
+        var count = 0
+        for one in tagged where entries[one.slot].response === one.response && !(isSoft && one.response.isPurged) {
+            purge(one.slot, isSoft: isSoft, at: now)
+            count += 1
+        }
+        return count
+    }
+
+    /// The same for all whose key a rule matches: they are compared with it when they are asked for, or by ``sweep(entriesMax:now:)``.
+    /// - Returns: `false` when too many such rules are waiting already.
+    mutating func ban(_ rule: BanRule, isSoft: Bool, now: NIODeadline) -> Bool {
+        purges.banned(rule, isSoft: isSoft, now: now)
+    }
+
+    /// Compares some entries with the bans that they have not met yet, and retires bans that all have met.
+    /// - Returns: whether there is more to do.
+    mutating func sweep(entriesMax: Int, now: NIODeadline) -> Bool {
+        guard purges.latestBan > 0 else { return false }
+        if sweepSlot == 0 { sweepTarget = purges.latestBan }
+        let end = min(sweepSlot + entriesMax, entries.count)
+        while sweepSlot < end {
+            let slot = sweepSlot
+            sweepSlot += 1
+            if entries.span[slot].record >= 0, entries.span[slot].comparedBan < purges.latestBan { _ = isDroppedByBans(slot) }
+        }
+        guard sweepSlot >= entries.count else { return true }
+        sweepSlot = 0
+        purges.swept(upTo: sweepTarget, now: now)
+        return sweepTarget < purges.latestBan
+    }
+
+    /// Compares an entry with the bans that came since it was last compared.
+    /// - Returns: whether it is gone.
+    mutating func isDroppedByBans(_ slot: Int) -> Bool {
+        guard let key = records[entries[slot].record]?.key else { return false }
+        let compared = entries[slot].comparedBan
+        entries[slot].comparedBan = purges.latest
+        for ban in purges.bans(after: compared) where ban.rule.matches(key) {
+            purge(slot, isSoft: ban.isSoft, at: ban.time)
+            if !ban.isSoft { return true }
+        }
+        return false
+    }
+
+    /// Whether a purge came after a fetch began that is for what it brought.
+    func isOvertaken(_ fetch: Fetch, key: [UInt8], tags: [UInt64]) -> Bool {
+        purges.overtakes(began: fetch.began, key: key, tags: tags)
+    }
+
+    /// Whether a purge has come since a fetch began that may be for what it will bring: its tags are not known yet, so nobody
+    /// who comes after the purge waits for it.
+    func mayBeOvertaken(_ fetch: Fetch) -> Bool { fetch.began < purges.latest }
+
+    private mutating func purge(_ slot: Int, isSoft: Bool, at time: NIODeadline) {
+        guard isSoft else { return dropEntry(slot) }
+        guard let old = entries[slot].response, !old.isPurged else { return }
+        let stale = StoredResponse(old, staleFrom: time)
+        entries[slot].response = stale
+        // What is being made of the old one will not find it.
+        entries[slot].claimed = []
+        entries[slot].claimedHigh = []
+        for position in entries[slot].ready.indices {
+            guard let ready = entries[slot].ready[position] else { continue }
+            entries[slot].ready[position] = Representation(ready, of: stale)
+        }
+    }
+}

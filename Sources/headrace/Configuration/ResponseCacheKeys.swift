@@ -1,0 +1,64 @@
+import Edge
+
+/// What can be said of the response cache's keys, for the edge as a whole and for a route, and of who may purge.
+enum ResponseCacheKeys {
+    static let edge: [ConfigurationKey] = rules.map { ConfigurationKey($0, under: "edge.cache.key", at: \.edge.cache.key) } + purge
+
+    static let route: [SettingKey<RouteConfiguration>] = rules.map { SettingKey($0, under: "cache.key", at: \.cacheKey) }
+
+    private static let purge: [ConfigurationKey] = [
+        .init(
+            "edge.purge.token", \.edge.purge.token, .optional(.text("token")), isReloadable: true, isSecret: true,
+            "Who sends it (Headrace-Key, Fastly-Key or Authorization: Bearer …) may purge and ask what is stored."),
+        .init(
+            "edge.purge.clients", \.edge.purge.clients, .list("networks", of: .addressRange, isEmptyAllowed: true), isReloadable: true,
+            "From where; anywhere, when only a token is set. With neither of the two nobody may."),
+    ]
+
+    private static let rules: [SettingKey<CacheKeyRules>] = [
+        .init(
+            "sort_query", \.sortsQuery, .boolean, isReloadable: true,
+            "The order of the query's parameters does not count. What does not count is not asked of the application, either."),
+        .init(
+            "ignore_query", \.ignoredParameters, .list("patterns", of: .parameterPattern, isEmptyAllowed: true), isReloadable: true,
+            "Parameters that do not count, such as utm_* and fbclid."),
+        .init(
+            "select_query", \.selectedParameters, .list("patterns", of: .parameterPattern, isEmptyAllowed: true), isReloadable: true,
+            "The only parameters that count; all, when there is none."),
+        .init(
+            "headers", \.fields, .list("names", of: .keyName, isEmptyAllowed: true), isReloadable: true,
+            "Header fields that count, as if every response said Vary."),
+        .init("cookies", \.cookies, .list("names", of: .keyName, isEmptyAllowed: true), isReloadable: true, "Cookies that count."),
+        .init(
+            "device", \.hasDeviceClass, .boolean, isReloadable: true,
+            "Whether a phone, a tablet, a robot or something else asks counts; the application is told in X-Device-Class."),
+        .init(
+            "normal_path", \.normalisesPath, .boolean, isReloadable: true,
+            "Escapes of plain characters in the path do not count: %7e is ~, and %2f is %2F."),
+    ]
+}
+
+extension ValueFormat where Value == String {
+    /// `utm_*`
+    static var parameterPattern: Self {
+        Self(
+            "pattern", units: "name, prefix*, *suffix",
+            parse: { word in
+                guard !word.isEmpty, word.utf8.count <= 128, word.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && !"&=#?".utf8.contains($0) }),
+                    word.count(where: { $0 == "*" }) <= 1
+                else { throw ValueProblem("\"\(word)\" is no pattern of a parameter's name such as fbclid or utm_*: one * at most") }
+                return word
+            }, render: { $0 })
+    }
+
+    /// A header field or a cookie that is part of a key.
+    static var keyName: Self {
+        Self(
+            "name",
+            parse: { word in
+                guard !word.isEmpty, word.utf8.count <= 128, word.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && !"\"(),/:;<=>?@[\\]{}".utf8.contains($0) })
+                else { throw ValueProblem("\"\(word)\" is no name of a header field or a cookie") }
+                return word
+            }, render: { $0 })
+    }
+}
