@@ -3,9 +3,10 @@ import Edge
 import Foundation
 import HTTP1Wire
 import HTTPSemantics
+import LoadGenerator
 import NIOCore
 
-struct ExplainCommand: ParsableCommand {
+struct ExplainCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "explain",
         abstract: "Show which route a request takes, why not the ones before it, and which policies apply.",
@@ -14,8 +15,10 @@ struct ExplainCommand: ParsableCommand {
               headrace explain http://shop.example/cart
               headrace explain /api --method POST --header 'Content-Type: application/json'
               headrace explain /admin --client 203.0.113.7 --json
+              headrace explain https://shop.example/list --stored
 
-            Nothing is sent: the request is put to the routes of the configuration. Routes are shown in the order in which they are
+            With --stored the edge that runs under the configuration is asked what its cache has for this URL (with its edge.purge.token; \
+            --to names another edge). Without it nothing is sent: the request is put to the routes of the configuration. Routes are shown in the order in which they are
             tried, policies in the order in which they are applied.
             """)
 
@@ -31,6 +34,12 @@ struct ExplainCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Where the connection comes from: an address, or unix.", valueName: "address"))
     var client = "127.0.0.1"
 
+    @Flag(help: "Ask the running edge what its response cache has, and what it would do with it.")
+    var stored = false
+
+    @Option(help: ArgumentHelp("With --stored: where the edge is, if not where the configuration says that it listens.", valueName: "url"))
+    var to: String?
+
     @Flag(help: "Print one JSON object.")
     var json = false
 
@@ -43,9 +52,10 @@ struct ExplainCommand: ParsableCommand {
         let policies: [RouteExplanation.Policy]
     }
 
-    func run() throws {
+    func run() async throws {
         let loaded = try options.loadOrExit()
         let head = try requestHead()
+        if stored { return try await explainStored(loaded.settings.edgeConfiguration) }
         guard client == "unix" || IPAddress(client) != nil else {
             throw ValidationError("\(client) is no address such as 203.0.113.7 or 2001:db8::1, nor unix")
         }
@@ -66,6 +76,22 @@ struct ExplainCommand: ParsableCommand {
         for (index, policy) in explanation.policies.enumerated() { policies.add(["\(index + 1)", policy.name, policy.value]) }
         Terminal.print("")
         Terminal.print(policies.rendered())
+    }
+
+    private func explainStored(_ edge: EdgeConfiguration) async throws {
+        let running = try RunningEdge(edge, to: to)
+        let text = url.hasPrefix("/") ? running.address.origin + url : url
+        do {
+            let fields = header.map { line in
+                let name = line.prefix { $0 != ":" }
+                return Workload.Field(String(name), line.dropFirst(name.count + 1).trimmingCharacters(in: .whitespaces))
+            }
+            let page = try await running.ask("EXPLAIN", HTTPURL(text), fields: fields)
+            Terminal.print(json ? String(decoding: page.body, as: UTF8.self) : try StoredText.render(page.body))
+        } catch let error as any CustomStringConvertible & Error {
+            Terminal.fail(error.description)
+            throw ExitCode.unavailable
+        }
     }
 
     /// The request as the edge would read it off a connection: what it would refuse is refused here.
