@@ -56,6 +56,17 @@ public struct S3FIFO: Sendable {
     public var bytes: Int { small.bytes + main.bytes }
     public var count: Int { small.count + main.count }
 
+    /// Whether an entry is worth its room: a large one must have been asked for before when the cache is full.
+    ///
+    /// Large is an eighth of the small queue: eight such that nobody asks for again would push out of it all that is new, among it
+    /// hundreds of small ones. An entry that is refused is remembered as one that left, so that its next coming admits it.
+    /// - Returns: `false` when it is not to be admitted this time.
+    public mutating func admits(hash: UInt64, bytes size: Int) -> Bool {
+        guard size > smallBytesMax / 8, bytes + size > bytesMax, !ghosts.contains(hash) else { return true }
+        ghosts.insert(hash, countMax: max(main.count, 64))
+        return false
+    }
+
     /// A new entry in a free slot. ``evict()`` until it returns `nil` afterwards.
     /// - Parameter hash: of its key; equal keys have equal hashes.
     public mutating func admit(_ slot: Int, hash: UInt64, bytes: Int) {
@@ -206,6 +217,8 @@ struct GhostQueue: Sendable {
             first = 0
         }
     }
+
+    func contains(_ hash: UInt64) -> Bool { tickets[hash] != nil }
 
     /// - Returns: whether the hash was there.
     mutating func remove(_ hash: UInt64) -> Bool {

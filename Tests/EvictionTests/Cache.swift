@@ -10,6 +10,8 @@ struct Cache {
     private var keys: [Int: UInt64] = [:]
     private var free: [Int] = []
     private var slotCount = 0
+    /// Whether large entries are admitted by ``S3FIFO/admits(hash:bytes:)``.
+    var admitsBySize = false
 
     init(bytesMax: Int) {
         eviction = S3FIFO(bytesMax: bytesMax)
@@ -23,6 +25,7 @@ struct Cache {
             eviction.touched(entry.slot)
             return true
         }
+        if admitsBySize, !eviction.admits(hash: key, bytes: bytes) { return false }
         let slot = free.popLast() ?? slotCount
         if slot == slotCount { slotCount += 1 }
         entries[key] = (slot, bytes)

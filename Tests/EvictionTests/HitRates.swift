@@ -57,7 +57,7 @@ enum HitRate {
 }
 
 /// A binary heap with the largest use on top.
-private struct FarthestFirst {
+struct FarthestFirst {
     private var heap: [(use: Int, key: Int)] = []
 
     mutating func push(_ use: Int, _ key: Int) {

@@ -180,4 +180,17 @@ import Testing
         #expect(ghosts.count == 2)
         #expect(ghosts.orderCount <= 200)
     }
+
+    @Test func `a large entry is admitted to a full cache the second time it comes, a small one at once`() {
+        var cache = Cache(bytesMax: 8000)
+        cache.admitsBySize = true
+        #expect(cache.eviction.bytes == 0)
+        for key in 0..<199 as Range<UInt64> { _ = cache.request(key, bytes: 40) }
+        _ = cache.request(900, bytes: 40)
+        for (key, bytes, isAdmitted) in [(1000, 101, false), (1001, 100, true), (1000, 101, true), (1002, 101, false)] as [(UInt64, Int, Bool)] {
+            _ = cache.request(key, bytes: bytes)
+            #expect(cache.contains(key) == isAdmitted, "\(key), \(bytes) of the 100 that are an eighth of the small queue")
+        }
+        cache.eviction.checkInvariants()
+    }
 }

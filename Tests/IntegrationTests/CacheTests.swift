@@ -408,16 +408,16 @@ import Testing
     }
 
     @Test func `the budget holds under more than fits`() throws {
-        let body = String(repeating: "x", count: 20_000)
+        let body = String(repeating: "x", count: 1000)
         let origin = try ScriptedOrigin(fields: ["Cache-Control: max-age=60"], body: body)
         let edge = try edge(origin, ["--set", "edge.cache.size=2MB", "--set", "edge.cache.max_object_size=100KB"])
         let client = try RawClient(port: edge.port)
-        for number in 0..<300 {
+        for number in 0..<2500 {
             client.send("GET /\(number) HTTP/1.1\r\nHost: a\r\n\r\n")
-            #expect(try client.readResponse().body.count == 20_000)
+            #expect(try client.readResponse().body.count == 1000)
         }
         #expect(try edge.metric("headrace_response_cache_bytes") < 2.2 * 1024 * 1024)
-        #expect(try edge.metric("headrace_response_cache_evictions_total") > 150)
+        #expect(try edge.metric("headrace_response_cache_evictions_total") > 1000)
     }
 
     @Test func `responses may take so much until they are whole, and not a byte more`() throws {

@@ -8,6 +8,8 @@ public enum Trace: String, CaseIterable, Sendable {
     case oneHitWonders
     /// Every hundredth of the requests, a hundredth of the keys change places in the order of popularity.
     case drift
+    /// Ten times, three of ten requests in a row are for as many cold keys one after the other: a crawler, a backup, a report.
+    case scanMixed
 
     public func requests(_ count: Int, keys keyCount: Int, seed: UInt64) -> [Int] {
         var random = SeededRandom(seed: seed)
@@ -18,6 +20,9 @@ public enum Trace: String, CaseIterable, Sendable {
         return (0..<count).map { index in
             switch self {
             case .oneHitWonders where random.chance(oneIn: 4):
+                nextNewKey += 1
+                return nextNewKey - 1
+            case .scanMixed where index % (count / 10) < count / 10 * 3 / 10:
                 nextNewKey += 1
                 return nextNewKey - 1
             case .drift where index % (count / 100) == 0:

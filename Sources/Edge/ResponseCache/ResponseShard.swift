@@ -355,7 +355,9 @@ struct ResponseShard: Sendable {
         var isStored = false
         switch outcome {
         case .store(let representation, let coded, let requestFields):
-            if !fetch.isOvertaken, !isOvertaken(fetch, key: records[lease.record]?.key ?? [], tags: representation.response.tags) {
+            if !fetch.isOvertaken, !isOvertaken(fetch, key: records[lease.record]?.key ?? [], tags: representation.response.tags),
+                isWorthItsRoom(representation, requestFields: requestFields, fetch, record: lease.record)
+            {
                 store(representation, coded: coded, requestFields: requestFields, record: lease.record)
                 isStored = true
                 // A response that must be asked for each time says nothing to a request that came after its fetch began.
@@ -382,6 +384,16 @@ struct ResponseShard: Sendable {
     }
 
     // MARK: Storing
+
+    /// Whether a response is admitted, see ``S3FIFO/admits(hash:bytes:)``. What others wait for, and what was stored before, is.
+    private mutating func isWorthItsRoom(
+        _ plain: Representation, requestFields: FieldSection, _ fetch: Fetch, record: Int
+    ) -> Bool {
+        guard fetch.followers.isEmpty, let content = records[record], content.variants.isEmpty else { return true }
+        let vary = plain.response.vary
+        let secondaryKey = vary.isEmpty ? [] : vary.secondaryKey(requestFields)
+        return eviction.admits(hash: content.hash ^ KeyHash.hash(secondaryKey.span, seed: 0), bytes: plain.memoryBytes)
+    }
 
     private mutating func store(
         _ plain: Representation, coded: [Representation], requestFields: FieldSection, record: Int

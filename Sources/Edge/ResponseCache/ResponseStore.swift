@@ -19,8 +19,9 @@ final class ResponseStore: Sendable {
     let seed = UInt64.random(in: .min ... .max)
 
     init(configuration: EdgeConfiguration.Cache, codingOrder: [ContentCoding]) {
+        // Many, because a shard's arrays grow under its lock: with four thousand responses in each of 256 that takes 100 µs.
         // A shard must hold a few of the largest objects, or the budget could not be filled.
-        var count = 16
+        var count = 256
         while count > 1, configuration.bytesMax / count < 2 * configuration.objectBytesMax { count /= 2 }
         shards = (0..<count).map { _ in
             Shard(ResponseShard(bytesMax: configuration.bytesMax / count, codingOrder: codingOrder))
