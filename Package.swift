@@ -163,3 +163,15 @@ if Context.environment["HEADRACE_FUZZ"] != nil {
             swiftSettings: settings + fuzzed, linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]))
     package.products.append(.executable(name: "headrace-fuzz", targets: ["headrace-fuzz"]))
 }
+
+// Benchmarks/response-cache asks for this: the cache alone, optimised, with what only tests see.
+if Context.environment["HEADRACE_BENCHMARKS"] != nil {
+    for target in package.targets where ["Edge", "HTTPSemantics", "Eviction"].contains(target.name) {
+        target.swiftSettings?.append(.unsafeFlags(["-enable-testing"]))
+    }
+    package.targets.append(
+        .executableTarget(
+            name: "headrace-cache-benchmark", dependencies: ["Edge", "HTTPSemantics", "Eviction", "Telemetry", nioCore], path: "Benchmarks/ResponseCache",
+            swiftSettings: settings))
+    package.products.append(.executable(name: "headrace-cache-benchmark", targets: ["headrace-cache-benchmark"]))
+}
