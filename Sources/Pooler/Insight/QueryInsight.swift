@@ -13,6 +13,8 @@ final class QueryStatistics {
     var times = QueryTimes()
     /// Of the HTTP request that called it last and said so.
     var traceID: String?
+    /// It made room for another: who still holds it looks it up anew.
+    var isForgotten = false
 
     init(fingerprint: UInt64, pool: Int, text: String) {
         self.fingerprint = fingerprint
@@ -46,16 +48,13 @@ final class QueryInsight {
 
     var all: some Collection<QueryStatistics> { statements.values }
 
-    func find(_ sql: UnsafeRawBufferPointer, pool: Int) -> QueryStatistics {
-        find(fingerprint: QueryFingerprint.hash(sql), pool: pool) { QueryFingerprint.text(sql, bytesMax: Self.textBytesMax) }
-    }
-
     func find(fingerprint: UInt64, pool: Int, text: () -> String) -> QueryStatistics {
         let key = Key(fingerprint: fingerprint, pool: pool)
         if let found = statements[key] { return found }
         if statements.count >= Self.statementsMax {
             let median = statements.values.map(\.server).sorted()[Self.statementsMax / 2]
-            statements = statements.filter { $0.value.server > median }
+            for statistics in statements.values where statistics.server <= median { statistics.isForgotten = true }
+            statements = statements.filter { !$0.value.isForgotten }
         }
         let made = QueryStatistics(fingerprint: fingerprint, pool: pool, text: text())
         statements[key] = made

@@ -135,12 +135,22 @@ struct ClientStatements {
         ended.removeAll(keepingCapacity: true)
     }
 
+    /// Clients ask the same again and again: one comparison in the place of a look-up.
+    private func again(_ fingerprint: UInt64) -> QueryStatistics? {
+        guard let statistics = last?.statistics, statistics.fingerprint == fingerprint, !statistics.isForgotten else { return nil }
+        return statistics
+    }
+
     private func look(at input: ByteBuffer, from start: Int, to end: Int) -> (statistics: QueryStatistics?, traceID: String?) {
         guard let insight, start < end else { return (nil, nil) }
         let (from, to) = (start - input.readerIndex, end - input.readerIndex)
         return input.withUnsafeReadableBytes { bytes in
             let sql = UnsafeRawBufferPointer(rebasing: bytes[from..<to])
-            return (insight.queries.find(sql, pool: insight.pool), TraceParent.find(in: sql))
+            let fingerprint = QueryFingerprint.hash(sql)
+            let statistics =
+                again(fingerprint)
+                ?? insight.queries.find(fingerprint: fingerprint, pool: insight.pool) { QueryFingerprint.text(sql, bytesMax: QueryInsight.textBytesMax) }
+            return (statistics, TraceParent.find(in: sql))
         }
     }
 
@@ -179,11 +189,7 @@ struct ClientStatements {
     /// - Parameter index: of its tag.
     mutating func statementCompleted(_ input: ByteBuffer, at index: Int, length: Int) {
         if insight != nil { rows &+= Self.rows(input, at: index, length: length) }
-        guard let needsTag = session?.needsTag else { return }
-        guard needsTag else {
-            session?.statementCompleted()
-            return
-        }
+        guard session?.statementCompleted() == false else { return }
         // The longest that decides anything is ROLLBACK.
         session?.statementCompleted(tag: input.getString(at: index, length: Swift.min(length, 64)) ?? "")
     }
@@ -244,7 +250,7 @@ struct ClientStatements {
         if let insight {
             batchStatistics =
                 statement.map { statement in
-                    insight.queries.find(fingerprint: statement.fingerprint, pool: insight.pool) {
+                    again(statement.fingerprint) ?? insight.queries.find(fingerprint: statement.fingerprint, pool: insight.pool) {
                         statement.body.withUnsafeBytes { bytes in
                             QueryFingerprint.text(UnsafeRawBufferPointer(rebasing: bytes.prefix { $0 != 0 }), bytesMax: QueryInsight.textBytesMax)
                         }

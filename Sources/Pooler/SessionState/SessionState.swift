@@ -178,13 +178,15 @@ struct SessionState: Sendable {
 
     // MARK: Answered
 
-    /// Whether the next statement's end decides anything. Otherwise ``statementCompleted()`` does.
-    var needsTag: Bool { isDirty || pendingHead < pending.count }
+    /// Whether the next statement's end decides anything.
+    private var needsTag: Bool { isDirty || pendingHead < pending.count }
 
-    /// A statement that decides nothing has ended.
-    mutating func statementCompleted() {
-        assert(!needsTag)
+    /// A statement has ended that perhaps decides nothing.
+    /// - Returns: `false` when its tag is needed: nothing has happened then.
+    mutating func statementCompleted() -> Bool {
+        guard !needsTag else { return false }
         indexAnswered += 1
+        return true
     }
 
     /// CommandComplete, EmptyQueryResponse or PortalSuspended has come.
