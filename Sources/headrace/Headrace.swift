@@ -20,6 +20,7 @@ struct Headrace: AsyncParsableCommand {
               headrace bench http://127.0.0.1:8080/         how does it answer at 50 requests/s?
               headrace compare URL URL                      which of two is faster, and how sure is that?
               headrace prove --app http://127.0.0.1:3000 /  what is each layer worth?
+              headrace report                               what was measured before?
               headrace doctor https://example.com/          what makes a site slow?
               headrace demo                                 what is the edge worth?
 
@@ -38,8 +39,9 @@ struct Headrace: AsyncParsableCommand {
             """,
         version: version,
         subcommands: [
-            ServeCommand.self, ReloadCommand.self, CheckCommand.self, ExplainCommand.self, PurgeCommand.self, WarmCommand.self, InitCommand.self, BenchCommand.self,
-            CompareCommand.self, DoctorCommand.self, ProveCommand.self, DemoCommand.self, ReferenceCommand.self, VersionCommand.self,
+            ServeCommand.self, ReloadCommand.self, CheckCommand.self, ExplainCommand.self, PurgeCommand.self, WarmCommand.self,
+            InitCommand.self, BenchCommand.self, CompareCommand.self, DoctorCommand.self, ProveCommand.self, ReportCommand.self,
+            DemoCommand.self, ReferenceCommand.self, VersionCommand.self,
         ])
 }
 

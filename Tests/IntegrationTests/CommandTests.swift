@@ -19,7 +19,9 @@ import Testing
         return folder
     }
 
-    @Test(arguments: ["", "serve", "check", "init", "bench", "compare", "doctor", "prove", "demo", "explain", "reference", "version"])
+    @Test(arguments: [
+        "", "serve", "check", "init", "bench", "compare", "doctor", "prove", "report", "demo", "explain", "purge", "warm", "reference", "version",
+    ])
     func `help begins with examples`(command: String) throws {
         let result = try headrace((command.isEmpty ? [] : [command]) + ["--help"])
         #expect(result.status == 0)

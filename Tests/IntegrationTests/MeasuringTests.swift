@@ -117,6 +117,29 @@ import Testing
         #expect(classes.map { $0["requests"] as? Int } == [20, 10, 10])
     }
 
+    @Test func `runs are kept, listed, shown again and set side by side`() throws {
+        let origin = try origin(milliseconds: 1)
+        let folder = FileManager.default.temporaryDirectory.appending(path: "headrace-history-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let history = ["--history", folder.appending(path: "runs.sqlite").path]
+        for path in ["/a", "/b"] {
+            let arguments = ["bench", "--json", origin.url + path, "--concurrency", "1", "--requests", "5", "--warm-up", "0s"] + history
+            let result = try headrace(arguments)
+            #expect(result.errors.contains("kept as run \(path == "/a" ? 1 : 2)"), "\(result.errors)")
+            #expect(try headrace(["report", path == "/a" ? "1" : "2"] + history).output == result.output)
+        }
+        let table = try headrace(["report"] + history).text
+        #expect(table.contains(origin.url + "/a") && table.contains(origin.url + "/b"), "\(table)")
+        let list = try JSONSerialization.jsonObject(with: try headrace(["report", "--json"] + history).output) as? [[String: Any]]
+        #expect(list?.map { $0["number"] as? Int } == [1, 2])
+        #expect(try headrace(["compare", "1", "2"] + history).text.contains("requests/s"))
+        #expect(try headrace(["report", "3"] + history).status == 1)
+        // What cannot be kept is said, and is no failure of what was measured.
+        let nowhere = try headrace(
+            ["bench", origin.url + "/a", "--concurrency", "1", "--requests", "5", "--warm-up", "0s", "--history", "/proc/no/such"])
+        #expect(nowhere.errors.contains("not kept in the history"), "\(nowhere.errors)")
+    }
+
     @Test func `an interrupted run prints what there is`() throws {
         let origin = try origin(milliseconds: 1)
         let process = Process()

@@ -14,6 +14,7 @@ import Testing
         "HTTP1Wire": ["HTTPSemantics", "NIOCore"],
         "PostgresWire": ["NIOCore", "Crypto", "CryptoExtras", "SwiftASN1", "Foundation"],
         "RESPWire": [],
+        "History": ["GRDB", "Foundation"],
         "Transport": ["Telemetry", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS", "Logging", "Synchronization"],
         "Edge": [
             "HTTPSemantics", "HTTP1Wire", "Eviction", "Transport", "Telemetry", "CCodecs", "CCrypt", "CResolver", "Crypto", "NIOCore",
@@ -25,7 +26,7 @@ import Testing
         ],
         "LoadGenerator": ["HTTPSemantics", "HTTP1Wire", "PostgresWire", "RESPWire", "Transport", "Telemetry", "NIOCore", "NIOPosix", "Synchronization"],
         "headrace": [
-            "Edge", "Pooler", "Keyspace", "LoadGenerator", "HTTP1Wire", "HTTPSemantics", "Transport", "Telemetry", "CCodecs", "NIOCore",
+            "Edge", "Pooler", "Keyspace", "LoadGenerator", "History", "HTTP1Wire", "HTTPSemantics", "Transport", "Telemetry", "CCodecs", "NIOCore",
             "NIOPosix", "Logging",
             "ArgumentParser", "Yams", "ServiceLifecycle", "UnixSignals", "Foundation", "Synchronization",
         ],

@@ -1,5 +1,6 @@
 public import ArgumentParser
 import Foundation
+import History
 public import LoadGenerator
 import Transport
 import UnixSignals
@@ -134,6 +135,8 @@ struct BenchCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Write the percentile distribution to this file, as HdrHistogram's tools do.", valueName: "file"))
     var hdr: String?
 
+    @OptionGroup var history: HistoryOptions
+
     func validate() throws {
         _ = try plans()
         _ = try conditions()
@@ -169,6 +172,9 @@ struct BenchCommand: AsyncParsableCommand {
         document.knee = knee
         try print(document, reports)
         try writeFiles(reports)
+        if let startedAt = document.levels.first?.startedAt, startedAt > 0 {
+            history.keep(.bench, startedAt: startedAt, subject: shownURLs.joined(separator: " "), document: try document.text())
+        }
         try judge(reports, knee, isInterrupted: stop.isSet)
     }
 

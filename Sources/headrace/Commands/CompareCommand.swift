@@ -1,5 +1,6 @@
 public import ArgumentParser
 import Foundation
+import History
 public import LoadGenerator
 import UnixSignals
 
@@ -19,13 +20,14 @@ struct CompareCommand: AsyncParsableCommand {
               headrace compare http://127.0.0.1:8080/ http://127.0.0.1:9090/
               headrace compare http://127.0.0.1:8080/a http://127.0.0.1:8080/b --rate 200 --measure p99
               headrace compare before.json after.json      two documents of headrace bench --json
+              headrace compare 12 15                       two runs of the history
 
             Two URLs are measured in turns, in random order, with the first one measured twice as a control: about two and a half minutes. \
             Two runs that were made one after the other are shown side by side, and never called a finding: identical servers measured so \
             differ by 14 % in the median.
             """)
 
-    @Argument(help: ArgumentHelp("A URL, or a file that headrace bench --json wrote.", valueName: "a"))
+    @Argument(help: ArgumentHelp("A URL, a file that headrace bench --json wrote, or the number of a run.", valueName: "a"))
     var first: String
 
     @Argument(help: ArgumentHelp("Another one of the same kind.", valueName: "b"))
@@ -57,6 +59,8 @@ struct CompareCommand: AsyncParsableCommand {
     @Flag(help: "Print one JSON document instead of the table.")
     var json = false
 
+    @OptionGroup var history: HistoryOptions
+
     func validate() throws {
         guard (1...10_000).contains(rounds), roundsMax ?? rounds >= rounds else { throw ValidationError("--rounds, --rounds-max: 1 to 10000") }
         guard rate > 0, rate <= RateText.rateMax else { throw ValidationError("--rate: above 0") }
@@ -81,6 +85,7 @@ struct CompareCommand: AsyncParsableCommand {
         let secondsPerRound = experiment.secondsPerRound(arms: 3)
         Terminal.say(
             "\(rounds) rounds of 3 blocks: about \(Int((Double(rounds) * secondsPerRound / 60).rounded(.up))) minutes; seed \(seed)")
+        let startedAt = Date().timeIntervalSince1970
         let stop = LoadStop()
         let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
         let interruption = Task { for await _ in signals { stop.set() } }
@@ -93,11 +98,13 @@ struct CompareCommand: AsyncParsableCommand {
             throw ExitCode.failure
         }
         let table = ComparisonTable(result: result, measure: measure, secondsPerRound: secondsPerRound)
+        let document = try ComparisonTable.json(table.document("compare", seed: seed))
         if json {
-            Terminal.print(try ComparisonTable.json(table.document("compare", seed: seed)))
+            Terminal.print(document)
         } else {
             Terminal.print("A  \(first)\nB  \(second)\n\n\(table.rendered())")
         }
+        history.keep(.compare, startedAt: startedAt, subject: "\(first) \(second)", document: document)
         if result.isInterrupted { throw ExitCode(130) }
         if result.reports.contains(where: \.isGeneratorLimited) { throw ExitCode(3) }
         if result.comparison.isTooNoisy(measure) || result.reports.contains(where: { $0.failed > 0 }) { throw ExitCode.failure }
@@ -123,9 +130,15 @@ struct CompareCommand: AsyncParsableCommand {
     private func compareDocuments() throws {
         func document(_ path: String) throws -> BenchDocument {
             do {
+                if let number = Int64(path) {
+                    guard let run = try history.open().run(number) else { throw ValidationError("") }
+                    return try BenchDocument(text: run.document)
+                }
                 return try BenchDocument(text: try String(contentsOfFile: path, encoding: .utf8))
+            } catch let error as ExitCode {
+                throw error
             } catch {
-                Terminal.fail("\(path) is no document of headrace bench --json")
+                Terminal.fail("\(path) is no document of headrace bench --json, nor a run of bench in the history")
                 throw ExitCode.failure
             }
         }

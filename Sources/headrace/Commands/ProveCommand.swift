@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import History
 import LoadGenerator
 import UnixSignals
 
@@ -62,6 +63,8 @@ struct ProveCommand: AsyncParsableCommand {
     @Flag(help: "Print one JSON document in the place of the tables.")
     var json = false
 
+    @OptionGroup var history: HistoryOptions
+
     func validate() throws {
         _ = try options()
     }
@@ -80,6 +83,7 @@ struct ProveCommand: AsyncParsableCommand {
         let folder = FileManager.default.temporaryDirectory.appending(path: "headrace-prove-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
+        let startedAt = Date().timeIntervalSince1970
         let stop = LoadStop()
         let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
         let interruption = Task { for await _ in signals { stop.set() } }
@@ -91,7 +95,9 @@ struct ProveCommand: AsyncParsableCommand {
             Terminal.fail("\(error)")
             throw ExitCode.unavailable
         }
-        Terminal.print(json ? try ComparisonTable.json(report.document()) : report.rendered())
+        let document = try ComparisonTable.json(report.document())
+        Terminal.print(json ? document : report.rendered())
+        history.keep(.prove, startedAt: startedAt, subject: "\(app) \(paths.joined(separator: " "))", document: document)
         if report.result.isInterrupted { throw ExitCode(130) }
         if !report.limits.isEmpty { throw ExitCode(3) }
         if report.result.comparison.isTooNoisy(measure) || report.result.reports.contains(where: { $0.failed > 0 }) { throw ExitCode.failure }

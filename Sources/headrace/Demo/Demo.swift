@@ -183,7 +183,7 @@ struct Demo {
         let child = try ChildProcess(
             "bench", Self.ownBinary,
             [
-                "bench", "--json", "--concurrency", "\(users)", "--duration", options.duration, "--warm-up", "500ms",
+                "bench", "--json", "--concurrency", "\(users)", "--duration", options.duration, "--warm-up", "500ms", "--history", HistoryOptions.none,
                 "--header", "Accept-Encoding: gzip",
             ] + Self.loadedPages.map { base + $0 }, folder: folder)
         defer { child.stop(seconds: 1) }

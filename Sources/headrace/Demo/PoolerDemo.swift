@@ -70,7 +70,7 @@ struct PoolerDemo {
     private func bench(_ base: String, users: Int, admin: String) async throws -> (BenchDocument.Level, Int) {
         let child = try ChildProcess(
             "bench", binary,
-            ["bench", "--json", "--concurrency", "\(users)", "--duration", options.duration, "--warm-up", "500ms"]
+            ["bench", "--json", "--concurrency", "\(users)", "--duration", options.duration, "--warm-up", "500ms", "--history", HistoryOptions.none]
                 + Demo.loadedPages.map { base + $0 }, folder: folder)
         defer { child.stop(seconds: 1) }
         var peak = 0
