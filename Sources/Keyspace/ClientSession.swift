@@ -19,6 +19,10 @@ final class ClientSession {
     }
     var isRESP3 = false
     var isAuthenticated: Bool
+    /// As whom the client acts; says nothing before ``isAuthenticated``.
+    var user: AccessUser {
+        didSet { record.text.withLock { $0.user = user.name } }
+    }
     /// Between MULTI and EXEC.
     var transaction: Transaction?
     /// What WATCH asked for.
@@ -46,17 +50,26 @@ final class ClientSession {
         case skipNext
     }
 
-    init(id: Int, record: ClientRecord, isAuthenticated: Bool) {
+    init(id: Int, record: ClientRecord, user: AccessUser, isAuthenticated: Bool) {
         self.id = id
         self.record = record
+        self.user = user
         self.isAuthenticated = isAuthenticated
+    }
+
+    /// One of the server's own, for what no client has asked for.
+    init(internalOf keyspace: Keyspace) {
+        id = 0
+        record = ClientRecord(id: 0, address: "", localAddress: "", created: 0, port: nil)
+        user = keyspace.access.internalUser
+        isAuthenticated = true
     }
 
     var isSubscribed: Bool { subscriptionCount > 0 }
 
     /// A copy for a command that is carried out elsewhere, on this client's behalf.
     func standIn() -> ClientSession {
-        let copy = ClientSession(id: id, record: record, isAuthenticated: true)
+        let copy = ClientSession(id: id, record: record, user: user, isAuthenticated: true)
         copy.database = database
         copy.isRESP3 = isRESP3
         return copy

@@ -22,7 +22,9 @@ final class Keyspace: Sendable {
     let clients = ClientRegistry()
     let errors = ErrorCounts()
     let settings: ServerSettings
+    let access: AccessList
     let slowLog = SlowLog()
+    let latency = LatencyMonitor()
     let pause = ClientPause()
     let scripts = ScriptInterpreter()
     let persistence = KeyspacePersistence()
@@ -53,6 +55,11 @@ final class Keyspace: Sendable {
         eviction = KeyEviction(configuration.policy)
         bytesMax = Atomic(configuration.bytesMax)
         settings = ServerSettings(configuration)
+        access = AccessList(password: configuration.password)
+        for line in configuration.users {
+            let words = line.split(separator: " ").map { Array($0.utf8) }
+            if let name = words.first { _ = access.set(String(decoding: name, as: UTF8.self), Array(words.dropFirst())) }
+        }
         runID = String((0..<40).map { _ in "0123456789abcdef".randomElement() ?? "0" })
         started = WallClock.nanoseconds() / 1_000_000
     }

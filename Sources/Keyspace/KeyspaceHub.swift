@@ -25,6 +25,52 @@ final class KeyspaceHub: KeyspaceObserver {
         self.persistence = persistence
     }
 
+    // MARK: MONITOR
+
+    private let monitors = Lock<Set<Int>>([])
+    private let hasMonitors = Atomic(false)
+
+    @inline(__always)
+    var isMonitored: Bool { hasMonitors.load(ordering: .relaxed) }
+
+    func setMonitor(_ client: Int, _ isOn: Bool) {
+        monitors.withLock { monitors in
+            if isOn { monitors.insert(client) } else { monitors.remove(client) }
+            hasMonitors.store(!monitors.isEmpty, ordering: .relaxed)
+        }
+    }
+
+    /// Shows a command that is about to be carried out to all who watch. Not those of administrators, and no password.
+    func monitor(_ call: Call) {
+        guard call.command.flags.isDisjoint(with: [.admin, .noAuth]), call.session.id > 0 else { return }
+        let microseconds = WallClock.nanoseconds() / 1000
+        let fraction = String(microseconds % 1_000_000)
+        var line = Array(
+            "+\(microseconds / 1_000_000).\(String(repeating: "0", count: max(6 - fraction.count, 0)))\(fraction) [\(call.database) \(call.isInScript ? "lua" : call.session.record.address)]"
+                .utf8)
+        for argument in call.arguments { Self.quote(argument, &line) }
+        line += [0x0D, 0x0A]
+        for client in monitors.withLock({ $0 }) { clients[client]?.port?.push(line) }
+    }
+
+    /// - Source: Redis `sds.c`, `sdscatrepr`.
+    private static func quote(_ bytes: UnsafeRawBufferPointer, _ line: inout [UInt8]) {
+        line += Array(" \"".utf8)
+        for byte in bytes {
+            switch byte {
+            case UInt8(ascii: "\\"), UInt8(ascii: "\""): line += [UInt8(ascii: "\\"), byte]
+            case 0x0A: line += Array("\\n".utf8)
+            case 0x0D: line += Array("\\r".utf8)
+            case 0x09: line += Array("\\t".utf8)
+            case 0x07: line += Array("\\a".utf8)
+            case 0x08: line += Array("\\b".utf8)
+            case 0x20...0x7E: line.append(byte)
+            default: line += Array("\\x".utf8) + Array((byte < 16 ? "0" : "").utf8) + Array(String(byte, radix: 16).utf8)
+            }
+        }
+        line.append(UInt8(ascii: "\""))
+    }
+
     // MARK: Settings
 
     /// `notify-keyspace-events`.
@@ -160,6 +206,7 @@ final class KeyspaceHub: KeyspaceObserver {
     /// The connection is gone, or was reset.
     func closed(_ client: Int) {
         pubSub.withLock { $0.closed(client) }
+        if isMonitored { setMonitor(client, false) }
         if hasTracking.load(ordering: .relaxed) { trackingEnded(client) }
     }
 }

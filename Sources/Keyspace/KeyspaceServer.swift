@@ -13,6 +13,8 @@ public final class KeyspaceServer: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let limit: ConnectionLimit
     let keyspace: Keyspace
+    /// The keys without a socket.
+    public let local: LocalKeyspace
     private let running = Lock(Running())
 
     private struct Running: Sendable {
@@ -28,6 +30,7 @@ public final class KeyspaceServer: Sendable {
         group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
         limit = ConnectionLimit(max: configuration.clientsMax)
         keyspace = Keyspace(configuration)
+        local = LocalKeyspace(keyspace)
     }
 
     /// Binds all listeners and serves.

@@ -7,7 +7,6 @@ import Telemetry
 /// by clients (`save`, `appendonly`, …) has a row with its true value.
 final class ServerSettings: Sendable {
     struct Values: Sendable {
-        var password = ""
         var timeout = 0
         var databases = 16
         var clientsMax = 10_000
@@ -33,7 +32,6 @@ final class ServerSettings: Sendable {
 
     init(_ configuration: KeyspaceConfiguration) {
         var values = Values()
-        values.password = configuration.password
         values.databases = configuration.databases
         values.clientsMax = configuration.clientsMax
         values.savePoints = configuration.directory.isEmpty ? [] : configuration.savePoints
@@ -104,8 +102,8 @@ final class ServerSettings: Sendable {
             return nil
         },
         scriptTime("busy-reply-threshold"), scriptTime("lua-time-limit"),
-        Row("requirepass", { keyspace in keyspace.settings.values.withLock { $0.password } }) { keyspace, text in
-            keyspace.settings.values.withLock { $0.password = text }
+        Row("requirepass", { $0.access.requiredPassword }) { keyspace, text in
+            keyspace.access.requiredPassword = text
             return nil
         },
         .number("timeout", \.timeout, 0...Int(Int32.max)),
@@ -150,7 +148,12 @@ final class ServerSettings: Sendable {
         },
         .fixed("maxmemory-samples", "10"),
         .fixed("lfu-log-factor", "10"), .fixed("lfu-decay-time", "1"), .fixed("proto-max-bulk-len", "536870912"),
-        .fixed("latency-monitor-threshold", "0"), .fixed("cluster-enabled", "no"), .fixed("replica-read-only", "yes"),
+        Row("latency-monitor-threshold", { String($0.latency.thresholdMilliseconds) }) { keyspace, text in
+            guard let value = Int(text), value >= 0 else { return "argument must be between 0 and 9223372036854775807 inclusive" }
+            keyspace.latency.thresholdMilliseconds = value
+            return nil
+        },
+        .fixed("acllog-max-len", String(AccessList.refusalsMax)), .fixed("cluster-enabled", "no"), .fixed("replica-read-only", "yes"),
         Row("notify-keyspace-events", { $0.hub.events.text }) { keyspace, text in
             guard let events = KeyspaceEvents(parsing: text) else { return "Invalid event class character. Use 'Ag$lshzxeKEtmdn'." }
             keyspace.hub.events = events

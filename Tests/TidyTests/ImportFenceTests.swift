@@ -22,7 +22,7 @@ import Testing
         ],
         "Pooler": ["PostgresWire", "Transport", "Telemetry", "NIOCore", "NIOPosix", "NIOTLS", "Logging", "Synchronization"],
         "Keyspace": [
-            "RESPWire", "Eviction", "Transport", "Telemetry", "CLua", "NIOCore", "NIOPosix", "Logging", "Synchronization",
+            "RESPWire", "Eviction", "Transport", "Telemetry", "CLua", "NIOCore", "NIOPosix", "Logging", "Synchronization", "Crypto",
         ],
         "LoadGenerator": ["HTTPSemantics", "HTTP1Wire", "PostgresWire", "RESPWire", "Transport", "Telemetry", "NIOCore", "NIOPosix", "Synchronization"],
         "headrace": [

@@ -144,7 +144,7 @@ enum ClientCommands {
         client.subscriptions.load(ordering: .relaxed) > 0 ? "pubsub" : "normal"
     }
 
-    private static func line(_ client: ClientRecord, now: Int64) -> String {
+    static func line(_ client: ClientRecord, now: Int64) -> String {
         let text = client.text.withLock { $0 }
         let index = client.command.load(ordering: .relaxed)
         let command = index >= 0 ? CommandTable.shared.commands[index].name : "NULL"
@@ -199,7 +199,7 @@ enum ClientCommands {
     }
 
     /// A client that ends itself still gets the answer.
-    private static func end(_ client: ClientRecord, _ call: Call) {
+    static func end(_ client: ClientRecord, _ call: Call) {
         if client.id == call.session.id { call.session.isClosing = true } else { client.port?.close() }
     }
 }

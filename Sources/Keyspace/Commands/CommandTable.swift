@@ -5,7 +5,7 @@ final class CommandTable: Sendable {
         ConnectionCommands.rows + StringCommands.rows + BitCommands.rows + HashCommands.rows + ListCommands.rows
         + SetCommands.rows + SortedSetCommands.rows + SortedSetRanges.rows + SortedSetAlgebra.rows + KeyCommands.rows
         + TransactionCommands.rows + StreamCommands.rows + DumpCommands.rows + SortCommand.rows + ServerCommands.rows + EvaluationCommands.rows
-        + PubSubCommands.rows + PersistenceCommands.rows
+        + PubSubCommands.rows + PersistenceCommands.rows + AccessCommands.rows
 
     static let shared = CommandTable(rows)
 

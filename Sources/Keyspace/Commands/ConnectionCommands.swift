@@ -100,8 +100,7 @@ enum ConnectionCommands {
 
     private static func auth(_ call: Call) throws(CommandFailure) {
         guard call.count <= 3 else { throw .syntax }
-        let password = call.keyspace.settings.values.withLock { $0.password }
-        if call.count == 2, password.isEmpty {
+        if call.count == 2, call.keyspace.access.standard.rules.needsNoPassword {
             throw .err(
                 "AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?")
         }
@@ -111,19 +110,12 @@ enum ConnectionCommands {
     }
 
     private static func authenticate(_ call: Call, user: [UInt8], password: [UInt8]) throws(CommandFailure) {
-        let expected = Array(call.keyspace.settings.values.withLock { $0.password }.utf8)
-        let isUser = user == Array("default".utf8)
-        guard isUser, expected.isEmpty || isSame(expected, password) else {
+        guard let user = call.keyspace.access.authenticated(user, password) else {
+            call.keyspace.access.refused(.auth, Array(call.command.name.utf8), call, user: String(decoding: user.prefix(128), as: UTF8.self))
             throw .text("WRONGPASS invalid username-password pair or user is disabled.")
         }
+        call.session.user = user
         call.session.isAuthenticated = true
-    }
-
-    /// In a time that says nothing about where they differ.
-    private static func isSame(_ first: [UInt8], _ second: [UInt8]) -> Bool {
-        var difference = first.count ^ second.count
-        for index in 0..<first.count { difference |= Int(first[index] ^ (index < second.count ? second[index] : 0)) }
-        return difference == 0
     }
 
     private static func reset(_ call: Call) throws(CommandFailure) {
@@ -141,7 +133,9 @@ enum ConnectionCommands {
         call.session.isNoTouch = false
         call.session.isNoEvict = false
         call.session.record.text.withLock { $0.name = "" }
-        call.session.isAuthenticated = call.keyspace.settings.values.withLock { $0.password.isEmpty }
+        call.session.user = call.keyspace.access.standard
+        call.session.isAuthenticated = call.keyspace.access.isOpen
+        call.session.isMonitor = false
         call.out.simple("RESET")
     }
 }

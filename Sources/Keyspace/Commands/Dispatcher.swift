@@ -19,6 +19,7 @@ enum Dispatcher {
         if !session.isAuthenticated, !command.flags.contains(.noAuth) {
             return refuse(call, .text("NOAUTH Authentication required."))
         }
+        if let refusal = AccessCheck.refusal(call, index) { return refuse(call, refusal) }
         if command.flags.contains(.denyoom), call.keyspace.isFull, !call.keyspace.makeRoom(now: call.now) {
             return refuse(call, .outOfMemory)
         }
@@ -49,6 +50,7 @@ enum Dispatcher {
         let command = call.command
         call.changes = 0
         call.firstHash = nil
+        if call.keyspace.hub.isMonitored { call.keyspace.hub.monitor(call) }
         if call.holdsAll { return perform(call) }
         switch command.locks {
         case .none: perform(call)

@@ -44,7 +44,14 @@ enum ServerCommands {
             "A container for slow log commands.", slowlog),
         .init(
             "latency", -2, [.admin, .noscript, .loading, .stale], .server, keys: .none, locks: .none, "2.8.13",
-            "A container for latency diagnostics commands.", latency),
+            "A container for latency diagnostics commands.", LatencyCommand.latency),
+        .init(
+            "monitor", 1, [.admin, .noscript, .loading, .stale], .server, keys: .none, locks: .none, "1.0.0",
+            "Listens for all requests received by the server in real-time."
+        ) { call in
+            call.session.isMonitor = true
+            call.out.ok()
+        },
         .init(
             "role", 1, [.noscript, .loading, .stale, .fast], .server, keys: .none, locks: .none, "2.8.12",
             "Returns the replication role.", role),
@@ -230,19 +237,6 @@ enum ServerCommands {
             call.keyspace.slowLog.reset()
             call.out.ok()
         case ("help", 2): help(call, "SLOWLOG", ["GET [<count>]", "LEN", "RESET"])
-        default: throw unknownSubcommand(call)
-        }
-    }
-
-    /// The latency monitor is off, as in Redis by default: `latency-monitor-threshold` is 0.
-    private static func latency(_ call: Call) throws(CommandFailure) {
-        switch call.lowercased(1) {
-        case "latest", "history": call.out.array(0)
-        case "reset": call.out.integer(0)
-        case "doctor":
-            call.out.verbatim("Dave, I have observed the system during the last 0 seconds: the latency monitor is off.\n")
-        case "histogram": call.out.map(0)
-        case "help": help(call, "LATENCY", ["DOCTOR", "HISTORY <event>", "LATEST", "RESET [<event> ...]", "HISTOGRAM [COMMAND ...]"])
         default: throw unknownSubcommand(call)
         }
     }

@@ -99,9 +99,7 @@ final class KeyspacePersistence: Sendable {
         // A limit of the files' size is a disk that refuses: an error of the write, not the end of the process.
         signal(SIGXFSZ, SIG_IGN)
         let now = WallClock.nanoseconds() / 1_000_000
-        let record = ClientRecord(id: 0, address: "", localAddress: "", created: 0, port: nil)
-        let call = Call(
-            keyspace: keyspace, session: ClientSession(id: 0, record: record, isAuthenticated: true), counters: CallCounters())
+        let call = Call(keyspace: keyspace, session: ClientSession(internalOf: keyspace), counters: CallCounters())
         call.now = now
         call.mayBlock = false
         // Nobody else is there yet; commands must not ask for locks that they then hold twice.

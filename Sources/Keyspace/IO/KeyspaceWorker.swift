@@ -31,9 +31,7 @@ final class KeyspaceWorker {
         self.loopCount = loopCount
         self.logger = logger
         counters = CallCounters()
-        let record = ClientRecord(id: 0, address: "", localAddress: "", created: 0, port: nil)
-        call = Call(
-            keyspace: keyspace, session: ClientSession(id: 0, record: record, isAuthenticated: true), counters: counters)
+        call = Call(keyspace: keyspace, session: ClientSession(internalOf: keyspace), counters: counters)
         keyspace.loops.withLock { [counters] in $0.append(counters) }
     }
 

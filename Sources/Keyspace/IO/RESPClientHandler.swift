@@ -25,6 +25,7 @@ final class RESPClientHandler: ChannelInboundHandler {
     private var waiter: Waiter?
     private var waitTimeout: Scheduled<Void>?
     private var isPaused = false
+    private var isMonitor = false
     private var isInputClosed = false
     private var isClosing = false
     /// Bytes that were written and that the client has not taken.
@@ -49,7 +50,7 @@ final class RESPClientHandler: ChannelInboundHandler {
             id: keyspace.clients.nextID(), address: Self.text(context.channel.remoteAddress),
             localAddress: Self.text(context.channel.localAddress), created: WallClock.nanoseconds() / 1_000_000, port: port)
         session = ClientSession(
-            id: record.id, record: record, isAuthenticated: keyspace.settings.values.withLock { $0.password.isEmpty })
+            id: record.id, record: record, user: keyspace.access.standard, isAuthenticated: keyspace.access.isOpen)
         updateLimits()
         keyspace.clients.add(record)
         worker.add(self)
@@ -179,17 +180,28 @@ final class RESPClientHandler: ChannelInboundHandler {
             call.arguments.append(UnsafeRawBufferPointer(rebasing: bytes[place.offset..<place.offset + place.count]))
         }
         let slow = worker.keyspace.settings.slowMicroseconds.load(ordering: .relaxed)
-        let started = slow >= 0 ? MonotonicClock.nanoseconds() : 0
+        let latencyThreshold = worker.keyspace.latency.thresholdMilliseconds
+        let isTimed = slow >= 0 || latencyThreshold > 0
+        let started = isTimed ? MonotonicClock.nanoseconds() : 0
         let start = call.out.count
         Dispatcher.execute(call)
-        if slow >= 0 {
+        if isTimed {
             let microseconds = Int64(clamping: (MonotonicClock.nanoseconds() - started) / 1000)
-            if microseconds >= slow, call.waiter == nil, !call.command.flags.contains(.skipSlowlog) {
+            if latencyThreshold > 0, microseconds >= Int64(latencyThreshold) * 1000, call.waiter == nil {
+                worker.keyspace.latency.add(
+                    call.command.flags.contains(.fast) ? "fast-command" : "command", seconds: call.now / 1000,
+                    milliseconds: Int(microseconds / 1000))
+            }
+            if slow >= 0, microseconds >= slow, call.waiter == nil, !call.command.flags.contains(.skipSlowlog) {
                 let countMax = worker.keyspace.settings.slowCountMax.load(ordering: .relaxed)
                 worker.keyspace.slowLog.add(call, microseconds: microseconds, countMax: countMax)
             }
         }
         if session.isAuthenticated != parser.isAuthenticated { updateLimits() }
+        if session.isMonitor != isMonitor {
+            isMonitor = session.isMonitor
+            worker.keyspace.hub.setMonitor(session.id, isMonitor)
+        }
         switch session.reply {
         case .on: break
         case .off: call.out.truncate(to: start)

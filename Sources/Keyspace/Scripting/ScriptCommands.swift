@@ -14,6 +14,7 @@ final class ScriptCommands {
         call.database = outer.database
         call.holdsAll = true
         call.mayBlock = false
+        call.isInScript = true
         self.isReadOnly = isReadOnly
     }
 
@@ -47,6 +48,7 @@ final class ScriptCommands {
         guard command.arity > 0 ? call.count == command.arity : call.count >= -command.arity else {
             return "ERR Wrong number of args calling Redis command from script"
         }
+        if let index = CommandTable.shared.index(call[0]), let refusal = AccessCheck.refusal(call, index, isInScript: true) { return refusal.text }
         if command.flags.contains(.noscript) { return "ERR This Redis command is not allowed from script" }
         if isReadOnly, command.flags.contains(.write) { return "ERR Write commands are not allowed from read-only scripts." }
         // No room can be made with all shards held: that was done before the script began.

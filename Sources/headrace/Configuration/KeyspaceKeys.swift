@@ -17,6 +17,9 @@ enum KeyspaceKeys {
         .init(
             "keyspace.password", \.keyspace.password, .plainSecret, isSecret: true,
             "What clients must say in AUTH, as requirepass of Redis; without one, nothing."),
+        .init(
+            "keyspace.users", \.keyspace.users, .list("users", of: .accessUser, isEmptyAllowed: true),
+            "Further users, each as ACL SETUSER takes it: a name, then rules; passwords best as #SHA-256 (app on #5e88… ~app:* +@all -@dangerous)."),
         .init("keyspace.databases", \.keyspace.databases, .number(1...64), "Databases for SELECT."),
         .init(
             "keyspace.clients", \.keyspace.clientsMax, .number(1...1_000_000), "Connected clients; more are closed at once."),
@@ -52,6 +55,18 @@ enum KeyspaceKeys {
             "keyspace.rewrite.size", \.keyspace.rewriteBytesMin, .size(0...1 << 40),
             "But not while it is smaller than this (auto-aof-rewrite-min-size)."),
     ]
+}
+
+extension ValueFormat where Value == String {
+    /// A user of the keyspace: `NAME RULE…`.
+    static var accessUser: Self {
+        Self(
+            "users", units: "NAME RULE…",
+            parse: { word in
+                if let problem = KeyspaceConfiguration.problem(ofUser: word) { throw ValueProblem("\"\(word.prefix { $0 != " " })\": \(problem)") }
+                return word
+            }, render: { $0 })
+    }
 }
 
 extension ValueFormat where Value == FsyncPolicy {

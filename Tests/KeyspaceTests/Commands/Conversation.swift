@@ -37,8 +37,7 @@ final class Conversation {
     func client(_ id: Int) -> Call {
         if let call = calls[id] { return call }
         let record = ClientRecord(id: id, address: "127.0.0.1:\(id)", localAddress: "", created: now, port: ports)
-        let isOpen = keyspace.settings.values.withLock { $0.password.isEmpty }
-        let session = ClientSession(id: id, record: record, isAuthenticated: isOpen)
+        let session = ClientSession(id: id, record: record, user: keyspace.access.standard, isAuthenticated: keyspace.access.isOpen)
         let call = Call(keyspace: keyspace, session: session, counters: CallCounters(), outputCapacity: 64)
         calls[id] = call
         keyspace.clients.add(record)
