@@ -80,7 +80,9 @@ class _Cache:
             log.warning("the cache at %s is back", _without_password(self.url))
 
     def _connection_settings(self):
-        settings = dict(socket_timeout=self._timeout, socket_connect_timeout=self._timeout, health_check_interval=0)
+        settings = dict(socket_timeout=self._timeout, health_check_interval=0)
+        if not self.url.startswith("unix:"):  # There redis-py before 5 knows no other time than this.
+            settings["socket_connect_timeout"] = self._timeout
         if self._password is not None:
             settings["password"] = self._password
         return settings
