@@ -35,6 +35,7 @@ let package = Package(
     name: "headrace",
     products: [
         .executable(name: "headrace", targets: ["headrace"]),
+        .library(name: "HeadraceCache", targets: ["HeadraceCache"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
@@ -98,6 +99,7 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .target(name: "HeadraceCache", dependencies: ["RESPWire", nioCore, nioPosix], swiftSettings: settings),
         // Floor 3
         .executableTarget(
             name: "headrace",
@@ -147,6 +149,8 @@ let package = Package(
         .testTarget(
             name: "KeyspaceTests", dependencies: ["Keyspace", "RESPWire", "Transport", "Telemetry", "TestSupport", nioCore, logging],
             swiftSettings: settings),
+        .testTarget(
+            name: "HeadraceCacheTests", dependencies: ["HeadraceCache", "Keyspace", "TestSupport", nioCore, logging], swiftSettings: settings),
         .testTarget(name: "HeadraceTests", dependencies: ["headrace", "Edge", "LoadGenerator", "Telemetry"], swiftSettings: settings),
         .testTarget(name: "SimulationTests", dependencies: ["Edge", "HTTPSemantics", "Pooler", "TestSupport", nioCore], swiftSettings: settings),
         .testTarget(

@@ -25,6 +25,7 @@ import Testing
             "RESPWire", "Eviction", "Transport", "Telemetry", "CLua", "NIOCore", "NIOPosix", "Logging", "Synchronization", "Crypto",
         ],
         "LoadGenerator": ["HTTPSemantics", "HTTP1Wire", "PostgresWire", "RESPWire", "Transport", "Telemetry", "NIOCore", "NIOPosix", "Synchronization"],
+        "HeadraceCache": ["RESPWire", "NIOCore", "NIOPosix", "Synchronization", "Foundation"],
         "headrace": [
             "Edge", "Pooler", "Keyspace", "LoadGenerator", "History", "HTTP1Wire", "HTTPSemantics", "Transport", "Telemetry", "CCodecs", "NIOCore",
             "NIOPosix", "Logging",

@@ -1,0 +1,171 @@
+import Foundation
+import Logging
+import NIOCore
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import HeadraceCache
+@testable import Keyspace
+
+/// The library on a keyspace, and the same on Redis where one is installed.
+@Suite(.serialized) struct CacheTests {
+    struct Report: Codable, Equatable, Sendable {
+        var number: Int
+        var words: [String]
+    }
+
+    enum Peer: CaseIterable { case headrace, redis }
+
+    private func with(_ peer: Peer, _ change: (inout CacheOptions) -> Void = { _ in }, _ body: (Cache) async throws -> Void) async throws {
+        var options = CacheOptions()
+        options.beta = 0
+        change(&options)
+        switch peer {
+        case .headrace:
+            var configuration = KeyspaceConfiguration()
+            configuration.listen = [.tcp(host: "127.0.0.1", port: 0)]
+            configuration.threads = 1
+            let server = KeyspaceServer(configuration: configuration, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            let port = try await server.start().first?.port ?? 0
+            let cache = Cache(host: "127.0.0.1", port: port, options: options)
+            try await body(cache)
+            await cache.close()
+            await server.drain()
+        case .redis:
+            guard RedisPeer.isInstalled else { return }
+            let redis = try RedisPeer()
+            let cache = Cache(unixSocket: redis.folder.appending(path: "redis.sock").path, options: options)
+            try await body(cache)
+            await cache.close()
+            withExtendedLifetime(redis) {}
+        }
+    }
+
+    @Test(arguments: Peer.allCases) func `what is set is got until its end`(peer: Peer) async throws {
+        try await with(peer) { cache in
+            let report = Report(number: 7, words: ["ü", "\n", ""])
+            #expect(try await cache.set("key", report, ttl: .seconds(60)))
+            #expect(await cache.get("key") == report)
+            #expect(await cache.get("key", as: Int.self) == nil, "another type is a miss")
+            #expect(try await cache.set("number", 5, ttl: .milliseconds(30)))
+            try await Task.sleep(for: .milliseconds(60))
+            #expect(await cache.get("number", as: Int.self) == nil)
+            #expect(await cache.delete("key"))
+            #expect(await cache.delete("key") == false)
+        }
+    }
+
+    @Test(arguments: Peer.allCases) func `of many who ask one computes`(peer: Peer) async throws {
+        try await with(peer) { cache in
+            let computed = Count()
+            try await withThrowingTaskGroup(of: Report.self) { group in
+                for _ in 0..<50 {
+                    group.addTask {
+                        try await cache.remember("key", ttl: .minutes(5)) {
+                            computed.raise()
+                            try await Task.sleep(for: .milliseconds(100))
+                            return Report(number: 1, words: [])
+                        }
+                    }
+                }
+                for try await report in group { #expect(report.number == 1) }
+            }
+            #expect(computed.value == 1)
+            #expect(cache.statistics.hits == 49 && cache.statistics.computed == 1)
+        }
+    }
+
+    @Test(arguments: Peer.allCases) func `a tag makes invalid what is under it, and what is being computed`(peer: Peer) async throws {
+        try await with(peer) { cache in
+            let first = try await cache.remember("key", ttl: .seconds(60), tags: ["a b", "c"]) { "old" }
+            #expect(first == "old")
+            #expect(await cache.get("key") == "old")
+            #expect(await cache.invalidate(tag: "a b"))
+            #expect(await cache.get("key", as: String.self) == nil)
+            let during = try await cache.remember("key", ttl: .seconds(60), tags: ["c"]) {
+                await cache.invalidate(tag: "c")
+                return "of before"
+            }
+            let after = try await cache.remember("key", ttl: .seconds(60), tags: ["c"]) { "new" }
+            #expect(during == "of before" && after == "new")
+        }
+    }
+
+    @Test(arguments: Peer.allCases) func `the stale value is given while another computes, and an error gives the lock back`(peer: Peer) async throws {
+        struct Broken: Error {}
+        try await with(peer, { $0.jitter = 0 }) { cache in
+            _ = try await cache.remember("key", ttl: .milliseconds(30), stale: .seconds(60)) { "old" }
+            try await Task.sleep(for: .milliseconds(60))
+            async let new = cache.remember("key", ttl: .seconds(60), stale: .seconds(60)) {
+                try await Task.sleep(for: .milliseconds(300))
+                return "new"
+            }
+            try await Task.sleep(for: .milliseconds(100))
+            let meanwhile = try await cache.remember("key", ttl: .seconds(60), stale: .seconds(60)) { "unexpected" }
+            #expect(meanwhile == "old" && cache.statistics.stale == 1)
+            #expect(try await new == "new")
+            await #expect(throws: Broken.self) { try await cache.remember("broken", ttl: .seconds(60)) { () -> Int in throw Broken() } }
+            let next = try await cache.remember("broken", ttl: .seconds(60)) { 1 }
+            #expect(next == 1)
+            // Nothing is a value, for a time of its own.
+            let nothing = try await cache.remember("nothing", ttl: .seconds(60), negativeTTL: .zero) { nil as Int? }
+            let something = try await cache.remember("nothing", ttl: .seconds(60)) { 2 as Int? }
+            #expect(nothing == nil && something == 2)
+        }
+    }
+
+    @Test func `without a server values are computed, and it is asked again by and by`() async throws {
+        var options = CacheOptions()
+        options.timeout = .milliseconds(200)
+        let cache = Cache(host: "127.0.0.1", port: 1, options: options)
+        for number in 0..<50 {
+            let value = try await cache.remember("key", ttl: .seconds(60)) { number }
+            #expect(value == number)
+        }
+        #expect(cache.statistics.errors == 1 && cache.statistics.skipped == 49 && cache.statistics.computed == 50)
+        #expect(try await cache.set("key", 1, ttl: nil) == false)
+    }
+
+    @Test func `a server that went comes back`() async throws {
+        guard RedisPeer.isInstalled else { return }
+        let folder = try TemporaryFolder()
+        var options = CacheOptions()
+        options.retryAfter = .milliseconds(20)
+        let cache = Cache(unixSocket: folder.url.appending(path: "redis.sock").path, options: options)
+        for round in 0..<2 {
+            let redis = try RedisPeer(folder: folder.url)
+            let isBack = try await { () async throws -> Bool in
+                for _ in 0..<100 {
+                    if try await cache.set("key", round, ttl: nil) { return true }
+                    try await Task.sleep(for: .milliseconds(20))
+                }
+                return false
+            }()
+            #expect(isBack)
+            #expect(await cache.get("key") == round)
+            try redis.shutdown(saving: false)
+        }
+        #expect(await cache.get("key", as: Int.self) == nil)
+    }
+
+    @Test func `envelopes go round, and those of the Python package are read`() {
+        let tags = [("a b", "x"), ("ü,=", "y")]
+        let bytes = CacheEnvelope(freshUntil: 12.5, cost: 0.25, tags: tags, data: [0x31, 0x0A, 0x32]).bytes
+        let back = CacheEnvelope(parsing: bytes)
+        #expect(back?.freshUntil == 12.5 && back?.cost == 0.25 && back?.data == [0x31, 0x0A, 0x32])
+        #expect(back?.tags.map(\.tag) == ["a b", "ü,="] && back?.tags.map(\.token) == ["x", "y"])
+        let theirs = CacheEnvelope(parsing: Array("hr1 j inf 0.000000 scan%3A7=9f\n[1]".utf8))
+        #expect(theirs?.freshUntil == .infinity && theirs?.tags.first?.tag == "scan:7" && theirs?.data == Array("[1]".utf8))
+        for bad in ["", "plain", "hr1 p 1 2 -\n1", "hr1 j x 2 -\n1", "hr1 j 1 2 a\n1", "hr1 j 1 2 a=b=c\n1", "hr1 j 1 2 %g=b\n1"] {
+            #expect(CacheEnvelope(parsing: Array(bad.utf8)) == nil, "\(bad)")
+        }
+    }
+}
+
+/// Raised by any task.
+private final class Count: Sendable {
+    private let number = Mutex(0)
+    var value: Int { number.withLock { $0 } }
+    func raise() { number.withLock { $0 += 1 } }
+}
