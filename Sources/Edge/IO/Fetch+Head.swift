@@ -264,7 +264,8 @@ extension Fetch {
         confirmed = stale.coded
         client?.noteRevalidated()
         let notStored = Storability.decide(
-            request: request, response: merged, cacheControl: cacheControl, rules: route.storing, received: worker.unixSeconds(headReceived))
+            request: request, response: merged, cacheControl: cacheControl, rules: route.storing,
+            received: worker.unixSeconds(headReceived))
         if let notStored { refuseToStore(notStored) }
         way = .hold(
             SharedVerdict(
@@ -300,7 +301,8 @@ extension Fetch {
     /// A response to HEAD says what GET would get: it updates what is stored, or shows that it has changed.
     /// - Source: RFC 9111 §4.3.5.
     private func updateIfHead(_ head: ResponseHead, now: NIODeadline) {
-        guard request.method == .head, head.status == 200, route.cache.isEnabled, !route.isPersonal, !request.fields.contains(.authorization)
+        guard request.method == .head, head.status == 200, route.cache.isEnabled, !route.isPersonal,
+            !request.fields.contains(.authorization)
         else { return }
         let (key, request) = (key, request)
         guard let stored = worker.store.withShard(key, { $0.ready(key, request) }), stored.response.status == 200 else { return }
@@ -318,7 +320,8 @@ extension Fetch {
         asked.method = .get
         guard
             Storability.decide(
-                request: asked, response: merged, cacheControl: cacheControl, rules: route.storing, received: worker.unixSeconds(now)) == nil
+                request: asked, response: merged, cacheControl: cacheControl, rules: route.storing,
+                received: worker.unixSeconds(now)) == nil
         else { return worker.store.withShard(key) { $0.drop(stored.response, key: key) } }
         let age = Freshness.initialAgeSeconds(
             response: merged, requestSent: worker.unixSeconds(started), responseReceived: worker.unixSeconds(now))
