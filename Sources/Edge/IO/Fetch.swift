@@ -167,8 +167,10 @@ final class Fetch: DeadlineHolder {
     /// Whether what is stored may be served in the place of an error.
     func mayServeStale(now: NIODeadline) -> Bool {
         guard let stale else { return false }
-        return RevalidationPolicy.secondsOverOnError(
+        let isPermitted = RevalidationPolicy.secondsOverOnError(
             stale.response, CacheControl(request.fields), request.fields, route.reuse, now: now) != nil
+        // Not what was purged meanwhile.
+        return isPermitted && worker.store.withShard(key) { [key] in $0.isStored(stale.response, key: key) }
     }
 
     var isIdempotent: Bool { request.method.isIdempotent }

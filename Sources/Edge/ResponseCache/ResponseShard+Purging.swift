@@ -80,6 +80,15 @@ extension ResponseShard {
         return false
     }
 
+    /// Whether a response is stored still, be it made stale by a soft purge.
+    mutating func isStored(_ response: StoredResponse, key: borrowing CacheKey) -> Bool {
+        for slot in findRecord(key).flatMap({ records[$0]?.variants.map(\.entry) }) ?? [] {
+            guard let stored = entries[slot].response, stored === response || stored.isPurged && stored.received == response.received else { continue }
+            return !(entries[slot].comparedBan < purges.latestBan && isDroppedByBans(slot))
+        }
+        return false
+    }
+
     /// Whether a purge came after a fetch began that is for what it brought.
     func isOvertaken(_ fetch: Fetch, key: [UInt8], tags: [UInt64]) -> Bool {
         purges.overtakes(began: fetch.began, key: key, tags: tags)

@@ -1,6 +1,6 @@
-import ArgumentParser
+public import ArgumentParser
 import Foundation
-import History
+public import History
 import LoadGenerator
 
 /// `headrace report`: what was measured before.
@@ -84,4 +84,4 @@ struct ReportCommand: ParsableCommand {
     }
 }
 
-extension RunHistory.Kind: @retroactive ExpressibleByArgument {}
+extension RunHistory.Kind: ExpressibleByArgument {}
