@@ -20,6 +20,8 @@ import Testing
     private func with(_ peer: Peer, _ change: (inout CacheOptions) -> Void = { _ in }, _ body: (Cache) async throws -> Void) async throws {
         var options = CacheOptions()
         options.beta = 0
+        // Other tests take the CPU, too.
+        options.timeout = .seconds(30)
         change(&options)
         switch peer {
         case .headrace:

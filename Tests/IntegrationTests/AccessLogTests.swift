@@ -65,8 +65,9 @@ import Testing
         let edge = try HeadraceProcess(["--config", file.path])
         for target in ["/old", "/word", "/other", "/old"] { _ = try RawClient.get(port: edge.port, target) }
         _ = try RawClient.exchange(port: edge.port, "nonsense\r\n\r\n")
-        let lines = try edge.logLines(atLeast: 5)
-        #expect(lines.map { $0["route"] as? String } == ["old", "edge.routes[2]", "edge.app", "old", nil])
+        // Loops write their lines in turns.
+        let routes = try edge.logLines(atLeast: 5).map { $0["route"] as? String ?? "–" }
+        #expect(routes.sorted() == ["edge.app", "edge.routes[2]", "old", "old", "–"])
         #expect(try edge.metric("headrace_edge_route_responses_total{route=\"old\",class=\"3xx\"}") == 2)
         #expect(try edge.metric("headrace_edge_route_responses_total{route=\"edge.app\",class=\"2xx\"}") == 1)
     }

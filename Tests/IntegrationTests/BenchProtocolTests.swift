@@ -6,7 +6,7 @@ import Testing
 @Suite(.serialized) struct BenchProtocolTests {
     private func bench(_ arguments: [String]) throws -> (level: [String: Any], result: Command.Result) {
         let result = try Command.run("env", [HeadraceProcess.binary.path, "bench", "--json"] + arguments)
-        let document = try #require(try JSONSerialization.jsonObject(with: result.output) as? [String: Any], "\(result.errors)")
+        let document = try #require(try? JSONSerialization.jsonObject(with: result.output) as? [String: Any], "\(result.errors)")
         return (try #require((document["levels"] as? [[String: Any]])?.first), result)
     }
 

@@ -178,7 +178,9 @@ public struct LoadRun: Sendable {
                 case .tcp(let host, let port): try await bootstrap.connect(host: host, port: port).get()
                 case .unix(let path): try await bootstrap.connect(unixDomainSocketPath: path).get()
                 }
-            let address = channel.remoteAddress
+            var address = channel.remoteAddress
+            // What the server is bound to may be relative to a folder of its own.
+            if case .unix(let path) = plan.endpoint { address = try SocketAddress(unixDomainSocketPath: path) }
             try? await channel.close()
             guard let address else { throw ChannelError.unknownLocalAddress }
             return address

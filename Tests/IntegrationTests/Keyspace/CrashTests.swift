@@ -133,20 +133,20 @@ import Testing
 
     @Test func `nothing acknowledged is lost under always, also while the log is rewritten`() throws {
         try killAgainAndAgain(
-            .log("always"), rounds: Self.isLong ? 300 : 60, milliseconds: 1...120, jobs: [(4, "BGREWRITEAOF"), (9, "BGSAVE")]
+            .log("always"), rounds: Self.isLong ? 300 : 24, milliseconds: 1...120, jobs: [(4, "BGREWRITEAOF"), (9, "BGSAVE")]
         ) { model, _ in model.acknowledged }
     }
 
     @Test func `at most the last second is lost under everysec`() throws {
         try killAgainAndAgain(
-            .log("everysec"), rounds: Self.isLong ? 40 : 4, milliseconds: 1100...1800, jobs: [(50, "BGREWRITEAOF")]
+            .log("everysec"), rounds: Self.isLong ? 40 : 2, milliseconds: 1100...1800, jobs: [(50, "BGREWRITEAOF")]
         ) { model, killed in
             model.history.filter { $0.time < killed.addingTimeInterval(-1) }.reduce(into: [:]) { $0[$1.name] = max($0[$1.name] ?? 0, $1.value) }
         }
     }
 
     @Test func `the last whole snapshot is there`() throws {
-        try killAgainAndAgain(.snapshots, rounds: Self.isLong ? 150 : 30, milliseconds: 1...150, jobs: [(3, "SAVE"), (7, "BGSAVE")]) { model, _ in
+        try killAgainAndAgain(.snapshots, rounds: Self.isLong ? 150 : 12, milliseconds: 1...150, jobs: [(3, "SAVE"), (7, "BGSAVE")]) { model, _ in
             model.history.filter { $0.time == .distantPast }.reduce(into: [:]) { $0[$1.name] = max($0[$1.name] ?? 0, $1.value) }
         }
     }

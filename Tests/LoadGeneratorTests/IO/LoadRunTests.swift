@@ -14,12 +14,14 @@ import Testing
         expecting expectation: ResponseExpectation = .init()
     ) async throws -> LoadReport {
         let workload = try Workload(
-            urls: [try HTTPURL("http://127.7.0.1:\(server.port)/")], keepsAlive: keepsAlive, expecting: expectation)
+            urls: [try HTTPURL("http://\(server.host):\(server.port)/")], keepsAlive: keepsAlive, expecting: expectation)
         let plan = LoadPlan(
             workload: workload, users: users, warmUp: .zero, duration: .seconds(60), requestsMax: requests, timeout: timeout)
         return try await LoadRun(plan).run()
     }
 
+    /// Of servers that go away: on the usual address their port would soon be another test's.
+    private static let lonelyHost = "127.7.0.1"
     private static let ok = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
     @Test func `as many requests are sent, answered and counted as were asked for, on one connection per user`() async throws {
@@ -51,7 +53,7 @@ import Testing
 
     @Test func `requests of the warm-up are sent, but do not count`() async throws {
         let server = try await PlannedServer { _ in .send(Self.ok) }
-        let workload = try Workload(urls: [try HTTPURL("http://127.7.0.1:\(server.port)/")])
+        let workload = try Workload(urls: [try HTTPURL("http://127.0.0.1:\(server.port)/")])
         let report = try await LoadRun(
             LoadPlan(workload: workload, users: 1, warmUp: .milliseconds(100), duration: .seconds(60), requestsMax: 10)
         ).run()
@@ -62,7 +64,7 @@ import Testing
 
     @Test func `several URLs are asked for in rotation`() async throws {
         let server = try await PlannedServer { _ in .send(Self.ok) }
-        let urls = try ["a", "b", "c"].map { try HTTPURL("http://127.7.0.1:\(server.port)/\($0)") }
+        let urls = try ["a", "b", "c"].map { try HTTPURL("http://127.0.0.1:\(server.port)/\($0)") }
         let plan = LoadPlan(workload: try Workload(urls: urls), users: 3, warmUp: .zero, duration: .seconds(60), requestsMax: 30)
         _ = try await LoadRun(plan).run()
         let targets = server.requests.map { $0.split(separator: " ")[1] }
@@ -135,7 +137,7 @@ import Testing
 
     @Test func `a run against a server that hangs ends with its last request's time`() async throws {
         let server = try await PlannedServer { _ in .hang }
-        let workload = try Workload(urls: [try HTTPURL("http://127.7.0.1:\(server.port)/")])
+        let workload = try Workload(urls: [try HTTPURL("http://127.0.0.1:\(server.port)/")])
         let report = try await LoadRun(
             LoadPlan(
                 workload: workload, users: 4, warmUp: .zero, duration: .milliseconds(50), timeout: .milliseconds(200))
@@ -148,7 +150,7 @@ import Testing
 
     @Test func `a server that hangs from the warm-up on is not let off`() async throws {
         let server = try await PlannedServer { _ in .hang }
-        let workload = try Workload(urls: [try HTTPURL("http://127.7.0.1:\(server.port)/")])
+        let workload = try Workload(urls: [try HTTPURL("http://127.0.0.1:\(server.port)/")])
         let report = try await LoadRun(
             LoadPlan(
                 workload: workload, users: 4, warmUp: .milliseconds(20), duration: .milliseconds(20), timeout: .milliseconds(200))
@@ -158,17 +160,17 @@ import Testing
     }
 
     @Test func `a server that goes away during the run costs connect failures, at a bounded rate`() async throws {
-        let server = try await PlannedServer { _ in .stopListening }
+        let server = try await PlannedServer(host: Self.lonelyHost) { _ in .stopListening }
         let report = try await Self.run(server, users: 1, requests: 4)
         #expect(report.failures == [.closed: 1, .connect: 3])
         await server.stop()
     }
 
     @Test func `an origin that cannot be reached at all is an error, with its reason`() async throws {
-        let server = try await PlannedServer { _ in .hang }
+        let server = try await PlannedServer(host: Self.lonelyHost) { _ in .hang }
         await server.stop()
         let error = await #expect(throws: LoadRun.Unreachable.self) { _ = try await Self.run(server) }
-        #expect(error?.description.hasPrefix("cannot connect to 127.7.0.1:\(server.port): ") == true)
+        #expect(error?.description.hasPrefix("cannot connect to \(Self.lonelyHost):\(server.port): ") == true)
     }
 
     @Test func `a cancelled run ends soon, and says so`() async throws {
@@ -199,11 +201,13 @@ final class PlannedServer: Sendable {
         var waiter: (count: Int, continuation: CheckedContinuation<Void, Never>)?
     }
 
+    let host: String
     let port: Int
     private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     private let seen: Mutex<Seen>
 
-    init(_ plan: @escaping @Sendable (Int) -> Answer) async throws {
+    init(host: String = "127.0.0.1", _ plan: @escaping @Sendable (Int) -> Answer) async throws {
+        self.host = host
         seen = Mutex(Seen())
         let box = Box()
         let listener = try await ServerBootstrap(group: group)
@@ -215,8 +219,7 @@ final class PlannedServer: Sendable {
                     try channel.pipeline.syncOperations.addHandler(PlannedHandler(server: server, plan: plan))
                 }
             }
-            // An address of its own: a port that is free again would soon be another test's.
-            .bind(host: "127.7.0.1", port: 0).get()
+            .bind(host: host, port: 0).get()
         port = listener.localAddress?.port ?? 0
         seen.withLock { $0.listener = listener }
         box.server.withLock { $0 = self }
