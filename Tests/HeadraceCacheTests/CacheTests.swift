@@ -99,13 +99,17 @@ import Testing
         try await with(peer, { $0.jitter = 0 }) { cache in
             _ = try await cache.remember("key", ttl: .milliseconds(30), stale: .seconds(60)) { "old" }
             try await Task.sleep(for: .milliseconds(60))
+            let (computing, begin) = AsyncStream<Void>.makeStream()
+            let (released, release) = AsyncStream<Void>.makeStream()
             async let new = cache.remember("key", ttl: .seconds(60), stale: .seconds(60)) {
-                try await Task.sleep(for: .milliseconds(300))
+                begin.yield()
+                for await _ in released { break }
                 return "new"
             }
-            try await Task.sleep(for: .milliseconds(100))
+            for await _ in computing { break }
             let meanwhile = try await cache.remember("key", ttl: .seconds(60), stale: .seconds(60)) { "unexpected" }
             #expect(meanwhile == "old" && cache.statistics.stale == 1)
+            release.yield()
             #expect(try await new == "new")
             await #expect(throws: Broken.self) { try await cache.remember("broken", ttl: .seconds(60)) { () -> Int in throw Broken() } }
             let next = try await cache.remember("broken", ttl: .seconds(60)) { 1 }

@@ -87,9 +87,10 @@ import Testing
         let client = try open(edge)
         let before = try edge.residentBytes()
         client.send("go")
-        #expect(client.readAvailable(milliseconds: 300).isEmpty == false)
+        // A moment that is long on a busy machine: what comes in it counts, or nothing may be left to wait for.
+        var count = client.readAvailable(milliseconds: 300).utf8.count
+        #expect(count > 0)
         #expect(try edge.residentBytes() - before < 60 << 20)
-        var count = 0
         while count < 150 << 20, !client.isClosedByPeer { count += client.readSlowly(upTo: 1 << 20) }
         #expect(count >= 150 << 20)
     }
