@@ -1,0 +1,208 @@
+import NIOCore
+import PostgresWire
+
+/// The server connection that the client has for a while, and what comes from it.
+extension ClientHandler {
+    // MARK: The lease
+
+    func lease(now: NIODeadline) {
+        phaseSince = now
+        worker.lease(self, pool: pool, now: now)
+    }
+
+    func waits(_ ticket: UInt64, since now: NIODeadline) {
+        self.ticket = ticket
+    }
+
+    func leased(_ server: ServerHandler, now: NIODeadline) {
+        ticket = nil
+        self.server = server
+        server.begin(self)
+        worker.metrics.leases.add()
+        worker.metrics.waited(now - phaseSince)
+        let wait = Self.microseconds(now - phaseSince)
+        leaseWait = wait
+        worker.counts.add(pool) {
+            $0.serverAssignments &+= 1
+            $0.waitTime &+= wait
+        }
+        phaseSince = now
+        activeSince = now
+        server.session.renamesStatements = worker.configuration.mode != .session
+        if let statement = parameters.statement(from: server.session.parameters) {
+            if phase == .waiting { phase = .settingUp }
+            worker.metrics.parameterChanges.add()
+            var bytes = ByteBuffer()
+            server.session.setupSent(statement, to: &bytes)
+            server.send(bytes)
+        } else {
+            settledUp(server)
+        }
+    }
+
+    /// The server connection has this client's parameters.
+    func settledUp(_ server: ServerHandler) {
+        if server.session.parameters != parameters { server.session.parameters = parameters }
+        switch phase {
+        case .welcoming:
+            worker.runner.welcomed(pool, parameters, with: server.session.reported)
+            let reported = server.session.reported
+            endLease(isReusable: true, now: .now())
+            welcome(reported)
+            understand()
+        case .waiting, .settingUp:
+            phase = .serving
+            understand()
+        case .startup, .idle, .serving, .probing, .listening, .closed: break
+        }
+    }
+
+    /// It waited for nothing.
+    func leaseRefused(_ error: ErrorFields) {
+        ticket = nil
+        fail(error)
+    }
+
+    /// The connection that it was to have is gone: it waits again.
+    func leaseLost() {
+        ticket = nil
+        worker.lease(self, pool: pool, now: .now())
+    }
+
+    func releaseIfDone(now: NIODeadline) {
+        guard phase == .serving, let server, server.session.isQuiescent, worker.configuration.mode != .session else { return }
+        settle(statements.session?.settled() ?? .release(isKnown: true), server, now: now)
+    }
+
+    /// No transaction is open: what becomes of the server connection.
+    func settle(_ verdict: SessionState.Verdict, _ server: ServerHandler, now: NIODeadline) {
+        if !channels.isEmpty {
+            unlisten(statements.session?.takeUnlistened())
+            // What it listens to on a connection of its own is not to come twice.
+            if let own = statements.session?.channels, !own.isEmpty { unlisten(.channels(own)) }
+        }
+        if notifications.readableBytes > 0 { writeNotifications() }
+        switch verdict {
+        case .keep: return
+        case .probe:
+            phase = .probing
+            worker.metrics.probes.add()
+            var bytes = ByteBuffer()
+            server.session.probeSent(to: &bytes)
+            server.send(bytes)
+            return
+        case .pinned(let cause):
+            phase = .serving
+            phaseSince = now
+            if pin == nil {
+                guard worker.runner.pinned(server.slot) else {
+                    return fail(.configurationLimitExceeded, "too many server connections are kept for clients (pooler.limits.pinned): \(cause.rawValue)")
+                }
+                worker.metrics.pins.add()
+            }
+            if pin?.cause != cause { pin = (cause, now) }
+        case .release(let isKnown):
+            phase = .idle
+            pin = nil
+            if let settings = statements.session?.takeNewSettings() {
+                (parameters, server.session.parameters) = worker.runner.parameterSets.withLock { sets in
+                    (sets.make(settings.client), sets.make(settings.server))
+                }
+            }
+            endLease(isReusable: true, resets: !isKnown, now: now)
+        }
+        if worker.isDraining, pending.readableBytes == 0 { fail(.adminShutdown, "terminating connection due to administrator command") }
+    }
+
+    func endLease(isReusable: Bool, resets: Bool = false, now: NIODeadline) {
+        guard let server else { return }
+        self.server = nil
+        server.end(isReusable: isReusable, resets: resets, now: now)
+    }
+
+    // MARK: The server's side
+
+    /// The server's bytes are read with what is known of this client.
+    func repliesReceived(_ input: inout ByteBuffer, from server: ServerHandler, to output: inout ByteBuffer) -> ServerSession.ReplyOutcome {
+        server.session.repliesReceived(&input, client: &statements, to: &output)
+    }
+
+    /// The server has said what its session holds.
+    func probed(_ server: ServerHandler) {
+        guard phase == .probing else { return }
+        guard server.session.setupError == nil, let answer = server.session.probeAnswer, let verdict = statements.session?.probed(answer) else {
+            return fail(.connectionFailure, "the server does not tell what the session holds")
+        }
+        settle(verdict, server, now: .now())
+        understand()
+    }
+
+    func replied(_ output: ByteBuffer, _ outcome: ServerSession.ReplyOutcome, server: ServerHandler) {
+        if output.readableBytes > 0 { write(output) }
+        guard !outcome.isLost else { return fail(.connectionFailure, "the server sent what is no answer") }
+        if outcome.hasParameters { parametersReported(server.session.takeReportedChanges(), server) }
+        if let setup = outcome.setup {
+            switch setup {
+            case .done: settledUp(server)
+            case .failed:
+                guard var error = server.session.setupError else { return }
+                error.severity = "FATAL"
+                fail(error)
+            }
+            return
+        }
+        if outcome.isProbed { return probed(server) }
+        guard outcome.isReady else { return }
+        let now = NIODeadline.now()
+        let queryTime = Self.microseconds(now - activeSince)
+        activeSince = now
+        statements.countEnded(wait: leaseWait, server: queryTime)
+        leaseWait = 0
+        let isTransaction = server.session.status == .idle
+        // A session begins many of them: there the last query stands for its transaction.
+        let since = worker.configuration.mode == .session ? queryTime : Self.microseconds(now - phaseSince)
+        let transactionTime = isTransaction ? since : 0
+        worker.counts.add(pool) {
+            $0.queries &+= 1
+            $0.queryTime &+= queryTime
+            $0.transactions &+= isTransaction ? 1 : 0
+            $0.transactionTime &+= transactionTime
+        }
+        if isTransaction {
+            worker.metrics.transactions.add()
+        } else if worker.configuration.mode == .statement {
+            return fail(.featureNotSupported, "transaction blocks are not allowed in statement pooling mode")
+        }
+        releaseIfDone(now: now)
+        if pending.readableBytes > 0 { understand() } else { resumeReading() }
+    }
+
+    /// The client, or its transaction's end, has changed parameters that the server reports: they are its own from now on.
+    func parametersReported(_ reported: [StartupMessage.Parameter], _ server: ServerHandler) {
+        guard worker.configuration.mode != .session else { return }
+        let base = parameters
+        parameters = worker.runner.parameterSets.withLock { sets in
+            reported.filter { !SessionState.notSettable.contains($0.name.lowercased()) }
+                .reduce(base) { sets.make($0, setting: $1.name, to: $1.value) }
+        }
+        server.session.parameters = parameters
+    }
+
+    func serverWritable() {
+        if pending.readableBytes > 0 { understand() } else { resumeReading() }
+    }
+
+    /// The server connection ended while the client had it.
+    func serverGone() {
+        let wasTold = server?.session.isEnding ?? false
+        server = nil
+        if phase == .probing, pin == nil {
+            // Its transaction has ended; what there may have been is gone with the connection.
+            statements.session?.connectionReset()
+            phase = .idle
+            return understand()
+        }
+        if wasTold { return close() }
+        fail(.connectionFailure, "server connection closed unexpectedly")
+    }
+}

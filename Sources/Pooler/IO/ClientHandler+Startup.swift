@@ -1,0 +1,220 @@
+import NIOCore
+import NIOTLS
+import PostgresWire
+import Transport
+
+/// From the first byte to the first query: TLS, who it is, where it wants to; and the request to cancel, which is a connection of its own.
+extension ClientHandler {
+    // MARK: Start-up
+
+    /// The client's address; `nil` on a Unix socket.
+    var remote: (address: String, port: Int)? {
+        if let proxied { return (proxied.address.text, proxied.port) }
+        guard let remote = context?.channel.remoteAddress, let address = remote.ipAddress else { return nil }
+        return (address, remote.port ?? 0)
+    }
+
+    func startUp() {
+        if awaitsProxyHeader {
+            switch ProxyHeader.read(from: &pending) {
+            case .incomplete: return
+            case .malformed:
+                worker.runner.logger.notice("no PROXY header from \(remote?.address ?? "unix")")
+                return close()
+            case .itself: awaitsProxyHeader = false
+            case .client(let client):
+                awaitsProxyHeader = false
+                proxied = client
+            }
+            guard pending.readableBytes > 0 else { return }
+        }
+        if let authentication {
+            do {
+                if let message = try ClientAuthentication.take(from: &pending) { authentication.received(message) }
+            } catch {
+                authentication.refuse(error)
+            }
+            return
+        }
+        switch startup.received(&pending) {
+        case .wait: break
+        case .decline: write(ByteBuffer(bytes: [UInt8(ascii: "N")]))
+        case .encrypt:
+            write(ByteBuffer(bytes: [UInt8(ascii: "S")]))
+            encrypt(isDirect: false)
+        case .encryptDirectly: encrypt(isDirect: true)
+        case .close: close()
+        case .cancel(let key): cancel(key)
+        case .refuse(let error): fail(error)
+        case .login(let login):
+            self.login = login
+            authenticate(login)
+        }
+    }
+
+    /// All that follows is encrypted.
+    func encrypt(isDirect: Bool) {
+        guard let context, let tls = worker.runner.tls.clients else { return close() }
+        encryption = .handshake(isDirect: isDirect)
+        do {
+            try context.pipeline.syncOperations.addHandler(tls.handler(), position: .first)
+        } catch {
+            return close()
+        }
+        guard pending.readableBytes > 0 else { return }
+        // What was read is the beginning of the handshake: it starts again, from the front.
+        let bytes = pending
+        pending = ByteBuffer()
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        context.eventLoop.execute {
+            bound.value.pipeline.syncOperations.fireChannelRead(NIOAny(bytes))
+            bound.value.pipeline.syncOperations.fireChannelReadComplete()
+        }
+    }
+
+    func encrypted(_ negotiated: String?) {
+        guard case .handshake(let isDirect) = encryption else { return }
+        // Without a request the name of the protocol is all that keeps other protocols' clients out (PostgreSQL 17 asks for it, too).
+        guard !isDirect || negotiated == PoolerTLS.applicationProtocol else { return close() }
+        encryption = .established
+    }
+
+    /// The client has to show who it is.
+    func authenticate(_ login: ClientStartup.Login) {
+        guard !isOverLimit else { return fail(.tooManyConnections, "no more connections allowed (max_client_connections)") }
+        let address = remote?.address
+        let hasTLS = if case .established = encryption { true } else { false }
+        // A Unix socket needs no TLS: nobody is in between.
+        guard hasTLS || address == nil || worker.runner.tls.clientMode == .disable || worker.runner.tls.clientMode == .allow else {
+            return fail(.invalidAuthorization, "TLS required")
+        }
+        let client = HostRules.Client(
+            user: login.startup.user, database: login.startup.database, isReplication: login.startup.isReplication,
+            address: address.flatMap { IPAddress($0) }, hasTLS: hasTLS)
+        let certificate = hasTLS ? context.flatMap { TLSPeer.certificate(of: $0.pipeline) } : nil
+        let applicant = ClientLogin.Applicant(
+            client: client, certificateName: certificate.flatMap { CertificateSubject.commonName(certificate: $0) },
+            channelBinding: hasTLS ? worker.runner.tls.channelBinding : nil)
+        let isConsole = worker.isConsole(client.database)
+        let authentication = ClientAuthentication(
+            applicant, authenticator: worker.runner.authenticator, eventLoop: worker.eventLoop,
+            askDatabase: { [worker] client, done in
+                // Of the console, and of databases that are not offered, there is nobody to ask.
+                let databases = worker.configuration.databases
+                guard !isConsole || worker.configuration.authentication.queryDatabase != nil, databases[client.database] ?? databases["*"] != nil
+                else { return done(nil) }
+                worker.authQueries.ask(client, done)
+            }
+        ) { [unowned self] step in
+            switch step {
+            case .send(let bytes): write(bytes)
+            case .accept(let bytes):
+                if bytes.readableBytes > 0 { write(bytes) }
+                self.authentication = nil
+                identity = client
+                if isConsole { admitToConsole(client) } else { admit(login) }
+                // What came with the proof waits to be understood, when it was a derivation that took its time.
+                understand()
+            case .refuse(let refusal):
+                worker.runner.logger.notice(
+                    "login refused: \(refusal.rawValue)", metadata: ["user": "\(client.user)", "database": "\(client.database)"])
+                fail(ErrorFields(severity: "FATAL", sqlState: refusal.sqlState, message: refusal.message(for: client)))
+            }
+        }
+        self.authentication = authentication
+        authentication.begin()
+    }
+
+    /// The client may come in; what is left is to tell it where it is.
+    func admit(_ login: ClientStartup.Login) {
+        guard !worker.isDraining else { return fail(.cannotConnectNow, "the pooler is shutting down") }
+        let databases = worker.configuration.databases
+        guard let database = databases[login.startup.database] ?? databases["*"] else {
+            return fail(.invalidCatalogName, "no such database: \(login.startup.database)")
+        }
+        let poolKey = PoolMachine.PoolKey(database: login.startup.database, user: database.user ?? login.startup.user)
+        guard !worker.runner.disabledDatabases.withLock({ $0.contains(login.startup.database) }) else {
+            return fail(.cannotConnectNow, "database \"\(login.startup.database)\" is disabled")
+        }
+        guard let pool = worker.runner.pool(poolKey) else { return fail(.tooManyConnections, "too many pools of server connections") }
+        self.pool = pool
+        let configuration = worker.configuration
+        var login = login
+        if configuration.addsClientAddress { login.addClientAddress(remote.map { "\($0.address):\($0.port)" } ?? "unix") }
+        parameters = worker.runner.parameterSets.withLock { $0.make(login.parameters) }
+        let hasState = configuration.mode != .session && configuration.sessionState != .pgbouncer
+        statements = ClientStatements(
+            max: configuration.limits.clientStatementsMax,
+            session: hasState ? SessionState(mode: configuration.sessionState, parameters: login.parameters.map { ($0.name, $0.value) }) : nil,
+            texts: worker.texts, insight: (worker.queries, pool))
+        key = worker.runner.cancelKeys.issue(to: .init(loop: worker.index, client: id), secret: .random(in: .min ... .max))
+        phase = .welcoming
+        if let reported = worker.runner.welcome(pool, parameters) { return welcome(reported) }
+        lease(now: .now())
+    }
+
+    func admitToConsole(_ client: HostRules.Client) {
+        guard ConsoleAccess(worker.configuration.authentication).mayConnect(client.user) else {
+            return fail(.invalidAuthorization, "the console is not for user \"\(client.user)\": see pooler.auth.admins")
+        }
+        console = ConsoleRunner(worker: worker, user: client.user) { [unowned self] bytes in
+            write(bytes)
+            understand()
+        }
+        key = worker.runner.cancelKeys.issue(to: .init(loop: worker.index, client: id), secret: .random(in: .min ... .max))
+        phase = .welcoming
+        welcome(Dictionary(uniqueKeysWithValues: ConsoleRunner.parameters.map { ($0.name, $0.value) }))
+    }
+
+    func welcome(_ reported: [String: String]) {
+        guard phase == .welcoming, let login, let key else { return }
+        phase = .idle
+        self.login = nil
+        var reply = ByteBuffer()
+        if login.needsNegotiation {
+            BackendMessage.negotiateProtocolVersion(minor: 0, unknownOptions: login.startup.protocolOptions, to: &reply)
+        }
+        AuthenticationRequest.ok.write(to: &reply)
+        for (name, value) in reported { BackendMessage.parameterStatus(name, value, to: &reply) }
+        BackendMessage.backendKeyData(processID: key.processID, secret: key.secret, to: &reply)
+        BackendMessage.readyForQuery(.idle, to: &reply)
+        write(reply)
+        worker.metrics.clientLogins.add()
+        if console == nil { worker.counts.add(pool) { $0.clientLogins &+= 1 } }
+        statements.session?.baseline = reported
+        activeSince = .now()
+    }
+
+    // MARK: Cancelling
+
+    /// This connection was made to cancel another client's query.
+    func cancel(_ key: CancelKeys.Key) {
+        phase = .closed
+        guard let place = worker.runner.cancelKeys.find(key), let context else { return close() }
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        let eventLoop = context.eventLoop
+        worker.runner.run(on: place.loop, from: worker) { worker in
+            let done: @Sendable () -> Void = { eventLoop.execute { bound.value.close(promise: nil) } }
+            guard let client = worker.clients[place.client] else { return done() }
+            client.cancelRequested(done)
+        }
+    }
+
+    func cancelRequested(_ done: @escaping @Sendable () -> Void) {
+        if phase == .waiting, let ticket, WaitingRequest.drop(from: &pending) {
+            worker.waiterGone(ticket, pool: pool)
+            self.ticket = nil
+            phase = .idle
+            var reply = ByteBuffer()
+            ErrorFields(
+                severity: "ERROR", sqlState: SQLState.queryCanceled.rawValue, message: "canceling statement due to user request"
+            ).write(to: &reply)
+            BackendMessage.readyForQuery(.idle, to: &reply)
+            write(reply)
+            understand()
+            return done()
+        }
+        guard phase == .serving, let server, !server.session.queue.isEmpty else { return done() }
+        server.cancel(done)
+    }
+}
