@@ -117,6 +117,18 @@ import Testing
         #expect(classes.map { $0["requests"] as? Int } == [20, 10, 10])
     }
 
+    @Test func `the suite is light, medium and heavy, at the edge of the configuration`() throws {
+        let origin = try origin(milliseconds: 1)
+        let file = try TemporaryFile("edge:\n  app: http://127.0.0.1:9\n  listen: 127.0.0.1:\(origin.port)\n", name: "headrace.yaml")
+        let arguments = ["bench", "--json", "--suite", "--config", file.path, "--requests", "60", "--warm-up", "0s"]
+        let result = try headrace(arguments)
+        let document = try object(result)
+        #expect(document["url"] as? [String] == [origin.url + "/"])
+        #expect((document["levels"] as? [[String: Any]])?.map { $0["users"] as? Int } == [5, 20, 50], "\(result.errors)")
+        #expect(try headrace(arguments + ["--fail-if", "p50>0.1ms"]).status == 99)
+        #expect(try headrace(["bench", "--suite", "--rate", "5", origin.url]).status == 64)
+    }
+
     @Test func `runs are kept, listed, shown again and set side by side`() throws {
         let origin = try origin(milliseconds: 1)
         let folder = FileManager.default.temporaryDirectory.appending(path: "headrace-history-\(UUID().uuidString)")

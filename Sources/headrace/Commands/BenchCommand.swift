@@ -51,6 +51,7 @@ struct BenchCommand: AsyncParsableCommand {
               headrace bench http://127.0.0.1:8080/ --find-knee --slo 'p99<250ms,errors<0.1%'
               headrace bench http://127.0.0.1:8080/ --fail-if 'p95>300ms'
               headrace bench http://127.0.0.1:8080/ --concurrency 5,20,50    the closed loop of old
+              headrace bench --suite --fail-if 'p95>500ms'                   light, medium, heavy, at the configured edge
               headrace bench redis://127.0.0.1:6379 --rate 20000 --pipeline 16 --value-size 1KB
               headrace bench postgres://app@127.0.0.1:6432/shop --script select-only --protocol prepared
 
@@ -114,6 +115,12 @@ struct BenchCommand: AsyncParsableCommand {
     @OptionGroup(title: "What is sent to redis://") var commandOptions: CommandOptions
     @OptionGroup(title: "What is sent to postgres://") var transactionOptions: TransactionOptions
 
+    @Flag(help: "Light, medium and heavy: --concurrency 5,20,50; without a URL against the edge of the configuration, at /.")
+    var suite = false
+
+    @Option(name: [.customShort("c"), .long], help: ArgumentHelp("With --suite: the configuration; without it $HEADRACE_CONFIG, else ./headrace.yaml.", valueName: "file"))
+    var config: String?
+
     @Flag(help: "Find the highest rate at which the objective of --slo holds, beginning at --rate.")
     var findKnee = false
 
@@ -137,7 +144,15 @@ struct BenchCommand: AsyncParsableCommand {
 
     @OptionGroup var history: HistoryOptions
 
-    func validate() throws {
+    mutating func validate() throws {
+        if suite {
+            guard rate == nil, !findKnee else { throw ValidationError("--suite: has levels of concurrency, and no rate") }
+            concurrency = concurrency ?? "5,20,50"
+            if urls.isEmpty {
+                let options = try ConfigurationOptions.parse(config.map { ["--config", $0] } ?? [])
+                urls = [try RunningEdge(options.loadOrExit().settings.edgeConfiguration, to: nil).address.origin + "/"]
+            }
+        }
         _ = try plans()
         _ = try conditions()
         if findKnee {
