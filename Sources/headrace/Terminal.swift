@@ -16,10 +16,6 @@ enum Terminal {
         say((isColourful ? "\u{1B}[31merror:\u{1B}[0m " : "error: ") + text)
     }
 
-    static func emphasised(_ text: String) -> String {
-        isColourful ? "\u{1B}[1m\(text)\u{1B}[0m" : text
-    }
-
     /// Data, whole lines of it.
     static func print(_ text: String) {
         FileHandle.standardOutput.write(Data((text.hasSuffix("\n") ? text : text + "\n").utf8))

@@ -20,7 +20,7 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "serve", "check", "init", "bench", "compare", "doctor", "prove", "report", "demo", "explain", "purge", "warm", "reference", "version",
+        "", "serve", "reload", "check", "init", "bench", "compare", "doctor", "prove", "report", "demo", "explain", "purge", "warm", "reference", "version",
     ])
     func `help begins with examples`(command: String) throws {
         let result = try headrace((command.isEmpty ? [] : [command]) + ["--help"])
@@ -30,6 +30,30 @@ import Testing
         let usage = try #require(text.range(of: "USAGE:"))
         #expect(examples.lowerBound < usage.lowerBound)
         #expect(try headrace(["help"] + (command.isEmpty ? [] : [command])).status == 0)
+    }
+
+    @Test func `the exit codes are documented`() throws {
+        let text = try headrace(["--help"]).text
+        for code in [0, 1, 3, 64, 69, 78, 99, 130] { #expect(text.contains("\n  \(code) "), "\(code)") }
+    }
+
+    @Test func `the release binary needs what the README says, and has no symbols`() throws {
+        let dynamic = try Command.run("readelf", ["-d", HeadraceProcess.binary.path]).text
+        let needed = dynamic.matches(of: /Shared library: \[([a-z0-9_+-]+)/).map { String($0.1) }
+        #expect(!needed.isEmpty && Set(needed).isSubset(of: ["libc", "libm", "libgcc_s", "libstdc++", "libsqlite3", "ld-linux-x86-64", "ld-linux-aarch64"]), "\(needed)")
+        #expect(!(try Command.run("readelf", ["-SW", HeadraceProcess.binary.path]).text.contains(".symtab")))
+    }
+
+    @Test(.enabled(if: Command.find("script") != nil, "script (bsdutils) is not installed"))
+    func `a terminal shows colours unless NO_COLOR is set`() throws {
+        let folder = try temporaryFolder()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let command = "\(HeadraceProcess.binary.path) serve --set edge.threads=many"
+        for (variable, isColoured) in [("NO_COLOR=", true), ("NO_COLOR=1", false)] {
+            let result = try Command.run("env", [variable, "TERM=xterm", "script", "-qec", command, "/dev/null"])
+            #expect(result.text.contains("many"), "\(result.text)")
+            #expect(result.text.contains("\u{1B}[") == isColoured, "\(result.text.debugDescription)")
+        }
     }
 
     @Test(arguments: ["bash", "zsh", "fish"])

@@ -84,7 +84,10 @@ import Testing
         #expect(origin.requestCount == 1)
     }
 
-    @Test(.enabled(if: has("chromium"), "chromium is not installed: run scripts/setup"))
+    /// Its names on Debian, on Ubuntu, and Google's own.
+    private static let browser = ["chromium", "chromium-browser", "google-chrome"].first { Command.find($0) != nil }
+
+    @Test(.enabled(if: browser != nil, "Chromium is not installed: run scripts/setup"))
     func `chromium shows the page, runs its script, and takes its picture`() throws {
         let origin = try site()
         let edge = try HeadraceProcess(["--app", origin.url])
@@ -94,7 +97,7 @@ import Testing
         let picture = folder.appending(path: "page.png")
         // One run for both: a browser takes seconds to start.
         let result = try Command.run(
-            "chromium",
+            try #require(Self.browser),
             [
                 "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
                 "--disable-background-networking",

@@ -143,8 +143,8 @@ enum ConfigurationKeys {
             come and not stored. Without it, a quarter of edge.cache.size.
             """),
         .init(
-            "edge.limits.transfer_rate", \.edge.limits.transferRateMin, .size(0...1 << 30), isReloadable: true,
-            "Per second: slower request bodies are refused with 408, clients that take a response more slowly are given up. 0B for any."),
+            "edge.limits.transfer_rate", \.edge.limits.transferRateMin, .rate(0...1 << 30), isReloadable: true,
+            "Slower request bodies are refused with 408, clients that take a response more slowly are given up. 0B/s for any."),
 
         .init(
             "edge.deadlines.request_head", \.edge.deadlines.requestHead, .duration(.milliseconds(100)...(.hours(1))), isReloadable: true,

@@ -39,6 +39,27 @@ enum DurationText {
     }
 }
 
+/// Rates as operators write them: a size for each second, `512B/s`, `64KB/s`.
+enum TransferRateText {
+    static let units = "B/s, KB/s, MB/s, GB/s (1 KB = 1024 B)"
+
+    /// - Throws: `ValueProblem`, also for a bare number and for a size, which has no time.
+    static func parse(_ text: String) throws(ValueProblem) -> Int {
+        if Double(text) != nil { throw ValueProblem("\"\(text)\" has no unit: write \(text)KB/s or \(text)B/s") }
+        guard text.hasSuffix("/s") else {
+            if (try? SizeText.parse(text)) != nil { throw ValueProblem("\"\(text)\" is a size, and a rate has a time: write \(text)/s") }
+            throw ValueProblem("\"\(text)\" is no rate such as 512B/s or 64KB/s")
+        }
+        do {
+            return try SizeText.parse(String(text.dropLast(2)))
+        } catch {
+            throw ValueProblem("\"\(text)\" is no rate such as 512B/s or 64KB/s")
+        }
+    }
+
+    static func render(_ rate: Int) -> String { SizeText.render(rate) + "/s" }
+}
+
 /// Sizes as operators write them: `512B`, `8KB`, `256MB`, `1GB`. 1 KB is 1024 bytes, as in PostgreSQL and nginx.
 enum SizeText {
     static let units = "B, KB, MB, GB (1 KB = 1024 B)"

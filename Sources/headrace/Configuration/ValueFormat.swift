@@ -124,6 +124,12 @@ extension ValueFormat where Value == Int {
             "size", units: SizeText.units, range: "\(SizeText.render(range.lowerBound))…\(SizeText.render(range.upperBound))",
             parse: { try within(range, try SizeText.parse($0), SizeText.render) }, render: SizeText.render)
     }
+
+    static func rate(_ range: ClosedRange<Int>) -> Self {
+        Self(
+            "rate", units: TransferRateText.units, range: "\(TransferRateText.render(range.lowerBound))…\(TransferRateText.render(range.upperBound))",
+            parse: { try within(range, try TransferRateText.parse($0), TransferRateText.render) }, render: TransferRateText.render)
+    }
 }
 
 extension ValueFormat where Value == TimeAmount {

@@ -33,7 +33,7 @@ struct Demo {
     /// What the sample application serves that must be the same through the edge.
     static let pages = [
         "/", "/scans/400", "/scans/401", "/scans/402", "/api/scans/400", "/login", "/static/scanner.css", "/static/scanner.js",
-        "/static/logo.svg", "/static/favicon.png",
+        "/static/logo.svg", "/static/favicon.png", "/static/DejaVuSansMono.ttf",
     ]
     /// What the load asks for, in rotation.
     static let loadedPages = ["/scans/400", "/scans/401", "/scans/402", "/api/scans/400"]

@@ -56,7 +56,7 @@ import Testing
     /// A value that is no key's default.
     private static let anotherValue: [String: @Sendable (ConfigurationKey) -> String] = [
         "boolean": { $0.render(Settings()) == "true" ? "false" : "true" }, "number": { $0.range.components(separatedBy: "…")[1] },
-        "size": { $0.range.components(separatedBy: "…")[1] }, "duration": { $0.range.components(separatedBy: "…")[1] },
+        "size": { $0.range.components(separatedBy: "…")[1] }, "rate": { $0.range.components(separatedBy: "…")[1] }, "duration": { $0.range.components(separatedBy: "…")[1] },
         "share": { _ in "99%" }, "folder": { _ in "/srv" }, "token": { _ in "t" }, "host name": { _ in "h" },
         "policy": { _ in "standard" }, "path": { _ in "/m" }, "URL": { _ in "http://a:1" }, "destination": { _ in "off" }, "list of addresses": { _ in "a:1" },
         "list of networks": { _ in "10.0.0.0/8" }, "list of codings": { _ in "zstd" }, "list of media types": { _ in "a/b" },

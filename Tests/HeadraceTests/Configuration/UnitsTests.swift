@@ -50,6 +50,23 @@ import Testing
     }
 }
 
+@Suite struct TransferRateTextTests {
+    @Test(arguments: [("512B/s", 512), ("64KB/s", 64 << 10), ("0B/s", 0)])
+    func `rates are read, and rendered as the same`(text: String, bytes: Int) throws {
+        #expect(try TransferRateText.parse(text) == bytes)
+        #expect(TransferRateText.render(bytes) == text)
+    }
+
+    @Test func `what has no time, or no unit, is asked for it`() {
+        #expect(throws: ValueProblem("\"512\" has no unit: write 512KB/s or 512B/s")) { try TransferRateText.parse("512") }
+        #expect(throws: ValueProblem("\"512B\" is a size, and a rate has a time: write 512B/s")) { try TransferRateText.parse("512B") }
+    }
+
+    @Test(arguments: ["", "/s", "5/s", "1TB/s", "-1B/s", "1B/m"]) func `what is no rate is refused`(text: String) {
+        #expect(throws: ValueProblem.self) { try TransferRateText.parse(text) }
+    }
+}
+
 @Suite struct AddressTextTests {
     @Test(arguments: [
         ("127.0.0.1:8080", EdgeConfiguration.SocketEndpoint.tcp(host: "127.0.0.1", port: 8080)),
