@@ -96,15 +96,17 @@ public struct ServerLogin: Sendable {
 
     /// Takes one message from the input.
     public mutating func received(_ input: inout ByteBuffer) -> Action {
-        switch MessageFraming.head(in: input, at: input.readerIndex) {
-        case .incomplete: return .wait
-        case .malformed: return end(.failed(.protocolViolation))
-        case .message(let head):
-            guard head.bytes <= Self.messageBytesMax else { return end(.failed(.protocolViolation)) }
-            guard var payload = input.getSlice(at: input.readerIndex, length: head.bytes) else { return .wait }
-            input.moveReaderIndex(forwardBy: head.bytes)
-            payload.moveReaderIndex(forwardBy: MessageFraming.headBytes)
-            return messageReceived(head.kind, payload) ?? received(&input)
+        while true {
+            switch MessageFraming.head(in: input, at: input.readerIndex) {
+            case .incomplete: return .wait
+            case .malformed: return end(.failed(.protocolViolation))
+            case .message(let head):
+                guard head.bytes <= Self.messageBytesMax else { return end(.failed(.protocolViolation)) }
+                guard var payload = input.getSlice(at: input.readerIndex, length: head.bytes) else { return .wait }
+                input.moveReaderIndex(forwardBy: head.bytes)
+                payload.moveReaderIndex(forwardBy: MessageFraming.headBytes)
+                if let action = messageReceived(head.kind, payload) { return action }
+            }
         }
     }
 

@@ -14,7 +14,8 @@ extension Fetch {
             if body.readableBytes > Self.heldBytesMax, head.framing == .chunked { beginFilling(verdict, now: .now()) }
         case .fill(_, let live):
             live.body.append(part)
-            filledBytes += part.readableBytes
+            // Parts of a few bytes take more than those.
+            filledBytes += part.readableBytes + Self.partBytes
             let isTooLarge = filledBytes > route.cache.objectBytesMax
             guard isTooLarge || !reserve(max(0, filledBytes - reservedBytes)) else { return }
             (client ?? readingClient)?.noteNotStored((isTooLarge ? NotStoredReason.tooLarge : .buffersFull).rawValue)

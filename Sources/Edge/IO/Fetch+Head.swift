@@ -325,8 +325,10 @@ extension Fetch {
         else { return worker.store.withShard(key) { $0.drop(stored.response, key: key) } }
         let age = Freshness.initialAgeSeconds(
             response: merged, requestSent: worker.unixSeconds(started), responseReceived: worker.unixSeconds(now))
+        // What is named as one client's own is not stored from HEAD either.
+        let kept = StoredFields.make(fields, date: worker.httpDate(now: now), withheld: WithheldFields(fields, cacheControl))
         let response = StoredResponse(
-            head: merged, fields: fields, cacheControl: cacheControl, lifetimeSeconds: lifetimeSeconds(merged, cacheControl),
+            head: merged, fields: kept, cacheControl: cacheControl, lifetimeSeconds: lifetimeSeconds(merged, cacheControl),
             initialAgeSeconds: age, received: now, codings: stored.response.codings, wasAskedForPlain: plan.wantsIdentity && !variesByFile,
             browserCaching: stored.response.browserCaching, urlTag: route.keying.urlTag(request, client: identity))
         guard response.vary == stored.response.vary else { return worker.store.withShard(key) { $0.drop(stored.response, key: key) } }

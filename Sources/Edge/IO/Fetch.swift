@@ -21,6 +21,8 @@ final class Fetch: DeadlineHolder {
     /// Bodies up to here are held whole to be compressed in one piece: better and three times faster than a stream, and with a
     /// `Content-Length`. 256 KiB take some 2 ms at the fast level.
     static let heldBytesMax = 256 << 10
+    /// What a part of a body takes in memory besides its bytes, about.
+    static let partBytes = 32
     /// How long a body is held that does not come at once; then its parts are passed on. 5 ms: what an application has ready is here by
     /// then.
     static let holdTime = TimeAmount.milliseconds(5)

@@ -48,10 +48,11 @@ final class GrowingBody: Sendable {
         mutating func dropRead() {
             guard !isKept else { return }
             let slowest = readers.values.reduce(dropped + parts.count) { min($0, $1.position) }
-            while dropped < slowest {
-                bytes -= parts.removeFirst().readableBytes
-                dropped += 1
-            }
+            let count = slowest - dropped
+            guard count > 0 else { return }
+            for part in parts[..<count] { bytes -= part.readableBytes }
+            parts.removeFirst(count)
+            dropped = slowest
         }
 
         /// Whether whoever appends is to be told that there is room, or nobody left to read.

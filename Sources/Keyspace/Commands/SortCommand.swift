@@ -24,6 +24,12 @@ enum SortCommand {
         var text: [UInt8]?
     }
 
+    /// These options read keys that the command does not name.
+    private static func mayReadAnyKey(_ call: Call, _ option: String) throws(CommandFailure) {
+        guard !call.session.user.rules.allowsAllKeys else { return }
+        throw .err("\(option) option of SORT denied due to insufficient ACL permissions")
+    }
+
     private static func sort(_ call: Call) throws(CommandFailure) {
         var (isDescending, isAlpha, isUnsorted) = (false, false, false)
         var (offset, limit): (Int64, Int64) = (0, -1)
@@ -48,10 +54,12 @@ enum SortCommand {
             } else if call.matches(index, "by"), index + 1 < call.count {
                 let pattern = call.bytes(index + 1)
                 by = pattern
+                if pattern.contains(UInt8(ascii: "*")) { try mayReadAnyKey(call, "BY") }
                 if !pattern.contains(UInt8(ascii: "*")) { isUnsorted = true }
                 index += 1
             } else if call.matches(index, "get"), index + 1 < call.count {
                 gets.append(call.bytes(index + 1))
+                try mayReadAnyKey(call, "GET")
                 index += 1
             } else {
                 throw .syntax

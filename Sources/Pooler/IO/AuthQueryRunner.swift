@@ -13,6 +13,8 @@ final class AuthQueryRunner {
 
     private unowned let worker: PoolerWorker
     private var connections: [String: AuthQueryConnection] = [:]
+    /// Databases that are asked at a time, on each event loop.
+    private static let connectionsMax = 16
 
     init(worker: PoolerWorker) {
         self.worker = worker
@@ -23,6 +25,8 @@ final class AuthQueryRunner {
         let authentication = worker.configuration.authentication
         guard let query = authentication.query, let user = authentication.queryUser else { return done(nil) }
         let database = authentication.queryDatabase ?? client.database
+        // Who asks has proved nothing yet, and names the database.
+        guard connections[database] != nil || connections.count < Self.connectionsMax else { return done(nil) }
         let connection =
             connections[database]
             ?? AuthQueryConnection(.init(database: database, user: user), query, worker: worker) { [unowned self] ended in
@@ -143,12 +147,16 @@ final class AuthQueryConnection: ChannelInboundHandler {
         while true {
             switch MessageFraming.head(in: input, at: input.readerIndex) {
             case .incomplete:
+                // What was dealt with must not grow with it.
+                input.discardReadBytes()
                 pending = input
                 return
             case .malformed: return end()
             case .message(let head):
                 guard head.bytes <= Self.messageBytesMax else { return end() }
                 guard var payload = input.getSlice(at: input.readerIndex, length: head.bytes) else {
+                    // What was dealt with must not grow with it.
+                    input.discardReadBytes()
                     pending = input
                     return
                 }

@@ -142,12 +142,16 @@ final class ListenConnection: ChannelInboundHandler {
         while true {
             switch MessageFraming.head(in: input, at: input.readerIndex) {
             case .incomplete:
+                // What was dealt with must not grow with it.
+                input.discardReadBytes()
                 pending = input
                 return
             case .malformed: return context.close(promise: nil)
             case .message(let head):
                 guard head.bytes <= Self.messageBytesMax else { return context.close(promise: nil) }
                 guard let message = input.getSlice(at: input.readerIndex, length: head.bytes) else {
+                    // What was dealt with must not grow with it.
+                    input.discardReadBytes()
                     pending = input
                     return
                 }

@@ -105,6 +105,21 @@ enum QueryFingerprint {
                     index += 1
                 }
                 literal()
+            case UInt8(ascii: "$") where isSpaced || !isName(last):
+                // $1 is a parameter; $$…$$ and $tag$…$tag$ are strings.
+                var end = index + 1
+                while end < sql.count, sql[end] != byte, isName(sql[end]) { end += 1 }
+                let isTag = end < sql.count && sql[end] == byte && (end == index + 1 || !(0x30...0x39).contains(sql[index + 1]))
+                guard isTag else {
+                    index += 1
+                    write(byte)
+                    continue
+                }
+                let tag = sql[index...end]
+                index = end + 1
+                while index < sql.count, sql[index] != byte || !sql[index...].starts(with: tag) { index += 1 }
+                index = min(index + tag.count, sql.count)
+                literal()
             case UInt8(ascii: ";"):
                 // The one at the end is no part of the query.
                 index += 1

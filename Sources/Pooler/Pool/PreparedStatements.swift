@@ -114,6 +114,10 @@ struct ClientStatements {
         if unitsHead == units.count {
             units.removeAll(keepingCapacity: units.count <= 64)
             unitsHead = 0
+        } else if unitsHead > 64, unitsHead * 2 > units.count {
+            // A client that always has one more under way.
+            units.removeFirst(unitsHead)
+            unitsHead = 0
         }
         return unit
     }

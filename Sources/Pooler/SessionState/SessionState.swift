@@ -345,13 +345,19 @@ struct SessionState: Sendable {
             pins.remove(.advisoryLock)
             pins.remove(.preparedStatement)
         case .listen(let channel):
-            if current.channels.count < Self.channelsMax || current.channels.contains(channel) { current.channels.insert(channel) }
+            if current.channels.count < Self.channelsMax || current.channels.contains(channel) {
+                current.channels.insert(channel)
+            } else {
+                // One that is not remembered would be the next client's.
+                pin(.listen, text)
+            }
             if pinTexts[.listen] == nil { pinTexts[.listen] = text }
         case .unlisten(let channel):
             current.channels.remove(channel)
             unlistened(channel)
         case .unlistenAll:
             current.channels = []
+            current.pins.remove(.listen)
             current.unlistened = .all
         case .pin(let cause):
             pin(cause, text)

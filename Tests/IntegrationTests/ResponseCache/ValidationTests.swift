@@ -56,6 +56,20 @@ import Testing
         #expect(origin.requests.map(\.method) == (isSame ? ["GET", "HEAD"] : ["GET", "HEAD", "GET"]))
     }
 
+    @Test(arguments: ["private", "no-cache"]) func `fields that HEAD brings for one client reach no other`(name: String) throws {
+        let origin = try ScriptedOrigin { request in
+            let fields = ["Cache-Control: max-age=60, \(name)=\"Set-Cookie\"", "ETag: \"a\""] + (request.method == "HEAD" ? ["Set-Cookie: sid=A"] : [])
+            let response = ScriptedOrigin.response(fields: fields, body: "hello")
+            return [.send(request.method == "HEAD" ? String(response.dropLast(5)) : response)]
+        }
+        let edge = try edge(origin)
+        _ = try RawClient.get(port: edge.port, "/")
+        #expect(try head(edge, "Cache-Control: no-cache").field("Set-Cookie") == "sid=A")
+        let other = try RawClient.get(port: edge.port, "/")
+        #expect(other.text == "hello" && other.field("Set-Cookie") == nil)
+        #expect(origin.requestCount == 2)
+    }
+
     @Test(arguments: [
         ("201 Created", "Location: /b", true), ("200 OK", "Content-Location: b?x", false), ("200 OK", "Content-Location: b", true),
         ("303 See Other", "Location: http://a.example/b", true), ("303 See Other", "Location: http://other.example/b", false),

@@ -55,6 +55,10 @@ import Testing
         #expect(talk.line("RENAME shared:1 app:3", by: 2) == refused)
         #expect(talk.line("SUNIONSTORE log:5 app:5 shared:5", by: 2) == ":0|")
         #expect(talk.line("SUNIONSTORE app:5 log:5", by: 2) == refused)
+        // SORT reads by patterns that no rule knows of.
+        #expect(talk.line("RPUSH app:list 1", by: 2) == ":1|" && talk.line("SORT app:list", by: 2) == "*1|$1|1|")
+        #expect(talk.line("SORT app:list BY nosort GET secret:*", by: 2) == "-ERR GET option of SORT denied due to insufficient ACL permissions|")
+        #expect(talk.line("SORT app:list BY secret:*", by: 2) == "-ERR BY option of SORT denied due to insufficient ACL permissions|")
         // In a transaction the command is refused when it is queued; in a script, when it is called.
         #expect(talk.line("MULTI", by: 2) == "+OK|" && talk.line("GET other", by: 2) == refused)
         #expect(talk.line("EXEC", by: 2) == "-EXECABORT Transaction discarded because of previous errors.|")

@@ -12,7 +12,7 @@ import Testing
         ("select 1 /* a 'comment' /* within */ */ -- and\n + 2", "select ?+?"),
         ("insert into t values (1,'x'),(2,'y')", "insert into t values(?),(?)"),
         ("select \"A b\", $1 from t limit 5", "select \"A b\",$1 from t limit ?"),
-        ("update t set a = 1, b = 2", "update t set a=?,b=?"), ("", ""), ("'", "?"), ("/*", ""),
+        ("select $$it's$$, $1 from $a$b$c$a$ where $2=$$", "select ?,$1 from ? where $2=?"), ("update t set a = 1, b = 2", "update t set a=?,b=?"), ("", ""), ("'", "?"), ("/*", ""),
     ])
     func `literals, space, comments and case are normalised`(sql: String, expected: String) {
         #expect(text(sql) == expected)
