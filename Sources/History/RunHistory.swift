@@ -49,7 +49,12 @@ public final class RunHistory: Sendable {
             guard try database.read({ try !migrator.hasBeenSuperseded($0) }) else {
                 throw Unusable(description: "it was written by a newer headrace")
             }
-            try migrator.migrate(database)
+            do {
+                try migrator.migrate(database)
+            } catch is DatabaseError {
+                // Another process was at it at the same moment: now it is done.
+                try migrator.migrate(database)
+            }
         } catch {
             throw Unusable(description: "\(path): \(Self.reason(error))")
         }
