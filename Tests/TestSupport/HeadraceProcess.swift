@@ -59,13 +59,14 @@ public final class HeadraceProcess: Sendable {
         self.port = port ?? 0
         self.process = Mutex(process)
         errors.withLock { $0 = text }
-        pipe.fileHandleForReading.readabilityHandler = { [weak self] handle in
-            let data = handle.availableData
-            guard !data.isEmpty else {
-                handle.readabilityHandler = nil
-                return
+        // A thread, and no `readabilityHandler`: the sources of libdispatch behind it fall over now and then when many pipes end at once
+        // (_dispatch_event_loop_drain; swiftlang/swift-subprocess issue 47).
+        Thread.detachNewThread { [weak self] in
+            while true {
+                let data = pipe.fileHandleForReading.availableData
+                if data.isEmpty { return }
+                self?.errors.withLock { $0 += String(decoding: data, as: UTF8.self) }
             }
-            self?.errors.withLock { $0 += String(decoding: data, as: UTF8.self) }
         }
     }
 
