@@ -252,7 +252,7 @@ extension Fetch {
 
     func revalidated(_ stale: ResponseShard.Ready, _ head: ResponseHead, now: NIODeadline) {
         // The rest of a 304 is nothing; the connection goes back when the handler sees its end.
-        let fields = StoredFields.updated(stale.response.fields, by: head.fields)
+        let fields = StoredFields.updated(stale.response.fields, by: head.fields, date: worker.httpDate(now: headReceived))
         var merged = ResponseHead()
         merged.status = stale.response.status
         merged.fields = fields
@@ -311,7 +311,7 @@ extension Fetch {
         guard StoredFields.isSameRepresentation(stored.response.fields, byteCount: stored.plain.body.readableBytes, as: head.fields) else {
             return worker.store.withShard(key) { $0.drop(stored.response, key: key) }
         }
-        let fields = StoredFields.updated(stored.response.fields, by: head.fields)
+        let fields = StoredFields.updated(stored.response.fields, by: head.fields, date: worker.httpDate(now: now))
         var merged = ResponseHead()
         merged.status = 200
         merged.fields = fields

@@ -21,11 +21,13 @@ enum StoredFields {
     }
 
     /// What a 304 changes: each field that it carries replaces those of that name, but for those that describe the body
-    /// which is stored, not the one that was not sent.
-    /// - Source: RFC 9111 §3.2.
-    static func updated(_ stored: FieldSection, by fresh: FieldSection) -> FieldSection {
+    /// which is stored, not the one that was not sent. `Date` and `Age` are of the moment when a message was made: the old ones go in
+    /// any case, or a response that was confirmed without them would stay as old as it was when it came first.
+    /// - Parameter date: 29 bytes; the time of receipt, for an application that sent none.
+    /// - Source: RFC 9111 §3.2, §4.2.3; RFC 9110 §6.6.1.
+    static func updated(_ stored: FieldSection, by fresh: FieldSection, date: [UInt8]) -> FieldSection {
         let connection = ConnectionOptions(fresh)
-        var isReplaced = [Bool](repeating: false, count: stored.lines.count)
+        var isReplaced = stored.lines.map { $0.name == .date || $0.name == .age }
         var additions: [Int] = []
         for index in fresh.lines.indices {
             let name = fresh.lines[index].name
@@ -42,6 +44,7 @@ enum StoredFields {
             result.append(name: stored.name(at: index), value: stored.value(at: index))
         }
         for index in additions { result.append(name: fresh.name(at: index), value: fresh.value(at: index)) }
+        if !result.contains(.date) { result.append(name: Array("Date".utf8).span, value: date.span) }
         return result
     }
 

@@ -39,15 +39,23 @@ import Testing
             ],
             status: 304)
         #expect(
-            text(StoredFields.updated(stored, by: fresh)) == [
+            text(StoredFields.updated(stored, by: fresh, date: date)) == [
                 "X-Stays: 1", "ETag: \"a\"", "Content-Type: text/html", "Cache-Control: max-age=60", "X-MINE: new", "X-New: 2",
+                "Date: Sat, 31 Jan 2026 12:00:00 GMT",
             ])
     }
 
     @Test func `hop-by-hop fields of a 304 change nothing`() throws {
         let stored = try fields(["X-Hop: stays", "ETag: \"a\""])
         let fresh = try fields(["Connection: x-hop", "X-Hop: gone", "Keep-Alive: 9"], status: 304)
-        #expect(text(StoredFields.updated(stored, by: fresh)) == ["X-Hop: stays", "ETag: \"a\""])
+        #expect(text(StoredFields.updated(stored, by: fresh, date: date)).dropLast() == ["X-Hop: stays", "ETag: \"a\""])
+    }
+
+    @Test(arguments: [[], ["Date: Sat, 31 Jan 2026 13:00:00 GMT"]])
+    func `what a 304 confirms is as old as the 304 (RFC 9111 §4.2.3)`(said: [String]) throws {
+        let stored = try fields(["Date: Sat, 31 Jan 2026 11:00:00 GMT", "Age: 40", "ETag: \"a\""])
+        let updated = StoredFields.updated(stored, by: try fields(said, status: 304), date: date)
+        #expect(text(updated) == ["ETag: \"a\""] + (said.isEmpty ? ["Date: Sat, 31 Jan 2026 12:00:00 GMT"] : said))
     }
 }
 
