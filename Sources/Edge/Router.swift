@@ -1,7 +1,9 @@
 import HTTPSemantics
 
 /// Chooses what a request gets: the first route of the table that is for it.
-struct Router: Sendable {
+///
+/// A class, so that asking it copies nothing.
+final class Router: Sendable {
     enum Choice: Equatable, Sendable {
         /// Nothing: CONNECT asks for a tunnel, and a gateway that made one would let anybody into the network behind it.
         case tunnel
@@ -24,9 +26,9 @@ struct Router: Sendable {
 
     /// The metrics show what operators may see: they answer this machine and whoever knows the token, and for everybody else their
     /// route is not there.
-    func route(_ request: RequestHead, from client: ClientIdentity) -> Choice {
+    func route(_ request: borrowing RequestHead, from client: borrowing ClientIdentity) -> Choice {
         if request.method == .connect { return .tunnel }
-        switch table.choose(request, client: client.ip, isOperator: { client.isLoopback || isAuthorized(request) }) {
+        switch table.choose(request, client: client.ip, isOperator: isOperator(request, client)) {
         case .route(let number): return .route(number)
         case .none: return .none
         case .ambiguous: return .ambiguous
@@ -34,8 +36,12 @@ struct Router: Sendable {
     }
 
     /// What each route up to the chosen one lacked; see ``RouteTable/mismatches(_:client:isOperator:)``.
-    func mismatches(_ request: RequestHead, from client: ClientIdentity) -> [CompiledMatch.Mismatch?] {
-        table.mismatches(request, client: client.ip) { client.isLoopback || isAuthorized(request) }
+    func mismatches(_ request: borrowing RequestHead, from client: borrowing ClientIdentity) -> [CompiledMatch.Mismatch?] {
+        table.mismatches(request, client: client.ip, isOperator: isOperator(request, client))
+    }
+
+    private func isOperator(_ request: borrowing RequestHead, _ client: borrowing ClientIdentity) -> Bool {
+        client.isLoopback || isAuthorized(request)
     }
 
     /// Compares in time that does not depend on where the bytes differ.

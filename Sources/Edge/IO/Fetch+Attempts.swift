@@ -5,13 +5,13 @@ import NIOCore
 // The request's way to a member of the group, and to another one after it.
 
 extension Fetch {
-    func startAsking(_ group: UpstreamGroup, now: NIODeadline) {
-        plan.host = group.host
-        totalDeadline = group.totalTimeout.map { now + $0 } ?? .distantFuture
+    func startAsking(_ upstream: UpstreamConnector, now: NIODeadline) {
+        plan.host = upstream.host
+        totalDeadline = upstream.group.totalTimeout.map { now + $0 } ?? .distantFuture
         watchDeadlines()
         if !request.framing.isEmpty {
-            requestBody = HeldRequestBody(keptBytesMax: isIdempotent ? max(Self.requestBytesMax, group.requestBufferBytesMax) : 0)
-            isBuffering = group.requestBufferBytesMax > 0 && !isRequestEnded
+            requestBody = HeldRequestBody(keptBytesMax: isIdempotent ? max(Self.requestBytesMax, upstream.group.requestBufferBytesMax) : 0)
+            isBuffering = upstream.group.requestBufferBytesMax > 0 && !isRequestEnded
         }
         // Nobody is asked yet who could say that the body is wanted.
         if isBuffering { client?.continueIfExpected() } else { ask(now: now) }

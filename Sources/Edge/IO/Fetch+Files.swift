@@ -7,25 +7,27 @@ extension Fetch {
     /// The request, if its conditions are for who makes the response; `nil` when what comes is stored first.
     /// A file that will not be stored, for it is large and does not get smaller, meets the conditions itself.
     func conditionalRequest(forBytes count: Int, contentType: String) -> RequestHead? {
-        lease == nil || isServedFromDisk(count, MediaType(contentType.utf8.span)) ? request : nil
+        lease == nil || isServedFromDisk(count, isCompressible: isCompressible(contentType)) ? request : nil
     }
 
     /// Whether others get the file in a coding of ours.
     func isCoded(_ count: Int, contentType: String) -> Bool {
         guard route.compression.isEnabled, !route.compression.codings.isEmpty, count >= route.compression.bytesMin else { return false }
-        return MediaType(contentType.utf8.span).map { CompressionPolicy.isCompressible($0, extra: route.compression.extraTypes) } ?? false
+        return isCompressible(contentType)
     }
+
+    private func isCompressible(_ contentType: String) -> Bool { route.compressibleTypes.contains(contentType.utf8.span) }
 
     /// Which bytes of a file the client asks for; a range is never fetched to be stored.
     func rangeAnswer(for file: StaticFiles.OpenFile) -> RangePolicy.Answer {
-        guard lease == nil || isServedFromDisk(file.size, MediaType(file.contentType.utf8.span)) else { return .whole }
+        guard lease == nil || isServedFromDisk(file.size, isCompressible: isCompressible(file.contentType)) else { return .whole }
         return RangePolicy.answer(request, count: file.size, entityTag: file.entityTag, lastModified: file.modified)
     }
 
     /// Large files that compression does not make smaller stay where they are: the kernel sends them better than we do from memory.
-    func isServedFromDisk(_ count: Int, _ type: MediaType?) -> Bool {
+    func isServedFromDisk(_ count: Int, isCompressible: @autoclosure () -> Bool) -> Bool {
         guard case .files = origin, count > Self.heldBytesMax else { return false }
-        return !route.compression.isEnabled || !(type.map { CompressionPolicy.isCompressible($0, extra: route.compression.extraTypes) } ?? false)
+        return !route.compression.isEnabled || !isCompressible()
     }
 
     /// Those of the codings that the client accepts, the one that it likes best first.

@@ -58,7 +58,7 @@ extension Fetch {
 
         let cacheControl = CacheControl.forSharedCache(head.fields)
         codings = CompressionPolicy.codings(
-            for: head, method: request.method, cacheControl: cacheControl, configuration: route.compression)
+            for: head, cacheControl: cacheControl, configuration: route.compression, types: route.compressibleTypes)
         let lifetime = lifetimeSeconds(head, cacheControl)
         let notStored = lease == nil ? nil : reasonNotToStore(head, cacheControl)
         let isStored = lease != nil && notStored == nil
@@ -199,12 +199,17 @@ extension Fetch {
         let limit = route.cache.objectBytesMax
         switch head.framing {
         case .length(let count):
-            let type = head.fields.firstIndex(of: .contentType).flatMap { MediaType(head.fields.value(at: $0)) }
-            return count > limit || isServedFromDisk(count, type) ? .tooLarge : nil
+            let isTooLarge = count > limit || isServedFromDisk(count, isCompressible: isCompressible(head.fields))
+            return isTooLarge ? .tooLarge : nil
         // Its end cannot be told from a connection that broke.
         case .untilClose: return .lengthUnknown
         case .none, .chunked: return nil
         }
+    }
+
+    private func isCompressible(_ fields: FieldSection) -> Bool {
+        guard let index = fields.firstIndex(of: .contentType) else { return false }
+        return route.compressibleTypes.contains(fields.value(at: index))
     }
 
     func refuseToStore(_ reason: NotStoredReason) {
@@ -233,7 +238,7 @@ extension Fetch {
         var writer = ResponseHeadWriter(framing: framing)
         writer.coding = coding
         writer.variesByCoding = !codings.isEmpty
-            || CompressionPolicy.isPartOfCoded(head, cacheControl: CacheControl(head.fields), configuration: route.compression)
+            || CompressionPolicy.isPartOfCoded(head, configuration: route.compression, types: route.compressibleTypes)
         writer.entityTag = entityTagOnPassing(coding)
         writer.browserCaching = browserCaching
         client.beginResponse(status: head.status, head.fields, writer, now: now)

@@ -90,7 +90,7 @@ final class Fetch: DeadlineHolder {
     let identity: ClientIdentity
     /// Whether this asks for another server's word: then the request's body is none of its business.
     let isSubrequest: Bool
-    var plan: UpstreamRequest
+    var plan = UpstreamRequest()
     var connection: UpstreamHandler?
     var started: NIODeadline
     var isOver = false
@@ -148,7 +148,7 @@ final class Fetch: DeadlineHolder {
         identity = asker.identity
         started = now
         isRequestEnded = request.framing.isEmpty
-        var plan = UpstreamRequest()
+        // In place: built apart, it would be copied.
         plan.rules = route.requestRules
         plan.authorizedRules = asker.authorizedRules
         plan.framing = request.framing
@@ -163,7 +163,6 @@ final class Fetch: DeadlineHolder {
             plan.target = route.keying.upstreamTarget(request)
             plan.keying = route.keying
         }
-        self.plan = plan
     }
 
     /// Whether what is stored may be served in the place of an error.
@@ -188,7 +187,7 @@ final class Fetch: DeadlineHolder {
     func start() {
         switch origin {
         case .application(let upstream):
-            startAsking(upstream.group, now: .now())
+            startAsking(upstream, now: .now())
         case .files(let files):
             let text = request.fields.bytes
             guard let path = try? StaticFilePath(text.span.extracting(request.target)),

@@ -45,6 +45,7 @@ final class RoutePlan {
     private(set) var basic: Basic?
     private(set) var forward: Forward?
     let compression: EdgeConfiguration.Compression
+    let compressibleTypes: CompressibleTypes
     let cache: EdgeConfiguration.Cache
     let reuse: ReuseRules
     let storing: StoringRules
@@ -77,6 +78,7 @@ final class RoutePlan {
         var compression = edge.compression
         compression.isEnabled = route.isCompressed ?? compression.isEnabled
         self.compression = compression
+        compressibleTypes = CompressibleTypes(extra: compression.extraTypes)
         var cache = edge.cache
         cache.isEnabled = route.isCached ?? cache.isEnabled
         route.caching.apply(to: &cache)

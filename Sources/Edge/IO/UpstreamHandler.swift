@@ -38,12 +38,15 @@ final class UpstreamHandler: ChannelDuplexHandler, DeadlineHolder {
         self.worker = worker
         self.member = member
         opened = now
+        isOpen = context?.channel.isActive ?? false
+        isWritable = context?.channel.isWritable ?? false
         worker.sweep.add(self)
         if context == nil { gone() }
     }
 
-    var isWritable: Bool { context?.channel.isWritable ?? false }
-    var isOpen: Bool { context?.channel.isActive ?? false }
+    /// What the channel said last, since asking it costs more than to remember.
+    private(set) var isWritable = false
+    private(set) var isOpen = false
 
     /// Whether the member has closed it, and that has not been read yet. A system call: for requests that must not be sent twice.
     /// - Source: tcp(7), `TCP_INFO`; only an established connection is of use.
@@ -102,6 +105,7 @@ final class UpstreamHandler: ChannelDuplexHandler, DeadlineHolder {
     }
 
     func close() {
+        isOpen = false
         context?.close(promise: nil)
     }
 
@@ -176,7 +180,8 @@ final class UpstreamHandler: ChannelDuplexHandler, DeadlineHolder {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        guard context.channel.isWritable else { return }
+        isWritable = context.channel.isWritable
+        guard isWritable else { return }
         tunnel?.becameWritable(.server)
         fetch?.upstreamWritable()
     }
@@ -187,6 +192,8 @@ final class UpstreamHandler: ChannelDuplexHandler, DeadlineHolder {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
+        isOpen = false
+        isWritable = false
         if let tunnel {
             self.tunnel = nil
             tunnel.closed(.server, now: .now())

@@ -22,23 +22,21 @@ enum NotCompressedReason: String, CaseIterable, Sendable {
 enum CompressionPolicy {
     /// The codings in which a response may go out besides identity; empty when it stays as it is.
     static func codings(
-        for response: ResponseHead, method: Method, cacheControl: CacheControl, configuration: EdgeConfiguration.Compression
+        for response: ResponseHead, cacheControl: CacheControl, configuration: EdgeConfiguration.Compression, types: CompressibleTypes
     ) -> CodingSet {
-        guard reasonNotTo(response, method: method, cacheControl: cacheControl, configuration: configuration) == nil else {
-            return []
-        }
+        guard reasonNotTo(response, cacheControl: cacheControl, configuration: configuration, types: types) == nil else { return [] }
         return serverOrder(configuration).reduce(into: CodingSet()) { $0.insert(CodingSet($1)) }
     }
 
     /// - Returns: `nil` when the response may be compressed.
     static func reasonNotTo(
-        _ response: ResponseHead, method: Method, cacheControl: CacheControl, configuration: EdgeConfiguration.Compression
+        _ response: ResponseHead, cacheControl: CacheControl, configuration: EdgeConfiguration.Compression, types: CompressibleTypes
     ) -> NotCompressedReason? {
         guard configuration.isEnabled, !configuration.codings.isEmpty else { return .disabled }
         let status = response.status
         if status < 200 || status == 204 || status == 304 || status == 205 { return .noBody }
         if status == 206 || response.fields.contains(.contentRange) { return .partial }
-        return reasonNotToCode(response.fields, byteCount: byteCount(response), cacheControl, configuration)
+        return reasonNotToCode(response.fields, byteCount: byteCount(response), cacheControl, configuration, types)
     }
 
     /// How long the body is or, in an answer to HEAD, would be: it says of itself what the one to GET says (RFC 9110 §9.3.2).
@@ -51,24 +49,23 @@ enum CompressionPolicy {
     /// Whether a part (206) is of something that is compressed as a whole: it says so in `Vary`, as the whole does.
     /// - Source: RFC 9110 §15.3.7.
     static func isPartOfCoded(
-        _ response: ResponseHead, cacheControl: CacheControl, configuration: EdgeConfiguration.Compression
+        _ response: ResponseHead, configuration: EdgeConfiguration.Compression, types: CompressibleTypes
     ) -> Bool {
         guard configuration.isEnabled, !configuration.codings.isEmpty, response.status == 206,
             let index = response.fields.firstIndex(of: .contentRange)
         else { return false }
         // "bytes 0-99/1000"; what is no number is not known.
         let whole = Int(String(copying: response.fields.value(at: index)).split(separator: "/").last ?? "")
-        return reasonNotToCode(response.fields, byteCount: whole, cacheControl, configuration) == nil
+        return reasonNotToCode(response.fields, byteCount: whole, CacheControl(response.fields), configuration, types) == nil
     }
 
     private static func reasonNotToCode(
-        _ fields: FieldSection, byteCount: Int?, _ cacheControl: CacheControl, _ configuration: EdgeConfiguration.Compression
+        _ fields: FieldSection, byteCount: Int?, _ cacheControl: CacheControl, _ configuration: EdgeConfiguration.Compression,
+        _ types: CompressibleTypes
     ) -> NotCompressedReason? {
         if fields.contains(.contentEncoding), !isIdentity(fields) { return .encoded }
         if cacheControl.noTransform { return .noTransform }
-        guard let index = fields.firstIndex(of: .contentType), let type = MediaType(fields.value(at: index)),
-            isCompressible(type, extra: configuration.extraTypes)
-        else { return .type }
+        guard let index = fields.firstIndex(of: .contentType), types.contains(fields.value(at: index)) else { return .type }
         if let byteCount, byteCount < configuration.bytesMin { return .small }
         return nil
     }

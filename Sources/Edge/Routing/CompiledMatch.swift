@@ -73,7 +73,7 @@ struct CompiledMatch: Sendable {
 
     /// The first part that does not hold; `nil` when the route is for this request.
     func mismatch(
-        _ request: borrowing RequestHead, host: Span<UInt8>, path: Span<UInt8>, client: IPAddress?, isOperator: () -> Bool
+        _ request: borrowing RequestHead, host: Span<UInt8>, path: Span<UInt8>, client: IPAddress?, isOperator: Bool
     ) -> Mismatch? {
         if !hosts.isEmpty {
             var isOne = false
@@ -90,7 +90,7 @@ struct CompiledMatch: Sendable {
 
     /// The same for a request whose host and path are right.
     /// - Parameter client: `nil` for one on a Unix socket.
-    func mismatchBehindPath(_ request: borrowing RequestHead, client: IPAddress?, isOperator: () -> Bool) -> Mismatch? {
+    func mismatchBehindPath(_ request: borrowing RequestHead, client: IPAddress?, isOperator: Bool) -> Mismatch? {
         guard methods & 1 << UInt16(request.method.rawValue) != 0 else { return .method }
         if request.method == .other, !otherMethods.isEmpty {
             let name = request.fields.bytes.span.extracting(request.methodRange)
@@ -100,7 +100,7 @@ struct CompiledMatch: Sendable {
         }
         for field in fields where !Self.has(field, request) { return .header }
         if !clients.isEmpty, !clients.contains(where: { $0.contains(client) }) { return .client }
-        return isForOperators && !isOperator() ? .client : nil
+        return isForOperators && !isOperator ? .client : nil
     }
 
     private static func has(_ field: Field, _ request: borrowing RequestHead) -> Bool {

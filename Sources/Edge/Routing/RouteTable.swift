@@ -90,8 +90,8 @@ struct RouteTable: Sendable {
 
     /// - Parameters:
     ///   - client: `nil` for one on a Unix socket.
-    ///   - isOperator: asked only where a route is for operators.
-    func choose(_ request: borrowing RequestHead, client: IPAddress?, isOperator: () -> Bool) -> Choice {
+    ///   - isOperator: whether the client may see what is for operators.
+    func choose(_ request: borrowing RequestHead, client: IPAddress?, isOperator: Bool) -> Choice {
         let bytes = request.fields.bytes.span
         var candidates = 0..<rows.count
         if hasHosts {
@@ -108,7 +108,7 @@ struct RouteTable: Sendable {
 
     private func choose(
         _ candidates: Range<Int>, _ request: borrowing RequestHead, _ bytes: Span<UInt8>, _ path: Range<Int>, client: IPAddress?,
-        isOperator: () -> Bool
+        isOperator: Bool
     ) -> Choice {
         let rows = rows.span
         let word = path.isEmpty ? 0 : Self.word(bytes, path)
@@ -116,11 +116,13 @@ struct RouteTable: Sendable {
         for index in candidates {
             let row = rows[index]
             guard (word ^ row.word) & row.mask == 0, row.methods & method != 0 else { continue }
-            let match = matches[Int(row.route)]
+            // Chained, and not by way of a constant: that would be a copy, with a retain for each of its arrays.
             if row.path != .max {
-                guard match.paths[Int(row.path)].matches(bytes.extracting(path)) else { continue }
+                guard matches[Int(row.route)].paths[Int(row.path)].matches(bytes.extracting(path)) else { continue }
             }
-            if row.isDecidedByPath || match.mismatchBehindPath(request, client: client, isOperator: isOperator) == nil {
+            if row.isDecidedByPath
+                || matches[Int(row.route)].mismatchBehindPath(request, client: client, isOperator: isOperator) == nil
+            {
                 return .route(Int(row.route))
             }
         }
@@ -128,7 +130,7 @@ struct RouteTable: Sendable {
     }
 
     /// What each route up to the chosen one lacked, for `headrace explain`; the same questions, asked one by one.
-    func mismatches(_ request: borrowing RequestHead, client: IPAddress?, isOperator: () -> Bool) -> [CompiledMatch.Mismatch?] {
+    func mismatches(_ request: borrowing RequestHead, client: IPAddress?, isOperator: Bool) -> [CompiledMatch.Mismatch?] {
         let bytes = request.fields.bytes.span
         let host = bytes.extracting(HostPattern.host(bytes, in: request.authority))
         let end = RequestPath.scan(bytes, request.target).end

@@ -12,7 +12,8 @@ import Testing
         change(&configuration)
         let head = try ResponseHead.parsed(status, fields, answering: method)
         return CompressionPolicy.reasonNotTo(
-            head, method: method, cacheControl: CacheControl(head.fields), configuration: configuration)
+            head, cacheControl: CacheControl(head.fields), configuration: configuration,
+            types: CompressibleTypes(extra: configuration.extraTypes))
     }
 
     @Test func `there are more than thirty types`() {
@@ -108,16 +109,22 @@ import Testing
         (206, "image/png", "bytes 0-9/1000", false), (416, "text/html", "bytes */1000", false),
     ])
     func `a part varies as its whole does (RFC 9110 §15.3.7)`(status: Int, type: String, range: String, isPart: Bool) throws {
-        let head = try ResponseHead.parsed(status, ["Content-Type: \(type)", "Content-Range: \(range)", "Content-Length: 10"])
-        func isPartOfCoded(_ cacheControl: CacheControl, isEnabled: Bool) -> Bool {
+        func isPartOfCoded(_ more: [String] = [], isEnabled: Bool = true) throws -> Bool {
+            let fields = ["Content-Type: \(type)", "Content-Range: \(range)", "Content-Length: 10"] + more
             var configuration = EdgeConfiguration.Compression()
             configuration.isEnabled = isEnabled
-            return CompressionPolicy.isPartOfCoded(head, cacheControl: cacheControl, configuration: configuration)
+            return CompressionPolicy.isPartOfCoded(
+                try ResponseHead.parsed(status, fields), configuration: configuration, types: CompressibleTypes(extra: []))
         }
-        #expect(isPartOfCoded(CacheControl(), isEnabled: true) == isPart)
-        #expect(!isPartOfCoded(CacheControl(), isEnabled: false))
-        var fixed = CacheControl()
-        fixed.noTransform = true
-        #expect(!isPartOfCoded(fixed, isEnabled: true))
+        #expect(try isPartOfCoded() == isPart)
+        #expect(try !isPartOfCoded(isEnabled: false))
+        #expect(try !isPartOfCoded(["Cache-Control: no-transform"]))
+    }
+
+    @Test func `the answer that is remembered is that of the same type`() {
+        let types = CompressibleTypes(extra: ["Application/X-Mine"])
+        let long = "text/plain; x=" + String(repeating: "y", count: 500)
+        let asked = ["text/html", "image/png", "text/html", "image/png", "application/x-mine", "", "", long, long, "image/png", "nonsense"]
+        #expect(asked.map { types.contains($0.utf8.span) } == [true, false, true, false, true, false, false, true, true, false, false])
     }
 }

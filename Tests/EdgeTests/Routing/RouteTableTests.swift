@@ -14,7 +14,7 @@ import Testing
             route.match = match
             return route
         }
-        return RouteTable(routes).choose(try .parsed(line, host: host, fields), client: nil, isOperator: { false })
+        return RouteTable(routes).choose(try .parsed(line, host: host, fields), client: nil, isOperator: false)
     }
 
     private static func match(
@@ -121,9 +121,9 @@ import Testing
             let target = path + random.pick(path == "/" ? ["", "b", "?q"] : ["", "/", "/b", "?q", "x"])
             let head = try RequestHead.parsed(
                 "\(random.pick(methods + ["HEAD"])) \(target) HTTP/1.1", host: host, random.chance(oneIn: 2) ? [] : ["X-A: 1"])
-            let asked = table.mismatches(head, client: nil, isOperator: { false })
+            let asked = table.mismatches(head, client: nil, isOperator: false)
             let expected: RouteTable.Choice = asked.last == .some(nil) ? .route(asked.count - 1) : .none
-            #expect(table.choose(head, client: nil, isOperator: { false }) == expected, "seed \(seed): \(host) \(target)")
+            #expect(table.choose(head, client: nil, isOperator: false) == expected, "seed \(seed): \(host) \(target)")
         }
     }
 }
