@@ -25,6 +25,17 @@ struct LoopbackClient: Sendable {
     /// Between two reads.
     var seconds = 10
 
+    init(port: Int, isIPv6: Bool = false, seconds: Int = 10) {
+        self.port = port
+        self.isIPv6 = isIPv6
+        self.seconds = seconds
+    }
+
+    /// - Parameter url: `http://127.0.0.1:PORT`; what has no port is refused by the kernel.
+    init(url: String) {
+        self.init(port: url.split(separator: ":").last.flatMap { Int($0) } ?? 0)
+    }
+
     /// Asks on a thread of its own and waits for the whole response.
     /// - Throws: `Failure` when there is no whole response within the time.
     func get(_ target: String, _ fields: [(String, String)] = [], method: String = "GET") async throws -> Response {

@@ -31,8 +31,8 @@ struct ComparisonTable {
         return stamp + limits + table.rendered()
     }
 
-    struct Document: Encodable {
-        struct Arm: Encodable {
+    struct Document: Codable, Sendable {
+        struct Arm: Codable, Sendable {
             var name: String
             var requests: Int
             var failed: Int

@@ -8,6 +8,9 @@ final class ChildProcess: Sendable {
         let description: String
     }
 
+    /// The program that runs.
+    static let ownBinary = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath()
+
     let name: String
     private let process: Mutex<Process>
     private let input = Pipe()
@@ -38,6 +41,15 @@ final class ChildProcess: Sendable {
     var isRunning: Bool { process.withLock { $0.isRunning } }
     var output: String { (try? String(contentsOf: outputFile, encoding: .utf8)) ?? "" }
     var errors: String { (try? String(contentsOf: errorFile, encoding: .utf8)) ?? "" }
+
+    /// Where a `headrace serve` said that a product listens: `http://HOST:PORT` of the edge, `HOST:PORT` of the others.
+    /// - Parameter product: `edge`, `pooler` or `keyspace`, the first word of that line.
+    func listeningAddress(of product: String) -> String? {
+        let text = errors
+        // Without the end of its line, an address may not be whole.
+        let lines = text[..<(text.lastIndex(of: "\n") ?? text.startIndex)].split(separator: "\n")
+        return lines.first { $0.hasPrefix("\(product): ") }?.dropFirst(product.count + 2).prefix { $0 != " " }.description
+    }
 
     /// Waits until something shows: a line of output, the program's readiness.
     /// - Throws: `Failure` when the program ends before, or after the time.

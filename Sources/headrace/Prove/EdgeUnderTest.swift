@@ -2,8 +2,6 @@ import Foundation
 
 /// An edge of its own for one arm, in a process of its own in front of the application: live traffic never sees it.
 final class EdgeUnderTest: Sendable {
-    private static let ownBinary = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath()
-
     let front: String
     private let child: ChildProcess
 
@@ -13,12 +11,10 @@ final class EdgeUnderTest: Sendable {
     init(_ name: String, arguments: [String], off: [String], folder: URL) async throws {
         let settings = off + ["edge.access_log=\(folder.appending(path: "\(name).log").path)"]
         child = try ChildProcess(
-            name, Self.ownBinary, ["serve", "--listen", "127.0.0.1:0", "--until-eof"] + arguments + settings.flatMap { ["--set", $0] },
+            name, ChildProcess.ownBinary, ["serve", "--listen", "127.0.0.1:0", "--until-eof"] + arguments + settings.flatMap { ["--set", $0] },
             folder: folder)
         do {
-            front = try await child.wait(seconds: 20, for: "an address") { child in
-                child.errors.firstMatch(of: /edge: (http:\/\/\S+:\d+)/).map { String($0.1) }
-            }
+            front = try await child.wait(seconds: 20, for: "an address") { $0.listeningAddress(of: "edge") }
         } catch {
             child.stop()
             throw error
@@ -28,8 +24,7 @@ final class EdgeUnderTest: Sendable {
     func stop() { child.stop() }
 
     func counters() async throws -> ProvedLayer.Counters {
-        let client = LoopbackClient(port: front.split(separator: ":").last.flatMap { Int($0) } ?? 0)
-        let text = String(decoding: try await client.get("/metrics").body, as: UTF8.self)
+        let text = String(decoding: try await LoopbackClient(url: front).get("/metrics").body, as: UTF8.self)
         var counters = Self.counters(metrics: text)
         counters.cpuSeconds = Self.cpuSeconds(processIdentifier: child.processIdentifier)
         return counters

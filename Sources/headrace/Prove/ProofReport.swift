@@ -10,7 +10,7 @@ struct ProofReport {
         var bytesPerRequest: Double
     }
 
-    struct Row: Encodable {
+    struct Row: Codable, Sendable {
         var layer: String
         var verdict: String
         var words: String
@@ -20,7 +20,7 @@ struct ProofReport {
         var isUsed: Bool
     }
 
-    struct Figures: Encodable {
+    struct Figures: Codable, Sendable {
         var arm: String
         var requests: Int
         var bytesPerRequest: Double
@@ -29,9 +29,9 @@ struct ProofReport {
         var edgeCpuMicrosecondsPerRequest: Double
     }
 
-    struct Document: Encodable {
-        let headrace = "prove"
-        let schema = 1
+    struct Document: Codable, Sendable {
+        var headrace = "prove"
+        var schema = 1
         var application: String
         var isSameHost: Bool
         var rate: Double
@@ -126,5 +126,14 @@ struct ProofReport {
             application: application, isSameHost: true, rate: rate, rounds: result.comparison.rounds.count,
             isTooNoisy: result.comparison.isTooNoisy(measure), isInterrupted: result.isInterrupted, generatorLimits: limits.map(\.rawValue),
             layers: rows(), figures: figures(), measurements: table.document("prove", seed: seed))
+    }
+}
+
+extension ProofReport.Document {
+    /// Reads what `headrace prove --json` printed.
+    init(text: String) throws {
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        self = try decoder.decode(Self.self, from: Data(text.utf8))
     }
 }
