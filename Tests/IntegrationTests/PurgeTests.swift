@@ -88,6 +88,36 @@ import Testing
         #expect(try edge.metric("headrace_response_cache_purged_total") == 10)
     }
 
+    @Test func `a change of one URL keeps nobody from joining the fetch of another, whatever its route's key has besides`() throws {
+        let gates = ["/a": ScriptedOrigin.Gate(), "/b": ScriptedOrigin.Gate()]
+        let origin = try ScriptedOrigin { request in
+            let answer = ScriptedOrigin.Step.send(ScriptedOrigin.response(fields: ["Cache-Control: max-age=600"], body: "\(request.number)"))
+            guard request.method == "GET", let gate = gates[request.target] else { return [answer] }
+            return [.waitFor(gate), answer]
+        }
+        let edge = try edge(origin, Self.open + ["--set", "edge.cache.key.headers=X-Region"])
+        func ask(_ target: String) throws -> RawClient {
+            let client = try RawClient(port: edge.port)
+            client.send("GET \(target) HTTP/1.1\r\nHost: a.example\r\nX-Region: north\r\n\r\n")
+            return client
+        }
+        let first = [try ask("/a"), try ask("/b")]
+        #expect(eventually { origin.requestCount == 2 })
+        let post = try RawClient(port: edge.port)
+        post.send("POST /a HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n")
+        #expect(try post.readResponse().status == 200)
+        // Twenty come after the change: those of /b to the fetch that is under way, the one of /a to a new one.
+        let joining = try (0..<20).map { _ in try ask("/b") }
+        let late = try ask("/a")
+        #expect(eventually { origin.requestCount == 4 })
+        for gate in gates.values { gate.open() }
+        for client in first + joining + [late] { #expect(try client.readResponse().status == 200) }
+        #expect(origin.requestCount == 4)
+        #expect(origin.requests.filter { $0.target == "/b" }.count == 1)
+        #expect(try RawClient.get(port: edge.port, "/a", ["X-Region: north"]).text == "3", "what began before the change is not stored")
+        #expect(try isHit(edge, "/b", ["X-Region: north"]))
+    }
+
     @Test(arguments: ["Surrogate-Key: article-7 front", "Cache-Tag: front,article-7", "xkey: article-7"])
     func `a purge by key drops what carries it; clients never see the keys`(field: String) throws {
         let origin = try ScriptedOrigin { request in

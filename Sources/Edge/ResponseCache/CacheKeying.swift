@@ -90,6 +90,15 @@ struct CacheKeying: Sendable, Equatable {
         return urlTag(authority: host.span, target: target, isSecure: client.isSecure)
     }
 
+    /// The tag of the URL that a key is of, whatever the key has besides.
+    /// - Parameter key: ``CacheKey/bytes``.
+    static func urlTag(ofKey key: [UInt8]) -> UInt64 {
+        let lineFeed = UInt8(ascii: "\n")
+        let target = (key.firstIndex(of: lineFeed) ?? key.startIndex - 1) + 1
+        let end = key[target...].firstIndex(of: lineFeed) ?? key.endIndex
+        return DependencyTags.hash(key.span.extracting(0..<end))
+    }
+
     private func append(target: Span<UInt8>, to key: inout [UInt8]) {
         if let rules = rules?.target {
             rules.append(target, to: &key)

@@ -27,6 +27,8 @@ struct PurgeLedger: Sendable {
 
     /// The number of the latest purge.
     private(set) var latest: UInt64 = 0
+    /// The number of the latest purge of which only a response's head says whether it is for it: one by surrogate keys.
+    private(set) var latestByTag: UInt64 = 0
     private(set) var bans: [Ban] = []
     /// The number of the latest ban that an entry may have to be compared with; 0 when there is none.
     private(set) var latestBan: UInt64 = 0
@@ -34,8 +36,10 @@ struct PurgeLedger: Sendable {
     /// Fetches that began when this was the latest purge, or before, are taken for overtaken.
     private(set) var forgotten: UInt64 = 0
 
-    mutating func purged(tags purged: [UInt64]) {
+    /// - Parameter areURLs: ``CacheKeying/urlTag(authority:target:isSecure:)``: a fetch's key says whether it is for it.
+    mutating func purged(tags purged: [UInt64], areURLs: Bool = false) {
         latest += 1
+        if !areURLs { latestByTag = latest }
         for tag in purged { tags[tag] = latest }
         if tags.count > Self.tagsMax {
             tags = [:]
@@ -62,12 +66,17 @@ struct PurgeLedger: Sendable {
     }
 
     /// Whether a purge came after a fetch began that is for what it brings.
-    /// - Parameter began: ``latest`` when it began.
-    func overtakes(began: UInt64, key: [UInt8], tags carried: [UInt64]) -> Bool {
+    /// - Parameters:
+    ///   - began: ``latest`` when it began.
+    ///   - compared: The latest purge by pattern that its key was compared with; ``began`` when there is none.
+    func overtakes(began: UInt64, compared: UInt64? = nil, key: [UInt8], tags carried: [UInt64]) -> Bool {
         guard began < latest else { return false }
         if began < forgotten { return true }
-        if !tags.isEmpty, carried.contains(where: { tags[$0].map { $0 > began } ?? false }) { return true }
-        return bans(after: began).contains { $0.rule.matches(key) }
+        if !tags.isEmpty {
+            func isPurged(_ tag: UInt64) -> Bool { tags[tag].map { $0 > began } ?? false }
+            if isPurged(CacheKeying.urlTag(ofKey: key)) || carried.contains(where: isPurged) { return true }
+        }
+        return bans(after: max(began, compared ?? 0)).contains { $0.rule.matches(key) }
     }
 
     /// All entries have been compared with the bans up to this one.

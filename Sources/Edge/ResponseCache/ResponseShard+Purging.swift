@@ -15,9 +15,10 @@ extension ResponseShard {
     }
 
     /// Begins the same for all that carries one of these tags: fetches that are under way will not store any such.
+    /// - Parameter areURLs: They are tags of URLs, which keys have in them; see ``CacheKeying/urlTag(ofKey:)``.
     /// - Returns: what carries one now, for ``purge(_:isSoft:now:)-(ArraySlice<Tagged>,_,_)``.
-    mutating func beginPurge(tags purged: [UInt64]) -> [Tagged] {
-        purges.purged(tags: purged)
+    mutating func beginPurge(tags purged: [UInt64], areURLs: Bool = false) -> [Tagged] {
+        purges.purged(tags: purged, areURLs: areURLs)
         var found: [Tagged] = []
         for tag in purged {
             for slot in tags.entries(of: tag) {
@@ -94,9 +95,24 @@ extension ResponseShard {
         purges.overtakes(began: fetch.began, key: key, tags: tags)
     }
 
-    /// Whether a purge has come since a fetch began that may be for what it will bring: its tags are not known yet, so nobody
-    /// who comes after the purge waits for it.
-    func mayBeOvertaken(_ fetch: Fetch) -> Bool { fetch.began < purges.latest }
+    /// Whether a purge has come since a fetch began that is, or may be, for what it will bring: nobody who comes after the purge waits
+    /// for it.
+    ///
+    /// A purge of a URL or by pattern is known by the key. Surrogate keys are known when the response's head is here: until then
+    /// each purge by one may be for it. What is found out is kept, so that a fetch meets each purge by pattern once.
+    mutating func mayBeOvertaken(_ position: Int, of record: Int) -> Bool {
+        guard let content = records[record] else { return true }
+        let fetch = content.fetches[position]
+        if fetch.isOvertaken { return true }
+        guard fetch.began < purges.latest else { return false }
+        if fetch.live == nil, fetch.began < purges.latestByTag { return true }
+        guard fetch.comparedPurge < purges.latest else { return false }
+        let isOvertaken = purges.overtakes(
+            began: fetch.began, compared: fetch.comparedPurge, key: content.key, tags: fetch.live?.response.tags ?? [])
+        records[record]?.fetches[position].comparedPurge = purges.latest
+        if isOvertaken { records[record]?.fetches[position].isOvertaken = true }
+        return isOvertaken
+    }
 
     private mutating func purge(_ slot: Int, isSoft: Bool, at time: NIODeadline) {
         guard isSoft else { return dropEntry(slot) }

@@ -29,6 +29,8 @@ struct ResponseShard: Sendable {
         var isOvertaken = false
         /// The latest purge when it began; see ``PurgeLedger``.
         var began: UInt64 = 0
+        /// The latest purge that it was compared with.
+        var comparedPurge: UInt64 = 0
     }
 
     struct Record {
@@ -249,29 +251,25 @@ struct ResponseShard: Sendable {
             isMarked = true
         }
         let follower = isMarked ? nil : follower()
-        guard var content = records[record] else { return .pass }
-        if let follower, let position = sharedFetch(content, request.fields) {
+        guard let content = records[record] else { return .pass }
+        if let follower, let position = sharedFetch(record, content, request.fields) {
             if let live = content.fetches[position].live { return .read(live) }
             guard content.fetches[position].followers.count < Self.followersMax else { return .pass }
             records[record]?.fetches[position].followers.append(follower)
             return .follow
         }
         nextFetchID += 1
-        content.fetches.append(Fetch(id: nextFetchID, fields: request.fields, isShared: follower != nil, began: purges.latest))
-        records[record] = content
+        records[record]?.fetches.append(Fetch(id: nextFetchID, fields: request.fields, isShared: follower != nil, began: purges.latest))
         return .lead(Lease(record: record, id: nextFetchID))
     }
 
     /// The fetch that brings what a request with these fields would get, as far as that is known.
-    private func sharedFetch(_ record: Record, _ fields: borrowing FieldSection) -> Int? {
-        guard !record.fetches.isEmpty else { return nil }
-        let wanted = record.vary.isEmpty ? nil : record.vary.secondaryKey(fields)
-        for (position, fetch) in record.fetches.enumerated() where fetch.isShared && !fetch.isOvertaken && !mayBeOvertaken(fetch) {
-            if let live = fetch.live {
-                if live.suits(fields) { return position }
-            } else if wanted.map({ $0 == record.vary.secondaryKey(fetch.fields) }) ?? true {
-                return position
-            }
+    private mutating func sharedFetch(_ record: Int, _ content: Record, _ fields: borrowing FieldSection) -> Int? {
+        guard !content.fetches.isEmpty else { return nil }
+        let wanted = content.vary.isEmpty ? nil : content.vary.secondaryKey(fields)
+        for (position, fetch) in content.fetches.enumerated() where fetch.isShared {
+            let suits = fetch.live.map { $0.suits(fields) } ?? wanted.map { $0 == content.vary.secondaryKey(fetch.fields) } ?? true
+            if suits, !mayBeOvertaken(position, of: record) { return position }
         }
         return nil
     }
@@ -279,11 +277,10 @@ struct ResponseShard: Sendable {
     /// Asks for the right to fetch without anybody waiting for it: what is stored is served meanwhile.
     /// - Returns: `nil` when somebody fetches already, or nothing that could be shared is expected.
     mutating func leadInBackground(_ key: borrowing CacheKey, _ request: borrowing RequestHead) -> Lease? {
-        guard let record = findRecord(key), var content = records[record], content.passMark == nil else { return nil }
-        guard sharedFetch(content, request.fields) == nil else { return nil }
+        guard let record = findRecord(key), let known = records[record], known.passMark == nil else { return nil }
+        guard sharedFetch(record, known, request.fields) == nil else { return nil }
         nextFetchID += 1
-        content.fetches.append(Fetch(id: nextFetchID, fields: request.fields, isShared: true, began: purges.latest))
-        records[record] = content
+        records[record]?.fetches.append(Fetch(id: nextFetchID, fields: request.fields, isShared: true, began: purges.latest))
         return Lease(record: record, id: nextFetchID)
     }
 

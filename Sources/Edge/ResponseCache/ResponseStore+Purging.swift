@@ -24,7 +24,7 @@ extension ResponseStore {
         }
         guard !tags.isEmpty else { return count }
         // A URL has few variants: no more than a handful of entries in each shard.
-        var run = TagPurge(tags: tags, isSoft: isSoft)
+        var run = TagPurge(tags: tags, areURLs: true, isSoft: isSoft)
         while !run.step(self, until: .distantFuture) {}
         return count + run.count
     }
@@ -61,25 +61,28 @@ struct TagPurge: Sendable {
     private static let atOnce = 256
 
     private let tags: [UInt64]
+    private let areURLs: Bool
     private let isSoft: Bool
     private var shard = -1
     private var left: ArraySlice<ResponseShard.Tagged> = []
     /// How many responses it was for.
     private(set) var count = 0
 
-    init(tags: [UInt64], isSoft: Bool) {
+    /// - Parameter areURLs: see ``ResponseShard/beginPurge(tags:areURLs:)``.
+    init(tags: [UInt64], areURLs: Bool = false, isSoft: Bool) {
         self.tags = tags
+        self.areURLs = areURLs
         self.isSoft = isSoft
     }
 
     /// - Returns: whether it is done.
     mutating func step(_ store: ResponseStore, until end: NIODeadline) -> Bool {
-        let (tags, isSoft) = (self.tags, self.isSoft)
+        let (tags, areURLs, isSoft) = (self.tags, self.areURLs, self.isSoft)
         while true {
             if left.isEmpty {
                 shard += 1
                 guard shard < store.shardCount else { return true }
-                left = store.withShard(at: shard) { $0.beginPurge(tags: tags) }[...]
+                left = store.withShard(at: shard) { $0.beginPurge(tags: tags, areURLs: areURLs) }[...]
             } else {
                 let part = left.prefix(Self.atOnce)
                 let now = NIODeadline.now()

@@ -111,6 +111,66 @@ import Testing
         #expect(early != late)
     }
 
+    private func follows(_ shard: inout ResponseShard, _ target: String) throws -> Bool {
+        let joined = shard.join(try key(target), try .get(target), follower: ResponseShard.Follower { _ in }, now: t0)
+        if case .follow = joined { return true }
+        if case .read = joined { return true }
+        return false
+    }
+
+    private func purge(_ shard: inout ResponseShard, urlTagOf target: String) throws {
+        _ = shard.beginPurge(tags: [CacheKeying.urlTag(ofKey: try key(target).bytes)], areURLs: true)
+    }
+
+    @Test func `a purge of a URL whose key has more than that is for its own fetches, and others are joined as before`() throws {
+        var shard = shard()
+        let early = try lead(&shard, "/a")
+        let other = try lead(&shard, "/b")
+        try purge(&shard, urlTagOf: "/a")
+        #expect(try follows(&shard, "/b"))
+        let late = try lead(&shard, "/a")
+        #expect(early != late)
+        #expect(try !finish(&shard, early), "it may be from before the change")
+        #expect(try finish(&shard, late))
+        #expect(try finish(&shard, other))
+    }
+
+    @Test func `a purge by pattern is for the fetches whose key it matches, and others are joined as before`() throws {
+        var shard = shard()
+        let early = try lead(&shard, "/img/a")
+        _ = try lead(&shard, "/page")
+        #expect(ban(&shard, prefix("/img/"), isSoft: false, now: t0))
+        for _ in 0..<2 {
+            #expect(try follows(&shard, "/page"))
+        }
+        let late = try lead(&shard, "/img/a")
+        #expect(early != late)
+        #expect(try !finish(&shard, early))
+    }
+
+    @Test func `once a response's head is here, a purge by a key that it does not carry keeps nobody from joining`() throws {
+        var shard = shard()
+        let lease = try lead(&shard, "/a")
+        _ = purge(&shard, tags: "other")
+        let live = LiveResponse(
+            try representation("mine").response, byteCount: nil, requestFields: try RequestHead.get("/a").fields, body: GrowingBody {})
+        _ = shard.begin(lease, live)
+        #expect(try follows(&shard, "/a"))
+        try purge(&shard, urlTagOf: "/b")
+        #expect(try follows(&shard, "/a"))
+        _ = purge(&shard, tags: "mine")
+        #expect(try !follows(&shard, "/a"))
+        #expect(try !finish(&shard, lease, tags: "mine"))
+    }
+
+    @Test func `the URL of a key is what stands before its scope`() {
+        func tag(_ text: String) -> UInt64 { CacheKeying.urlTag(ofKey: Array(text.utf8)) }
+        #expect(tag("a.example\n/x") == tag("a.example\n/x\nscope\u{1}https"))
+        #expect(tag("a.example\n/x") == DependencyTags.hash(Array("a.example\n/x".utf8).span))
+        #expect(tag("a.example\n/x") != tag("a.example\n/xy"))
+        for odd in ["", "a", "\n", "a\n", "\n\n", "a\n\n"] { _ = tag(odd) }
+    }
+
     @Test func `more purged tags than are remembered cost fetches that are under way, and nothing else`() throws {
         var shard = shard()
         let early = try lead(&shard, "/a")
