@@ -82,7 +82,8 @@ struct AccessRecord: Sendable {
         let agent = has(.userAgent) ? Self.range(.userAgent, request.fields) : 0..<0
         let chosen = request.methodRange.count + request.authority.count + request.target.count + referer.count + agent.count
         let failure = exchange.failure?.rawValue ?? ""
-        let bytesMax = Self.fixedBytesMax + TextOutput.jsonBytesMax * chosen + client.count + exchange.detail.utf8.count + exchange.route.utf8.count
+        let word = exchange.reason?.word ?? ""
+        let bytesMax = Self.fixedBytesMax + TextOutput.jsonBytesMax * chosen + client.count + word.utf8.count + exchange.route.utf8.count
         line.writeText(bytesMax: bytesMax + failure.utf8.count) { line in
             line.text("{\"time\":\"")
             line.bytes(second.iso8601.span)
@@ -136,9 +137,9 @@ struct AccessRecord: Sendable {
                 line.text(exchange.cacheResult.word)
                 line.text("\"")
             }
-            if has(.detail), !exchange.detail.isEmpty {
+            if has(.detail), !word.isEmpty {
                 line.text(",\"detail\":\"")
-                line.string(exchange.detail)
+                line.string(word)
                 line.text("\"")
             }
             if has(.coding) {

@@ -9,7 +9,8 @@ extension Exchange {
     /// exclude each other. An answer of the edge's own making (an error before the lookup, a built-in page) has neither.
     /// - Source: RFC 9211 §2.
     func appendCacheStatus(to output: inout ByteBuffer) {
-        output.writeText(bytesMax: 128 + detail.utf8.count) { output in
+        let word = reason?.word ?? ""
+        output.writeText(bytesMax: 128 + word.utf8.count) { output in
             switch cacheResult {
             case .none:
                 output.text("Cache-Status: headrace")
@@ -25,16 +26,16 @@ extension Exchange {
             case .coalesced:
                 output.text("Cache-Status: headrace; fwd=uri-miss; collapsed")
             case .bypass:
-                if detail == SharedCachePolicy.BypassReason.method.rawValue {
+                if reason == .bypass(.method) {
                     output.text("Cache-Status: headrace; fwd=method")
                 } else {
                     output.text("Cache-Status: headrace; fwd=bypass")
                 }
             }
             if isStored { output.text("; stored") }
-            if !detail.isEmpty {
+            if !word.isEmpty {
                 output.text("; detail=")
-                output.string(detail)
+                output.string(word)
             }
             output.text("\r\n")
         }

@@ -23,6 +23,7 @@ final class EdgeMetrics: Sendable {
     private let connectionRefusals = CounterRow(count: ConnectionRefusal.allCases.count)
     private let compressedFrom = Counter()
     private let compressedTo = Counter()
+    private let reasons = CounterRow(count: AnswerReason.allCases.count)
     private let purges = CounterRow(count: PurgeRequest.Kind.allCases.count)
     private let purgeRefusals = CounterRow(count: PurgeRefusal.allCases.count)
     private let purgedResponses = Counter()
@@ -55,6 +56,7 @@ final class EdgeMetrics: Sendable {
         codings.add(Int(exchange.coding.rawValue))
         bodyBytes.add(exchange.bodyBytes)
         if exchange.status == 304 { notModified.add() }
+        if let reason = exchange.reason { reasons.add(reason.number) }
         responseTime.record(nanoseconds: UInt64(clamping: (now - exchange.started).nanoseconds))
     }
 
@@ -115,6 +117,11 @@ final class EdgeMetrics: Sendable {
             text.counter(
                 "headrace_edge_requests_total", help: "Exchanges by what the response cache had to do with them.",
                 labels: [("cache", result.rawValue)], value: sum { $0.requests.value(index) })
+        }
+        for (index, reason) in AnswerReason.allCases.enumerated() {
+            text.counter(
+                "headrace_edge_reasons_total", help: "Exchanges by the reason that their answer and their log line give.",
+                labels: [("kind", reason.kind.rawValue), ("reason", reason.word)], value: sum { $0.reasons.value(index) })
         }
         for index in 1...5 {
             text.counter(

@@ -40,8 +40,8 @@ struct Exchange: ~Copyable {
     var route = ""
     var status = 0
     var cacheResult = CacheResult.none
-    /// Why the cache was bypassed or the response not stored; one of the named reasons.
-    var detail = ""
+    /// Why it came about so: why the cache was bypassed, the response not stored, the request refused.
+    var reason: AnswerReason?
     var isStored = false
     /// What is stored would have answered another request: this one asked for better.
     var isForwardedOnRequest = false

@@ -76,7 +76,7 @@ import Testing
         options.fields = [field]
         let text = line("/", options, fields: [("Referer", "r\"1"), ("User-Agent", "u\u{1}")]) {
             $0.failure = .truncated
-            $0.detail = "why"
+            $0.reason = .notStored(.noStore)
             $0.route = "shop"
             $0.upstreamNanoseconds = 1
             $0.headNanoseconds = 1

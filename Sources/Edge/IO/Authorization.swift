@@ -17,7 +17,7 @@ extension HTTPServerHandler {
         if let maintenance = route.maintenance, !maintenance.isExcepted(identity) {
             return respond(
                 status: 503, contentType: "text/html; charset=utf-8", maintenance.page, now: now, retryAfter: maintenance.retrySeconds,
-                detail: "maintenance")
+                reason: .edge(.maintenance))
         }
         if let bytesMax = route.route.requestBodyBytesMax, let error = connection.limitBody(to: bytesMax) {
             return refuse(error, now: now)
@@ -33,12 +33,12 @@ extension HTTPServerHandler {
     private func demandPassword(_ basic: RoutePlan.Basic, now: NIODeadline) {
         // RFC 7617 §2.1: the charset in which we read what comes.
         respondError(
-            401, reason: "basic-auth", now: now, lines: "WWW-Authenticate: Basic realm=\"\(basic.realm)\", charset=\"UTF-8\"\r\n")
+            401, reason: .edge(.basicAuth), now: now, lines: "WWW-Authenticate: Basic realm=\"\(basic.realm)\", charset=\"UTF-8\"\r\n")
     }
 
     private func verify(_ credentials: BasicAuthenticator.Credentials, _ basic: RoutePlan.Basic, now: NIODeadline) {
         guard let verified = worker.passwords.isRight(credentials, basic.authenticator, on: worker.eventLoop) else {
-            return respondError(503, reason: "basic-auth-busy", now: now)
+            return respondError(503, reason: .edge(.basicAuthBusy), now: now)
         }
         source = .verify
         arm(.authorization, for: Self.passwordTime, from: now)
@@ -64,7 +64,7 @@ extension HTTPServerHandler {
     /// Asks the server whose word the route wants, if it wants any.
     private func authorize(_ route: RoutePlan, _ head: RequestHead, now: NIODeadline) {
         guard let forward = route.forward else { return proceed(route, head, now: now) }
-        guard let upstream = forward.plan.upstream else { return respondError(502, reason: "forward-auth", now: now) }
+        guard let upstream = forward.plan.upstream else { return respondError(502, reason: .edge(.forwardAuth), now: now) }
         let fetch = Fetch(
             worker: worker, route: forward.plan, origin: .application(upstream), asker: Fetch.Asker(self), client: self,
             request: ForwardAuthRequest.make(head, path: forward.path), isSubrequest: true, lease: nil, stale: nil, now: now)
@@ -85,7 +85,7 @@ extension HTTPServerHandler {
             return true
         case 300..<400, 401, 403:
             source = .fetch(fetch)
-            exchange.detail = "forward-auth"
+            exchange.reason = .edge(.forwardAuth)
             arm(.none, for: .zero, from: now)
             return false
         default:
@@ -104,7 +104,7 @@ extension HTTPServerHandler {
             if isAuthorized, let route {
                 proceed(route, connection.head, now: now)
             } else {
-                respondError(502, reason: "forward-auth", now: now)
+                respondError(502, reason: .edge(.forwardAuth), now: now)
             }
         }
         return true

@@ -22,7 +22,8 @@ extension HTTPServerHandler {
         worker.metrics.purgeRefused(refusal)
         respond(
             status: refusal.status, contentType: "application/json",
-            JSONValue.object([("status", "refused"), ("reason", .string(refusal.rawValue))]).rendered + "\n", now: now, detail: refusal.rawValue)
+            JSONValue.object([("status", "refused"), ("reason", .string(refusal.rawValue))]).rendered + "\n", now: now,
+            reason: .purgeRefused(refusal))
     }
 
     private func purge(_ head: RequestHead, now: NIODeadline) {
@@ -76,7 +77,7 @@ extension HTTPServerHandler {
         if let count { document.append(("purged", .number(count))) }
         respond(
             status: 200, contentType: "application/json", JSONValue.object(document).rendered + "\n", now: now,
-            detail: "purge-" + request.kind.rawValue)
+            reason: .purged(request.kind))
     }
 
     // MARK: Explain
@@ -95,7 +96,7 @@ extension HTTPServerHandler {
             document += CacheExplanation.make(asked, plan, client: identity, store: worker.store, now: now)
         }
         respond(
-            status: 200, contentType: "application/json", JSONValue.object(document).rendered + "\n", now: now, detail: "explain")
+            status: 200, contentType: "application/json", JSONValue.object(document).rendered + "\n", now: now, reason: .edge(.explain))
     }
 }
 
@@ -106,7 +107,7 @@ enum CacheExplanation {
     ) -> [(String, JSONValue)] {
         guard case .origin = plan.action else { return [("decision", "the route answers by itself")] }
         if let reason = plan.isPersonal ? .forwardAuth : SharedCachePolicy.bypassReason(head, plan.cache) {
-            return [("decision", .string("bypass: \(reason.rawValue)"))]
+            return [("decision", .string("bypass: \(AnswerReason.bypass(reason).word)"))]
         }
         var key = CacheKey()
         key.assign(head, plan.keying, client: client, seed: store.seed)
@@ -135,11 +136,11 @@ enum CacheExplanation {
             let word: String
             switch verdict {
             case .fresh: word = "fresh"
-            case .servedStale(_, let permission): word = "served stale: \(permission.rawValue)"
-            case .stale(let reason): word = "stale: \(reason.rawValue)"
+            case .servedStale(_, let permission): word = "served stale: \(AnswerReason.servedStale(permission).word)"
+            case .stale(let reason): word = "stale: \(AnswerReason.forwarded(reason).word)"
             }
             if isAsked {
-                decision = SharedCachePolicy.mayAnswer(variant.response, head) ? (word == "fresh" ? "hit" : word) : "miss: authorization"
+                decision = SharedCachePolicy.mayAnswer(variant.response, head) ? (word == "fresh" ? "hit" : word) : "miss: \(AnswerReason.notStored(.authorization).word)"
             }
             variants.append(Self.variant(variant, isAsked: isAsked, word: word, now: now))
         }

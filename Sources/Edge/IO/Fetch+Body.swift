@@ -18,7 +18,7 @@ extension Fetch {
             filledBytes += part.readableBytes + Self.partBytes
             let isTooLarge = filledBytes > route.cache.objectBytesMax
             guard isTooLarge || !reserve(max(0, filledBytes - reservedBytes)) else { return }
-            (client ?? readingClient)?.noteNotStored((isTooLarge ? NotStoredReason.tooLarge : .buffersFull).rawValue)
+            (client ?? readingClient)?.noteNotStored(isTooLarge ? .tooLarge : .buffersFull)
             finish(isTooLarge ? .notShareable : .notStored)
             unreserve()
             way = .spill(live)

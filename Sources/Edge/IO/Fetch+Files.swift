@@ -54,7 +54,7 @@ extension Fetch {
         let client = self.client
         self.client = nil
         let isRead = request.method == .get || request.method == .head
-        client?.respondError(isRead ? 404 : 405, reason: isRead ? "no-file" : "method", now: .now())
+        client?.respondError(isRead ? 404 : 405, reason: .edge(isRead ? .noFile : .method), now: .now())
         client?.flushAndResume()
     }
 

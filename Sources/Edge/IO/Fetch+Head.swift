@@ -106,7 +106,7 @@ extension Fetch {
         abandonOrigin()
         self.client = nil
         if outcome == .failed {
-            client.respondError(412, reason: "precondition-failed", now: now)
+            client.respondError(412, reason: .edge(.preconditionFailed), now: now)
             client.flushAndResume()
             return true
         }
@@ -213,7 +213,7 @@ extension Fetch {
     }
 
     func refuseToStore(_ reason: NotStoredReason) {
-        client?.noteNotStored(reason.rawValue)
+        client?.noteNotStored(reason)
         // An error says nothing about what comes after it, and what is stored may be needed yet.
         finish(reason.saysAboutNext && head.status < 500 ? .notShareable : .notStored)
     }

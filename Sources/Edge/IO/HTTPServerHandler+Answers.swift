@@ -38,7 +38,7 @@ extension HTTPServerHandler {
             switch ConditionalPolicy.evaluate(head, representation) {
             case .proceed: break
             case .notModified: return answerNotModified(representation, head, now: now)
-            case .failed: return respondError(412, reason: "precondition-failed", now: now)
+            case .failed: return respondError(412, reason: .edge(.preconditionFailed), now: now)
             }
         }
         if head.fields.contains(.range), asksForRange(head), answerRange(representation, head, now: now) { return }
@@ -99,7 +99,7 @@ extension HTTPServerHandler {
     // MARK: Notes that a fetch makes in the exchange
 
     func noteUpstream(nanoseconds: Int64) { exchange.upstreamNanoseconds = max(nanoseconds, 1) }
-    func noteNotStored(_ reason: String) { exchange.detail = reason }
+    func noteNotStored(_ reason: NotStoredReason) { exchange.reason = .notStored(reason) }
     func noteStored(_ isStored: Bool) { exchange.isStored = isStored }
     func noteRevalidated() { exchange.cacheResult = .revalidated }
 
@@ -209,10 +209,10 @@ extension HTTPServerHandler {
     ///   - lines: Whole field lines.
     func respond(
         status: Int, contentType: String, _ body: String, now: NIODeadline, location: String? = nil, isKept: Bool = false,
-        retryAfter: Int = 1, lines: String = "", detail: String? = nil
+        retryAfter: Int = 1, lines: String = "", reason: AnswerReason? = nil
     ) {
         exchange.status = status
-        if let detail { exchange.detail = detail }
+        if let reason { exchange.reason = reason }
         turn {
             headStart = output.readableBytes
             output.writeStatusLine(status)
@@ -238,11 +238,11 @@ extension HTTPServerHandler {
         }
     }
 
-    func respondError(_ status: Int, reason: String, now: NIODeadline, lines: String = "") {
-        exchange.detail = reason
+    func respondError(_ status: Int, reason: AnswerReason, now: NIODeadline, lines: String = "") {
+        exchange.reason = reason
         respond(
             status: status, contentType: "text/html; charset=utf-8",
-            ErrorPage.body(status: status, title: ErrorPage.title(status), reason: reason), now: now, lines: lines)
+            ErrorPage.body(status: status, title: ErrorPage.title(status), reason: reason.word), now: now, lines: lines)
     }
 
     /// Answers what could not be understood, and closes.
@@ -263,7 +263,7 @@ extension HTTPServerHandler {
             route = nil
         }
         source = .none
-        respondError(error.status, reason: error.code.rawValue, now: now)
+        respondError(error.status, reason: .refused(error.code), now: now)
     }
 
     /// Writes what is said of this one answer, and the empty line.

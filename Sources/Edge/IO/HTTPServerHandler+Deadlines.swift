@@ -46,12 +46,12 @@ extension HTTPServerHandler {
             keepsAlive = false
             exchange = Exchange(started: now, trace: worker.trace(FieldSection()))
             route = nil
-            respondError(408, reason: "request-head-deadline", now: now)
+            respondError(408, reason: .edge(.requestHeadDeadline), now: now)
             flush()
         case .authorization:
             if case .authorize(let fetch) = source { fetch.clientGone() }
             source = .none
-            respondError(504, reason: "authorization-deadline", now: now)
+            respondError(504, reason: .edge(.authorizationDeadline), now: now)
             return flushAndResume()
         case .requestHead, .requestBody, .requestRate, .keepAlive, .write, .responseRate, .linger, .drain:
             context?.close(promise: nil)
@@ -71,7 +71,7 @@ extension HTTPServerHandler {
         if case .fetch(let fetch) = source { fetch.clientGone() }
         source = .none
         keepsAlive = false
-        respondError(status, reason: reason == .requestRate ? "request-rate" : "request-body-deadline", now: now)
+        respondError(status, reason: .edge(reason == .requestRate ? .requestRate : .requestBodyDeadline), now: now)
         flush()
         if deadlineReason != .linger { arm(.none, for: .zero, from: now) }
     }

@@ -19,7 +19,7 @@ extension HTTPServerHandler {
         switch ConditionalPolicy.evaluate(head, found) {
         case .proceed: break
         case .notModified: return answerNotModified(found, head, now: now)
-        case .failed: return respondError(412, reason: "precondition-failed", now: now)
+        case .failed: return respondError(412, reason: .edge(.preconditionFailed), now: now)
         }
         var use = LiveReader.Use.all(nil, flushes: false)
         var writer = ResponseHeadWriter(framing: .chunked)
@@ -121,6 +121,6 @@ extension HTTPServerHandler {
     /// - Source: RFC 9110 §15.5.17.
     private func refuseRange(count: Int, now: NIODeadline) {
         exchange.coding = .identity
-        respondError(416, reason: "range-not-satisfiable", now: now, lines: "Content-Range: bytes */\(count)\r\n")
+        respondError(416, reason: .edge(.rangeNotSatisfiable), now: now, lines: "Content-Range: bytes */\(count)\r\n")
     }
 }

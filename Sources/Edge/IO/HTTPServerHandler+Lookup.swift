@@ -7,7 +7,7 @@ extension HTTPServerHandler {
     func lookUp(_ head: RequestHead, _ route: RoutePlan, now: NIODeadline) {
         if let reason = route.isPersonal ? .forwardAuth : SharedCachePolicy.bypassReason(head, route.cache) {
             exchange.cacheResult = .bypass
-            exchange.detail = reason.rawValue
+            exchange.reason = .bypass(reason)
             return fetch(lease: nil, stale: nil, now: now)
         }
         if head.fields.contains(.cacheControl) || head.fields.contains(.pragma) {
@@ -17,7 +17,7 @@ extension HTTPServerHandler {
         guard let found, SharedCachePolicy.mayAnswer(found.representation.response, head) else {
             if let found { worker.codec.release(found, key: worker.key) }
             exchange.cacheResult = .miss
-            if exchange.requestCacheControl.onlyIfCached { return respondError(504, reason: "only-if-cached", now: now) }
+            if exchange.requestCacheControl.onlyIfCached { return respondError(504, reason: .edge(.onlyIfCached), now: now) }
             return join(stale: nil, now: now)
         }
         let response = found.representation.response
@@ -32,9 +32,9 @@ extension HTTPServerHandler {
             if permission == .whileRevalidate { refresh(response, head, route, now: now) }
         case .stale(let reason):
             worker.codec.release(found, key: worker.key)
-            if exchange.requestCacheControl.onlyIfCached { return respondError(504, reason: "only-if-cached", now: now) }
+            if exchange.requestCacheControl.onlyIfCached { return respondError(504, reason: .edge(.onlyIfCached), now: now) }
             exchange.cacheResult = .stale
-            exchange.detail = reason.rawValue
+            exchange.reason = .forwarded(reason)
             exchange.isForwardedOnRequest = reason.isOfRequest
             join(stale: worker.store.withShard(worker.key) { [key = worker.key] in $0.ready(of: response, key: key) }, now: now)
         }
@@ -60,7 +60,7 @@ extension HTTPServerHandler {
     private func noteStale(_ secondsOver: Int, _ permission: RevalidationPolicy.Permission) {
         exchange.cacheResult = .servedStale
         exchange.secondsFresh = -secondsOver
-        exchange.detail = permission.rawValue
+        exchange.reason = .servedStale(permission)
     }
 
     /// Has a stale response that was just served fetched anew, unless somebody does already. Neither this client nor its connection waits.
@@ -151,7 +151,7 @@ extension HTTPServerHandler {
             }
         case .fetchAlone:
             exchange.cacheResult = .miss
-            exchange.detail = "not-shareable"
+            exchange.reason = .edge(.notShareable)
             fetch(lease: nil, stale: nil, now: now)
         case .failed(let failure):
             exchange.failure = failure
@@ -165,7 +165,7 @@ extension HTTPServerHandler {
         let head = connection.head
         guard let route, exchange.cacheResult != .bypass, exchange.cacheResult != .none,
             head.method == .get || head.method == .head, let found = find(head, route)
-        else { return respondError(failure.status, reason: failure.rawValue, now: now) }
+        else { return respondError(failure.status, reason: .failed(failure), now: now) }
         let response = found.representation.response
         if SharedCachePolicy.mayAnswer(response, head),
             let over = RevalidationPolicy.secondsOverOnError(response, exchange.requestCacheControl, head.fields, route.reuse, now: now)
@@ -174,14 +174,14 @@ extension HTTPServerHandler {
             return deliver(found, head, now: now)
         }
         worker.codec.release(found, key: worker.key)
-        respondError(response.demandsValidation ? 504 : failure.status, reason: failure.rawValue, now: now)
+        respondError(response.demandsValidation ? 504 : failure.status, reason: .failed(failure), now: now)
     }
 
     /// Has the response made: by the folder of files if the route has one, else by its group.
     func fetch(lease: ResponseShard.Lease?, stale: ResponseShard.Ready?, now: NIODeadline) {
         guard let route, let origin = Self.origin(of: route) else {
             if let lease { worker.store.finish(lease, .notStored, key: worker.key, now: now) }
-            return respondError(404, reason: "no-application", now: now)
+            return respondError(404, reason: .edge(.noApplication), now: now)
         }
         let fetch = Fetch(
             worker: worker, route: route, origin: origin, asker: Fetch.Asker(self), client: self, request: request, lease: lease,

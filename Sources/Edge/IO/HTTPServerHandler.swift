@@ -325,9 +325,9 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         }
         if head.method == .other, let method = CacheMethod(head) { return answer(method, head, now: now) }
         switch routing.router.route(head, from: identity) {
-        case .tunnel: respondError(501, reason: "method", now: now)
-        case .ambiguous: respondError(400, reason: "path-ambiguous", now: now)
-        case .none: respondError(404, reason: "no-route", now: now)
+        case .tunnel: respondError(501, reason: .edge(.method), now: now)
+        case .ambiguous: respondError(400, reason: .edge(.pathAmbiguous), now: now)
+        case .none: respondError(404, reason: .edge(.noRoute), now: now)
         case .route(let number): follow(routing.plans[number], head, now: now)
         }
     }
@@ -384,7 +384,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         case .tunnel(let tunnel): return tunnel.closed(.client, now: .now())
         }
         if hasBegun {
-            exchange.detail = "client-gone"
+            exchange.reason = .edge(.clientGone)
             if exchange.status == 0 { exchange.status = 499 }
             count(now: .now())
             hasBegun = false
@@ -396,7 +396,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     func drainEnded(now: NIODeadline) {
         guard hasBegun, let context else { return }
         worker.metrics.deadlinePassed(.drain)
-        exchange.detail = "drain-deadline"
+        exchange.reason = .edge(.drainDeadline)
         if case .tunnel = source {} else {
             if exchange.status == 0 { exchange.status = 503 }
             count(now: now)

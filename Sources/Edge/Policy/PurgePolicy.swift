@@ -73,6 +73,17 @@ struct PurgeRequest: Sendable {
         case prefix
         case regex
         case all
+
+        /// What its answer gives as the reason.
+        var reason: String {
+            switch self {
+            case .url: "purge-url"
+            case .tags: "purge-key"
+            case .prefix: "purge-prefix"
+            case .regex: "purge-regex"
+            case .all: "purge-all"
+            }
+        }
     }
 
     enum What: Sendable {
