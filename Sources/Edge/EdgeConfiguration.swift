@@ -128,6 +128,12 @@ public struct EdgeConfiguration: Sendable, Equatable {
         /// Which share of the time since `Last-Modified`, and how long at most; before ``defaultLifetime``. 0 for none.
         public var heuristicShare = 0.0
         public var heuristicLifetimeMax = TimeAmount.hours(24)
+        /// How long responses of these statuses are fresh of which the application does not say it; before the other two.
+        public var negative: [NegativeCaching] = []
+        /// Which share of a lifetime may be taken off at random, so that what came together does not expire together.
+        public var expiryJitter = 0.0
+        /// In which last share of its lifetime a response that is asked for often is fetched anew, while it is served; 0 for never.
+        public var refreshAhead = 0.0
         /// Store responses with `Set-Cookie`, and give everybody the same one.
         public var storesCookies = false
         /// Heed what requests say in `Cache-Control` and `Pragma`.
@@ -136,6 +142,19 @@ public struct EdgeConfiguration: Sendable, Equatable {
         public var key = CacheKeyRules()
 
         public init() {}
+    }
+
+    /// How long one status is remembered.
+    public struct NegativeCaching: Sendable, Equatable {
+        /// More of them are refused.
+        public static let countMax = 32
+
+        public var status: Int
+        public var lifetime: TimeAmount
+
+        public init(status: Int, lifetime: TimeAmount) {
+            (self.status, self.lifetime) = (status, lifetime)
+        }
     }
 
     public struct Limits: Sendable, Equatable {

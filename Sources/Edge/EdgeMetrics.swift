@@ -27,6 +27,7 @@ final class EdgeMetrics: Sendable {
     private let purges = CounterRow(count: PurgeRequest.Kind.allCases.count)
     private let purgeRefusals = CounterRow(count: PurgeRefusal.allCases.count)
     private let purgedResponses = Counter()
+    private let refreshes = CounterRow(count: 2)
     private let responseTime = Histogram()
     private let upstreamTime = Histogram()
     /// Responses by route and first digit of their status; the routes are those of the configuration, at most
@@ -96,6 +97,10 @@ final class EdgeMetrics: Sendable {
 
     func purgeRefused(_ reason: PurgeRefusal) {
         purgeRefusals.add(PurgeRefusal.allCases.firstIndex(of: reason) ?? 0)
+    }
+
+    func refreshed(isAhead: Bool) {
+        refreshes.add(isAhead ? 0 : 1)
     }
 
     func compressed(from: Int, to: Int) {
@@ -221,6 +226,11 @@ final class EdgeMetrics: Sendable {
         text.counter(
             "headrace_response_cache_purged_total", help: "Stored responses that purges by URL or key removed or made stale.",
             value: sum { $0.purgedResponses.value })
+        for (index, when) in ["ahead", "stale"].enumerated() {
+            text.counter(
+                "headrace_response_cache_refreshes_total", help: "Fetches in the background, before a response's end or after it.",
+                labels: [("when", when)], value: sum { $0.refreshes.value(index) })
+        }
         text.counter(
             "headrace_compression_in_bytes_total", help: "Bytes that were compressed while a client waited.",
             value: sum { $0.compressedFrom.value })

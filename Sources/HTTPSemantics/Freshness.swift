@@ -27,12 +27,17 @@ public enum Freshness {
 
     /// Freshness lifetime of a response that says nothing about it, by what the route adds; 0 for none.
     ///
-    /// Only for statuses that are cacheable by heuristic, and what is `public`; never for what the application wants to be asked about.
+    /// What the route says of a status comes first (negative caching). Otherwise only for statuses that are cacheable by heuristic, and
+    /// what is `public`. Never for what the application wants to be asked about.
     /// - Source: RFC 9111 §4.2.2; RFC 9110 §15.1.
     public static func addedLifetimeSeconds(
         response: ResponseHead, cacheControl: CacheControl, rules: StoringRules, received: Int64
     ) -> Int {
-        guard isSilent(response, cacheControl), !cacheControl.noCache, rules.defaultLifetimeSeconds > 0 || rules.heuristicShare > 0,
+        guard isSilent(response, cacheControl), !cacheControl.noCache else { return 0 }
+        if let negative = rules.negativeLifetimes.first(where: { $0.status == response.status }) {
+            return max(0, min(negative.seconds, CacheControl.secondsMax))
+        }
+        guard rules.defaultLifetimeSeconds > 0 || rules.heuristicShare > 0,
             isHeuristicallyCacheable(response.status) || cacheControl.isPublic
         else { return 0 }
         let fields = response.fields
@@ -44,6 +49,20 @@ public enum Freshness {
             return min(Int(seconds), max(0, rules.heuristicSecondsMax))
         }
         return max(0, min(rules.defaultLifetimeSeconds, CacheControl.secondsMax))
+    }
+
+    /// A freshness lifetime, shortened by a random part of what is left of it: what was stored in one moment does not expire in one.
+    /// Never lengthened: nothing is served as fresh for longer than the application said.
+    /// - Parameters:
+    ///   - age: Seconds, when the response came.
+    ///   - share: 0…1; the most that is taken off.
+    ///   - random: Any number; all are alike.
+    public static func jittered(_ lifetime: Int, age: Int, share: Double, random: UInt64) -> Int {
+        let left = lifetime.subtractingReportingOverflow(age)
+        guard share > 0, !left.overflow, left.partialValue > 0 else { return lifetime }
+        // 53 bits make a number below 1 that a Double holds.
+        let part = Double(random >> 11) / Double(1 << 53)
+        return lifetime - Int(Double(left.partialValue) * min(share, 1) * part)
     }
 
     /// - Source: RFC 9110 §15.1, without 206.

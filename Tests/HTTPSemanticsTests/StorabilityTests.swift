@@ -161,6 +161,46 @@ private func answering(_ status: Int, _ lines: [(String, String)] = []) -> Respo
         #expect(Freshness.lifetimeSeconds(response: answering(200, [Self.date, Self.expires]), cacheControl: targeted) == 0)
     }
 
+    @Test func `what a route says of a status holds where the application says nothing, whatever the status`() {
+        func negative(_ rules: inout StoringRules) {
+            rules.negativeLifetimes = [.init(status: 404, seconds: 10), .init(status: 503, seconds: 2)]
+            rules.defaultLifetimeSeconds = 60
+        }
+        #expect(added(404, change: negative) == 10 && added(503, change: negative) == 2)
+        #expect(added(502, change: negative) == 0, "not listed, and not cacheable by heuristic")
+        #expect(added(410, change: negative) == 60)
+        #expect(added(404, ("Cache-Control", "no-cache"), change: negative) == 0)
+        #expect(added(404, ("Cache-Control", "max-age=0"), change: negative) == 0)
+        #expect(added(404, Self.date, Self.expires, change: negative) == 0, "the application said how long")
+        func reason(_ lines: (String, String)...) -> NotStoredReason? {
+            var rules = StoringRules()
+            negative(&rules)
+            let head = answering(503, lines)
+            return Storability.decide(
+                request: asking(), response: head, cacheControl: CacheControl(head.fields), rules: rules, received: 784_111_777)
+        }
+        #expect(reason() == nil)
+        #expect(reason(("Cache-Control", "no-store")) == .noStore)
+        #expect(reason(("Cache-Control", "private")) == .isPrivate)
+        #expect(reason(("Set-Cookie", "a=b")) == .setCookie)
+    }
+
+    @Test func `jitter takes at most its share of what is left, and adds nothing`() {
+        func jittered(_ lifetime: Int, age: Int = 0, share: Double = 0.1, random: UInt64) -> Int {
+            Freshness.jittered(lifetime, age: age, share: share, random: random)
+        }
+        #expect(jittered(100, random: 0) == 100)
+        #expect(jittered(100, random: .max) == 91, "less than the share")
+        #expect(jittered(100, age: 50, share: 1, random: 1 << 63) == 75)
+        #expect(jittered(100, age: 100, share: 1, random: .max) == 100 && jittered(100, age: 200, share: 1, random: .max) == 100)
+        #expect(jittered(100, share: 0, random: .max) == 100)
+        #expect(jittered(1, share: 1, random: .max) == 1, "a response that was fresh stays so for a second")
+        #expect(jittered(1 << 31, age: .min, share: 1, random: .max) == 1 << 31)
+        for random in stride(from: UInt64.min, to: .max / 2, by: 1 << 58) {
+            #expect((91...100).contains(jittered(100, random: random)))
+        }
+    }
+
     private func added(_ status: Int, _ lines: (String, String)..., change: (inout StoringRules) -> Void) -> Int {
         var rules = StoringRules()
         change(&rules)

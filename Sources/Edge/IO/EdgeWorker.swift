@@ -23,6 +23,10 @@ final class EdgeWorker {
     /// The key of the request that is being looked up; its memory serves all lookups.
     var key = CacheKey()
     var sweep = DeadlineSweep()
+    /// Fetches of what is fresh yet that are under way.
+    var refreshesAhead = 0
+    /// 32: with an application that answers within 100 ms some 300 a second; what is left waits for its end, when clients make it come.
+    static let refreshesAheadMax = 32
     private(set) var isDraining = false
 
     /// With which of the store's shards the sweep for purges by pattern goes on.

@@ -46,6 +46,10 @@ extension Fetch {
     /// Nothing more is to be done, whatever comes.
     func end() {
         isOver = true
+        if isAhead {
+            isAhead = false
+            worker.refreshesAhead -= 1
+        }
         continueDeadline = .distantFuture
         totalDeadline = .distantFuture
         worker.sweep.remove(self)

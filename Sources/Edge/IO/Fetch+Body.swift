@@ -168,8 +168,12 @@ extension Fetch {
         let age = Freshness.initialAgeSeconds(
             response: head, requestSent: worker.unixSeconds(started), responseReceived: worker.unixSeconds(headReceived))
         let fields = StoredFields.make(head.fields, date: worker.httpDate(now: headReceived), withheld: verdict.withheld)
+        var lifetime = verdict.lifetimeSeconds
+        if route.storing.jitterShare > 0 {
+            lifetime = Freshness.jittered(lifetime, age: age, share: route.storing.jitterShare, random: .random(in: .min ... .max))
+        }
         return StoredResponse(
-            head: head, fields: fields, cacheControl: verdict.cacheControl, lifetimeSeconds: verdict.lifetimeSeconds,
+            head: head, fields: fields, cacheControl: verdict.cacheControl, lifetimeSeconds: lifetime,
             initialAgeSeconds: age, received: headReceived, codings: codings, wasAskedForPlain: plan.wantsIdentity && !variesByFile,
             browserCaching: browserCaching, urlTag: route.keying.urlTag(request, client: identity))
     }

@@ -81,6 +81,8 @@ final class Fetch: DeadlineHolder {
     /// The client that reads the response along while it fills the store.
     var readingClient: HTTPServerHandler?
     var isHoldLimited = false
+    /// What is stored is fresh yet; counted in ``EdgeWorker/refreshesAhead``.
+    var isAhead = false
     var lease: ResponseShard.Lease?
     let key: CacheKey
     let stale: ResponseShard.Ready?

@@ -26,10 +26,13 @@ extension HTTPServerHandler {
             exchange.cacheResult = .hit
             exchange.secondsFresh = secondsLeft
             deliver(found, head, now: now)
+            if route.reuse.refreshAheadShare > 0, RevalidationPolicy.isNearItsEnd(response, secondsLeft: secondsLeft, route.reuse) {
+                refresh(response, head, route, isAhead: true, now: now)
+            }
         case .servedStale(let secondsOver, let permission):
             noteStale(secondsOver, permission)
             deliver(found, head, now: now)
-            if permission == .whileRevalidate { refresh(response, head, route, now: now) }
+            if permission == .whileRevalidate { refresh(response, head, route, isAhead: false, now: now) }
         case .stale(let reason):
             worker.codec.release(found, key: worker.key)
             if exchange.requestCacheControl.onlyIfCached { return respondError(504, reason: .edge(.onlyIfCached), now: now) }
@@ -63,14 +66,21 @@ extension HTTPServerHandler {
         exchange.reason = .servedStale(permission)
     }
 
-    /// Has a stale response that was just served fetched anew, unless somebody does already. Neither this client nor its connection waits.
-    private func refresh(_ response: StoredResponse, _ head: RequestHead, _ route: RoutePlan, now: NIODeadline) {
+    /// Has a response that was just served fetched anew, unless somebody does already. Neither this client nor its connection waits.
+    /// - Parameter isAhead: it is fresh yet.
+    private func refresh(_ response: StoredResponse, _ head: RequestHead, _ route: RoutePlan, isAhead: Bool, now: NIODeadline) {
         // HEAD brings no body; the next GET will do it.
         guard head.method == .get else { return }
+        if isAhead {
+            // There is time: somebody will ask who has no login and lets the answer be kept.
+            let mayLead = SharedCachePolicy.mayLead(head, exchange.requestCacheControl, heedsRequests: route.reuse.heedsRequests)
+            guard mayLead, worker.refreshesAhead < EdgeWorker.refreshesAheadMax else { return }
+        }
         assignKey(head, route)
         let key = worker.key
         let (lease, stale) = worker.store.withShard(key) { shard -> (ResponseShard.Lease?, ResponseShard.Ready?) in
-            guard let lease = shard.leadInBackground(key, head) else { return (nil, nil) }
+            let lease = isAhead ? shard.leadAhead(key, head, of: response, now: now) : shard.leadInBackground(key, head)
+            guard let lease else { return (nil, nil) }
             return (lease, shard.ready(of: response, key: key))
         }
         guard let lease else { return }
@@ -81,6 +91,9 @@ extension HTTPServerHandler {
         let fetch = Fetch(
             worker: worker, route: route, origin: origin, asker: Fetch.Asker(self), client: nil, request: head, lease: lease,
             stale: stale, now: now)
+        fetch.isAhead = isAhead
+        if isAhead { worker.refreshesAhead += 1 }
+        worker.metrics.refreshed(isAhead: isAhead)
         fetch.start()
     }
 

@@ -162,6 +162,7 @@ extension ReuseRules {
         staleWhileRevalidateSeconds = cache.staleWhileRevalidate.wholeSeconds
         staleIfErrorSeconds = cache.staleIfError.wholeSeconds
         heedsRequests = cache.heedsRequests
+        refreshAheadShare = cache.refreshAhead
     }
 }
 
@@ -171,6 +172,8 @@ extension StoringRules {
         defaultLifetimeSeconds = cache.defaultLifetime.wholeSeconds
         heuristicShare = cache.heuristicShare
         heuristicSecondsMax = cache.heuristicLifetimeMax.wholeSeconds
+        negativeLifetimes = cache.negative.map { NegativeLifetime(status: $0.status, seconds: $0.lifetime.wholeSeconds) }
+        jitterShare = cache.expiryJitter
         storesCookies = cache.storesCookies
         heedsRequests = cache.heedsRequests
     }

@@ -9,6 +9,8 @@ struct ReuseRules: Sendable, Equatable {
     var staleIfErrorSeconds = 0
     /// Heed `no-cache`, `max-age` and `min-fresh` of requests.
     var heedsRequests = true
+    /// The last share of a lifetime in which what is asked for often is fetched anew, while it is served still; 0 for none.
+    var refreshAheadShare = 0.0
 
     init() {}
 }
@@ -77,6 +79,15 @@ enum RevalidationPolicy {
         if left <= 0 { return staleVerdict(response, request, fields, rules, age: age, over: -left) }
         if !rules.heedsRequests { return .fresh(secondsLeft: left) }
         return requestReason(response, request, fields, age: age, left: left).map(Verdict.stale) ?? .fresh(secondsLeft: left)
+    }
+
+    /// Whether a fresh response is so near its end that one who asks often should find the next one there.
+    ///
+    /// One second is the least: ages are whole seconds. A lifetime of less than two has no end that comes before its beginning.
+    static func isNearItsEnd(_ response: StoredResponse, secondsLeft: Int, _ rules: ReuseRules) -> Bool {
+        guard rules.refreshAheadShare > 0 else { return false }
+        let whole = response.lifetimeSeconds - response.initialAgeSeconds
+        return whole >= 2 && Double(secondsLeft) <= max(1, Double(whole) * rules.refreshAheadShare)
     }
 
     private static func staleVerdict(

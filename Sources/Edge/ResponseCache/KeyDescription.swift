@@ -31,7 +31,7 @@ extension ResponseShard {
         description.vary = record.vary.names
         description.fetches = record.fetches.count
         description.followers = record.fetches.reduce(0) { $0 + $1.followers.count }
-        description.passUntil = record.passMark.map { entries[$0].passUntil }
+        description.passUntil = record.passMark.map { entries[$0].pausedUntil }
         for variant in record.variants {
             let entry = entries[variant.entry]
             guard let response = entry.response else { continue }

@@ -48,6 +48,10 @@ public struct RouteConfiguration: Sendable, Equatable {
         public var staleIfError: TimeAmount?
         public var defaultLifetime: TimeAmount?
         public var heuristicShare: Double?
+        /// Empty for what the edge says.
+        public var negative: [EdgeConfiguration.NegativeCaching] = []
+        public var expiryJitter: Double?
+        public var refreshAhead: Double?
         public var storesCookies: Bool?
         public var heedsRequests: Bool?
 
@@ -58,6 +62,9 @@ public struct RouteConfiguration: Sendable, Equatable {
             cache.staleIfError = staleIfError ?? cache.staleIfError
             cache.defaultLifetime = defaultLifetime ?? cache.defaultLifetime
             cache.heuristicShare = heuristicShare ?? cache.heuristicShare
+            if !negative.isEmpty { cache.negative = negative }
+            cache.expiryJitter = expiryJitter ?? cache.expiryJitter
+            cache.refreshAhead = refreshAhead ?? cache.refreshAhead
             cache.storesCookies = storesCookies ?? cache.storesCookies
             cache.heedsRequests = heedsRequests ?? cache.heedsRequests
         }

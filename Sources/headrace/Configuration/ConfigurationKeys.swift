@@ -110,6 +110,15 @@ enum ConfigurationKeys {
         .init(
             "edge.cache.heuristic_max", \.edge.cache.heuristicLifetimeMax, .duration(.zero...(.hours(24 * 365))), isReloadable: true, "The most that comes of that share."),
         .init(
+            "edge.cache.negative", \.edge.cache.negative, .negativeCaching, isReloadable: true,
+            "How long errors and the like are kept of which the application does not say it, by status: {404: 10s, 503: 1s}."),
+        .init(
+            "edge.cache.expiry_jitter", \.edge.cache.expiryJitter, .share, isReloadable: true,
+            "How much of a lifetime may be taken off at random, so that what came together does not expire together."),
+        .init(
+            "edge.cache.refresh_ahead", \.edge.cache.refreshAhead, .share, isReloadable: true,
+            "In which last part of its lifetime what is asked for often is fetched anew while it is served still; 0% for never."),
+        .init(
             "edge.cache.set_cookie", \.edge.cache.storesCookies, .boolean, isReloadable: true,
             "Keep responses with Set-Cookie, and give everybody the same cookie."),
         .init(

@@ -1,4 +1,5 @@
 import Edge
+import NIOCore
 
 /// What can be said of the response cache's keys, for the edge as a whole and for a route, and of who may purge.
 enum ResponseCacheKeys {
@@ -60,5 +61,23 @@ extension ValueFormat where Value == String {
                 else { throw ValueProblem("\"\(word)\" is no name of a header field or a cookie") }
                 return word
             }, render: { $0 })
+    }
+}
+
+extension ValueFormat where Value == [EdgeConfiguration.NegativeCaching] {
+    /// `{404: 10s, 503: 1s}`
+    static var negativeCaching: Self {
+        let duration = ValueFormat<TimeAmount>.duration(.seconds(1)...(.hours(24)))
+        return mapping(
+            "statuses",
+            of: ValueFormat<EdgeConfiguration.NegativeCaching>(
+                "status", units: "status: time",
+                parse: { word in
+                    let parts = word.split(separator: ":", maxSplits: 1).map { $0.drop { $0 == " " } }
+                    guard parts.count == 2, let status = Int(parts[0]), (200...599).contains(status), ![206, 304].contains(status) else {
+                        throw ValueProblem("\"\(word)\" is no status and its time, such as 404: 10s")
+                    }
+                    return .init(status: status, lifetime: try duration.parse([String(parts[1])]))
+                }, render: { "\"\($0.status): \(DurationText.render($0.lifetime))\"" }))
     }
 }

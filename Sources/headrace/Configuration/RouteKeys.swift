@@ -86,6 +86,15 @@ enum RouteKeys {
             "cache.heuristic_share", \.caching.heuristicShare, .optional(.share), isReloadable: true,
             "The share of the time since Last-Modified for which such responses are fresh, before default_lifetime; without it, as edge.cache.heuristic_share says."),
         .init(
+            "cache.negative", \.caching.negative, .negativeCaching, isReloadable: true,
+            "How long errors and the like are kept of which the application does not say it, by status; without it, as edge.cache.negative says."),
+        .init(
+            "cache.expiry_jitter", \.caching.expiryJitter, .optional(.share), isReloadable: true,
+            "How much of a lifetime may be taken off at random; without it, as edge.cache.expiry_jitter says."),
+        .init(
+            "cache.refresh_ahead", \.caching.refreshAhead, .optional(.share), isReloadable: true,
+            "In which last part of its lifetime what is asked for often is fetched anew while it is served; without it, as edge.cache.refresh_ahead says."),
+        .init(
             "cache.set_cookie", \.caching.storesCookies, .optional(.boolean), isReloadable: true,
             "Keep responses with Set-Cookie, and give everybody the same cookie; without it, as edge.cache.set_cookie says."),
         .init(

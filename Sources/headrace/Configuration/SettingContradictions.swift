@@ -45,6 +45,7 @@ enum SettingContradictions {
         texts += routes(settings)
         texts += browserCaching(settings.edge)
         texts += cacheKey(settings.edge.cache.key, "edge.cache.key")
+        texts += negative(settings.edge.cache.negative, "edge.cache.negative")
         return texts.map { ConfigurationProblem(place: .together, text: $0) }
     }
 
@@ -55,6 +56,13 @@ enum SettingContradictions {
         ].compactMap { name, list in
             list.count > CacheKeyRules.namesMax ? "\(path).\(name) has \(list.count) members; \(CacheKeyRules.namesMax) is the most" : nil
         }
+    }
+
+    private static func negative(_ list: [EdgeConfiguration.NegativeCaching], _ path: String) -> [String] {
+        let most = EdgeConfiguration.NegativeCaching.countMax
+        if list.count > most { return ["\(path) has \(list.count) members; \(most) is the most"] }
+        let twice = Set(list.map(\.status)).filter { status in list.count { $0.status == status } > 1 }
+        return twice.sorted().map { "\(path): \($0) is there more than once" }
     }
 
     private static func browserCaching(_ edge: EdgeConfiguration) -> [String] {
@@ -94,6 +102,7 @@ enum SettingContradictions {
             }
             let path = "edge.routes[\(index + 1)]"
             texts += cacheKey(route.cacheKey, "\(path).cache.key")
+            texts += negative(route.caching.negative, "\(path).cache.negative")
             var actions: [String] = []
             if route.files.root != nil { actions.append("files") } else if route.upstream != nil { actions.append("upstream") }
             if route.redirect.location != nil { actions.append("redirect") }

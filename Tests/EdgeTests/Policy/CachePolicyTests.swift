@@ -48,6 +48,18 @@ import Testing
 }
 
 @Suite struct RevalidationPolicyTests {
+    @Test(arguments: [
+        (60, 0, 6, 0.1, true), (60, 0, 7, 0.1, false), (60, 40, 2, 0.1, true), (60, 40, 3, 0.1, false),
+        // Whole seconds: the last one at least, and no lifetime that has no other.
+        (5, 0, 1, 0.1, true), (5, 0, 2, 0.1, false), (1, 0, 1, 1, false), (2, 0, 1, 0.1, true), (60, 0, 60, 1, true), (60, 0, 1, 0, false),
+    ])
+    func `near its end is the last share of what it had when it came`(lifetime: Int, age: Int, left: Int, share: Double, isNear: Bool) throws {
+        var rules = ReuseRules()
+        rules.refreshAheadShare = share
+        let stored = try StoredResponse.make(lifetime: lifetime, age: age)
+        #expect(RevalidationPolicy.isNearItsEnd(stored, secondsLeft: left, rules) == isNear)
+    }
+
     private let t0 = NIODeadline.uptimeNanoseconds(1_000_000_000)
 
     private func verdict(

@@ -349,6 +349,28 @@ import Testing
         #expect(unknown == nil)
     }
 
+    @Test func `what is asked for often is fetched ahead by one, and after a failure not before a pause`() throws {
+        var shard = shard()
+        let lease = try lead(&shard, "/a")
+        let stored = response()
+        _ = shard.finish(lease, .store(stored, requestFields: request("/a").fields), now: t0)
+        func ahead(_ time: NIODeadline) -> ResponseShard.Lease? { shard.leadAhead(key("/a"), request("/a"), of: stored.response, now: time) }
+        _ = find(&shard, "/a")
+        #expect(ahead(t0) == nil, "asked for once")
+        _ = find(&shard, "/a")
+        let first = try #require(ahead(t0))
+        #expect(ahead(t0 + .seconds(5)) == nil, "somebody fetches it")
+        _ = shard.finish(first, .failed(.connectFailed), now: t0 + .seconds(5))
+        #expect(find(&shard, "/a") === stored, "it is fresh still")
+        let pause = t0 + .seconds(5) + ResponseShard.aheadPause
+        #expect(ahead(pause - .nanoseconds(1)) == nil)
+        let second = try #require(ahead(pause))
+        let new = response("new")
+        _ = shard.finish(second, .store(new, requestFields: request("/a").fields), now: pause)
+        #expect(find(&shard, "/a") === new)
+        #expect(ahead(pause + .seconds(9)) == nil, "it is not there any more")
+    }
+
     @Test func `a key that could not be shared is tried again by one, for whom nobody waits`() throws {
         var shard = shard()
         let lease = try lead(&shard, "/a")

@@ -112,6 +112,9 @@ import Testing
         (["edge.app=http://a:1", "edge.limits.head=512B", "edge.limits.request_line=1KB"], "edge.limits.request_line is larger than edge.limits.head"),
         (["edge.app=http://a:1", "edge.cache.size=1MB", "edge.cache.max_object_size=2MB"], "edge.cache.max_object_size is larger than edge.cache.size"),
         (["edge.app=http://127.0.0.1:8080"], "on which the edge itself listens"),
+        (["edge.app=http://a:1", "edge.cache.negative=404: 1s,404: 2s"], "edge.cache.negative: 404 is there more than once"),
+        (["edge.app=http://a:1", "edge.cache.negative=304: 1s"], "is no status and its time"),
+        (["edge.app=http://a:1", "edge.cache.negative=404: 1ms"], "edge.cache.negative"),
     ])
     func `values that do not go together are refused`(set: [String], message: String) {
         #expect(problems(set: set).contains(message))

@@ -133,6 +133,64 @@ import Testing
         }
     }
 
+    @Test func `errors are kept only where the route says so, and as long as it says`() throws {
+        let origin = try ScriptedOrigin { request in
+            let status = request.target.hasPrefix("/missing") ? "404 Not Found" : "503 Busy"
+            let fields = request.target.hasSuffix("-own") ? ["Cache-Control: no-store"] : []
+            return [.send(ScriptedOrigin.response(status: status, fields: fields, body: "\(request.number)"))]
+        }
+        func fetches(_ edge: HeadraceProcess, _ target: String) throws -> Int {
+            let before = origin.requestCount
+            for _ in 0..<3 { _ = try RawClient.get(port: edge.port, target) }
+            return origin.requestCount - before
+        }
+        let without = try edge(origin, [])
+        #expect(try fetches(without, "/missing") == 3 && fetches(without, "/busy") == 3)
+        let with = try edge(origin, ["edge.cache.negative=404: 1h"])
+        #expect(try fetches(with, "/missing") == 1)
+        #expect(try fetches(with, "/busy") == 3, "another status")
+        #expect(try fetches(with, "/missing-own") == 3, "the application has said it")
+        let kept = try RawClient.get(port: with.port, "/missing")
+        #expect(kept.status == 404 && kept.field("Cache-Status")?.hasPrefix("headrace; hit; ttl=3") == true && kept.field("Age") != nil)
+        let errors = try edge(origin, ["edge.cache.negative=503: 1h"])
+        #expect(try fetches(errors, "/busy") == 1)
+        #expect(try RawClient.get(port: errors.port, "/busy").status == 503)
+    }
+
+    @Test func `what came together does not expire together where the route says so`() throws {
+        let origin = try ScriptedOrigin(fields: ["Cache-Control: max-age=100000"], body: "x")
+        let edge = try edge(origin, ["edge.cache.expiry_jitter=50%"])
+        let lifetimes = try (0..<20).map { number in
+            _ = try RawClient.get(port: edge.port, "/\(number)")
+            let hit = try RawClient.get(port: edge.port, "/\(number)")
+            #expect(hit.field("Cache-Control") == "max-age=100000", "clients are told what the application says")
+            return try #require(hit.field("Cache-Status")?.split(separator: "ttl=").last.flatMap { Int($0) })
+        }
+        #expect(lifetimes.allSatisfy { (49_000...100_000).contains($0) }, "\(lifetimes)")
+        #expect(Set(lifetimes).count > 10, "\(lifetimes)")
+    }
+
+    @Test func `what is asked for often is fetched anew before its end, and nobody waits for it`() throws {
+        let gate = ScriptedOrigin.Gate()
+        let origin = try ScriptedOrigin { request in
+            let answer = ScriptedOrigin.Step.send(ScriptedOrigin.response(fields: ["Cache-Control: max-age=600"], body: "\(request.number)"))
+            return request.number == 0 ? [answer] : [.waitFor(gate), answer]
+        }
+        // The last 100 % of the lifetime: from the beginning on.
+        let edge = try edge(origin, ["edge.cache.refresh_ahead=100%"])
+        for _ in 0..<2 { _ = try RawClient.get(port: edge.port, "/") }
+        #expect(origin.requestCount == 1, "asked for once besides the fetch: not often")
+        for _ in 0..<10 {
+            let hit = try RawClient.get(port: edge.port, "/")
+            #expect(hit.text == "0" && hit.field("Cache-Status")?.hasPrefix("headrace; hit; ttl=") == true)
+        }
+        #expect(eventually { origin.requestCount == 2 })
+        gate.open()
+        #expect(try eventually { try RawClient.get(port: edge.port, "/").text != "0" })
+        #expect(try edge.metric("headrace_edge_requests_total{cache=\"miss\"}") == 1)
+        #expect(try edge.metric("headrace_response_cache_refreshes_total{when=\"ahead\"}") >= 1)
+    }
+
     @Test func `a client's condition is met, also where what comes turns out not to be stored`() throws {
         let origin = try ScriptedOrigin(
             fields: ["Cache-Control: private", "ETag: \"a\"", "Last-Modified: Sat, 31 Jan 2026 12:00:00 GMT"], body: "hello")
