@@ -109,6 +109,8 @@ enum EdgeReason: String, Sendable, CaseIterable {
     case method
     /// Two readers of the path may take it for different ones.
     case pathAmbiguous = "path-ambiguous"
+    /// It came without TLS and cannot be sent to HTTPS: it names no host, or no path.
+    case tlsRequired = "tls-required"
     /// No route is for it.
     case noRoute = "no-route"
     /// There is nobody to ask.

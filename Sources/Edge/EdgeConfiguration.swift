@@ -19,6 +19,7 @@ public struct EdgeConfiguration: Sendable, Equatable {
     public var routes: [RouteConfiguration] = []
     /// Proxies in front of the edge that may say for whom they ask.
     public var forwarding = ForwardingConfiguration()
+    public var tls = EdgeTLSConfiguration()
     /// How many event loops serve; 0 means one per core.
     public var threads = 0
     public var compression = Compression()
@@ -82,6 +83,9 @@ public struct EdgeConfiguration: Sendable, Equatable {
         adopted.cache = new.cache
         adopted.cache.bytesMax = bytesMax
         adopted.purge = new.purge
+        adopted.tls.certificates = new.tls.certificates
+        adopted.tls.keys = new.tls.keys
+        adopted.tls.strictTransportSecurity = new.tls.strictTransportSecurity
         adopted.compression.isEnabled = new.compression.isEnabled
         adopted.compression.bytesMin = new.compression.bytesMin
         adopted.compression.extraTypes = new.compression.extraTypes

@@ -2,6 +2,7 @@ import HTTP1Wire
 import HTTPSemantics
 import NIOCore
 import Telemetry
+import Transport
 
 /// The edge's numbers for one event loop, which alone writes them; whoever reads sums over the loops.
 ///
@@ -21,6 +22,8 @@ final class EdgeMetrics: Sendable {
     private let notModified = Counter()
     private let deadlines = CounterRow(count: DeadlineReason.allCases.count)
     private let connectionRefusals = CounterRow(count: ConnectionRefusal.allCases.count)
+    let tlsHandshakes = Counter()
+    let tlsFailures = Counter()
     private let compressedFrom = Counter()
     private let compressedTo = Counter()
     private let reasons = CounterRow(count: AnswerReason.allCases.count)
@@ -41,6 +44,7 @@ final class EdgeMetrics: Sendable {
         let store: ResponseStore
         let background: BackgroundCompression
         let upstreams: @Sendable () -> [(name: String, machine: UpstreamMachine)]
+        let certificates: TLSCertificates?
         let responseBuffers: FillBudget
         let accessLogDropped: @Sendable () -> Int
     }
@@ -171,6 +175,16 @@ final class EdgeMetrics: Sendable {
             text.counter(
                 "headrace_edge_connections_refused_total", help: "Connections that were closed as soon as they were made.",
                 labels: [("reason", reason.rawValue)], value: sum { $0.connectionRefusals.value(index) })
+        }
+        text.counter(
+            "headrace_edge_tls_handshakes_total", help: "Connections on which TLS was agreed on.", value: sum { $0.tlsHandshakes.value })
+        text.counter(
+            "headrace_edge_tls_failures_total", help: "Connections that ended because TLS could not be agreed on.",
+            value: sum { $0.tlsFailures.value })
+        for certificate in process.certificates?.descriptions ?? [] {
+            text.gauge(
+                "headrace_edge_tls_certificate_expiry_timestamp_seconds", help: "When a certificate ends, in Unix seconds.",
+                labels: [("file", certificate.file)], value: Double(certificate.expires))
         }
         var response = HistogramSnapshot()
         var upstream = HistogramSnapshot()

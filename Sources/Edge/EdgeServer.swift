@@ -17,6 +17,8 @@ public final class EdgeServer: Sendable {
     private let background: BackgroundCompression
     private let accessLog: AccessLogWriter?
     private let upstreams: SharedUpstreams
+    /// `nil` where no TLS is spoken.
+    private let certificates: TLSCertificates?
     private let running: Lock<Running>
 
     private struct Running: Sendable {
@@ -25,9 +27,14 @@ public final class EdgeServer: Sendable {
         var listeners: [Listener] = []
         var configuration: EdgeConfiguration
         var resources: RouteResources
+        /// Looks at the certificates' files.
+        var watch: Task<Void, Never>?
     }
 
-    /// - Throws: when the access log cannot be opened, or a folder of files cannot be read.
+    /// How often the files of the certificates are looked at: a new one shows within this time.
+    private static let certificateInterval = Duration.seconds(5)
+
+    /// - Throws: when the access log cannot be opened, or a folder of files or a certificate cannot be read.
     public init(configuration: EdgeConfiguration, logger: Logger) throws {
         var configuration = configuration
         if configuration.threads <= 0 { configuration.threads = System.coreCount }
@@ -41,51 +48,94 @@ public final class EdgeServer: Sendable {
         store = ResponseStore(
             configuration: configuration.cache, codingOrder: CompressionPolicy.serverOrder(configuration.compression))
         background = BackgroundCompression(configuration.compression)
+        certificates = configuration.tls.listen.isEmpty ? nil : try TLSCertificates(configuration.tls.files)
         accessLog = try AccessLogWriter(configuration.accessLog)
         upstreams = SharedUpstreams(loops: configuration.threads, group: group, logger: logger)
     }
 
     /// Binds all listeners and serves.
-    /// - Returns: the addresses in use, in the order of the configuration.
+    /// - Returns: the addresses in use, in the order of the configuration, those with TLS apart.
     /// - Throws: when an address cannot be bound; nothing is left open then.
-    public func start() async throws -> [SocketAddress] {
+    public func start() async throws -> (plain: [SocketAddress], secure: [SocketAddress]) {
         await upstreams.start(configuration.upstreams)
         let workers = try await makeWorkers()
         let byLoop = Dictionary(uniqueKeysWithValues: workers.map { (ObjectIdentifier($0.eventLoop), $0.worker) })
-        let (limit, clientLimit) = (self.limit, self.clientLimit)
-        var listeners: [Listener] = []
+        var (secure, plain): ([Listener], [Listener]) = ([], [])
         do {
-            for endpoint in configuration.listen {
-                let listener = try await Listener.bind(endpoint, group: group) { channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        guard let worker = byLoop[ObjectIdentifier(channel.eventLoop)] else { throw ConnectionRefused() }
-                        guard limit.admit() else {
-                            worker.value.metrics.connectionRefused(.connections)
-                            throw ConnectionRefused()
-                        }
-                        let client = ClientLimit.Client(channel.remoteAddress)
-                        if let client, !clientLimit.admit(client) {
-                            limit.release()
-                            worker.value.metrics.connectionRefused(.clientConnections)
-                            throw ConnectionRefused()
-                        }
-                        let handler = HTTPServerHandler(
-                            worker: worker.value, limit: ConnectionRelease {
-                                limit.release()
-                                if let client { clientLimit.release(client) }
-                            })
-                        try channel.pipeline.syncOperations.addHandler(handler)
-                    }
+            if let context = try tlsContext() {
+                for endpoint in configuration.tls.listen {
+                    secure.append(try await listen(endpoint, .tls, context, byLoop))
                 }
-                listeners.append(listener)
+            }
+            // Behind those with TLS, whose port they may have to name.
+            let port = secure.lazy.compactMap { $0.address.port }.first
+            for endpoint in configuration.listen {
+                let arrival = port.flatMap { configuration.tls.redirects(endpoint) ? Arrival.redirected(port: $0) : nil } ?? .plain
+                plain.append(try await listen(endpoint, arrival, nil, byLoop))
             }
         } catch {
+            let listeners = secure + plain
             for listener in listeners { await listener.close() }
             await stop()
             throw error
         }
-        running.withLock { [listeners] in $0.listeners = listeners }
-        return listeners.map(\.address)
+        let (listeners, watch) = (secure + plain, watchCertificates())
+        running.withLock {
+            $0.listeners = listeners
+            $0.watch = watch
+        }
+        return (plain.map(\.address), secure.map(\.address))
+    }
+
+    private func tlsContext() throws -> TLSServerContext? {
+        guard let certificates else { return nil }
+        let tls = configuration.tls
+        return try TLSServerContext(
+            certificates, clientCertificates: tls.clientCertificates, authorities: tls.clientAuthorities, applicationProtocols: ["http/1.1"])
+    }
+
+    private func listen(
+        _ endpoint: SocketEndpoint, _ arrival: Arrival, _ context: TLSServerContext?,
+        _ workers: [ObjectIdentifier: NIOLoopBound<EdgeWorker>]
+    ) async throws -> Listener {
+        let (limit, clientLimit) = (self.limit, self.clientLimit)
+        return try await Listener.bind(endpoint, group: group) { channel in
+            channel.eventLoop.makeCompletedFuture {
+                guard let worker = workers[ObjectIdentifier(channel.eventLoop)] else { throw ConnectionRefused() }
+                guard limit.admit() else {
+                    worker.value.metrics.connectionRefused(.connections)
+                    throw ConnectionRefused()
+                }
+                let client = ClientLimit.Client(channel.remoteAddress)
+                if let client, !clientLimit.admit(client) {
+                    limit.release()
+                    worker.value.metrics.connectionRefused(.clientConnections)
+                    throw ConnectionRefused()
+                }
+                let handler = HTTPServerHandler(
+                    worker: worker.value, arrival: arrival, limit: ConnectionRelease {
+                        limit.release()
+                        if let client { clientLimit.release(client) }
+                    })
+                if let context { try channel.pipeline.syncOperations.addHandler(context.handler()) }
+                try channel.pipeline.syncOperations.addHandler(handler)
+            }
+        }
+    }
+
+    /// A certificate that was renewed is served without a word: connections go on with the one that they began with.
+    private func watchCertificates() -> Task<Void, Never>? {
+        guard let certificates else { return nil }
+        return Task { [logger] in
+            while true {
+                do { try await Task.sleep(for: Self.certificateInterval) } catch { return }
+                do {
+                    if try certificates.replaceIfChanged() { logger.notice("certificates read anew") }
+                } catch {
+                    logger.error("certificates not read: the old ones stay", metadata: ["error": "\(error)"])
+                }
+            }
+        }
     }
 
     /// Lets a changed configuration take effect: those of its parts that may change while the server runs.
@@ -96,6 +146,8 @@ public final class EdgeServer: Sendable {
     public func reload(_ new: EdgeConfiguration) throws {
         let adopted = configuration.adopting(new)
         let resources = try RouteResources(adopted, previous: running.withLock { $0.resources })
+        // The last that may fail.
+        try certificates?.replace(adopted.tls.files)
         let workers = running.withLock {
             $0.configuration = adopted
             $0.resources = resources
@@ -111,6 +163,7 @@ public final class EdgeServer: Sendable {
     /// Whether the files and folders that a configuration names can be used.
     /// - Throws: what is wrong with the first that cannot.
     public static func check(_ configuration: EdgeConfiguration) throws {
+        if !configuration.tls.listen.isEmpty { _ = try TLSCertificates(configuration.tls.files) }
         let resources = try RouteResources(configuration, previous: nil)
         resources.passwords.shutdown()
     }
@@ -126,6 +179,7 @@ public final class EdgeServer: Sendable {
     /// because its next request may be on the way.
     public func drain() async {
         let (listeners, workers, configuration) = running.withLock { ($0.listeners, $0.workers, $0.configuration) }
+        running.withLock { $0.watch }?.cancel()
         for listener in listeners { await listener.close() }
         for worker in workers {
             // Waited for: behind it on each loop, every connection that was accepted is counted.
@@ -157,7 +211,7 @@ public final class EdgeServer: Sendable {
         let process = EdgeMetrics.ProcessNumbers(
             loops: { [weak self] in self?.running.withLock { $0.metrics } ?? [] }, store: store, background: background,
             upstreams: { [upstreams] in upstreams.snapshots },
-            responseBuffers: budget, accessLogDropped: { [accessLog] in accessLog?.droppedBytes.load(ordering: .relaxed) ?? 0 })
+            certificates: certificates, responseBuffers: budget, accessLogDropped: { [accessLog] in accessLog?.droppedBytes.load(ordering: .relaxed) ?? 0 })
         var made: [(eventLoop: any EventLoop, worker: NIOLoopBound<EdgeWorker>)] = []
         for eventLoop in group.makeIterator() {
             let metrics = EdgeMetrics(process)

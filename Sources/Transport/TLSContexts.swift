@@ -1,5 +1,6 @@
 public import NIOCore
 public import NIOSSL
+import NIOTLS
 
 /// Files in PEM that say who we are, and whom we believe.
 public struct TLSFiles: Sendable, Equatable, Hashable {
@@ -30,14 +31,14 @@ public struct TLSFiles: Sendable, Equatable, Hashable {
 /// The server's side of TLS: made once, of files, for all connections.
 public struct TLSServerContext: Sendable {
     /// Whether clients have to show a certificate.
-    public enum ClientCertificates: Sendable {
+    public enum ClientCertificates: String, Sendable, CaseIterable {
         case ignored
         /// One that is shown must be good.
         case optional
         case required
     }
 
-    /// Our certificate, in DER.
+    /// Our certificate, in DER; of several the first.
     public let certificate: [UInt8]
     private let context: NIOSSLContext
 
@@ -45,9 +46,16 @@ public struct TLSServerContext: Sendable {
     public init(_ files: TLSFiles, clientCertificates: ClientCertificates, applicationProtocols: [String]) throws {
         guard let certificateFile = files.certificate, let keyFile = files.key else { throw TLSFilesIncomplete() }
         let chain = try NIOSSLCertificate.fromPEMFile(certificateFile)
-        guard let own = chain.first else { throw TLSFilesIncomplete() }
-        var configuration = TLSConfiguration.makeServerConfiguration(
+        let configuration = TLSConfiguration.makeServerConfiguration(
             certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(try NIOSSLPrivateKey(file: keyFile, format: .pem)))
+        try self.init(configuration, files, clientCertificates: clientCertificates, applicationProtocols: applicationProtocols)
+    }
+
+    init(
+        _ configuration: TLSConfiguration, _ files: TLSFiles, clientCertificates: ClientCertificates, applicationProtocols: [String]
+    ) throws {
+        var configuration = configuration
+        guard case .certificate(let own)? = configuration.certificateChain.first else { throw TLSFilesIncomplete() }
         try files.apply(to: &configuration)
         switch clientCertificates {
         case .ignored: configuration.certificateVerification = .none
@@ -104,6 +112,11 @@ public struct TLSFilesIncomplete: Error, CustomStringConvertible {
 
 /// What a connection's TLS says of the other side.
 public enum TLSPeer {
+    /// Whether an event of a channel says that TLS is agreed on.
+    public static func isHandshakeEnd(_ event: Any) -> Bool {
+        if case .handshakeCompleted? = event as? TLSUserEvent { true } else { false }
+    }
+
     /// Its certificate in DER; `nil` without one, or without TLS. Call on the channel's event loop, after the handshake.
     public static func certificate(of pipeline: ChannelPipeline) -> [UInt8]? {
         guard let certificate = try? pipeline.syncOperations.nioSSL_peerCertificate() else { return nil }

@@ -67,8 +67,9 @@ final class Composition: Sendable {
         try await group.run()
     }
 
-    private func started(_ addresses: [SocketAddress]) {
-        for address in addresses { Terminal.say("edge: \(Self.url(address)) → \(Self.destination(loaded.settings))") }
+    private func started(_ addresses: (plain: [SocketAddress], secure: [SocketAddress])) {
+        let urls = addresses.plain.map { Self.url($0, "http") } + addresses.secure.map { Self.url($0, "https") }
+        for url in urls { Terminal.say("edge: \(url) → \(Self.destination(loaded.settings))") }
     }
 
     private func poolerStarted(_ addresses: [SocketAddress]) {
@@ -105,8 +106,8 @@ final class Composition: Sendable {
         }
     }
 
-    private static func url(_ address: SocketAddress) -> String {
-        address.port == nil ? text(address) : "http://\(text(address))"
+    private static func url(_ address: SocketAddress, _ scheme: String) -> String {
+        address.port == nil ? text(address) : "\(scheme)://\(text(address))"
     }
 
     private static func text(_ address: SocketAddress) -> String {
@@ -125,7 +126,7 @@ final class Composition: Sendable {
 /// The edge as a service: it drains when the group shuts down.
 private struct EdgeService: Service {
     let edge: EdgeServer
-    let started: @Sendable ([SocketAddress]) -> Void
+    let started: @Sendable ((plain: [SocketAddress], secure: [SocketAddress])) -> Void
 
     func run() async throws {
         started(try await edge.start())

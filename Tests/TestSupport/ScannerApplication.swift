@@ -1,4 +1,4 @@
-public import Foundation
+import Foundation
 
 /// The sample application, `Examples/scanner`, with a PostgreSQL of its own, as `headrace demo` starts it.
 public final class ScannerApplication: Sendable {

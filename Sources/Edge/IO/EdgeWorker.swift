@@ -28,6 +28,8 @@ final class EdgeWorker {
     /// 32: with an application that answers within 100 ms some 300 a second; what is left waits for its end, when clients make it come.
     static let refreshesAheadMax = 32
     private(set) var isDraining = false
+    /// What is said on connections with TLS.
+    private(set) var strictTransportSecurity: HeaderRuleSet?
 
     /// With which of the store's shards the sweep for purges by pattern goes on.
     private var sweepPosition = 0
@@ -64,6 +66,7 @@ final class EdgeWorker {
         logLines = ByteBufferAllocator().buffer(capacity: accessLog == nil ? 0 : 2 * Self.logBatchBytes)
         random = TraceRandom()
         self.upstreams = upstreams
+        strictTransportSecurity = configuration.tls.strictTransportSecurityRules
         route(resources)
         adjustClock(now: .now())
     }
@@ -102,6 +105,7 @@ final class EdgeWorker {
     func reload(_ configuration: EdgeConfiguration, _ resources: RouteResources) {
         self.configuration = configuration
         accessRecord = AccessRecord(configuration.accessRecords)
+        strictTransportSecurity = configuration.tls.strictTransportSecurityRules
         route(resources)
     }
 

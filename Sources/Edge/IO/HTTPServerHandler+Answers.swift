@@ -281,6 +281,7 @@ extension HTTPServerHandler {
         exchange.headNanoseconds = (written - exchange.started).nanoseconds
         exchange.appendServerTiming(now: written, to: &output)
         route?.responseRules?.apply(to: &output, from: headStart)
+        if arrival == .tls { worker.strictTransportSecurity?.apply(to: &output, from: headStart) }
         let isLast = isInputClosed && pending.readableBytes == 0 && !hasMoreInput
         if keepsAlive, !connection.mayKeepAlive || worker.isDraining || isLast { keepsAlive = false }
         if !keepsAlive {

@@ -1,6 +1,7 @@
 import HTTP1Wire
 import HTTPSemantics
 import NIOCore
+import Transport
 
 #if canImport(Glibc)
 import Glibc
@@ -49,6 +50,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     }
 
     let worker: EdgeWorker
+    let arrival: Arrival
     private let limit: ConnectionRelease
     var connection: HTTP1ServerConnection
     var context: ChannelHandlerContext?
@@ -74,6 +76,8 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     var authorizedRules: HeaderRuleSet?
     /// Where the head of the answer begins in ``output``.
     var headStart = 0
+    /// Whether TLS is agreed on.
+    private var isEncrypted = false
     private var peer = ClientIdentity(peer: nil)
     /// Who sent the request in progress.
     private(set) var identity = ClientIdentity(peer: nil)
@@ -88,8 +92,9 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     private var wasHeldUp = false
     var sweepPosition = -1
 
-    init(worker: EdgeWorker, limit: ConnectionRelease) {
+    init(worker: EdgeWorker, arrival: Arrival = .plain, limit: ConnectionRelease) {
         self.worker = worker
+        self.arrival = arrival
         self.limit = limit
         connection = HTTP1ServerConnection(limits: worker.configuration.limits)
         exchange = Exchange(started: .now(), trace: TraceParent(traceID: (0, 0), parentID: 0, flags: 0))
@@ -107,6 +112,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         self.context = context
         isWritable = context.channel.isWritable
         peer = ClientIdentity(peer: context.channel.remoteAddress?.ipAddress)
+        peer.isSecure = arrival == .tls
         identity = peer
         worker.sweep.add(self)
         worker.metrics.connections.add(1)
@@ -127,6 +133,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if arrival == .tls, !isEncrypted { worker.metrics.tlsFailures.add() }
         context.close(promise: nil)
     }
 
@@ -175,6 +182,10 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if TLSPeer.isHandshakeEnd(event) {
+            isEncrypted = true
+            worker.metrics.tlsHandshakes.add()
+        }
         guard let event = event as? ChannelEvent, event == .inputClosed else {
             context.fireUserInboundEventTriggered(event)
             return
@@ -313,6 +324,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
             arm(.requestBody, for: worker.configuration.deadlines.requestBody, from: now)
         }
         route = nil
+        if case .redirected(let port) = arrival, sendsToTLS(head, port: port, now: now) { return }
         if head.fields.contains(.maxForwards), MaxForwards.hopsLeft(head) == 0 { return answerAsLastHop(head, now: now) }
         authorizedRules = nil
         let routing = worker.routing
@@ -330,6 +342,20 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         case .none: respondError(404, reason: .edge(.noRoute), now: now)
         case .route(let number): follow(routing.plans[number], head, now: now)
         }
+    }
+
+    /// - Source: RFC 9110 §15.4.9: 308, so that a POST stays one.
+    private func sendsToTLS(_ head: RequestHead, port: Int, now: NIODeadline) -> Bool {
+        let text = head.fields.bytes
+        let target = String(copying: text.span.extracting(head.target))
+        if target.hasPrefix(Arrival.challengePath) { return false }
+        guard head.method != .connect, target.hasPrefix("/"), !head.authority.isEmpty else {
+            respondError(400, reason: .edge(.tlsRequired), now: now)
+            return true
+        }
+        let url = Arrival.secureURL(authority: String(copying: text.span.extracting(head.authority)), target: target, port: port)
+        respond(status: 308, contentType: "text/plain; charset=utf-8", "Moved.\n", now: now, location: url, isKept: true)
+        return true
     }
 
     /// - Source: RFC 9110 §7.6.2, §9.3.7, §9.3.8.

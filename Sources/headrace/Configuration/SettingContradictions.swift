@@ -43,10 +43,27 @@ enum SettingContradictions {
             texts.append("edge.upstreams.\(name) has no members")
         }
         texts += routes(settings)
+        texts += tls(settings.edge.tls)
         texts += browserCaching(settings.edge)
         texts += cacheKey(settings.edge.cache.key, "edge.cache.key")
         texts += negative(settings.edge.cache.negative, "edge.cache.negative")
         return texts.map { ConfigurationProblem(place: .together, text: $0) }
+    }
+
+    private static func tls(_ tls: EdgeTLSConfiguration) -> [String] {
+        var texts: [String] = []
+        if !tls.listen.isEmpty, tls.certificates.isEmpty { texts.append("edge.tls.listen is set, but no certificate: edge.tls.certificates") }
+        if !tls.keys.isEmpty, tls.keys.count != tls.certificates.count {
+            texts.append(
+                "edge.tls.keys has \(tls.keys.count) members and edge.tls.certificates \(tls.certificates.count): one for each, or none")
+        }
+        if tls.certificates.count > EdgeTLSConfiguration.certificatesMax {
+            texts.append("edge.tls.certificates has \(tls.certificates.count) members; \(EdgeTLSConfiguration.certificatesMax) is the most")
+        }
+        if tls.clientCertificates != .ignored, tls.clientAuthorities == nil {
+            texts.append("edge.tls.client_certificates is \(tls.clientCertificates.rawValue), but nobody is believed: edge.tls.client_authorities")
+        }
+        return texts
     }
 
     private static func cacheKey(_ rules: CacheKeyRules, _ path: String) -> [String] {

@@ -14,7 +14,11 @@ enum SettingWarnings {
             user he says, and with a password in pooler.postgres needs none
             """
         }
-        return (settings.poolerRulesFile == nil ? pooler : []) + uses.compactMap { path, name in
+        var tls: [String] = []
+        if edge.tls.listen.isEmpty, !edge.tls.certificates.isEmpty || edge.tls.strictTransportSecurity != nil {
+            tls.append("edge.tls.certificates or edge.tls.hsts is set, but TLS is spoken nowhere: edge.tls.listen")
+        }
+        return tls + (settings.poolerRulesFile == nil ? pooler : []) + uses.compactMap { path, name in
             guard let name, edge.browserCachingPolicy(named: name)?.overrides == true else { return nil }
             return """
                 \(path) is \(name), which overrides: where the application says how long browsers may keep a response, it is not \

@@ -1,0 +1,22 @@
+/// How a client's connection came in.
+enum Arrival: Sendable, Equatable {
+    case plain
+    /// Without TLS, at an address whose clients are sent to HTTPS on this port.
+    case redirected(port: Int)
+    case tls
+
+    /// Where a client is sent instead of being served.
+    /// - Parameters:
+    ///   - authority: `example.org`, `example.org:8080`, `[2001:db8::1]:80`; never empty.
+    ///   - target: in origin form.
+    static func secureURL(authority: String, target: String, port: Int) -> String {
+        var host = Substring(authority)
+        // The last colon, unless it is one of an IPv6 address.
+        if let colon = host.lastIndex(of: ":"), !host[colon...].contains("]") { host = host[..<colon] }
+        return "https://\(host)\(port == 443 ? "" : ":\(port)")\(target)"
+    }
+
+    /// Asked for by certificate authorities, and always without TLS.
+    /// - Source: RFC 8555 §8.3.
+    static let challengePath = "/.well-known/acme-challenge/"
+}

@@ -1,0 +1,161 @@
+import NIOCore
+import NIOSSL
+import Telemetry
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// The certificates of a server with several names: the one that a client asks for by name is shown (SNI, RFC 6066 §3), or else the
+/// first. Their files can be read anew while connections go on.
+public final class TLSCertificates: Sendable {
+    /// What is known of one, without its key.
+    public struct Description: Sendable, Equatable {
+        /// The file that it came from.
+        public let file: String
+        /// The names that it is made out to, in lower case; `*.example.org` is for the names one label below.
+        public let names: [String]
+        /// When it ends, in Unix seconds.
+        public let expires: Int64
+    }
+
+    /// A file of which something is wrong.
+    public struct Problem: Error, CustomStringConvertible {
+        public let file: String
+        public let reason: String
+        public var description: String { "\(file): \(reason)" }
+    }
+
+    private struct Certificate: Sendable {
+        let description: Description
+        let chain: [NIOSSLCertificateSource]
+        let key: NIOSSLPrivateKeySource
+    }
+
+    /// By what a file is known to have changed.
+    private struct Stamp: Sendable, Equatable {
+        let inode: UInt64
+        let bytes: Int64
+        let seconds: Int
+        let nanoseconds: Int
+    }
+
+    private struct State: Sendable {
+        var files: [TLSFiles]
+        var certificates: [Certificate]
+        var stamps: [Stamp?]
+    }
+
+    private let state: Lock<State>
+
+    /// - Parameter files: certificate and key of each, in PEM; without a key it stands in the certificate's file.
+    /// - Throws: ``Problem`` when a file cannot be read, or does not hold what it should, or a key is another certificate's.
+    public init(_ files: [TLSFiles]) throws {
+        state = Lock(try Self.read(files))
+    }
+
+    /// Takes other files, or the same anew.
+    /// - Throws: ``Problem``; nothing has changed then.
+    public func replace(_ files: [TLSFiles]) throws {
+        let new = try Self.read(files)
+        state.withLock { $0 = new }
+    }
+
+    /// Reads the files anew if one of them has changed.
+    /// - Returns: whether they were read.
+    /// - Throws: ``Problem``; what was read before stays, and the next change is looked at.
+    public func replaceIfChanged() throws -> Bool {
+        let (files, stamps) = state.withLock { ($0.files, $0.stamps) }
+        let now = Self.stamps(files)
+        guard now != stamps else { return false }
+        state.withLock { $0.stamps = now }
+        try replace(files)
+        return true
+    }
+
+    public var descriptions: [Description] { state.withLock { $0.certificates.map(\.description) } }
+
+    /// Which of the certificates is for a name, from 0.
+    /// - Parameter name: as the client says it; `nil` for one that says none.
+    /// - Source: RFC 6125 §6.4.3: a wildcard stands for one whole label, the leftmost.
+    static func choice(of name: String?, among lists: [[String]]) -> Int {
+        guard let name = name?.lowercased() else { return 0 }
+        if let exact = lists.firstIndex(where: { $0.contains(name) }) { return exact }
+        guard let dot = name.firstIndex(of: "."), dot != name.startIndex else { return 0 }
+        let wildcard = "*" + name[dot...]
+        return lists.firstIndex { $0.contains(wildcard) } ?? 0
+    }
+
+    /// What TLS shows a client.
+    func override(for name: String?) -> NIOSSLContextConfigurationOverride {
+        let certificates = state.withLock { $0.certificates }
+        let certificate = certificates[Self.choice(of: name, among: certificates.map(\.description.names))]
+        var override = NIOSSLContextConfigurationOverride()
+        override.certificateChain = certificate.chain
+        override.privateKey = certificate.key
+        return override
+    }
+
+    // MARK: Files
+
+    private static func read(_ files: [TLSFiles]) throws -> State {
+        guard !files.isEmpty else { throw TLSFilesIncomplete() }
+        let stamps = stamps(files)
+        return State(files: files, certificates: try files.map(certificate), stamps: stamps)
+    }
+
+    private static func certificate(_ files: TLSFiles) throws -> Certificate {
+        guard let file = files.certificate else { throw TLSFilesIncomplete() }
+        let keyFile = files.key ?? file
+        let chain = try orProblem(file, "holds no certificate in PEM that can be read") { try NIOSSLCertificate.fromPEMFile(file) }
+        guard let own = chain.first else { throw Problem(file: file, reason: "holds no certificate") }
+        let key = try orProblem(keyFile, "holds no private key in PEM that can be read") { try NIOSSLPrivateKey(file: keyFile, format: .pem) }
+        let sources = chain.map { NIOSSLCertificateSource.certificate($0) }
+        _ = try orProblem(keyFile, "is not the private key of \(file)") {
+            try NIOSSLContext(configuration: .makeServerConfiguration(certificateChain: sources, privateKey: .privateKey(key)))
+        }
+        let names = own._subjectAlternativeNames().compactMap { name -> String? in
+            guard name.nameType == .dnsName else { return nil }
+            return String(decoding: name.contents, as: UTF8.self).lowercased()
+        }
+        return Certificate(
+            description: Description(file: file, names: names, expires: Int64(own.notValidAfter)), chain: sources, key: .privateKey(key))
+    }
+
+    private static func orProblem<Result>(_ file: String, _ reason: String, _ body: () throws -> Result) throws -> Result {
+        do { return try body() } catch { throw Problem(file: file, reason: "\(reason) (\(error))") }
+    }
+
+    private static func stamps(_ files: [TLSFiles]) -> [Stamp?] {
+        files.flatMap { [$0.certificate, $0.key] }.map { file in
+            var status = stat()
+            guard let file, stat(file, &status) == 0 else { return nil }
+            return Stamp(
+                inode: UInt64(status.st_ino), bytes: Int64(status.st_size), seconds: status.st_mtim.tv_sec, nanoseconds: status.st_mtim.tv_nsec)
+        }
+    }
+}
+
+extension TLSServerContext {
+    /// TLS as a public server speaks it: 1.2 and 1.3, forward secrecy and authenticated encryption only.
+    /// - Source: RFC 9325 §4.2; RFC 8996.
+    /// - Throws: when a file cannot be read or does not hold what it should.
+    public init(
+        _ certificates: TLSCertificates, clientCertificates: ClientCertificates, authorities: String?, applicationProtocols: [String]
+    ) throws {
+        let first = certificates.override(for: nil)
+        guard let chain = first.certificateChain, let key = first.privateKey else { throw TLSFilesIncomplete() }
+        var configuration = TLSConfiguration.makeServerConfiguration(certificateChain: chain, privateKey: key)
+        configuration.cipherSuiteValues = [
+            .TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, .TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+            .TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, .TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+            .TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, .TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+        ]
+        configuration.sslContextCallback = { values, promise in promise.succeed(certificates.override(for: values.serverHostname)) }
+        try self.init(
+            configuration, TLSFiles(authorities: authorities), clientCertificates: clientCertificates,
+            applicationProtocols: applicationProtocols)
+    }
+}
