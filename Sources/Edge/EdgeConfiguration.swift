@@ -82,6 +82,8 @@ public struct EdgeConfiguration: Sendable, Equatable {
         let bytesMax = adopted.cache.bytesMax
         adopted.cache = new.cache
         adopted.cache.bytesMax = bytesMax
+        // The new one was held to a size that waits for a restart.
+        adopted.cache.objectBytesMax = min(new.cache.objectBytesMax, bytesMax)
         adopted.purge = new.purge
         adopted.tls.certificates = new.tls.certificates
         adopted.tls.keys = new.tls.keys
