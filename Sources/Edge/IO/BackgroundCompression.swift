@@ -51,6 +51,9 @@ final class BackgroundCompression: @unchecked Sendable {
         let done: Completion
     }
 
+    /// Whether it does anything at all; without it what is wanted is made at the fast level, while a client waits.
+    let isOn: Bool
+
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
     private var queue: BackgroundQueue<Job>
@@ -62,6 +65,7 @@ final class BackgroundCompression: @unchecked Sendable {
     ///   - share: of one core, 0…1; `backgroundShare`. At 0 no thread is started and every job is refused.
     init(queueMax: Int, share: Double, waitingBytesMax: Int = BackgroundCompression.waitingBytesMax) {
         queue = BackgroundQueue(countMax: queueMax, bytesMax: waitingBytesMax, share: share)
+        isOn = queue.share > 0
         mutex.initialize(to: pthread_mutex_t())
         pthread_mutex_init(mutex, nil)
         condition.initialize(to: pthread_cond_t())
@@ -71,7 +75,7 @@ final class BackgroundCompression: @unchecked Sendable {
         pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
         pthread_cond_init(condition, &attributes)
         pthread_condattr_destroy(&attributes)
-        if queue.share > 0 { startThread() }
+        if isOn { startThread() }
     }
 
     convenience init(_ configuration: EdgeConfiguration.Compression) {

@@ -48,7 +48,8 @@ final class ResponseCodec {
     private func make(_ coding: ContentCoding, from ready: Representation, key: CacheKey) -> Representation {
         let response = ready.response
         guard let plain = plainBody(of: response, ready: ready, key: key) else { return ready }
-        guard plain.readableBytes <= Fetch.heldBytesMax else {
+        // Nobody else to do it: a large one holds the loop up once, or would never be compressed at all.
+        guard plain.readableBytes <= Fetch.heldBytesMax || !background.isOn else {
             compressInBackground(plain, as: coding, of: response, key: key)
             return ready
         }
@@ -63,6 +64,10 @@ final class ResponseCodec {
     }
 
     private func improve(_ fast: Representation, key: CacheKey) {
+        guard background.isOn else {
+            store.withShard(key) { $0.abandonCoding(fast.coding, of: fast.response, key: key, forGood: true) }
+            return
+        }
         guard let plain = plainBody(of: fast.response, ready: fast, key: key) else { return }
         compressInBackground(plain, as: fast.coding, of: fast.response, key: key)
     }

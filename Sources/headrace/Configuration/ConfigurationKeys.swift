@@ -79,7 +79,7 @@ enum ConfigurationKeys {
             "Level of zstd for what is stored, made once in the background."),
         .init(
             "edge.compression.background_share", \.edge.compression.backgroundShare, .share,
-            "The share of one core that compression in the background may take."),
+            "The share of one core that compression in the background may take; 0% leaves everything at the fast level."),
         .init(
             "edge.compression.background_queue", \.edge.compression.backgroundQueueMax, .number(0...10_000),
             "Jobs that may wait for it; more are dropped and come again with the next hit."),
