@@ -156,6 +156,11 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests", dependencies: ["TestSupport", nioCore, nioPosix], exclude: ["Keyspace/differential.py", "Keyspace/peers.py"],
             swiftSettings: settings),
+        // What must hold for every input, for libFuzzer and for the short fuzz of `make test`.
+        .target(
+            name: "FuzzChecks", dependencies: ["HTTP1Wire", "HTTPSemantics", "RESPWire", "Keyspace", nioCore], path: "Fuzz/Checks",
+            swiftSettings: settings),
+        .testTarget(name: "FuzzTests", dependencies: ["FuzzChecks", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
     ]
 )
@@ -164,12 +169,12 @@ let package = Package(
 if Context.environment["HEADRACE_FUZZ"] != nil {
     // Optimised, but with every `assert`; gold fails on what the sanitizers emit.
     let fuzzed: [SwiftSetting] = [.unsafeFlags(["-sanitize=fuzzer,address", "-assert-config", "Debug"])]
-    for target in package.targets where ["HTTPSemantics", "HTTP1Wire", "RESPWire", "Keyspace"].contains(target.name) {
+    for target in package.targets where ["HTTPSemantics", "HTTP1Wire", "RESPWire", "Keyspace", "FuzzChecks"].contains(target.name) {
         target.swiftSettings?.append(contentsOf: fuzzed)
     }
     package.targets.append(
         .executableTarget(
-            name: "headrace-fuzz", dependencies: ["HTTP1Wire", "HTTPSemantics", "RESPWire", "Keyspace", nioCore], path: "Fuzz/Targets",
+            name: "headrace-fuzz", dependencies: ["FuzzChecks"], path: "Fuzz/Targets",
             swiftSettings: settings + fuzzed, linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]))
     package.products.append(.executable(name: "headrace-fuzz", targets: ["headrace-fuzz"]))
 }

@@ -2,7 +2,7 @@ import HTTP1Wire
 import HTTPSemantics
 import NIOCore
 
-enum Sender { case client, upstream }
+package enum Sender { case client, upstream }
 
 /// Low limits, so that small inputs reach them.
 private let limits = HTTP1Limits(
@@ -11,7 +11,7 @@ private let limits = HTTP1Limits(
 /// Whole and in two parts the bytes say the same; what is accepted breaks no rule of framing.
 ///
 /// The first byte of the input chooses where it is split, so that libFuzzer chooses it.
-func checkMessages(_ input: UnsafeBufferPointer<UInt8>, sender: Sender) {
+package func checkMessages(_ input: UnsafeBufferPointer<UInt8>, sender: Sender) {
     guard let choice = input.first else { return }
     let bytes = Array(input.dropFirst())
     let split = bytes.count * Int(choice) / 256
@@ -115,7 +115,7 @@ private func checkTarget(_ head: RequestHead) {
 }
 
 /// A body decoder alone: the first byte chooses the framing, the second the split.
-func checkBody(_ input: UnsafeBufferPointer<UInt8>) {
+package func checkBody(_ input: UnsafeBufferPointer<UInt8>) {
     guard input.count >= 2 else { return }
     let framing: BodyFraming = [.chunked, .chunked, .length(Int(input[0] >> 2)), .untilClose][Int(input[0] & 3)]
     let bytes = Array(input.dropFirst(2))

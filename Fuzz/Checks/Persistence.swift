@@ -8,7 +8,7 @@
 import Keyspace
 
 /// A snapshot file; its checksum is taken away.
-func checkSnapshot(_ input: UnsafeBufferPointer<UInt8>) {
+package func checkSnapshot(_ input: UnsafeBufferPointer<UInt8>) {
     var bytes = Array("REDIS0012".utf8)
     bytes += input
     bytes.withUnsafeBufferPointer { buffer in
@@ -53,7 +53,7 @@ private func checkRoundTrip(_ entries: [SnapshotEntry]) {
 }
 
 /// The value of a payload: its type and bytes, without a checksum.
-func checkPayload(_ input: UnsafeBufferPointer<UInt8>) {
+package func checkPayload(_ input: UnsafeBufferPointer<UInt8>) {
     let payload = Array(input) + [9, 0, 0, 0, 0, 0, 0, 0, 0, 0]
     payload.withUnsafeBufferPointer { buffer in
         guard let value = try? DumpPayload.read(UnsafeRawBufferPointer(buffer), now: 1) else { return }
@@ -67,7 +67,7 @@ func checkPayload(_ input: UnsafeBufferPointer<UInt8>) {
 }
 
 /// An append-only file, and the same bytes as a manifest.
-func checkLog(_ input: UnsafeBufferPointer<UInt8>) {
+package func checkLog(_ input: UnsafeBufferPointer<UInt8>) {
     var replay = AppendLogReplay(UnsafeRawBufferPointer(input))
     var log = AppendLog()
     var commands: [AppendLogReplay.Command] = []

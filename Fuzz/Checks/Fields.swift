@@ -1,7 +1,7 @@
 import HTTPSemantics
 
 /// Every field that we read, with the input as its value in one line and in two; the first byte chooses where it is cut.
-func checkFields(_ input: UnsafeBufferPointer<UInt8>) {
+package func checkFields(_ input: UnsafeBufferPointer<UInt8>) {
     guard let choice = input.first else { return }
     let bytes = Array(input.dropFirst())
     let split = bytes.count * Int(choice) / 256
