@@ -3,7 +3,7 @@ import HTTP1Wire
 import HTTPSemantics
 import NIOCore
 
-/// One request to a port of this machine on a blocking socket: for the commands that ask once, never for what serves.
+/// One request, in HTTP or another protocol, to a port of this machine on a blocking socket: for the commands that ask once, never for what serves.
 struct LoopbackClient: Sendable {
     struct Response: Sendable {
         var status = 0
@@ -46,7 +46,33 @@ struct LoopbackClient: Sendable {
         }
     }
 
+    /// Says something in another protocol than HTTP, on a thread of its own.
+    /// - Parameter bytesMax: of the answer; it is what comes until then, or until the other side closes.
+    /// - Throws: `Failure` when nobody is there, or nothing more comes within the time.
+    func say(_ request: [UInt8], bytesMax: Int) async throws -> [UInt8] {
+        try await withCheckedThrowingContinuation { continuation in
+            Thread.detachNewThread {
+                continuation.resume(
+                    with: Result {
+                        try connected(request) { descriptor in
+                            var answer = ByteBuffer()
+                            while answer.readableBytes < bytesMax, try receive(descriptor, into: &answer) {}
+                            return Array(answer.readableBytesView.prefix(bytesMax))
+                        }
+                    })
+            }
+        }
+    }
+
     private func exchange(_ method: String, _ target: String, _ fields: [(String, String)]) throws -> Response {
+        let lines = ["\(method) \(target) HTTP/1.1", "Host: 127.0.0.1:\(port)"] + fields.map { "\($0): \($1)" } + ["Connection: close"]
+        return try connected(Array((lines.joined(separator: "\r\n") + "\r\n\r\n").utf8)) { descriptor in
+            try read(descriptor, method: method == "HEAD" ? .head : .get)
+        }
+    }
+
+    /// A connection on which the request is sent, for as long as its answer is read.
+    private func connected<Answer>(_ request: [UInt8], _ read: (Int32) throws -> Answer) throws -> Answer {
         let descriptor = socket(isIPv6 ? AF_INET6 : AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         guard descriptor >= 0 else { throw Failure(description: "no socket: \(String(cString: strerror(errno)))") }
         defer { close(descriptor) }
@@ -55,12 +81,10 @@ struct LoopbackClient: Sendable {
             setsockopt(descriptor, SOL_SOCKET, option, &time, socklen_t(MemoryLayout<timeval>.size))
         }
         guard connect(descriptor) else { throw Failure(description: "port \(port): \(String(cString: strerror(errno)))") }
-        let lines = ["\(method) \(target) HTTP/1.1", "Host: 127.0.0.1:\(port)"] + fields.map { "\($0): \($1)" } + ["Connection: close"]
-        let request = Array((lines.joined(separator: "\r\n") + "\r\n\r\n").utf8)
         guard send(descriptor, request, request.count, Int32(MSG_NOSIGNAL)) == request.count else {
             throw Failure(description: "port \(port): the request could not be sent")
         }
-        return try read(descriptor, method: method == "HEAD" ? .head : .get)
+        return try read(descriptor)
     }
 
     private func read(_ descriptor: Int32, method: Method) throws -> Response {

@@ -2,13 +2,30 @@ import Foundation
 
 /// What listens on this machine, for `headrace init`.
 enum RunningServices {
+    /// What something that listens is to us.
+    enum Kind: Sendable, Equatable {
+        case http
+        case postgreSQL
+        case pgBouncer
+        case redis(RedisSettings)
+        case other
+    }
+
+    /// What a Redis says of itself.
+    struct RedisSettings: Sendable, Equatable {
+        var needsPassword = false
+        /// 0 is no bound; `nil` when it does not say.
+        var bytesMax: Int?
+        var policy: String?
+    }
+
     struct Found: Sendable {
         let port: Int
         /// What to connect to: an address that reaches it, with the port.
         let authority: String
         /// The program's name, if it may be seen.
         let program: String?
-        let isHTTP: Bool
+        let kind: Kind
 
         /// Lower is likelier to be the application: application servers, then other HTTP speakers, then by port.
         var rank: Int {
@@ -18,8 +35,14 @@ enum RunningServices {
         }
 
         var description: String {
-            let name = program ?? RunningServices.knownPorts[port] ?? "a program"
-            return "\(name) at \(isHTTP ? "http://" : "")\(authority)"
+            let own =
+                switch kind {
+                case .postgreSQL: "PostgreSQL"
+                case .pgBouncer: "PgBouncer"
+                case .redis: "Redis"
+                case .http, .other: program ?? RunningServices.knownPorts[port] ?? "a program"
+                }
+            return "\(own) at \(kind == .http ? "http://" : "")\(authority)"
         }
     }
 
@@ -35,13 +58,61 @@ enum RunningServices {
         return await withTaskGroup(of: Found.self) { group in
             for (port, socket) in sockets.prefix(200) {
                 group.addTask {
-                    let host = socket.isIPv6Only ? "[::1]" : "127.0.0.1"
-                    let speaksHTTP = knownPorts[port] == nil ? (try? await LoopbackClient(port: port, isIPv6: socket.isIPv6Only, seconds: 1).get("/", method: "HEAD")) != nil : false
-                    return Found(port: port, authority: "\(host):\(port)", program: program(inode: socket.inode), isHTTP: speaksHTTP)
+                    let program = program(inode: socket.inode)
+                    let kind = await kind(LoopbackClient(port: port, isIPv6: socket.isIPv6Only, seconds: 1), program: program)
+                    return Found(
+                        port: port, authority: "\(socket.isIPv6Only ? "[::1]" : "127.0.0.1"):\(port)", program: program, kind: kind)
                 }
             }
             return await group.reduce(into: []) { $0.append($1) }.sorted { $0.port < $1.port }
         }
+    }
+
+    /// The ports that something listens on, whether we asked it or not.
+    static func takenPorts() -> Set<Int> { Set(listening().map(\.0)) }
+
+    /// Asks in the protocol that the program speaks by its name, or by its port; whose name says nothing is asked in HTTP.
+    private static func kind(_ client: LoopbackClient, program: String?) async -> Kind {
+        // A container's port is held by a program that says nothing of what is in it.
+        let isHidden = program == nil || ["docker", "rootless", "podman", "conmon", "slirp", "pasta"].contains { program?.hasPrefix($0) == true }
+        switch (isHidden ? knownPorts[client.port] : program) ?? "" {
+        case let name where name.hasPrefix("postgres") || name == "PostgreSQL": return await speaksPostgreSQL(client) ? .postgreSQL : .other
+        case let name where name.lowercased() == "pgbouncer": return await speaksPostgreSQL(client) ? .pgBouncer : .other
+        case let name where name.hasPrefix("redis-server") || name.hasPrefix("valkey-server") || name == "Redis":
+            return await redis(client).map { .redis($0) } ?? .other
+        case "headrace":
+            return await speaksHTTP(client) ? .http : .other
+        default:
+            guard knownPorts[client.port] == nil else { return .other }
+            if await speaksHTTP(client) { return .http }
+            guard isHidden else { return .other }
+            if await speaksPostgreSQL(client) { return .postgreSQL }
+            return await redis(client).map { .redis($0) } ?? .other
+        }
+    }
+
+    private static func speaksHTTP(_ client: LoopbackClient) async -> Bool { (try? await client.get("/", method: "HEAD")) != nil }
+
+    /// Whether an SSLRequest is answered with yes or no: neither a login nor a line in the log comes of it.
+    /// - Source: PostgreSQL's manual, 55.2.10, "SSL Session Encryption".
+    private static func speaksPostgreSQL(_ client: LoopbackClient) async -> Bool {
+        let answer = try? await client.say([0, 0, 0, 8, 0x04, 0xD2, 0x16, 0x2F], bytesMax: 1)
+        return answer == [UInt8(ascii: "S")] || answer == [UInt8(ascii: "N")]
+    }
+
+    /// - Returns: `nil` when it is none.
+    private static func redis(_ client: LoopbackClient) async -> RedisSettings? {
+        guard let answer = try? await client.say(Array("PING\r\nINFO memory\r\nQUIT\r\n".utf8), bytesMax: 64 << 10) else { return nil }
+        return redisSettings(answers: String(decoding: answer, as: UTF8.self))
+    }
+
+    /// Reads the answers to `PING`, `INFO memory` and `QUIT`.
+    /// - Returns: `nil` when they are not a Redis'.
+    static func redisSettings(answers text: String) -> RedisSettings? {
+        let lines = text.split(whereSeparator: \.isNewline)
+        guard let first = lines.first, first == "+PONG" || first.hasPrefix("-NOAUTH") || first.hasPrefix("-DENIED") else { return nil }
+        func field(_ name: String) -> String? { lines.first { $0.hasPrefix(name + ":") }.map { String($0.dropFirst(name.count + 1)) } }
+        return RedisSettings(needsPassword: first.hasPrefix("-NOAUTH"), bytesMax: field("maxmemory").flatMap { Int($0) }, policy: field("maxmemory_policy"))
     }
 
     private struct ListeningSocket {

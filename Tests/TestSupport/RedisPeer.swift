@@ -11,8 +11,10 @@ public final class RedisPeer {
     public var socketPath: String { folder.appending(path: "redis.sock").path }
 
     /// Starts it and waits until it answers: a snapshot or append log in the folder is loaded by then.
-    /// - Parameter folder: where its files are; a new one, removed at the end, unless given.
-    public init(folder given: URL? = nil, _ arguments: [String] = []) throws {
+    /// - Parameters:
+    ///   - folder: where its files are; a new one, removed at the end, unless given.
+    ///   - password: that the arguments make it ask for.
+    public init(folder given: URL? = nil, _ arguments: [String] = [], password: String? = nil) throws {
         guard let program = Command.find("redis-server") else { throw RawClient.Failure(description: Self.isMissing) }
         ownsFolder = given == nil
         folder = given ?? FileManager.default.temporaryDirectory.appending(path: "redis-\(UUID().uuidString.prefix(8))")
@@ -30,6 +32,7 @@ public final class RedisPeer {
         try Starter.shared.start(process)
         let answers = eventually(seconds: 20) {
             guard process.isRunning, let client = try? RedisClient(path: socketPath) else { return !process.isRunning }
+            if let password { _ = try? client.call("AUTH", password) }
             return (try? client.call("PING")) == .status("PONG")
         }
         guard answers, process.isRunning else {

@@ -60,8 +60,14 @@ enum ConfigurationReference {
     }
 
     /// Every key with its default, commented out.
-    /// - Parameter found: values that are set in the file, by path; `headrace init` gives what it found running.
-    static func example(found: [String: String] = [:], heading: [String] = ["Headrace, with every key at its default."]) -> String {
+    /// - Parameters: what `headrace init` gives of what it found running:
+    ///   - found: values that are set in the file, by path.
+    ///   - suggested: values that stand in the place of the default, commented out as that is, by path.
+    ///   - notes: what is said at the beginning of a product's section.
+    static func example(
+        found: [String: String] = [:], suggested: [String: String] = [:], notes: [String: [String]] = [:],
+        heading: [String] = ["Headrace, with every key at its default."]
+    ) -> String {
         let defaults = Settings()
         var lines = heading.map { "# \($0)" } + ["# `headrace check` says what is wrong with it; docs/configuration.md says more.", ""]
         var section: [Substring] = []
@@ -74,6 +80,7 @@ enum ConfigurationReference {
             for level in own.indices where level >= shared {
                 if level > 0 { lines.append("") }
                 lines.append(indent(level) + "\(own[level]):")
+                if level == 0 { lines += (notes[String(own[0])] ?? []).map { indent(1) + "# \($0)" } }
             }
             section = own
             lines.append(indent(own.count) + "# \(key.help)")
@@ -81,7 +88,7 @@ enum ConfigurationReference {
                 lines.append(indent(own.count) + "\(key.name): \(value)")
             } else {
                 let standard = key.render(defaults)
-                let value = standard.isEmpty ? sample(key) : standard
+                let value = suggested[key.path] ?? (standard.isEmpty ? sample(key) : standard)
                 lines.append(indent(own.count) + "# \(key.name): \(value)")
             }
         }

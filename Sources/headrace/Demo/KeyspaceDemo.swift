@@ -23,11 +23,11 @@ struct KeyspaceDemo {
         try await compare(computed: origins[.computed] ?? "", kept: origins[.kept] ?? "")
         let measured = try await stage.measure(origins, users: stage.options.users) { origin, users, way in
             // The application finds an empty cache each time: the rows are each other's equals.
-            if way == .kept { _ = try KeyspaceNumbers.ask(port: port, "FLUSHALL") }
-            let (numbersBefore, queriesBefore) = (try KeyspaceNumbers(port: port), try queries(database))
+            if way == .kept { _ = try await KeyspaceNumbers.ask(port: port, "FLUSHALL") }
+            let (numbersBefore, queriesBefore) = (try await KeyspaceNumbers(port: port), try queries(database))
             let level = try await stage.bench(origin, users: users)
             let queries = max(try queries(database) - queriesBefore, 0)
-            let numbers = try KeyspaceNumbers(port: port).since(numbersBefore)
+            let numbers = try await KeyspaceNumbers(port: port).since(numbersBefore)
             // Of all requests, those of the warm-up too: the database counts them as well.
             let share = level.seconds / max(level.seconds + level.warmUpSeconds, 0.001)
             let perRequest = Double(queries) * share / Double(max(level.requests, 1))

@@ -1,5 +1,3 @@
-import Foundation
-
 /// What a keyspace says of itself in `INFO`.
 struct KeyspaceNumbers: Sendable {
     var hits: Int
@@ -16,8 +14,8 @@ struct KeyspaceNumbers: Sendable {
     }
 
     /// Asks the keyspace at a port of loopback.
-    init(port: Int) throws {
-        let text = try Self.ask(port: port, "INFO")
+    init(port: Int) async throws {
+        let text = try await Self.ask(port: port, "INFO")
         func field(_ name: String) throws -> Int {
             let line = text.split(whereSeparator: \.isNewline).first { $0.hasPrefix(name + ":") }
             guard let value = line.flatMap({ Int($0.dropFirst(name.count + 1)) }) else {
@@ -39,33 +37,9 @@ struct KeyspaceNumbers: Sendable {
     }
 
     /// Sends one inline command and reads all that is answered to it and to the `QUIT` behind it.
-    static func ask(port: Int, _ command: String) throws -> String {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        guard descriptor >= 0 else { throw Demo.Failure(description: "no socket: \(String(cString: strerror(errno)))") }
-        defer { close(descriptor) }
-        var time = timeval(tv_sec: 10, tv_usec: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = in_port_t(port).bigEndian
-        address.sin_addr.s_addr = inet_addr("127.0.0.1")
-        let isConnected = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
-            }
-        }
-        let request = Array("\(command)\r\nQUIT\r\n".utf8)
-        guard isConnected, send(descriptor, request, request.count, Int32(MSG_NOSIGNAL)) == request.count else {
-            throw Demo.Failure(description: "the keyspace at port \(port) does not answer: \(String(cString: strerror(errno)))")
-        }
-        var answer: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 65_536)
+    static func ask(port: Int, _ command: String) async throws -> String {
         // An INFO has some 10 KB.
-        while answer.count < 1 << 20 {
-            let count = recv(descriptor, &chunk, chunk.count, 0)
-            guard count > 0 else { break }
-            answer += chunk[..<count]
-        }
+        let answer = try await LoopbackClient(port: port).say(Array("\(command)\r\nQUIT\r\n".utf8), bytesMax: 1 << 20)
         return String(decoding: answer, as: UTF8.self)
     }
 }
