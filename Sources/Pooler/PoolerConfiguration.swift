@@ -113,6 +113,8 @@ public struct PoolerConfiguration: Sendable, Equatable {
         public var query = TimeAmount.zero
         /// A transaction that takes so long is ended with its client. 0: never.
         public var transaction = TimeAmount.zero
+        /// Not a limit: a statement that takes so long, waiting for a server connection and at the server, is logged. 0: none is.
+        public var slowStatement = TimeAmount.zero
         /// After SIGTERM: how long transactions may take to finish.
         public var drain = TimeAmount.seconds(30)
 

@@ -35,7 +35,7 @@ extension ClientHandler {
             snapshot.leaks.append(
                 .init(
                     client: client, idleInTransaction: Self.microseconds(now - activeSince), query: statements.last?.statistics.text ?? "",
-                    traceID: statements.last?.traceID, remotePID: Int(server.session.processID)))
+                    traceID: statements.last?.traceID ?? TraceParent.find(inName: row.applicationName), remotePID: Int(server.session.processID)))
         }
         if let pin {
             snapshot.pins.append(

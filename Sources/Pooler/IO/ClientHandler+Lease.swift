@@ -156,6 +156,7 @@ extension ClientHandler {
         let now = NIODeadline.now()
         let queryTime = Self.microseconds(now - activeSince)
         activeSince = now
+        if worker.isSlow(wait: leaseWait, server: queryTime) { logSlowStatements(server: queryTime) }
         statements.countEnded(wait: leaseWait, server: queryTime)
         leaseWait = 0
         let isTransaction = server.session.status == .idle
@@ -175,6 +176,34 @@ extension ClientHandler {
         }
         releaseIfDone(now: now)
         if pending.readableBytes > 0 { understand() } else { resumeReading() }
+    }
+
+    /// What has just ended was slow.
+    /// - Parameter server: microseconds.
+    func logSlowStatements(server: UInt64) {
+        for (index, unit) in statements.ended.enumerated() {
+            worker.log(
+                slowStatement(
+                    unit.statistics, unit.traceID, wait: index == 0 ? leaseWait : 0, server: server, rows: unit.rows,
+                    end: unit.hasFailed ? .failed : .complete))
+        }
+    }
+
+    /// What is under way will not end; when that was slow already, it is what an operator looks for.
+    func logUnfinishedStatement() {
+        guard let unit = statements.current else { return }
+        let server = Self.microseconds(.now() - activeSince)
+        guard worker.isSlow(wait: leaseWait, server: server) else { return }
+        worker.log(slowStatement(unit.statistics, unit.traceID, wait: leaseWait, server: server, rows: unit.rows, end: .unfinished))
+    }
+
+    private func slowStatement(
+        _ statistics: QueryStatistics, _ traceID: String?, wait: UInt64, server: UInt64, rows: UInt64, end: SlowStatements.End
+    ) -> SlowStatements.Line {
+        let applicationName = parameters.value("application_name") ?? ""
+        return .init(
+            database: identity?.database ?? "", user: identity?.user ?? "", applicationName: String(applicationName.prefix(64)), wait: wait,
+            server: server, rows: rows, end: end, traceID: traceID ?? TraceParent.find(inName: applicationName), text: statistics.text)
     }
 
     /// The client, or its transaction's end, has changed parameters that the server reports: they are its own from now on.

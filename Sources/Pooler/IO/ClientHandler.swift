@@ -313,6 +313,7 @@ final class ClientHandler: ChannelDuplexHandler {
     /// The client is gone, or about to: what it holds goes back.
     func gone() {
         guard phase != .closed || server != nil || ticket != nil || key != nil else { return }
+        if phase == .serving { logUnfinishedStatement() }
         phase = .closed
         authentication?.abandon()
         console?.abandon()

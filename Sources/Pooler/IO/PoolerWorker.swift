@@ -15,6 +15,7 @@ final class PoolerWorker {
     let metrics = PoolerMetrics()
     let texts = StatementTexts()
     let queries = QueryInsight()
+    private var slowStatements: SlowStatements
     /// The first event loop's listens for all.
     private(set) lazy var listenHub = ListenHub(worker: self)
     static let listenLoop = 0
@@ -35,6 +36,7 @@ final class PoolerWorker {
         self.index = index
         self.eventLoop = eventLoop
         self.runner = runner
+        slowStatements = SlowStatements(limit: UInt64(clamping: runner.configuration.timeouts.slowStatement.nanoseconds / 1000))
     }
 
     var configuration: PoolerConfiguration { runner.configuration }
@@ -62,6 +64,8 @@ final class PoolerWorker {
             counts.periodEnded()
             periodEnd = periodEnd + .seconds(Int64(PoolCounts.periodSeconds))
         }
+        let omitted = slowStatements.periodEnded()
+        if omitted > 0 { runner.logger.notice("slow statements that are not listed", metadata: ["count": "\(omitted)"]) }
         // One loop looks after what they share.
         if index == 0 { runner.perform(runner.swept(now: now), from: self) }
     }
@@ -146,6 +150,17 @@ final class PoolerWorker {
         }
         for statistics in queries.all where statistics.pool < names.count { snapshot.add(statistics, database: names[statistics.pool]) }
         for case let server? in servers { snapshot.servers.append(server.describe(loop: index, names: runner, time: time)) }
+    }
+
+    // MARK: Slow statements
+
+    func isSlow(wait: UInt64, server: UInt64) -> Bool { slowStatements.isSlow(wait: wait, server: server) }
+
+    func log(_ line: @autoclosure () -> SlowStatements.Line) {
+        guard slowStatements.admitsLine() else { return }
+        var metadata = Logger.Metadata()
+        for (name, value) in line().fields { metadata[name] = "\(value)" }
+        runner.logger.notice("slow statement", metadata: metadata)
     }
 
     // MARK: Servers

@@ -5,6 +5,20 @@ enum TraceParent {
     /// A comment is looked for in so many bytes at the end.
     private static let bytesMax = 1_000
 
+    /// The application says it in its name: `00-<trace id>-<span id>-01`, perhaps with something around it.
+    static func find(inName name: String) -> String? {
+        let bytes = Array(name.utf8)
+        guard bytes.count >= 55 else { return nil }
+        for start in 0...(bytes.count - 55) where bytes[start + 2] == UInt8(ascii: "-") && bytes[start + 35] == UInt8(ascii: "-") {
+            let (id, span) = (bytes[(start + 3)..<(start + 35)], bytes[(start + 36)..<(start + 52)])
+            guard bytes[start + 52] == UInt8(ascii: "-"), id.allSatisfy(isDigit), span.allSatisfy(isDigit) else { continue }
+            return String(decoding: id, as: UTF8.self)
+        }
+        return nil
+    }
+
+    private static func isDigit(_ byte: UInt8) -> Bool { (0x30...0x39).contains(byte) || (0x61...0x66).contains(byte) }
+
     /// - Returns: the trace id, 32 hexadecimal digits; `nil` when there is none. It costs two comparisons then.
     static func find(in sql: UnsafeRawBufferPointer) -> String? {
         var end = sql.count
@@ -15,7 +29,7 @@ enum TraceParent {
             if sql[index] == key[0], sql[index..<(index + key.count)].elementsEqual(key) {
                 let id = sql[(index + key.count + 3)..<(index + key.count + 35)]
                 guard sql[index + key.count + 2] == UInt8(ascii: "-"), sql[index + key.count + 35] == UInt8(ascii: "-"),
-                    id.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0) })
+                    id.allSatisfy(isDigit)
                 else { return nil }
                 return String(decoding: id, as: UTF8.self)
             }

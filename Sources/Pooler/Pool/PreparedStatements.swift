@@ -98,8 +98,8 @@ struct ClientStatements {
     private var unitsHead = 0
     private var rows: UInt64 = 0
     private var hasFailed = false
-    /// Units that have ended since ``takeEnded(wait:server:)``.
-    private var ended: [(statistics: QueryStatistics, rows: UInt64, hasFailed: Bool)] = []
+    /// Units that have ended since ``countEnded(wait:server:)``.
+    private(set) var ended: [(statistics: QueryStatistics, traceID: String?, rows: UInt64, hasFailed: Bool)] = []
     /// The last that has ended, for the console.
     private(set) var last: (statistics: QueryStatistics, traceID: String?)?
 
@@ -122,9 +122,15 @@ struct ClientStatements {
         return unit
     }
 
+    /// What the server works at, of what is under way.
+    var current: (statistics: QueryStatistics, traceID: String?, rows: UInt64)? {
+        guard unitsHead < units.count, let statistics = units[unitsHead].statistics else { return nil }
+        return (statistics, units[unitsHead].traceID, rows)
+    }
+
     private mutating func unitEnded() {
         if let unit = takeUnit(), let statistics = unit.statistics {
-            ended.append((statistics, rows, hasFailed))
+            ended.append((statistics, unit.traceID, rows, hasFailed))
             last = (statistics, unit.traceID)
         }
         (rows, hasFailed) = (0, false)

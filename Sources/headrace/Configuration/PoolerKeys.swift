@@ -95,6 +95,9 @@ enum PoolerKeys {
             "pooler.timeouts.transaction", \.pooler.timeouts.transaction, .duration(.seconds(0)...(.hours(24 * 30))),
             "A transaction that takes so long is ended with its client; 0s: never."),
         .init(
+            "pooler.timeouts.slow_statement", \.pooler.timeouts.slowStatement, .duration(.seconds(0)...(.hours(24))),
+            "A statement that takes so long, its wait for a server connection included, is logged, without its values; 0s: none is."),
+        .init(
             "pooler.timeouts.drain", \.pooler.timeouts.drain, .duration(.seconds(0)...(.hours(24))),
             "After SIGTERM: how long transactions may take to finish."),
     ]
