@@ -1,4 +1,5 @@
 public import NIOCore
+import PostgresWire
 public import Transport
 
 /// Everything the pooler is told, as one immutable value. The defaults are the defaults of `docs/configuration.md`.
@@ -56,6 +57,14 @@ public struct PoolerConfiguration: Sendable, Equatable {
             self.user = user
             self.password = password
         }
+    }
+
+    /// Where a client's database is; for one that replicates a whole server, and so names none, the first that is offered.
+    /// - Returns: `nil` when it is not offered.
+    func offered(_ startup: StartupMessage) -> (name: String, database: Database)? {
+        if let database = databases[startup.database] ?? databases["*"] { return (startup.database, database) }
+        guard startup.isPhysicalReplication, let first = databases.min(by: { $0.key < $1.key }) else { return nil }
+        return (first.key, first.value)
     }
 
     public struct Limits: Sendable, Equatable {

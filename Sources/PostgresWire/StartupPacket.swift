@@ -139,6 +139,9 @@ public struct StartupMessage: Equatable, Sendable {
         return !["false", "off", "no", "0", "f", "n"].contains(replication.lowercased())
     }
 
+    /// Whether it is a replication connection that belongs to no database: `database` in the place of `true` asks for one that does.
+    public var isPhysicalReplication: Bool { isReplication && replication != "database" }
+
     /// Appends the whole packet, for protocol 3.0.
     public func write(to buffer: inout ByteBuffer) {
         let lengthIndex = buffer.writerIndex

@@ -70,7 +70,7 @@ extension ClientHandler {
     }
 
     func releaseIfDone(now: NIODeadline) {
-        guard phase == .serving, let server, server.session.isQuiescent, worker.configuration.mode != .session else { return }
+        guard phase == .serving, let server, server.session.isQuiescent, worker.configuration.mode != .session, !isReplication else { return }
         settle(statements.session?.settled() ?? .release(isKnown: true), server, now: now)
     }
 
@@ -140,6 +140,7 @@ extension ClientHandler {
     func replied(_ output: ByteBuffer, _ outcome: ServerSession.ReplyOutcome, server: ServerHandler) {
         if output.readableBytes > 0 { write(output) }
         guard !outcome.isLost else { return fail(.connectionFailure, "the server sent what is no answer") }
+        if isReplication { return replicated(server) }
         if outcome.hasParameters { parametersReported(server.session.takeReportedChanges(), server) }
         if let setup = outcome.setup {
             switch setup {

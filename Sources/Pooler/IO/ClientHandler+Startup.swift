@@ -89,13 +89,13 @@ extension ClientHandler {
             return fail(.invalidAuthorization, "TLS required")
         }
         let client = HostRules.Client(
-            user: login.startup.user, database: login.startup.database, isReplication: login.startup.isReplication,
+            user: login.startup.user, database: login.startup.database, isReplication: login.startup.isPhysicalReplication,
             address: address.flatMap { IPAddress($0) }, hasTLS: hasTLS)
         let certificate = hasTLS ? context.flatMap { TLSPeer.certificate(of: $0.pipeline) } : nil
         let applicant = ClientLogin.Applicant(
             client: client, certificateName: certificate.flatMap { CertificateSubject.commonName(certificate: $0) },
             channelBinding: hasTLS ? worker.runner.tls.channelBinding : nil)
-        let isConsole = worker.isConsole(client.database)
+        let isConsole = worker.isConsole(client.database) && !login.startup.isReplication
         let authentication = ClientAuthentication(
             applicant, authenticator: worker.runner.authenticator, eventLoop: worker.eventLoop,
             askDatabase: { [worker] client, done in
@@ -128,19 +128,19 @@ extension ClientHandler {
     /// The client may come in; what is left is to tell it where it is.
     func admit(_ login: ClientStartup.Login) {
         guard !worker.isDraining else { return fail(.cannotConnectNow, "the pooler is shutting down") }
-        let databases = worker.configuration.databases
-        guard let database = databases[login.startup.database] ?? databases["*"] else {
+        guard let (name, database) = worker.configuration.offered(login.startup) else {
             return fail(.invalidCatalogName, "no such database: \(login.startup.database)")
         }
-        let poolKey = PoolMachine.PoolKey(database: login.startup.database, user: database.user ?? login.startup.user)
-        guard !worker.runner.disabledDatabases.withLock({ $0.contains(login.startup.database) }) else {
-            return fail(.cannotConnectNow, "database \"\(login.startup.database)\" is disabled")
+        let poolKey = PoolMachine.PoolKey(database: name, user: database.user ?? login.startup.user, isReplication: login.startup.isReplication)
+        guard !worker.runner.disabledDatabases.withLock({ $0.contains(name) }) else {
+            return fail(.cannotConnectNow, "database \"\(name)\" is disabled")
         }
         guard let pool = worker.runner.pool(poolKey) else { return fail(.tooManyConnections, "too many pools of server connections") }
         self.pool = pool
         let configuration = worker.configuration
         var login = login
         if configuration.addsClientAddress { login.addClientAddress(remote.map { "\($0.address):\($0.port)" } ?? "unix") }
+        if poolKey.isReplication { return admitToReplication(login, poolKey) }
         parameters = worker.runner.parameterSets.withLock { $0.make(login.parameters) }
         let hasState = configuration.mode != .session && configuration.sessionState != .pgbouncer
         statements = ClientStatements(

@@ -71,6 +71,9 @@ final class ClientHandler: ChannelDuplexHandler {
     var parameters = ParameterSet.empty
     var statements: ClientStatements
     var server: ServerHandler?
+    /// When it replicates, its server connection is its own from the login to the end, and what is said there is not looked at.
+    var replication = Replication.none
+    var isReplication: Bool { replication != .none }
     /// The server connection is kept between transactions.
     var pin: (cause: PinCause, since: NIODeadline)?
     var ticket: UInt64?
@@ -259,6 +262,10 @@ final class ClientHandler: ChannelDuplexHandler {
             if isOver(timeouts.clientLogin, since: phaseSince) { fail(.protocolViolation, "client_login_timeout") }
         case .idle:
             if isOver(timeouts.clientIdle, since: activeSince) { fail(.idleSessionTimeout, "client_idle_timeout") }
+        case .serving where isReplication:
+            // A stream of changes has no end: what bounds queries and transactions is not for it.
+            guard let server, server.session.isQuiescent else { return }
+            if isOver(timeouts.clientIdle, since: activeSince) { fail(.idleSessionTimeout, "client_idle_timeout") }
         case .serving:
             guard let server else { return }
             if !server.session.queue.isEmpty, isOver(timeouts.query, since: activeSince) {
@@ -279,6 +286,8 @@ final class ClientHandler: ChannelDuplexHandler {
     func drainBegan() {
         switch phase {
         case .idle where pending.readableBytes == 0: fail(.adminShutdown, "terminating connection due to administrator command")
+        // A stream of changes would go on for ever; who reads it comes again, and goes on where it was.
+        case .serving where isReplication: fail(.adminShutdown, "terminating connection due to administrator command")
         case .serving:
             guard let server, server.session.isQuiescent, pending.readableBytes == 0 else { return }
             fail(.adminShutdown, "terminating connection due to administrator command")
@@ -331,6 +340,7 @@ final class ClientHandler: ChannelDuplexHandler {
         notifications = ByteBuffer()
         guard let server else { return }
         self.server = nil
+        if isReplication { return server.end(isReusable: false, now: .now()) }
         // A library that was loaded stays, and DISCARD ALL with it.
         if pin?.cause == .library { return server.end(isReusable: false, now: .now()) }
         let isKnown =

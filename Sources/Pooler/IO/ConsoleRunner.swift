@@ -75,7 +75,8 @@ final class ConsoleRunner {
                 }
             }
             runner.perform(orders, from: worker)
-            wait(for: { machine in pools.allSatisfy { machine.leasedCount($0) == 0 } }, then: "PAUSE")
+            // Replication has no end to wait for.
+            wait(for: { machine in pools.allSatisfy { machine.pools[$0].isReplication || machine.leasedCount($0) == 0 } }, then: "PAUSE")
         case .resume(let database):
             guard let pools = pools(of: database) else { return }
             runner.pausedDatabases.withLock { paused in
@@ -218,7 +219,7 @@ extension ConsoleSnapshot {
         isPaused = paused.isAll
         let (machinePools, connections) = runner.inspect { ($0.pools, $0.connections) }
         var counts = [Int](repeating: 0, count: machinePools.count)
-        pools = machinePools.map { Pool(database: $0.database, user: $0.user, poolMode: mode) }
+        pools = machinePools.map { Pool(database: $0.database, user: $0.user, poolMode: $0.isReplication ? PoolMode.session.rawValue : mode) }
         let now = NIODeadline.now()
         for connection in connections where connection.state != .free && pools.indices.contains(connection.pool) {
             counts[connection.pool] += 1

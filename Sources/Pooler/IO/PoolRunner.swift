@@ -71,6 +71,8 @@ final class PoolRunner: Sendable {
         machine.withLock { $0.leaseRequested(pool, loop: loop, now: now) }
     }
 
+    func ownRequested(_ pool: Int, loop: Int) -> PoolMachine.Slot? { machine.withLock { $0.ownRequested(pool, loop: loop) } }
+
     func released(_ slot: PoolMachine.Slot, isReusable: Bool, now: NIODeadline) -> PoolMachine.Order? {
         machine.withLock { $0.released(slot, isReusable: isReusable, now: now) }
     }

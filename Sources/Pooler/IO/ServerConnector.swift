@@ -16,6 +16,9 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
     enum Purpose {
         /// A ``ServerHandler`` takes the connector's place.
         case pool(PoolMachine.Slot, pool: Int)
+        /// One client, for as long as it is there: what it said at its start is said to the server, and a ``ServerHandler`` takes the
+        /// connector's place. Or it fails, with the server's words if it has said any.
+        case client(StartupMessage, PoolMachine.Slot, pool: Int, ready: (ServerHandler) -> Void, failed: (ErrorFields?) -> Void)
         /// The pooler itself: what is made takes its place. Or it fails, with the server's words when another try would not help.
         case own(make: (ServerLogin.Result) -> any ChannelHandler, failed: (ErrorFields?) -> Void)
     }
@@ -55,7 +58,9 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
 
     static func connect(_ purpose: Purpose, key: PoolMachine.PoolKey, worker: PoolerWorker, host: Int = 0) {
         let databases = worker.configuration.databases
-        guard let database = databases[key.database] ?? databases["*"], host < database.hosts.count * database.target.rounds else {
+        var offered = databases[key.database] ?? databases["*"]
+        if case .client(let startup, _, _, _, _) = purpose { offered = worker.configuration.offered(startup)?.database }
+        guard let database = offered, host < database.hosts.count * database.target.rounds else {
             worker.metrics.serverLoginFailures.add()
             // A tick of its own: the caller is in the middle of a lease.
             let bound = NIOLoopBound((worker, purpose), eventLoop: worker.eventLoop)
@@ -83,6 +88,9 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
     private static func closed(_ purpose: Purpose, _ error: ErrorFields?, _ worker: PoolerWorker) {
         switch purpose {
         case .pool(let slot, _): worker.closed(slot)
+        case .client(_, let slot, _, _, let failed):
+            worker.closed(slot)
+            failed(error)
         case .own(_, let failed): failed(error)
         }
     }
@@ -106,7 +114,12 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
 
     private func start(_ context: ChannelHandlerContext) {
         var buffer = ByteBuffer()
-        StartupMessage(user: key.user, database: database.name ?? key.database).write(to: &buffer)
+        var message = StartupMessage(user: key.user, database: database.name ?? key.database)
+        if case .client(let startup, _, _, _, _) = purpose {
+            message.replication = startup.replication
+            message.parameters = startup.parameters
+        }
+        message.write(to: &buffer)
         context.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
     }
 
@@ -208,11 +221,13 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
         deadline?.cancel()
         worker.metrics.serverLogins.add()
         let handler: any ChannelHandler
+        var server: ServerHandler?
         switch purpose {
-        case .pool(let slot, let pool):
+        case .pool(let slot, let pool), .client(_, let slot, let pool, _, _):
             let session = ServerSession(result, limits: worker.configuration.limits)
-            handler = ServerHandler(
+            let made = ServerHandler(
                 .init(session: session, endpoint: endpoint, pool: pool, target: database.target, descriptor: -1), slot: slot, worker: worker)
+            (handler, server) = (made, made)
         case .own(let make, _): handler = make(result)
         }
         do {
@@ -222,7 +237,11 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
             return Self.closed(purpose, nil, worker)
         }
         context.pipeline.syncOperations.removeHandler(self, promise: nil)
-        if case .pool(let slot, _) = purpose { worker.runner.perform(worker.runner.connected(slot, now: .now()), from: worker) }
+        switch purpose {
+        case .pool(let slot, _): worker.runner.perform(worker.runner.connected(slot, now: .now()), from: worker)
+        case .client(_, _, _, let ready, _): if let server { ready(server) }
+        case .own: break
+        }
     }
 
     /// The server answers, and says no. Where that will not change by itself, who waits is told.
@@ -231,7 +250,9 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
         worker.runner.logger.warning("PostgreSQL at \(endpoint) refuses \(key.user) for \(key.database): \(error.message)")
         let isFinal = error.sqlState.hasPrefix("28") || error.sqlState.hasPrefix("3D")
         if isFinal, case .pool(_, let pool) = purpose { worker.runner.loginRefused(pool, error, from: worker) }
-        end(context, triesNext: !isFinal, isFinal ? error : nil)
+        // A client of its own hears what is in the way, such as max_wal_senders, and tries again when it likes.
+        let isToldAll = if case .client = purpose { true } else { false }
+        end(context, triesNext: !isFinal, isFinal || isToldAll ? error : nil)
     }
 
     private func failed(_ failure: ServerLogin.Failure, _ context: ChannelHandlerContext) {

@@ -68,7 +68,7 @@ final class ServerHandler: ChannelDuplexHandler {
         let key = names.inspect { PoolMachine.PoolKey(database: $0.pools[pool].database, user: $0.pools[pool].user) }
         let (remote, local) = (context?.channel.remoteAddress, context?.channel.localAddress)
         return ConsoleSnapshot.Socket(
-            type: "S", user: key.user, database: key.database, state: client == nil ? "idle" : "active", address: remote?.ipAddress ?? "unix",
+            type: "S", user: key.user, database: key.database, replication: (client?.replication ?? .none).rawValue, state: client == nil ? "idle" : "active", address: remote?.ipAddress ?? "unix",
             port: remote?.port ?? 0, localAddress: local?.ipAddress ?? "unix", localPort: local?.port ?? 0, connectTime: time(openedAt),
             requestTime: time(requestedAt), link: client.map { $0.consoleID(loop: loop) }, remotePID: Int(session.processID),
             tls: context.flatMap { TLSPeer.version(of: $0.pipeline) } ?? "", applicationName: session.parameters.value("application_name") ?? "",

@@ -86,6 +86,7 @@ struct PoolMachine: Sendable {
     struct Pool: Sendable {
         var database: String
         var user: String
+        let isReplication: Bool
         var databaseIndex: Int
         var userIndex: Int
         /// Slots by loop, the last used last: it is the warmest, and the others grow old and are closed.
@@ -103,9 +104,10 @@ struct PoolMachine: Sendable {
         var isPaused = false
         var pinned = 0
 
-        init(database: String, user: String, databaseIndex: Int, userIndex: Int, loops: Int) {
-            self.database = database
-            self.user = user
+        init(_ key: PoolKey, databaseIndex: Int, userIndex: Int, loops: Int) {
+            database = key.database
+            user = key.user
+            isReplication = key.isReplication
             self.databaseIndex = databaseIndex
             self.userIndex = userIndex
             idle = Array(repeating: [], count: loops)
@@ -129,6 +131,8 @@ struct PoolMachine: Sendable {
     struct PoolKey: Hashable, Sendable {
         var database: String
         var user: String
+        /// Of connections that are made for one client each, and are closed with it.
+        var isReplication = false
     }
 
     private(set) var connections: [Connection] = []
@@ -158,8 +162,7 @@ struct PoolMachine: Sendable {
         guard pools.count < limits.poolsMax else { return nil }
         let databaseIndex = Self.index(key.database, &databases, &databaseCounts)
         let userIndex = Self.index(key.user, &users, &userCounts)
-        pools.append(
-            Pool(database: key.database, user: key.user, databaseIndex: databaseIndex, userIndex: userIndex, loops: loops))
+        pools.append(Pool(key, databaseIndex: databaseIndex, userIndex: userIndex, loops: loops))
         poolsByKey[key] = pools.count - 1
         return pools.count - 1
     }
@@ -184,6 +187,17 @@ struct PoolMachine: Sendable {
         pools[pool].waiters[loop].append(Waiter(ticket: lastTicket, since: now))
         pools[pool].waiterCount += 1
         return .wait(ticket: lastTicket, orderForWaiter(pool, loop: loop, now: now))
+    }
+
+    /// A client needs a connection that is its own for as long as it is there. It is leased from the beginning, and kept; then ``closed(_:now:)``.
+    /// - Returns: `nil` when there are as many as may be: nobody waits for what is not given back.
+    mutating func ownRequested(_ pool: Int, loop: Int) -> Slot? {
+        let state = pools[pool]
+        guard !state.isPaused, hasRoom(pool), state.pinned < limits.pinnedMax, state.count < limits.poolSize + limits.reserveSize else { return nil }
+        let slot = take(pool, loop: loop, state: .leased)
+        connections[slot].isPinned = true
+        pools[pool].pinned += 1
+        return name(slot)
     }
 
     /// A client has done with its connection.
@@ -285,7 +299,7 @@ struct PoolMachine: Sendable {
                 orders += closeUnneeded(pool, loop: loop, now: now)
             }
             orders += ordersForWaiters(pool, now: now)
-            while pools[pool].count < limits.minPoolSize, !pools[pool].isPaused, mayConnect(pool, now: now) {
+            while pools[pool].count < limits.minPoolSize, !pools[pool].isPaused, !pools[pool].isReplication, mayConnect(pool, now: now) {
                 orders.append(connect(pool, loop: fewestConnections(pool)))
             }
         }
@@ -429,14 +443,16 @@ struct PoolMachine: Sendable {
 
     private func mayConnect(_ pool: Int, now: NIODeadline) -> Bool {
         let state = pools[pool]
-        guard now >= state.retryAt, total < limits.serverConnectionsMax,
-            state.connecting < (state.failures > 0 ? 1 : limits.loginsMax),
-            isBelow(databaseCounts[state.databaseIndex], limits.databaseConnectionsMax),
-            isBelow(userCounts[state.userIndex], limits.userConnectionsMax)
-        else { return false }
+        guard now >= state.retryAt, state.connecting < (state.failures > 0 ? 1 : limits.loginsMax), hasRoom(pool) else { return false }
         if state.count < limits.poolSize { return true }
         guard state.count < limits.poolSize + limits.reserveSize, let oldest = state.oldest else { return false }
         return oldest.waiter.since + timeouts.reserve <= now
+    }
+
+    /// Whether the limits that pools share leave room for one more.
+    private func hasRoom(_ pool: Int) -> Bool {
+        total < limits.serverConnectionsMax && isBelow(databaseCounts[pools[pool].databaseIndex], limits.databaseConnectionsMax)
+            && isBelow(userCounts[pools[pool].userIndex], limits.userConnectionsMax)
     }
 
     private func isBelow(_ count: Int, _ max: Int) -> Bool { max == 0 || count < max }
@@ -465,6 +481,13 @@ struct PoolMachine: Sendable {
     }
 
     private mutating func connect(_ pool: Int, loop: Int) -> Order {
+        let slot = take(pool, loop: loop, state: .connecting)
+        pools[pool].connecting += 1
+        pools[pool].coming[loop] += 1
+        return .connect(slot: name(slot), pool: pool, loop: loop)
+    }
+
+    private mutating func take(_ pool: Int, loop: Int, state: State) -> Int {
         let slot: Int
         if let free = freeSlots.popLast() {
             slot = free
@@ -472,14 +495,12 @@ struct PoolMachine: Sendable {
             slot = connections.count
             connections.append(Connection())
         }
-        connections[slot] = Connection(generation: connections[slot].generation, state: .connecting, pool: pool, loop: loop)
-        pools[pool].connecting += 1
-        pools[pool].coming[loop] += 1
+        connections[slot] = Connection(generation: connections[slot].generation, state: state, pool: pool, loop: loop)
         pools[pool].count += 1
         databaseCounts[pools[pool].databaseIndex] += 1
         userCounts[pools[pool].userIndex] += 1
         total += 1
-        return .connect(slot: name(slot), pool: pool, loop: loop)
+        return slot
     }
 
     private mutating func closeUnneeded(_ pool: Int, loop: Int, now: NIODeadline) -> [Order] {

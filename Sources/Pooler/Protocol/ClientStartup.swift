@@ -24,7 +24,7 @@ struct ClientStartup {
 
     struct Login: Equatable {
         var startup: StartupMessage
-        /// What the session begins with, `options` taken apart.
+        /// What the session begins with, `options` taken apart but for replication.
         var parameters: [StartupMessage.Parameter]
         /// Whether the client asked for what we do not know, and must be told so.
         var needsNegotiation: Bool
@@ -73,11 +73,13 @@ struct ClientStartup {
             guard secret.count == 4 else { return .close }
             return .cancel(.init(processID: processID, secret: secret.reduce(0) { $0 << 8 | UInt32($1) }))
         case .packet(.startup(let startup)):
-            if startup.isReplication {
-                return .refuse(
-                    ErrorFields(
-                        severity: "FATAL", sqlState: SQLState.featureNotSupported.rawValue,
-                        message: "replication connections go to the server directly, not through the pooler"))
+            // Of a server connection that is the client's own, the parameters are the server's to read.
+            guard !startup.isReplication else {
+                guard startup.parameters.count <= ParameterSets.parametersMax else { return .refuse(Self.error(.malformed)) }
+                return .login(
+                    Login(
+                        startup: startup, parameters: startup.parameters,
+                        needsNegotiation: startup.minor > 0 || !startup.protocolOptions.isEmpty))
             }
             var parameters: [StartupMessage.Parameter] = []
             for parameter in startup.parameters {

@@ -73,6 +73,34 @@ import Testing
         #expect(machine.moved(slot, now: Self.start) == [.serve(ticket: ticket, slot: slot, loop: 1)])
     }
 
+    @Test func `connections of one client each count, are bounded, and are never another's`() throws {
+        var machine = Self.machine(minPoolSize: 2) {
+            $0.limits.pinnedMax = 2
+            $0.limits.userConnectionsMax = 4
+        }
+        guard let pool = machine.pool(.init(database: "shop", user: "app", isReplication: true)), pool != 0,
+            let first = machine.ownRequested(pool, loop: 0), let second = machine.ownRequested(pool, loop: 1)
+        else { throw Unexpected() }
+        let third = machine.ownRequested(pool, loop: 0)
+        #expect(third == nil, "two are as many as may be kept")
+        #expect(machine.total == 2 && machine.pools[pool].pinned == 2)
+        #expect(machine.checkInvariants() == nil)
+        // None is made that nobody asked for, and the user's limit holds for both kinds.
+        let orders = machine.swept(now: Self.start)
+        #expect(orders.count == 2 && !orders.contains { if case .connect(_, pool, _) = $0 { true } else { false } })
+        let another = machine.ownRequested(pool, loop: 0)
+        #expect(another == nil)
+        let order = machine.released(first, isReusable: false, now: Self.start)
+        #expect(order == .close(slot: first, loop: 0))
+        _ = machine.closed(first, now: Self.start)
+        _ = machine.closed(second, now: Self.start)
+        #expect(machine.pools[pool].pinned == 0 && machine.pools[pool].count == 0)
+        machine.paused(pool)
+        let whilePaused = machine.ownRequested(pool, loop: 0)
+        #expect(whilePaused == nil)
+        #expect(machine.checkInvariants() == nil)
+    }
+
     @Test func `a loop that needed others' connections often gets one of its own`() throws {
         var machine = Self.machine()
         let slot = try Self.leased(&machine)

@@ -33,6 +33,31 @@ import Testing
         #expect(!login.needsNegotiation)
     }
 
+    @Test(arguments: [("true", true), ("database", false)]) func `of a replication connection the server reads the parameters`(value: String, isPhysical: Bool) {
+        var startup = ClientStartup()
+        let action = Self.received(
+            &startup, Self.startup {
+                $0.replication = value
+                $0.parameters = [.init("options", "-c geqo=off -x"), .init("application_name", "standby")]
+            })
+        guard case .login(let login) = action else { return #expect(Bool(false), "\(action)") }
+        #expect(login.startup.isReplication && login.startup.isPhysicalReplication == isPhysical)
+        #expect(login.parameters == [.init("options", "-c geqo=off -x"), .init("application_name", "standby")])
+    }
+
+    @Test func `who replicates a whole server names no database, and comes to the first that is offered`() {
+        var configuration = PoolerConfiguration()
+        configuration.databases = ["shop": .init(hosts: []), "archive": .init(hosts: [])]
+        func offered(_ database: String, _ replication: String?) -> String? {
+            configuration.offered(StartupMessage(user: "app", database: database, replication: replication))?.name
+        }
+        #expect(offered("shop", nil) == "shop" && offered("replication", nil) == nil)
+        #expect(offered("replication", "true") == "archive" && offered("shop", "true") == "shop")
+        #expect(offered("replication", "database") == nil && offered("shop", "database") == "shop")
+        configuration.databases = ["*": .init(hosts: [])]
+        #expect(offered("replication", "true") == "replication")
+    }
+
     @Test func `TLS is declined once; asking again, or sending more with the request, is refused`() {
         var startup = ClientStartup()
         #expect(Self.received(&startup, Self.tlsRequest) == .decline)
