@@ -90,6 +90,15 @@ public enum FrontendMessage {
         BackendMessage.write(FrontendKind.terminate, to: &buffer) { _ in }
     }
 
+    /// Asks what a prepared statement takes and gives.
+    public static func describeStatement(_ name: some Sequence<UInt8>, to buffer: inout ByteBuffer) {
+        BackendMessage.write(FrontendKind.describe, to: &buffer) {
+            $0.writeInteger(UInt8(ascii: "S"))
+            $0.writeBytes(name)
+            $0.writeInteger(UInt8(0))
+        }
+    }
+
     /// Closes a prepared statement.
     public static func closeStatement(_ name: some Sequence<UInt8>, to buffer: inout ByteBuffer) {
         BackendMessage.write(FrontendKind.close, to: &buffer) {

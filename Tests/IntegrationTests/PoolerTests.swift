@@ -244,6 +244,99 @@ struct PoolerTests {
         #expect(try Self.psql(pooler, "SELECT 1").status != 0)
     }
 
+    @Test func `slow statements are logged: the wait apart from the run, with the trace, without values`() throws {
+        let pooler = try pooler([
+            "timeouts.slow_statement": "400ms", "limits.pool_size": "1", "limits.min_pool_size": "0", "limits.reserve_pool_size": "0",
+            "auth.admins": "postgres",
+        ])
+        let comment = "/*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/"
+        #expect(try Self.psql(pooler, "SELECT 'secret', pg_sleep(0.5), 4711 \(comment)", options: "application_name=web").status == 0)
+        #expect(try Self.psql(pooler, "SELECT 'quick'").text == "quick\n")
+        func line(_ word: String) -> Substring? { pooler.errorOutput.split(separator: "\n").first { $0.contains("slow statement") && $0.contains(word) } }
+        #expect(eventually { line("pg_sleep") != nil })
+        let slow = try #require(line("pg_sleep"))
+        for part in [
+            "application_name=web", "database=shop", "user=postgres", "end=complete", "rows=1", "query=select ?,pg_sleep(?),?",
+            "trace_id=0af7651916cd43dd8448eb211c80319c",
+        ] { #expect(slow.contains(part), "\(slow)") }
+        #expect(!slow.contains("secret") && !slow.contains("4711"), "\(slow)")
+        func milliseconds(_ line: Substring, _ name: String) -> Double {
+            line.split(separator: " ").first { $0.hasPrefix(name + "=") }.flatMap { Double($0.dropFirst(name.count + 1)) } ?? -1
+        }
+        #expect(milliseconds(slow, "run_ms") >= 500, "\(slow)")
+        #expect(milliseconds(slow, "wait_ms") >= 0, "\(slow)")
+        // One that is quick at the server, and had to wait for the connection.
+        let holder = try PsqlSession(port: pooler.port)
+        #expect(try holder.ask("BEGIN; SELECT 'begun'") == "begun")
+        let waiting = try PsqlSession(port: pooler.port)
+        waiting.send("SELECT 'waited' AS waited")
+        #expect(try eventually { try Self.psql(pooler, "SHOW WAITERS", database: "pgbouncer").text.contains("postgres") })
+        holder.send("SELECT pg_sleep(0.6); COMMIT")
+        #expect(try waiting.ask("SELECT 1").hasPrefix("waited"))
+        #expect(eventually { line("as waited") != nil })
+        let waited = try #require(line("as waited"))
+        #expect(milliseconds(waited, "wait_ms") >= 400 && milliseconds(waited, "run_ms") < milliseconds(waited, "wait_ms"), "\(waited)")
+        #expect(pooler.errorOutput.split(separator: "\n").count { $0.contains("slow statement") && $0.contains("query=select ? [") } == 0)
+    }
+
+    @Test func `after a migration a client hears of an outdated plan once, however many server connections there are`() throws {
+        let pooler = try pooler(["limits.pool_size": "3", "limits.min_pool_size": "0", "limits.reserve_pool_size": "0"])
+        try postgres.query("DROP TABLE IF EXISTS migrated; CREATE TABLE migrated (a int); INSERT INTO migrated VALUES (1)")
+        // Three clients in transactions at a time have the three server connections, whichever: all prepare there.
+        let script = """
+            import socket, struct, sys
+            class Client:
+                def __init__(self):
+                    self.socket = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
+                    start = b'user\\0postgres\\0database\\0shop\\0\\0'
+                    self.socket.sendall(struct.pack('!ii', len(start) + 8, 196608) + start)
+                    self.buffer = b''
+                    self.answer()
+                def answer(self):
+                    kinds, state = '', ''
+                    while True:
+                        while len(self.buffer) < 5 or len(self.buffer) < 1 + struct.unpack('!i', self.buffer[1:5])[0]:
+                            piece = self.socket.recv(65536)
+                            if not piece: return kinds + '!'
+                            self.buffer += piece
+                        length = 1 + struct.unpack('!i', self.buffer[1:5])[0]
+                        message, self.buffer = self.buffer[:length], self.buffer[length:]
+                        if message[:1] == b'E' : kinds += '(' + message.split(b'\\0C')[1][:5].decode() + ')'
+                        elif message[:1] not in b'NSKR': kinds += message[:1].decode()
+                        if message[:1] == b'Z': return kinds
+                def ask(self, *messages):
+                    self.socket.sendall(b''.join(kind + struct.pack('!i', len(body) + 4) + body for kind, body in messages))
+                    return self.answer()
+                def prepare(self): return self.ask((b'P', b's\\0SELECT * FROM migrated\\0\\0\\0'), (b'D', b'Ss\\0'), (b'S', b''))
+                def run(self): return self.ask((b'B', b'\\0s\\0\\0\\0\\0\\0\\0\\0'), (b'E', b'\\0\\0\\0\\0\\0'), (b'S', b''))
+                def describe(self): return self.ask((b'D', b'Ss\\0'), (b'S', b''))
+                def query(self, text): return self.ask((b'Q', text.encode() + b'\\0'))
+            clients = [Client() for _ in range(3)]
+            for client in clients: client.query('BEGIN')
+            for client in clients: assert client.prepare() == '1tTZ'
+            for client in clients: assert client.run() == '2DCZ', 'before'
+            for client in clients: client.query('COMMIT')
+            admin = Client()
+            admin.query('ALTER TABLE migrated ADD b int')
+            first, second = clients[0], clients[1]
+            # Each of the three server connections has the outdated plan.
+            print(first.run())
+            print(first.describe())
+            print(first.run())
+            # Another's transaction has the connection that is fresh: the next one is outdated, and nobody hears of it.
+            holders = []
+            for _ in range(2):
+                second_holder = Client()
+                second_holder.query('BEGIN')
+                holders.append(second_holder)
+                print(first.run())
+            # In a transaction it is told.
+            for holder in holders: holder.query('COMMIT')
+            """
+        let result = try Command.run("timeout", ["60", "python3", "-c", script, "\(pooler.port)"])
+        #expect(result.text == "(0A000)Z\ntTZ\n2DCZ\n2DCZ\n2DCZ\n", "\(result.text) \(result.errors)")
+    }
+
     @Test func `session mode keeps what belongs to a session, and resets it afterwards`() throws {
         let pooler = try pooler(["mode": "session", "limits.pool_size": "1", "limits.min_pool_size": "0"])
         let kept = try Self.psql(pooler, "", input: "CREATE TEMPORARY TABLE t AS SELECT 7 AS n;\nSET search_path = pg_temp;\nSELECT n FROM t;\n")

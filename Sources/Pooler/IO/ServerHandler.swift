@@ -222,6 +222,7 @@ final class ServerHandler: ChannelDuplexHandler {
         var output = ByteBuffer()
         let outcome = client?.repliesReceived(&input, from: self, to: &output) ?? session.repliesReceived(&input, to: &output)
         if input.readableBytes > 0 { pending = input }
+        if outcome.hasRequests { send(session.takeRequests()) }
         if isResetting {
             resetEnded(outcome)
         } else if let client {

@@ -71,6 +71,33 @@ struct ClientStatements {
         self.texts = texts
     }
 
+    /// What the rows of statements are like, as the client was told last, by their numbers.
+    private var descriptions: [Int: UInt64] = [:]
+    /// Clients ask for the same again and again.
+    private var lastDescription: (statement: Int, fingerprint: UInt64) = (0, 0)
+    /// Beyond, all are forgotten: see ``ServerSession/Repetition``.
+    static let descriptionsMax = 1_000
+
+    /// - Parameter fingerprint: `nil`: not known.
+    mutating func described(_ statement: Int, _ fingerprint: UInt64?) {
+        guard let fingerprint else {
+            lastDescription = (0, 0)
+            descriptions[statement] = nil
+            return
+        }
+        guard lastDescription != (statement, fingerprint) else { return }
+        lastDescription = (statement, fingerprint)
+        if descriptions.count >= Self.descriptionsMax { descriptions = [:] }
+        descriptions[statement] = fingerprint
+    }
+
+    func description(of statement: Int) -> UInt64? { descriptions[statement] }
+
+    /// Any that the client has by now.
+    func statement(_ id: Int) -> PreparedStatement? {
+        byName.values.first { $0.id == id } ?? (unnamed?.id == id ? unnamed : nil)
+    }
+
     var count: Int { byName.count }
 
     func find(_ name: String) -> PreparedStatement? { byName[name] }

@@ -13,6 +13,8 @@ struct ReplyQueue {
         case copyEnd
         /// A Parse or Close that the client knows nothing of.
         case parseUnseen, closeUnseen
+        /// A Describe and a Sync of ours: see ``ServerSession/Repetition``.
+        case describeUnseen, syncUnseen
         /// A Parse or Close of the client's that the server knows nothing of.
         case parseAnswered, closeAnswered
         /// A DEALLOCATE of a statement that has another name at the server.
@@ -21,7 +23,7 @@ struct ReplyQueue {
 
     struct Entry: Equatable {
         var kind: Kind
-        /// Of a Parse or a Close: whose.
+        /// Of a Parse, a Bind, a Describe or a Close: whose. 0: the client's unnamed one, or not known.
         var statement = 0
     }
 
@@ -47,11 +49,14 @@ struct ReplyQueue {
         }
     }
 
+    /// All that is to be answered, for a while in which it is not.
+    var all: ArraySlice<Entry> { entries[head...] }
+
     /// An error came: what the server skips, up to the next Sync.
     /// - Returns: whether there is a Sync.
     mutating func skipToSync(_ skipped: (Entry) -> Void) -> Bool {
         while let first {
-            if first.kind == .sync { return true }
+            if first.kind == .sync || first.kind == .syncUnseen { return true }
             skipped(first)
             removeFirst()
         }

@@ -21,7 +21,7 @@ extension ServerSession {
             if needsAnswer {
                 Self.copy(input, from: start, to: at, into: &output)
                 start = at
-                answerFirst(to: &output)
+                answerFirst(&client, to: &output)
             }
             let head: MessageFraming.Head
             switch MessageFraming.head(in: input, at: at) {
@@ -38,12 +38,20 @@ extension ServerSession {
             case BackendKind.dataRow where queue.first?.kind == .probe:
                 guard isWhole || head.bytes > Self.errorBytesMax else { break walk }
                 probeAnswer = Self.payload(input, at: at, head).flatMap(SessionProbe.Answer.init(payload:))
+            case BackendKind.parameterDescription where queue.first?.kind == .describeUnseen: isForClient = false
             case BackendKind.dataRow, BackendKind.copyData, BackendKind.parameterDescription, BackendKind.noticeResponse,
                 BackendKind.notificationResponse, BackendKind.copyOutResponse, BackendKind.copyBothResponse, BackendKind.copyDone,
                 BackendKind.functionCallResponse:
                 break
             case BackendKind.rowDescription, BackendKind.noData:
-                if queue.first?.kind == .describe { queue.removeFirst() }
+                guard let first = queue.first, first.kind == .describe || first.kind == .describeUnseen else { break }
+                if first.statement != 0 {
+                    guard isWhole || head.bytes > Self.errorBytesMax else { break walk }
+                    let description = isWhole ? Self.description(input, at: at, head) : nil
+                    if first.kind == .describe { client.described(first.statement, description) } else { repetition?.found = description }
+                }
+                isForClient = first.kind == .describe
+                queue.removeFirst()
             case BackendKind.commandComplete:
                 guard isWhole || head.bytes > Self.errorBytesMax else { break walk }
                 commandCompleted(input, at: at)
@@ -80,8 +88,11 @@ extension ServerSession {
                 }
             case BackendKind.errorResponse:
                 guard isWhole || head.bytes > Self.errorBytesMax else { break walk }
+                let isRepeated = repeatsAfter(input, at: at, head, client)
                 failed(input, at: at, head, client: &client)
-                if isForClient {
+                if isRepeated {
+                    isForClient = false
+                } else if isForClient {
                     outcome.errorCount += 1
                     client.statementFailed()
                 }
@@ -105,6 +116,25 @@ extension ServerSession {
                 }
                 self.status = status
                 switch queue.first?.kind {
+                case .sync where repetition != nil:
+                    queue.removeFirst()
+                    isForClient = false
+                    outcome.hasRequests = true
+                    prepareAnew()
+                case .syncUnseen:
+                    queue.removeFirst()
+                    if let error = repeated() {
+                        Self.copy(input, from: start, to: at, into: &output)
+                        start = at
+                        output.writeImmutableBuffer(error)
+                        outcome.errorCount += 1
+                        outcome.isReady = true
+                        client.statementFailed()
+                        client.readyForQuery(status)
+                    } else {
+                        isForClient = false
+                        outcome.hasRequests = true
+                    }
                 case .query, .sync, .functionCall:
                     outcome.isReady = true
                     queue.removeFirst()
@@ -121,6 +151,7 @@ extension ServerSession {
                 outcome.isLost = true
             }
             if outcome.isLost { break walk }
+            if repeatable != nil { repeatable = nil }
             if isForClient {
                 at += replyFraming.pass(head.bytes, available: input.writerIndex - at)
             } else {
@@ -147,7 +178,7 @@ extension ServerSession {
     }
 
     /// Answers what is next and not the server's to answer.
-    mutating func answerFirst(to output: inout ByteBuffer) {
+    mutating func answerFirst(_ client: inout ClientStatements, to output: inout ByteBuffer) {
         guard replyFraming.isBetweenMessages else { return }
         while let first = queue.first {
             switch first.kind {
@@ -180,8 +211,8 @@ extension ServerSession {
         case .setup, .probe:
             setupError = fields ?? ErrorFields(severity: "ERROR", sqlState: SQLState.connectionFailure.rawValue, message: "no understandable error")
         case .query, .functionCall, .sync, nil: break
-        case .parse, .parseUnseen, .bind, .describe, .execute, .close, .closeUnseen, .parseAnswered, .closeAnswered,
-            .deallocateAnswered, .copyEnd:
+        case .parse, .parseUnseen, .bind, .describe, .describeUnseen, .execute, .close, .closeUnseen, .syncUnseen, .parseAnswered,
+            .closeAnswered, .deallocateAnswered, .copyEnd:
             // After a migration: the text is right, its plan is not. Prepared anew, it works.
             if let first = queue.first, first.statement != 0, fields?.isOutdatedPlan == true {
                 statements.remove(first.statement)
@@ -200,7 +231,7 @@ extension ServerSession {
         }
     }
 
-    private static func payload(_ input: ByteBuffer, at index: Int, _ head: MessageFraming.Head) -> ByteBuffer? {
+    static func payload(_ input: ByteBuffer, at index: Int, _ head: MessageFraming.Head) -> ByteBuffer? {
         input.getSlice(at: index + MessageFraming.headBytes, length: head.bytes - MessageFraming.headBytes)
     }
 }

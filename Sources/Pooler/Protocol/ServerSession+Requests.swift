@@ -12,6 +12,11 @@ extension ServerSession {
         _ input: inout ByteBuffer, client: inout ClientStatements, prepare: ([UInt8]) -> PreparedStatement, to output: inout ByteBuffer,
         replies: inout ByteBuffer
     ) -> RequestOutcome {
+        // One thing after the other: what is repeated comes first.
+        guard repetition == nil else { return .sent }
+        var isRepeatable = mayBeRepeated
+        var hasSynced = false
+        if repeatable != nil { repeatable = nil }
         var outcome = RequestOutcome.sent
         // Between the two lies what is passed on as it is.
         var start = input.readerIndex
@@ -29,6 +34,7 @@ extension ServerSession {
             }
             switch head.kind {
             case FrontendKind.query:
+                isRepeatable = false
                 if renamesStatements, !isSkipping, let name = Deallocation.name(head, in: input, at: at), client.closed(name) {
                     Self.copy(input, from: start, to: at, into: &output)
                     queue.append(.deallocateAnswered)
@@ -44,6 +50,9 @@ extension ServerSession {
                     isInBatch = false
                 }
             case FrontendKind.sync:
+                // Of two batches the second would come before the first.
+                if hasSynced { isRepeatable = false }
+                hasSynced = true
                 isInBatch = false
                 isSkipping = false
                 if !isCopyingIn {
@@ -61,11 +70,13 @@ extension ServerSession {
                 }
                 expect(.execute)
             case FrontendKind.flush: break
-            case FrontendKind.copyData: break
+            case FrontendKind.copyData: isRepeatable = false
             case FrontendKind.copyDone, FrontendKind.copyFail:
+                isRepeatable = false
                 isCopyingIn = false
                 if !isSkipping { queue.append(.copyEnd) }
             case FrontendKind.functionCall:
+                isRepeatable = false
                 if !isSkipping {
                     queue.append(.functionCall)
                     client.functionCallReceived()
@@ -86,6 +97,7 @@ extension ServerSession {
                         unnamed = isShort ? (at + MessageFraming.headBytes + 1, at + head.bytes) : nil
                     } else if head.kind == FrontendKind.bind {
                         unnamed = nil
+                        portalStatement = 0
                         client.bindReceived(nil, in: input, at: at)
                     }
                     expect(Self.kind(head.kind))
@@ -107,7 +119,8 @@ extension ServerSession {
         }
         Self.copy(input, from: start, to: at, into: &output)
         input.moveReaderIndex(to: at)
-        answerFirst(to: &replies)
+        if isRepeatable, outcome == .sent { keep(output) }
+        answerFirst(&client, to: &replies)
         return outcome
     }
 
@@ -138,7 +151,8 @@ extension ServerSession {
         case .incomplete: return .wait
         case .malformed: return .refused(.messageMalformed)
         case .none:
-            expect(kind)
+            let isUnnamedPortal = kind == .describe && input.getInteger(at: index + MessageFraming.headBytes + 1, as: UInt8.self) == 0
+            expect(kind, statement: isUnnamedPortal ? portalStatement : 0)
             return .plain
         case .name(let found):
             guard found.length > 0 || (client.unnamed != nil && head.kind != FrontendKind.parse && head.kind != FrontendKind.close) else {
@@ -154,11 +168,11 @@ extension ServerSession {
             guard end <= input.writerIndex else { return .wait }
             let bodyIndex = place.index + place.length + 1
             guard let body = input.getBytes(at: bodyIndex, length: end - bodyIndex) else { return .refused(.messageMalformed) }
-            let statement = prepare(body)
-            guard client.prepared(name, statement) else { return .refused(.tooManyStatements) }
             Self.copy(input, from: start, to: index, into: &output)
             isInBatch = true
             if isSkipping { return .rewritten(next: end) }
+            let statement = prepare(body)
+            guard client.prepared(name, statement) else { return .refused(.tooManyStatements) }
             if statements.use(statement.id) {
                 queue.append(.parseAnswered)
             } else {
@@ -166,7 +180,7 @@ extension ServerSession {
             }
             return .rewritten(next: end)
         case FrontendKind.close:
-            guard client.closed(name) else {
+            guard client.find(name) != nil else {
                 expect(.close)
                 return .plain
             }
@@ -176,7 +190,10 @@ extension ServerSession {
             }
             Self.copy(input, from: start, to: index, into: &output)
             isInBatch = true
-            if !isSkipping { queue.append(.closeAnswered) }
+            if !isSkipping {
+                client.closing(name)
+                queue.append(.closeAnswered)
+            }
             return .rewritten(next: end)
         default:
             guard let statement = place.length == 0 ? client.unnamed : client.find(name) else {
@@ -185,7 +202,10 @@ extension ServerSession {
                 expect(kind)
                 return .plain
             }
-            if head.kind == FrontendKind.bind { client.bindReceived(statement, in: input, at: index) }
+            if head.kind == FrontendKind.bind {
+                client.bindReceived(statement, in: input, at: index)
+                if input.getInteger(at: index + MessageFraming.headBytes, as: UInt8.self) == 0 { portalStatement = statement.id }
+            }
             Self.copy(input, from: start, to: index, into: &output)
             if !isSkipping, !statements.use(statement.id) { writeParse(statement, as: .parseUnseen, to: &output) }
             expect(kind, statement: statement.id)
@@ -193,7 +213,7 @@ extension ServerSession {
         }
     }
 
-    private mutating func writeParse(_ statement: PreparedStatement, as kind: ReplyQueue.Kind, to output: inout ByteBuffer) {
+    mutating func writeParse(_ statement: PreparedStatement, as kind: ReplyQueue.Kind, to output: inout ByteBuffer) {
         if let victim = statements.add(statement.id) {
             FrontendMessage.closeStatement("headrace_\(victim)".utf8, to: &output)
             queue.append(.closeUnseen, statement: victim)

@@ -64,6 +64,8 @@ struct ServerSession {
         var errorCount = 0
         /// Our question was answered: see ``ServerSession/probeAnswer``.
         var isProbed = false
+        /// Something is to be said to the server: see ``ServerSession/takeRequests()``.
+        var hasRequests = false
 
         enum Setup: Equatable {
             case done
@@ -101,6 +103,13 @@ struct ServerSession {
     var statements: ServerStatements
     /// Statements whose plans the server will not use any more: they are closed and prepared anew when they are asked for.
     var outdated: Set<Int> = []
+    /// The batch that was sent last, as long as it could be sent once more without anybody's seeing it.
+    var repeatable: ByteBuffer?
+    var repetition: Repetition?
+    /// Requests of ours that replies gave rise to.
+    var requests = ByteBuffer()
+    /// Whose is the unnamed portal.
+    var portalStatement = 0
     /// What was set for clients, beyond what the login set.
     var parameters = ParameterSet.empty
     /// As the server has reported them.

@@ -199,25 +199,6 @@ import Testing
         #expect(talk.session.setupError == .init(severity: "ERROR", sqlState: "22023", message: "no"))
     }
 
-    @Test func `a statement whose plan is outdated fails once, then it is prepared anew`() {
-        var talk = Talk()
-        _ = talk.ask("P:s1|select * from t", "S:")
-        _ = talk.answer("1:", "Z:I")
-        _ = talk.ask("B:|s1|", "E:", "S:")
-        var error = Talk.bytes(["E:0A000"], isRequest: false)
-        // With the routine that says it, in place of the message's end.
-        error.setInteger(UInt32(error.readableBytes - 1 + 24), at: 1)
-        error.moveWriterIndex(to: error.writerIndex - 1)
-        error.writeString("RRevalidateCachedQuery\0\0")
-        error.setInteger(UInt32(error.readableBytes - 1), at: 1)
-        _ = talk.answer(bytes: error)
-        _ = talk.answer("Z:I")
-        #expect(talk.session.isQuiescent)
-        #expect(talk.ask("B:|s1|", "E:", "S:").requests == ["C:Sheadrace_1", "P:headrace_1|select * from t", "B:|headrace_1", "E", "S"])
-        #expect(talk.answer("3:", "1:", "2:", "C:SELECT 1", "Z:I") == ["2", "C:SELECT 1", "Z:I"])
-        #expect(talk.ask("B:|s1|", "E:", "S:").requests == ["B:|headrace_1", "E", "S"])
-    }
-
     @Test func `parameters that the server reports are told`() {
         var talk = Talk()
         _ = talk.ask("Q:set")

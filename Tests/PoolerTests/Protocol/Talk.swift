@@ -13,8 +13,8 @@ struct Talk {
     private(set) var outcome = ServerSession.ReplyOutcome()
 
     /// - Parameter mode: what of the client's session is looked at.
-    init(preparedMax: Int = 2, mode: SessionMode? = nil, insight: QueryInsight? = nil) {
-        client = ClientStatements(max: 3, session: mode.map { SessionState(mode: $0) }, texts: StatementTexts(), insight: insight.map { ($0, 0) })
+    init(preparedMax: Int = 2, clientMax: Int = 3, mode: SessionMode? = nil, insight: QueryInsight? = nil) {
+        client = ClientStatements(max: clientMax, session: mode.map { SessionState(mode: $0) }, texts: StatementTexts(), insight: insight.map { ($0, 0) })
         var limits = PoolerConfiguration.Limits()
         limits.preparedStatementsMax = preparedMax
         limits.preparedTextBytesMax = 100
@@ -70,6 +70,9 @@ struct Talk {
         return output
     }
 
+    /// What the replies made us ask.
+    mutating func requested() -> [String] { Self.read(session.takeRequests(), isRequest: true) }
+
     static func bytes(_ messages: [String], isRequest: Bool) -> ByteBuffer {
         var bytes = ByteBuffer()
         for message in messages { write(message, isRequest: isRequest, to: &bytes) }
@@ -86,7 +89,18 @@ struct Talk {
                 for part in rest.split(separator: "|", omittingEmptySubsequences: false) { buffer.writeNullTerminatedString(String(part)) }
             case (FrontendKind.describe, true), (FrontendKind.close, true): buffer.writeNullTerminatedString(rest)
             case (BackendKind.errorResponse, false):
-                buffer.writeString("SERROR\0C\(rest)\0Mno\0\0")
+                // The SQLSTATE, and perhaps the routine.
+                let parts = rest.split(separator: "|")
+                buffer.writeString("SERROR\0C\(parts[0])\0Mno\0\(parts.count > 1 ? "R\(parts[1])\0" : "")\0")
+            case (BackendKind.rowDescription, false) where rest.hasPrefix("="):
+                // Columns by their names, in text.
+                let columns = rest.dropFirst().split(separator: ",")
+                buffer.writeInteger(Int16(columns.count))
+                for column in columns {
+                    buffer.writeNullTerminatedString(String(column))
+                    buffer.writeRepeatingByte(7, count: 16)
+                    buffer.writeInteger(Int16(0))
+                }
             default: buffer.writeString(rest)
             }
         }
