@@ -102,16 +102,68 @@ struct ClientStatements {
 
     func find(_ name: String) -> PreparedStatement? { byName[name] }
 
+    /// Parse is sent, or answered here: see ``changes``.
     /// - Returns: `false` when there are too many.
     mutating func prepared(_ name: String, _ statement: PreparedStatement) -> Bool {
         guard byName.count < max || byName[name] != nil else { return false }
+        changes.append(Change(name: name, before: byName[name]))
         byName[name] = statement
         return true
     }
 
+    /// Close is answered here: see ``changes``.
+    mutating func closing(_ name: String) {
+        changes.append(Change(name: name, before: byName.removeValue(forKey: name)))
+    }
+
+    /// DEALLOCATE is answered here.
     mutating func closed(_ name: String) -> Bool { byName.removeValue(forKey: name) != nil }
 
-    mutating func closedAll() { byName = [:] }
+    // MARK: What is not sure yet
+
+    /// What a name meant before a Parse or Close that is under way.
+    private struct Change {
+        let name: String
+        var before: PreparedStatement?
+    }
+
+    /// In the order in which they are answered. After an error the server skips messages, and the client knows that they changed nothing.
+    private var changes: [Change] = []
+    private var changesHead = 0
+    private var skippedChanges: [Change] = []
+
+    private mutating func takeChange() -> Change? {
+        guard changesHead < changes.count else { return nil }
+        let change = changes[changesHead]
+        changesHead += 1
+        if changesHead == changes.count {
+            changes.removeAll(keepingCapacity: changes.count <= 64)
+            changesHead = 0
+        } else if changesHead > 1024, changesHead * 2 > changes.count {
+            changes.removeFirst(changesHead)
+            changesHead = 0
+        }
+        return change
+    }
+
+    mutating func changeAnswered() { _ = takeChange() }
+
+    /// It failed, or was skipped after an error; ``skipEnded()`` says that all are known.
+    mutating func changeSkipped() {
+        if let change = takeChange() { skippedChanges.append(change) }
+    }
+
+    mutating func skipEnded() {
+        for change in skippedChanges.reversed() {
+            // What was changed again since then would be what it was before both.
+            if let later = changes[changesHead...].firstIndex(where: { $0.name == change.name }) {
+                changes[later].before = change.before
+            } else {
+                byName[change.name] = change.before
+            }
+        }
+        if !skippedChanges.isEmpty { skippedChanges = [] }
+    }
 
     // MARK: What it costs
 

@@ -72,7 +72,9 @@ extension ServerSession {
                 if queue.first?.kind == .bind { queue.removeFirst() } else { outcome.isLost = true }
             case BackendKind.parseComplete:
                 switch queue.first?.kind {
-                case .parse: queue.removeFirst()
+                case .parse:
+                    if queue.first?.statement != 0 { client.changeAnswered() }
+                    queue.removeFirst()
                 case .parseUnseen:
                     isForClient = false
                     queue.removeFirst()
@@ -182,8 +184,12 @@ extension ServerSession {
         guard replyFraming.isBetweenMessages else { return }
         while let first = queue.first {
             switch first.kind {
-            case .parseAnswered: BackendMessage.empty(BackendKind.parseComplete, to: &output)
-            case .closeAnswered: BackendMessage.empty(BackendKind.closeComplete, to: &output)
+            case .parseAnswered:
+                BackendMessage.empty(BackendKind.parseComplete, to: &output)
+                client.changeAnswered()
+            case .closeAnswered:
+                BackendMessage.empty(BackendKind.closeComplete, to: &output)
+                client.changeAnswered()
             case .deallocateAnswered:
                 BackendMessage.commandComplete("DEALLOCATE", to: &output)
                 BackendMessage.readyForQuery(status, to: &output)
@@ -220,14 +226,18 @@ extension ServerSession {
             }
             isSkipping = !queue.skipToSync { entry in
                 switch entry.kind {
-                case .parse, .parseUnseen: if entry.statement != 0 { statements.remove(entry.statement) }
+                case .parse:
+                    guard entry.statement != 0 else { break }
+                    statements.remove(entry.statement)
+                    client.changeSkipped()
+                case .parseUnseen: statements.remove(entry.statement)
+                case .parseAnswered, .closeAnswered: client.changeSkipped()
                 case .closeUnseen: if entry.statement != 0 { statements.restore(entry.statement) }
                 case .query, .functionCall: client.unitSkipped()
-                case .setup, .probe, .bind, .describe, .execute, .close, .sync, .copyEnd, .parseAnswered, .closeAnswered,
-                    .deallocateAnswered:
-                    break
+                case .setup, .probe, .bind, .describe, .describeUnseen, .execute, .close, .sync, .syncUnseen, .copyEnd, .deallocateAnswered: break
                 }
             }
+            client.skipEnded()
         }
     }
 
