@@ -89,6 +89,8 @@ struct AccessRules: Sendable {
     private mutating func applyLonger(_ rule: [UInt8], _ text: String) -> String? {
         guard let first = rule.first, !rule.contains(0) else { return "Syntax error" }
         let rest = Array(rule.dropFirst())
+        // Rules are written one behind the other, in ACL LIST and in files: one with a space in it would be read as two.
+        guard !"~%&+-".utf8.contains(first) || !rest.contains(where: { $0 == 0x20 || (0x09...0x0D).contains($0) }) else { return "Syntax error" }
         switch first {
         case UInt8(ascii: ">"): return addPassword(Self.hash(rest))
         case UInt8(ascii: "#"):
