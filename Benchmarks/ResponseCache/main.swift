@@ -57,7 +57,7 @@ private func response(_ number: Int) -> Representation {
         head: head, fields: head.fields, cacheControl: CacheControl(head.fields), lifetimeSeconds: 600, initialAgeSeconds: 0, received: now,
         codings: [], wasAskedForPlain: true)
     return ResponseCodec.representation(
-        of: stored, coding: .identity, effort: .asReceived, body: ByteBuffer(repeating: UInt8(truncatingIfNeeded: number), count: bodyBytes))
+        of: stored, coding: .identity, effort: .asReceived, body: StoredBody(ByteBuffer(repeating: UInt8(truncatingIfNeeded: number), count: bodyBytes)))
 }
 
 /// The key's memory is used again, as an event loop does.

@@ -13,6 +13,8 @@ final class EdgeMetrics: Sendable {
     let upstreamIdle = Gauge()
     let upstreamConnects = Counter()
     let tunnels = Gauge()
+    /// Bytes of large stored responses that clients have begun to take and not taken yet: they stay in memory when the store drops them.
+    let heldBodyBytes = Gauge()
     private let requests = CounterRow(count: Exchange.CacheResult.allCases.count)
     private let statusClasses = CounterRow(count: 6)
     private let codings = CounterRow(count: ContentCoding.allCases.count)
@@ -221,6 +223,10 @@ final class EdgeMetrics: Sendable {
         text.counter(
             "headrace_response_cache_evictions_total", help: "Stored responses that made room for others.",
             value: UInt64(totals.evicted))
+        text.gauge(
+            "headrace_response_cache_held_bytes",
+            help: "Bytes of large stored responses that clients are taking; they stay until they are taken, stored or not.",
+            value: Double(loops.reduce(0) { $0 + $1.heldBodyBytes.value }))
         text.gauge(
             "headrace_edge_response_buffers_bytes", help: "Memory of responses that are not whole yet.",
             value: Double(process.responseBuffers.bytes))

@@ -195,10 +195,10 @@ private final class World {
         switch RevalidationPolicy.verdict(response, CacheControl(), asker.head.fields, now: now) {
         case .fresh:
             hits += 1
-            check(String(buffer: found.body), asker, isFresh: true)
+            check(String(buffer: found.body.joined()), asker, isFresh: true)
         case .servedStale(_, let permission):
             hits += 1
-            check(String(buffer: found.body), asker, isFresh: false)
+            check(String(buffer: found.body.joined()), asker, isFresh: false)
             if permission == .whileRevalidate, let lease = shard.leadInBackground(key(asker.head), asker.head) {
                 fetches.append(Fetching(asker, answers: false, lease: lease, isShared: true))
             }
@@ -236,7 +236,7 @@ private final class World {
             switch outcome {
             case .lookAgain:
                 if let found = shard.find(key(asker.head), asker.head, accepted: .identityOnly)?.representation {
-                    check(String(buffer: found.body), asker, isFresh: false, isOfFetch: true)
+                    check(String(buffer: found.body.joined()), asker, isFresh: false, isOfFetch: true)
                 } else {
                     join(asker, isShared: true)
                 }
@@ -251,7 +251,7 @@ private final class World {
         guard let found = shard.find(key(asker.head), asker.head, accepted: .identityOnly)?.representation,
             RevalidationPolicy.secondsOverOnError(found.response, CacheControl(), asker.head.fields, ReuseRules(), now: now) != nil
         else { return }
-        check(String(buffer: found.body), asker, isFresh: false)
+        check(String(buffer: found.body.joined()), asker, isFresh: false)
     }
 
     private func readOn() {
@@ -341,7 +341,7 @@ private final class World {
     private func end(_ fetch: Fetching) {
         if fetch.answers { check(fetch.text, fetch.asker, isFresh: false, isOfFetch: true) }
         guard let lease = fetch.lease, let live = fetch.live else { return }
-        let plain = ResponseCodec.representation(of: live.response, coding: .identity, effort: .asReceived, body: live.body.joined())
+        let plain = ResponseCodec.representation(of: live.response, coding: .identity, effort: .asReceived, body: live.body.stored())
         fetch.lease = nil
         finish(lease, .store(plain, requestFields: fetch.asker.head.fields))
         live.body.end(trailers: nil)

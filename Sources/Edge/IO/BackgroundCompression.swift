@@ -15,7 +15,7 @@ final class BackgroundCompression: @unchecked Sendable {
     /// Receives the smaller body, or `nil` when there is none: the codec failed, the result was not smaller, or
     /// `shutdown()` came first. Called once for each accepted job, on the background thread (or on the thread that shuts
     /// down), with no lock held; it should hop to where the result belongs at once.
-    typealias Completion = @Sendable (ByteBuffer?) -> Void
+    typealias Completion = @Sendable (StoredBody?) -> Void
 
     /// What has happened since the start.
     struct Counts: Sendable, Equatable {
@@ -45,7 +45,7 @@ final class BackgroundCompression: @unchecked Sendable {
     private static let niceness: CInt = 10
 
     private struct Job {
-        let body: ByteBuffer
+        let body: StoredBody
         let coding: ContentCoding
         let level: Int
         let done: Completion
@@ -93,11 +93,11 @@ final class BackgroundCompression: @unchecked Sendable {
     /// Asks for a body to be compressed. Takes a microsecond; may be called from any thread.
     /// - Returns: whether the job was taken. If not, `done` is not called, and ``snapshot()`` counts the drop by reason.
     @discardableResult
-    func submit(_ body: ByteBuffer, coding: ContentCoding, level: Int, done: @escaping Completion) -> Bool {
+    func submit(_ body: StoredBody, coding: ContentCoding, level: Int, done: @escaping Completion) -> Bool {
         let job = Job(body: body, coding: coding, level: level, done: done)
         lock()
         defer { unlock() }
-        switch queue.submitted(job, bytes: body.readableBytes) {
+        switch queue.submitted(job, bytes: body.byteCount) {
         case .accepted:
             counts.accepted += 1
             pthread_cond_signal(condition)
@@ -161,11 +161,41 @@ final class BackgroundCompression: @unchecked Sendable {
         let compressor = OneShotCompressor()
         while let job = nextJob() {
             let started = Self.threadCPUNanoseconds()
-            let result = compressor.compress(job.body, as: job.coding, level: job.level)
+            let result = Self.compress(job, compressor)
             let cpuNanoseconds = Self.threadCPUNanoseconds() - started
             jobFinished(job, result, cpuNanoseconds: cpuNanoseconds)
             job.done(result)
         }
+    }
+
+    /// Bodies in pieces up to here are joined for as long as it takes: a codec that sees all at once makes less of it.
+    private static let joinedBytesMax = 4 << 20
+
+    /// - Returns: `nil` when it does not get smaller.
+    private static func compress(_ job: Job, _ compressor: OneShotCompressor) -> StoredBody? {
+        if job.body.byteCount <= joinedBytesMax {
+            return compressor.compress(job.body.joined(), as: job.coding, level: job.level).map { StoredBody(cutting: $0) }
+        }
+        guard let stream = StreamingCompressor(coding: job.coding, level: job.level) else { return nil }
+        var pieces: [ByteBuffer] = []
+        var output = ByteBuffer()
+        var byteCount = 0
+        do {
+            for piece in job.body.pieces.isEmpty ? [job.body.whole] : job.body.pieces {
+                try stream.compress(piece, flush: false, into: &output)
+                guard output.readableBytes >= StoredBody.pieceBytes else { continue }
+                byteCount += output.readableBytes
+                guard byteCount < job.body.byteCount else { return nil }
+                pieces.append(.exact(joining: [output]))
+                output.clear()
+            }
+            try stream.finish(into: &output)
+        } catch {
+            return nil
+        }
+        guard byteCount + output.readableBytes < job.body.byteCount else { return nil }
+        if output.readableBytes > 0 { pieces.append(.exact(joining: [output])) }
+        return StoredBody(parts: pieces)
     }
 
     /// Waits for the next job; `nil` when the thread has to end.
@@ -186,15 +216,15 @@ final class BackgroundCompression: @unchecked Sendable {
         }
     }
 
-    private func jobFinished(_ job: Job, _ result: ByteBuffer?, cpuNanoseconds: Int64) {
+    private func jobFinished(_ job: Job, _ result: StoredBody?, cpuNanoseconds: Int64) {
         lock()
         defer { unlock() }
         queue.jobFinished(cpuTime: .nanoseconds(cpuNanoseconds), now: .now())
         counts.cpuNanoseconds += UInt64(max(cpuNanoseconds, 0))
-        counts.bytesIn += UInt64(job.body.readableBytes)
+        counts.bytesIn += UInt64(job.body.byteCount)
         if let result {
             counts.compressed += 1
-            counts.bytesOut += UInt64(result.readableBytes)
+            counts.bytesOut += UInt64(result.byteCount)
         } else {
             counts.withoutGain += 1
         }

@@ -16,7 +16,7 @@ extension Fetch {
             live.body.append(part)
             // Parts of a few bytes take more than those.
             filledBytes += part.readableBytes + Self.partBytes
-            let isTooLarge = filledBytes > route.cache.objectBytesMax
+            let isTooLarge = filledBytes > objectBytesMax
             guard isTooLarge || !reserve(max(0, filledBytes - reservedBytes)) else { return }
             (client ?? readingClient)?.noteNotStored(isTooLarge ? .tooLarge : .buffersFull)
             finish(isTooLarge ? .notShareable : .notStored)
@@ -121,8 +121,8 @@ extension Fetch {
         case .hold(let verdict):
             deliverHeld(verdict, now: now)
         case .fill(let verdict, let live):
-            body = live.body.joined()
-            live.body.end(trailers: trailers, whole: store(verdict, live.response, now: now).body)
+            store(verdict, live.response, live.body.stored(), now: now)
+            live.body.end(trailers: trailers)
             readingClient = nil
         case .spill(let live):
             live.body.end(trailers: trailers)
@@ -149,19 +149,21 @@ extension Fetch {
     }
 
     func deliverHeld(_ verdict: SharedVerdict, now: NIODeadline) {
-        let representation = verdict.isStored ? store(verdict, storedResponse(verdict), now: now) : nil
+        let stored = confirmedBody ?? StoredBody(body)
+        let representation = verdict.isStored ? store(verdict, storedResponse(verdict), stored, now: now) : nil
         guard let client else { return }
         self.client = nil
         // Fields that are for this client alone are not among those that are stored.
         if let representation, verdict.withheld.isEmpty { return client.deliverFetched(representation, key: key, now: now) }
-        let coding = accepted.best(of: codings.union(CodingSet(.identity)), serverOrder: worker.codec.order) ?? .identity
-        let compressed = coding == .identity ? nil : worker.codec.compressFast(body, as: coding)
-        var writer = ResponseHeadWriter(framing: .length((compressed ?? body).readableBytes))
+        var coding = accepted.best(of: codings.union(CodingSet(.identity)), serverOrder: worker.codec.order) ?? .identity
+        if !stored.pieces.isEmpty { coding = .identity }
+        let compressed = coding == .identity ? nil : worker.codec.compressFast(stored.whole, as: coding).map { StoredBody($0) }
+        var writer = ResponseHeadWriter(framing: .length((compressed ?? stored).byteCount))
         writer.coding = compressed == nil ? .identity : coding
         writer.variesByCoding = !codings.isEmpty
         writer.entityTag = worker.codec.entityTag(of: head.fields, coding: writer.coding, effort: .fast)
         writer.browserCaching = browserCaching
-        client.deliverOnce(status: head.status, head.fields, writer, compressed ?? body, now: now)
+        client.deliverOnce(status: head.status, head.fields, writer, compressed ?? stored, now: now)
     }
 
     /// The response as it is stored.
@@ -181,7 +183,8 @@ extension Fetch {
 
     /// Stores what was fetched and lets the followers go.
     /// - Returns: what suits the client best of what is ready.
-    func store(_ verdict: SharedVerdict, _ response: StoredResponse, now: NIODeadline) -> Representation {
+    @discardableResult
+    func store(_ verdict: SharedVerdict, _ response: StoredResponse, _ body: StoredBody, now: NIODeadline) -> Representation {
         let plain = ResponseCodec.representation(of: response, coding: .identity, effort: .asReceived, body: body)
         let coded = confirmed.map {
             ResponseCodec.representation(of: response, coding: $0.coding, effort: $0.effort, body: $0.body)

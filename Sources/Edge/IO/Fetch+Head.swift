@@ -114,7 +114,7 @@ extension Fetch {
         writer.variesByCoding = !codings.isEmpty
         writer.browserCaching = browserCaching
         writer.entityTag = own.flatMap { EntityTagVariants.known(request.fields, as: $0) }
-        client.deliverOnce(status: 304, fields, writer, ByteBuffer(), now: now)
+        client.deliverOnce(status: 304, fields, writer, StoredBody(ByteBuffer()), now: now)
         return true
     }
 
@@ -196,7 +196,7 @@ extension Fetch {
             return reason
         }
         if DependencyTags(head.fields).isOverLimit { return .tags }
-        let limit = route.cache.objectBytesMax
+        let limit = objectBytesMax
         switch head.framing {
         case .length(let count):
             let isTooLarge = count > limit || isServedFromDisk(count, isCompressible: isCompressible(head.fields))
@@ -265,7 +265,7 @@ extension Fetch {
         adviseBrowser()
         let cacheControl = CacheControl.forSharedCache(fields)
         codings = stale.response.codings
-        body = stale.plain.body
+        confirmedBody = stale.plain.body
         confirmed = stale.coded
         client?.noteRevalidated()
         let notStored = Storability.decide(
@@ -313,7 +313,7 @@ extension Fetch {
         guard let stored = worker.store.withShard(key, { $0.ready(key, request) }), stored.response.status == 200 else { return }
         // What a soft purge has made stale only a whole response makes fresh: this one may have been on its way when the purge came.
         guard !stored.response.isPurged else { return }
-        guard StoredFields.isSameRepresentation(stored.response.fields, byteCount: stored.plain.body.readableBytes, as: head.fields) else {
+        guard StoredFields.isSameRepresentation(stored.response.fields, byteCount: stored.plain.body.byteCount, as: head.fields) else {
             return worker.store.withShard(key) { $0.drop(stored.response, key: key) }
         }
         let fields = StoredFields.updated(stored.response.fields, by: head.fields, date: worker.httpDate(now: now))

@@ -119,6 +119,8 @@ final class Fetch: DeadlineHolder {
     var head = ResponseHead()
     var headReceived = NIODeadline.now()
     var body = ByteBuffer()
+    /// What is stored, which the application has confirmed: the body that the response has.
+    var confirmedBody: StoredBody?
     /// The codings of a stored response that the application has confirmed: as current as the response itself.
     var confirmed: [Representation] = []
     var stream: StreamingCompressor?
@@ -280,6 +282,9 @@ final class Fetch: DeadlineHolder {
         worker.store.finish(lease, outcome, key: key, now: .now())
     }
 
+    /// The largest body that is stored.
+    var objectBytesMax: Int { min(route.cache.objectBytesMax, worker.store.objectBytesMax) }
+
     // MARK: Memory
 
     func reserve(_ bytes: Int) -> Bool {
@@ -292,5 +297,6 @@ final class Fetch: DeadlineHolder {
         worker.fillBudget.release(reservedBytes)
         reservedBytes = 0
         body = ByteBuffer()
+        confirmedBody = nil
     }
 }

@@ -46,14 +46,15 @@ extension HTTPServerHandler {
         headStart = output.readableBytes
         output.writeImmutableBuffer(representation.head)
         if let advice = response.browserCaching { output.writeBytes(advice.lines(for: head.fields)) }
-        finishHead(.length(representation.body.readableBytes), age: exchange.ageSeconds, now: now)
+        finishHead(.length(representation.body.byteCount), age: exchange.ageSeconds, now: now)
         if head.method != .head {
-            exchange.bodyBytes = representation.body.readableBytes
-            if representation.body.readableBytes <= Self.copiedBodyBytesMax {
-                output.writeImmutableBuffer(representation.body)
+            if !representation.body.pieces.isEmpty { return send(representation.body.pieces) }
+            exchange.bodyBytes = representation.body.byteCount
+            if representation.body.byteCount <= Self.copiedBodyBytesMax {
+                output.writeImmutableBuffer(representation.body.whole)
             } else {
                 emit()
-                write(representation.body)
+                write(representation.body.whole)
             }
         }
         finishExchange(now: now)
@@ -85,12 +86,13 @@ extension HTTPServerHandler {
 
     /// Answers with a body that is at hand as a whole and not stored.
     func deliverOnce(
-        status: Int, _ fields: FieldSection, _ writer: ResponseHeadWriter, _ body: ByteBuffer, now: NIODeadline
+        status: Int, _ fields: FieldSection, _ writer: ResponseHeadWriter, _ body: StoredBody, now: NIODeadline
     ) {
         assert(!isSuspended, "another server's word is passed on, never held")
         turn {
             beginResponse(status: status, fields, writer, now: now)
-            sendBody(body)
+            if !body.pieces.isEmpty, connection.head.method != .head { return send(body.pieces) }
+            sendBody(body.whole)
             finishExchange(now: now)
         }
         flushAndResume()

@@ -54,7 +54,7 @@ extension HTTPServerHandler {
                 }
             }
         }
-        guard let reader = LiveReader(live, use, for: self) else { return fetch(lease: nil, stale: nil, now: now) }
+        guard let reader = LiveReader(live.body, use, for: self) else { return fetch(lease: nil, stale: nil, now: now) }
         source = .read(reader)
         if case .whole = use { return reader.pump() }
         writer.variesByCoding = !response.codings.isEmpty
@@ -91,31 +91,40 @@ extension HTTPServerHandler {
         writer.variesByCoding = !response.codings.isEmpty
         writer.browserCaching = response.browserCaching
         var pieces: [ByteBuffer] = []
-        switch range(head, of: response, count: body.readableBytes, tag: representation.entityTag) {
+        switch range(head, of: response, count: body.byteCount, tag: representation.entityTag) {
         case .whole: return false
         case .unsatisfiable:
-            refuseRange(count: body.readableBytes, now: now)
+            refuseRange(count: body.byteCount, now: now)
             return true
         case .part(let range):
             writer.framing = .length(range.count)
-            writer.contentRange = "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(body.readableBytes)"
-            pieces = [slice(body, range)]
+            writer.contentRange = "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(body.byteCount)"
+            pieces = body.slices(range)
         case .parts(let ranges):
             let type = response.fields.string(.contentType) ?? "application/octet-stream"
-            let multipart = MultipartRanges(ranges, of: body.readableBytes, contentType: type, number: worker.randomNumber())
+            let multipart = MultipartRanges(ranges, of: body.byteCount, contentType: type, number: worker.randomNumber())
             writer.framing = .length(multipart.byteCount)
             writer.contentType = "multipart/byteranges; boundary=\(multipart.boundary)"
-            for (part, range) in zip(multipart.heads, ranges) { pieces += [ByteBuffer(bytes: part), slice(body, range)] }
+            for (part, range) in zip(multipart.heads, ranges) { pieces += [ByteBuffer(bytes: part)] + body.slices(range) }
             pieces.append(ByteBuffer(bytes: multipart.heads[ranges.count]))
         }
         beginResponse(status: 206, response.fields, writer, age: exchange.ageSeconds, now: now)
+        if !body.pieces.isEmpty {
+            send(pieces)
+            return true
+        }
         for piece in pieces { sendBody(piece) }
         finishExchange(now: now)
         return true
     }
 
-    private func slice(_ body: ByteBuffer, _ range: Range<Int>) -> ByteBuffer {
-        body.getSlice(at: body.readerIndex + range.lowerBound, length: range.count) ?? ByteBuffer()
+    /// Sends a body that lies ready in several pieces, at the client's pace, and ends the response. What the client has not taken is held for
+    /// it, whatever becomes of what is stored; what it has taken is not.
+    func send(_ pieces: [ByteBuffer]) {
+        let held = pieces.reduce(0) { $0 + $1.readableBytes }
+        guard let reader = LiveReader(GrowingBody(whole: pieces), .all(nil, flushes: false), for: self, held: held) else { return }
+        source = .read(reader)
+        reader.pump()
     }
 
     /// - Source: RFC 9110 §15.5.17.

@@ -1,8 +1,8 @@
 import HTTPSemantics
 import NIOCore
 
-/// One client's way through a response that is being fetched: from the first byte, at its own pace, in its own coding. Belongs to the
-/// client's event loop; the fetch may be on another one.
+/// One client's way through a response that is being fetched, or that is stored in several pieces: from the first byte, at its own pace, in
+/// its own coding. Belongs to the client's event loop; the fetch may be on another one.
 final class LiveReader {
     /// What becomes of the bytes.
     enum Use {
@@ -17,26 +17,30 @@ final class LiveReader {
     /// Bytes that are written within a turn; then the channel has its say about how many it takes.
     private static let turnBytesMax = 256 << 10
 
-    private let live: LiveResponse
+    private let body: GrowingBody
     private let use: Use
     private var handler: HTTPServerHandler?
     private var id: UInt64 = 0
     private var offset = 0
     private var isPumping = false
     private var holdsBack = false
+    /// Bytes that are held for this client alone, if the store drops them; counted in ``EdgeMetrics/heldBodyBytes``.
+    private var held = 0
 
     /// - Returns: `nil` when the response's beginning is there no more.
-    init?(_ live: LiveResponse, _ use: Use, for handler: HTTPServerHandler) {
-        self.live = live
+    init?(_ body: GrowingBody, _ use: Use, for handler: HTTPServerHandler, held: Int = 0) {
+        self.body = body
         self.use = use
         self.handler = handler
         let eventLoop = handler.worker.eventLoop
         let bound = NIOLoopBound(Weak(self), eventLoop: eventLoop)
-        let id = live.body.join {
+        let id = body.join {
             if eventLoop.inEventLoop { bound.value.reader?.pump() } else { eventLoop.execute { bound.value.reader?.pump() } }
         }
         guard let id else { return nil }
         self.id = id
+        self.held = held
+        handler.worker.metrics.heldBodyBytes.add(held)
     }
 
     private struct Weak {
@@ -49,8 +53,10 @@ final class LiveReader {
 
     /// The client is gone, or has what it asked for.
     func leave() {
+        if held > 0 { handler?.worker.metrics.heldBodyBytes.subtract(held) }
+        held = 0
         handler = nil
-        live.body.leave(id)
+        body.leave(id)
     }
 
     /// Why a turn ended.
@@ -90,9 +96,13 @@ final class LiveReader {
         var sent = 0
         while sent < Self.turnBytesMax {
             if case .whole = use {} else if !handler.isWritable { return .clientIsFull }
-            switch live.body.next(id) {
+            switch body.next(id) {
             case .part(let part):
                 sent += part.readableBytes
+                if held > 0 {
+                    held -= part.readableBytes
+                    handler.worker.metrics.heldBodyBytes.subtract(part.readableBytes)
+                }
                 guard send(part, to: handler) else { return .done }
             case .wait:
                 if holdsBack, case .all(let stream?, flushes: true) = use {

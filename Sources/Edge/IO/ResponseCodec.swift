@@ -49,16 +49,16 @@ final class ResponseCodec {
         let response = ready.response
         guard let plain = plainBody(of: response, ready: ready, key: key) else { return ready }
         // Nobody else to do it: a large one holds the loop up once, or would never be compressed at all.
-        guard plain.readableBytes <= Fetch.heldBytesMax || !background.isOn else {
+        guard !background.isOn || plain.pieces.isEmpty && plain.byteCount <= Fetch.heldBytesMax else {
             compressInBackground(plain, as: coding, of: response, key: key)
             return ready
         }
-        guard let body = compressFast(plain, as: coding) else {
+        guard let body = compressFast(plain.joined(), as: coding) else {
             // Does not get smaller: never try again.
             store.withShard(key) { $0.abandonCoding(coding, of: response, key: key, forGood: true) }
             return ready
         }
-        let made = Self.representation(of: response, coding: coding, effort: .fast, body: body)
+        let made = Self.representation(of: response, coding: coding, effort: .fast, body: StoredBody(body))
         _ = store.withShard(key) { $0.addCoding(made, key: key) }
         return made
     }
@@ -72,13 +72,13 @@ final class ResponseCodec {
         compressInBackground(plain, as: fast.coding, of: fast.response, key: key)
     }
 
-    private func plainBody(of response: StoredResponse, ready: Representation, key: CacheKey) -> ByteBuffer? {
+    private func plainBody(of response: StoredResponse, ready: Representation, key: CacheKey) -> StoredBody? {
         if ready.coding == .identity { return ready.body }
         return store.withShard(key) { $0.plain(of: response, key: key) }?.body
     }
 
     private func compressInBackground(
-        _ plain: ByteBuffer, as coding: ContentCoding, of response: StoredResponse, key: CacheKey
+        _ plain: StoredBody, as coding: ContentCoding, of response: StoredResponse, key: CacheKey
     ) {
         let store = self.store
         let isAccepted = background.submit(plain, coding: coding, level: CompressionPolicy.level(coding, .high, configuration)) { body in
@@ -118,10 +118,10 @@ final class ResponseCodec {
 
     /// A response ready to write, from the body in a coding.
     static func representation(
-        of response: StoredResponse, coding: ContentCoding, effort: Representation.Effort, body: ByteBuffer
+        of response: StoredResponse, coding: ContentCoding, effort: Representation.Effort, body: StoredBody
     ) -> Representation {
         let hasBody = response.status != 204 && response.status != 304
-        var writer = ResponseHeadWriter(framing: hasBody ? .length(body.readableBytes) : .noBody)
+        var writer = ResponseHeadWriter(framing: hasBody ? .length(body.byteCount) : .noBody)
         writer.coding = coding
         writer.variesByCoding = !response.codings.isEmpty
         writer.dropsAge = true

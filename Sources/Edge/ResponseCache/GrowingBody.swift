@@ -8,6 +8,9 @@ import Telemetry
 /// it is kept no more: what the slowest reader has read is dropped, nobody new may begin, and whoever appends waits once
 /// ``bufferedBytesMax`` lie here.
 ///
+/// Parts become pieces of ``StoredBody/pieceBytes`` as they come, so that what is stored in the end is the memory that readers have, and none
+/// of it has to be copied into one.
+///
 /// Readers are woken in bunches (``wake()``), when a read from upstream is dealt with, not for each part.
 final class GrowingBody: Sendable {
     /// What a reader gets.
@@ -29,30 +32,58 @@ final class GrowingBody: Sendable {
     }
 
     private struct Reader {
-        var position: Int
+        /// Of the next byte.
+        var offset: Int
         var isWaiting = false
         let wake: @Sendable () -> Void
     }
 
     private struct State {
         var parts: [ByteBuffer] = []
-        /// Parts that were dropped before those.
-        var dropped = 0
+        /// Where in the body each of them begins.
+        var starts: [Int] = []
+        /// How many bytes have come.
+        var end = 0
+        /// Bytes that lie here.
         var bytes = 0
+        /// Parts before this one are pieces as they are stored.
+        var firstLoose = 0
+        var looseBytes = 0
         var isKept = true
-        var end: End?
+        var outcome: End?
         var readers: [UInt64: Reader] = [:]
         var nextReader: UInt64 = 0
         var isSourceWaiting = false
 
         mutating func dropRead() {
             guard !isKept else { return }
-            let slowest = readers.values.reduce(dropped + parts.count) { min($0, $1.position) }
-            let count = slowest - dropped
+            let slowest = readers.values.reduce(end) { min($0, $1.offset) }
+            var count = 0
+            while count < parts.count, starts[count] + parts[count].readableBytes <= slowest { count += 1 }
             guard count > 0 else { return }
             for part in parts[..<count] { bytes -= part.readableBytes }
             parts.removeFirst(count)
-            dropped = slowest
+            starts.removeFirst(count)
+            firstLoose = 0
+        }
+
+        mutating func add(_ part: ByteBuffer) {
+            parts.append(part)
+            starts.append(end)
+            end += part.readableBytes
+            bytes += part.readableBytes
+            looseBytes += part.readableBytes
+        }
+
+        /// The part that holds the byte at an offset.
+        func part(at offset: Int) -> Int? {
+            guard offset < end, let first = starts.first, offset >= first else { return nil }
+            var (low, high) = (0, starts.count)
+            while high - low > 1 {
+                let middle = (low + high) / 2
+                if starts[middle] <= offset { low = middle } else { high = middle }
+            }
+            return low
         }
 
         /// Whether whoever appends is to be told that there is room, or nobody left to read.
@@ -71,36 +102,48 @@ final class GrowingBody: Sendable {
         self.roomAgain = roomAgain
     }
 
+    /// What is all there, for one who reads it: what that one has read is let go.
+    init(whole parts: [ByteBuffer]) {
+        roomAgain = {}
+        state.withLock { state in
+            for part in parts { state.add(part) }
+            state.outcome = .whole(trailers: nil)
+            state.isKept = false
+        }
+    }
+
     // MARK: Who appends
 
     func append(_ part: ByteBuffer) {
         guard part.readableBytes > 0 else { return }
-        state.withLock { state in
-            state.parts.append(part)
-            state.bytes += part.readableBytes
+        let isPiece = state.withLock { state in
+            state.add(part)
             state.dropRead()
+            return state.isKept && state.looseBytes >= StoredBody.pieceBytes
+        }
+        if isPiece { makePiece() }
+    }
+
+    /// Makes one piece of the parts that are none yet. They are copied outside the lock: only who appends changes them while all is kept.
+    private func makePiece() {
+        let (loose, first) = state.withLock { ($0.parts[$0.firstLoose...], $0.firstLoose) }
+        guard !loose.isEmpty else { return }
+        let piece = loose.count == 1 ? loose[loose.startIndex].exactCopy() : .exact(joining: loose)
+        state.withLock { state in
+            state.parts.replaceSubrange(first..., with: CollectionOfOne(piece))
+            state.starts.removeSubrange((first + 1)...)
+            state.firstLoose = first + 1
+            state.looseBytes = 0
         }
     }
 
-    /// - Parameter whole: the same bytes as they are stored: who still reads has them from there, so that a slow reader keeps no second
-    ///   copy in memory.
-    func end(trailers: FieldSection?, whole: ByteBuffer? = nil) {
-        state.withLock { state in
-            state.end = .whole(trailers: trailers)
-            guard let whole, state.isKept, whole.readableBytes == state.bytes else { return }
-            var offset = whole.readerIndex
-            for index in state.parts.indices {
-                let count = state.parts[index].readableBytes
-                guard let slice = whole.getSlice(at: offset, length: count) else { return }
-                state.parts[index] = slice
-                offset += count
-            }
-        }
+    func end(trailers: FieldSection?) {
+        state.withLock { $0.outcome = .whole(trailers: trailers) }
         wake()
     }
 
     func fail(_ failure: GatewayFailure) {
-        state.withLock { $0.end = .broken(failure) }
+        state.withLock { $0.outcome = .broken(failure) }
         wake()
     }
 
@@ -125,19 +168,16 @@ final class GrowingBody: Sendable {
 
     var isWhole: Bool {
         state.withLock { state in
-            if case .whole? = state.end { state.isKept } else { false }
+            if case .whole? = state.outcome { state.isKept } else { false }
         }
     }
 
     var hasReaders: Bool { state.withLock { !$0.readers.isEmpty } }
 
-    /// All parts, in one piece of memory.
-    func joined() -> ByteBuffer {
-        let parts = state.withLock { $0.parts }
-        var whole = ByteBuffer()
-        whole.reserveCapacity(parts.reduce(0) { $0 + $1.readableBytes })
-        for part in parts { whole.writeImmutableBuffer(part) }
-        return whole
+    /// All that has come, as it is stored: the memory that readers have, too. Called by who appends, when all is there.
+    func stored() -> StoredBody {
+        makePiece()
+        return StoredBody(parts: state.withLock { $0.parts })
     }
 
     /// Wakes those who wait, outside the lock.
@@ -159,9 +199,9 @@ final class GrowingBody: Sendable {
     /// - Returns: `nil` when the beginning is there no more.
     func join(wake: @escaping @Sendable () -> Void) -> UInt64? {
         state.withLock { state in
-            guard state.dropped == 0 else { return nil }
+            guard state.bytes == state.end else { return nil }
             state.nextReader += 1
-            state.readers[state.nextReader] = Reader(position: 0, wake: wake)
+            state.readers[state.nextReader] = Reader(offset: 0, wake: wake)
             return state.nextReader
         }
     }
@@ -169,14 +209,15 @@ final class GrowingBody: Sendable {
     func next(_ id: UInt64) -> Next {
         let (next, freesSource) = state.withLock { state -> (Next, Bool) in
             guard let reader = state.readers[id] else { return (.broken(.truncated), false) }
-            let index = reader.position - state.dropped
-            if index < state.parts.count {
-                let part = state.parts[index]
-                state.readers[id]?.position += 1
+            if let index = state.part(at: reader.offset) {
+                var part = state.parts[index]
+                // In the middle of it is who read parts that have become a piece since.
+                part.moveReaderIndex(forwardBy: reader.offset - state.starts[index])
+                state.readers[id]?.offset += part.readableBytes
                 state.dropRead()
                 return (.part(part), state.freesSource())
             }
-            switch state.end {
+            switch state.outcome {
             case .whole(let trailers): return (.end(trailers: trailers), false)
             case .broken(let failure): return (.broken(failure), false)
             case nil:

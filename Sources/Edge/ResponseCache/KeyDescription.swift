@@ -38,7 +38,7 @@ extension ResponseShard {
             var codings: [(coding: ContentCoding, bytes: Int, isFinal: Bool)] = []
             for coding in ContentCoding.allCases {
                 guard let ready = entry.ready[Int(coding.rawValue)] else { continue }
-                codings.append((coding, ready.body.readableBytes, ready.effort != .fast))
+                codings.append((coding, ready.body.byteCount, ready.effort != .fast))
             }
             let standing = eviction.standing(variant.entry)
             description.variants.append(

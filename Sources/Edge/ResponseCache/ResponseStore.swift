@@ -15,6 +15,9 @@ final class ResponseStore: Sendable {
 
     private let shards: [Shard]
     private let mask: UInt64
+    /// The largest body that is worth storing, whatever the configuration says: half of what a shard may hold. What is larger would make all
+    /// else leave and go with the next.
+    let objectBytesMax: Int
     /// Mixed into every key's hash; see ``KeyHash``.
     let seed = UInt64.random(in: .min ... .max)
 
@@ -27,6 +30,7 @@ final class ResponseStore: Sendable {
             Shard(ResponseShard(bytesMax: configuration.bytesMax / count, codingOrder: codingOrder))
         }
         mask = UInt64(count - 1)
+        objectBytesMax = configuration.bytesMax / count / 2
     }
 
     /// The top bits choose the shard, the low ones the place within it.

@@ -1,12 +1,5 @@
 import HTTPSemantics
-// The one way to give a ByteBuffer memory of an exact size; see `exactCopy()`.
-@_spi(CustomByteBufferAllocator) import NIOCore
-
-#if canImport(Glibc)
-import Glibc
-#elseif canImport(Musl)
-import Musl
-#endif
+import NIOCore
 
 /// What is known of a stored response, whichever coding it is served in. Immutable: a revalidation makes a new one.
 /// - Source: RFC 9111 §3.
@@ -124,7 +117,7 @@ final class StoredResponse: Sendable {
     var alwaysRevalidates: Bool { lifetimeSeconds <= initialAgeSeconds && !isPurged || cacheControl.noCache }
 }
 
-/// A stored response in one coding: two pieces of memory that go out as they are.
+/// A stored response in one coding: head and body, memory that goes out as it is.
 final class Representation: Sendable {
     /// How much work went into the coding.
     enum Effort: Sendable {
@@ -142,12 +135,12 @@ final class Representation: Sendable {
     /// Status line and header section, up to where the fields of the single answer follow (`Age`, `Cache-Status`,
     /// `Server-Timing`, `Connection`) and the empty line.
     let head: ByteBuffer
-    let body: ByteBuffer
+    let body: StoredBody
     /// The entity tag that this representation is sent with.
     let entityTag: EntityTag?
 
     init(
-        response: StoredResponse, coding: ContentCoding, effort: Effort, head: ByteBuffer, body: ByteBuffer,
+        response: StoredResponse, coding: ContentCoding, effort: Effort, head: ByteBuffer, body: StoredBody,
         entityTag: EntityTag?
     ) {
         self.response = response
@@ -156,6 +149,14 @@ final class Representation: Sendable {
         self.head = head.exactCopy()
         self.body = body.exactCopy()
         self.entityTag = entityTag
+    }
+
+    /// The same with a body in one piece.
+    convenience init(
+        response: StoredResponse, coding: ContentCoding, effort: Effort, head: ByteBuffer, body: ByteBuffer,
+        entityTag: EntityTag?
+    ) {
+        self.init(response: response, coding: coding, effort: effort, head: head, body: StoredBody(body), entityTag: entityTag)
     }
 
     /// The same bytes of a response of which something else has changed.
@@ -170,8 +171,8 @@ final class Representation: Sendable {
 
     /// What it takes in memory, in bytes: this object, its pieces, and the tag if it is not the response's own.
     var memoryBytes: Int {
-        AllocatedBytes.object(MemoryLayout<(StoredResponse, ContentCoding, Effort, ByteBuffer, ByteBuffer, EntityTag?)>.size)
-            + AllocatedBytes.buffer(head) + AllocatedBytes.buffer(body)
+        AllocatedBytes.object(MemoryLayout<(StoredResponse, ContentCoding, Effort, ByteBuffer, StoredBody, EntityTag?)>.size)
+            + AllocatedBytes.buffer(head) + body.memoryBytes
             + (coding == .identity ? 0 : AllocatedBytes.array(entityTag?.opaque ?? []))
     }
 }
@@ -197,20 +198,5 @@ enum AllocatedBytes {
     /// A buffer's bytes, and the object that NIO keeps for them: their place, their count and four functions.
     static func buffer(_ buffer: ByteBuffer) -> Int {
         buffer.storageCapacity == 0 ? 0 : of(buffer.storageCapacity) + object(6 * MemoryLayout<Int>.size)
-    }
-}
-
-extension ByteBuffer {
-    /// A copy that takes no more memory than its bytes need. `ByteBuffer`'s own growth rounds up to a power of two, which
-    /// for what is kept wastes a third on average.
-    func exactCopy() -> ByteBuffer {
-        let count = readableBytes
-        guard count > 0 else { return ByteBuffer() }
-        guard storageCapacity > AllocatedBytes.of(count) || readerIndex > 0 else { return self }
-        // malloc, because the default allocator frees with free().
-        guard let start = malloc(count) else { return self }
-        let memory = UnsafeMutableRawBufferPointer(start: start, count: count)
-        withUnsafeReadableBytes { memory.copyMemory(from: $0) }
-        return ByteBuffer(takingOwnershipOf: memory, allocator: ByteBufferAllocator())
     }
 }

@@ -1,6 +1,7 @@
 import HTTPSemantics
 import NIOCore
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Edge
@@ -39,7 +40,7 @@ import Testing
         #expect(read(body, id) == "cd")
         body.end(trailers: nil)
         #expect(woken.now == 2 && read(body, id) == ".")
-        #expect(String(buffer: body.joined()) == "abcd" && body.isWhole)
+        #expect(String(buffer: body.stored().joined()) == "abcd" && body.isWhole)
         let late = try #require(body.join {})
         #expect(read(body, late) == "abcd.")
     }
@@ -49,13 +50,69 @@ import Testing
         let id = try #require(body.join {})
         for part in ["ab", "c", "def"] { body.append(ByteBuffer(string: part)) }
         _ = body.next(id)
-        body.end(trailers: nil, whole: ByteBuffer(string: "ABCDEF"))
-        #expect(read(body, id) == "CDEF.", "the rest, from the other memory")
-        let other = GrowingBody {}
-        let reader = try #require(other.join {})
-        other.append(ByteBuffer(string: "ab"))
-        other.end(trailers: nil, whole: ByteBuffer(string: "ABC"))
-        #expect(read(other, reader) == "ab.", "what has another length is not the same")
+        let stored = body.stored()
+        body.end(trailers: nil)
+        #expect(stored.pieces.isEmpty && String(buffer: stored.whole) == "abcdef")
+        guard case .part(let rest) = body.next(id) else {
+            Issue.record("must have more")
+            return
+        }
+        #expect(String(buffer: rest) == "cdef" && isSameMemory(rest, stored.whole))
+    }
+
+    private func isSameMemory(_ part: ByteBuffer, _ whole: ByteBuffer) -> Bool {
+        part.withVeryUnsafeBytes { $0.baseAddress } == whole.withVeryUnsafeBytes { $0.baseAddress }
+    }
+
+    /// Byte N is N modulo 251, which no piece's length is a multiple of.
+    private func part(_ range: Range<Int>) -> ByteBuffer { ByteBuffer(bytes: range.map { UInt8($0 % 251) }) }
+
+    @Test func `a large body is pieces, which readers in the middle of them read on, and none is large`() throws {
+        let body = GrowingBody {}
+        let readers = try (0..<4).map { _ in try #require(body.join {}) }
+        var read = [[UInt8]](repeating: [], count: 4)
+        var (end, random) = (0, SeededRandom(seed: 5))
+        func readOn(_ reader: Int) -> Bool {
+            guard case .part(let next) = body.next(readers[reader]) else { return false }
+            read[reader] += Array(buffer: next)
+            return true
+        }
+        while end < 3 << 20 {
+            let count = Int.random(in: 1...90_000, using: &random)
+            body.append(part(end..<end + count))
+            end += count
+            for reader in 0..<4 where random.chance(oneIn: reader + 1) { _ = readOn(reader) }
+        }
+        let stored = body.stored()
+        body.end(trailers: nil)
+        for reader in 0..<4 {
+            while readOn(reader) {}
+            #expect(read[reader] == (0..<end).map { UInt8($0 % 251) }, "reader \(reader)")
+        }
+        #expect(stored.byteCount == end && stored.pieces.count >= 8)
+        #expect(stored.pieces.allSatisfy { $0.storageCapacity < 2 * StoredBody.pieceBytes })
+        #expect(Array(buffer: stored.joined()) == read[0])
+        for range in [0..<1, 0..<end, end - 1..<end, 262_143..<262_145, 100_000..<2_000_000, 5..<5] {
+            #expect(stored.slices(range).flatMap { Array(buffer: $0) } == range.map { UInt8($0 % 251) }, "\(range)")
+        }
+    }
+
+    @Test func `what is whole is let go as its one reader takes it`() throws {
+        let pieces = (0..<3).map { part($0 * 100..<($0 + 1) * 100) }
+        let body = GrowingBody(whole: pieces)
+        let id = try #require(body.join {})
+        for number in 0..<3 {
+            guard case .part(let next) = body.next(id) else {
+                Issue.record("must have more")
+                return
+            }
+            #expect(next == pieces[number])
+        }
+        guard case .end = body.next(id) else {
+            Issue.record("must end")
+            return
+        }
+        #expect(body.join {} == nil)
     }
 
     @Test func `a broken body is never whole`() throws {

@@ -52,6 +52,89 @@ import Testing
         #expect(parts.text == expected.joined(separator: "\r\n") + "\r\n--\(boundary)--\r\n")
     }
 
+    /// 3 MB in which each eight bytes say where they are.
+    private static let large = (0..<400_000).map { "\(10_000_000 + $0)" }.joined()
+
+    @Test func `a large object lies in several pieces, and its parts come from any of them`() throws {
+        let origin = try ScriptedOrigin(fields: ["Cache-Control: max-age=60", "Content-Type: image/png", "ETag: \"v\""], body: Self.large)
+        let edge = try HeadraceProcess(["--app", origin.url])
+        let client = try RawClient(port: edge.port)
+        func ask(_ fields: String...) throws -> RawClient.Response {
+            client.send((["GET / HTTP/1.1", "Host: a.example"] + fields).joined(separator: "\r\n") + "\r\n\r\n")
+            return try client.readResponse(seconds: 20)
+        }
+        for _ in 0..<3 {
+            let whole = try ask()
+            #expect(whole.field("Content-Length") == "3200000" && whole.text == Self.large)
+        }
+        #expect(try ask().field("Cache-Status")?.contains("; hit") == true)
+        let text = Array(Self.large.utf8)
+        for range in [0...0, 262_100...262_200, 524_288...524_288, 1_000...2_999_999, 3_199_999...3_199_999] {
+            let part = try ask("Range: bytes=\(range.lowerBound)-\(range.upperBound)")
+            #expect(part.status == 206 && part.body == Array(text[range]), "\(range)")
+        }
+        let parts = try ask("Range: bytes=0-7,1600000-1600007,-8")
+        #expect(parts.status == 206 && parts.field("Content-Length") == "\(parts.body.count)")
+        for piece in ["10000000\r\n--", "10200000\r\n--", "10399999\r\n--"] { #expect(parts.text.contains("\r\n\r\n" + piece), "\(piece)") }
+        #expect(try ask("If-None-Match: \"v\"").status == 304)
+        #expect(try ask("Range: bytes=3200000-").status == 416)
+        client.send("HEAD / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        #expect(try client.readResponse(hasBody: false).field("Content-Length") == "3200000")
+        #expect(origin.requestCount == 1)
+    }
+
+    @Test func `a large object that is confirmed goes on to answer, and one that may not be kept then does so once`() throws {
+        let origin = try ScriptedOrigin { request in
+            switch request.number {
+            case 0: [.send(ScriptedOrigin.response(fields: ["Cache-Control: no-cache", "ETag: \"v\""], body: Self.large))]
+            case 1: [.send("HTTP/1.1 304 Not Modified\r\nETag: \"v\"\r\n\r\n")]
+            default: [.send("HTTP/1.1 304 Not Modified\r\nETag: \"v\"\r\nCache-Control: no-store\r\n\r\n")]
+            }
+        }
+        let edge = try HeadraceProcess(["--app", origin.url])
+        for number in 0..<3 {
+            let response = try RawClient.get(port: edge.port, "/", seconds: 20)
+            #expect(response.status == 200 && response.text == Self.large, "\(number)")
+        }
+        #expect(origin.requestCount == 3)
+    }
+
+    @Test func `who takes a large object slowly gets all of it, whatever becomes of what is stored`() throws {
+        // More than the kernel takes for a client that reads nothing.
+        let body = String(repeating: Self.large, count: 5)
+        let origin = try ScriptedOrigin(fields: ["Cache-Control: max-age=60", "Content-Type: image/png"], body: body)
+        let edge = try HeadraceProcess(["--app", origin.url, "--set", "edge.purge.clients=127.0.0.1", "--set", "edge.cache.max_object_size=16MB"])
+        _ = try RawClient.get(port: edge.port, "/", seconds: 20)
+        let slow = try RawClient(port: edge.port, receiveBuffer: 4096)
+        slow.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        #expect(eventually { slow.peek().contains("10000000") })
+        #expect(try edge.metric("headrace_response_cache_held_bytes") > 100_000)
+        let purge = try RawClient(port: edge.port)
+        purge.send("PURGE / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        #expect(try purge.readResponse().text.contains("\"purged\":1"))
+        #expect(try slow.readResponse(seconds: 60).text == body)
+        #expect(try eventually { try edge.metric("headrace_response_cache_held_bytes") == 0 })
+        // One that leaves holds nothing either.
+        let gone = try RawClient(port: edge.port, receiveBuffer: 4096)
+        gone.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        #expect(eventually { gone.peek().contains("10000000") })
+        gone.reset()
+        #expect(try eventually { try edge.metric("headrace_response_cache_held_bytes") == 0 })
+    }
+
+    @Test func `what is larger than half of a shard goes through, and makes nothing leave`() throws {
+        let origin = try ScriptedOrigin { request in
+            let body = request.target == "/large" ? String(repeating: "x", count: 600_000) : "small"
+            return [.send(ScriptedOrigin.response(fields: ["Cache-Control: max-age=60", "Content-Type: image/png"], body: body))]
+        }
+        let edge = try HeadraceProcess(["--app", origin.url, "--set", "edge.cache.size=1MB", "--set", "edge.cache.max_object_size=1MB"])
+        _ = try RawClient.get(port: edge.port, "/small")
+        let first = try RawClient.get(port: edge.port, "/large", seconds: 20)
+        #expect(first.body.count == 600_000 && first.field("Cache-Status")?.contains("detail=too-large") == true)
+        #expect(try RawClient.get(port: edge.port, "/large", seconds: 20).field("Cache-Status") == "headrace; fwd=uri-miss")
+        #expect(try RawClient.get(port: edge.port, "/small").field("Cache-Status")?.contains("; hit") == true)
+    }
+
     @Test func `RFC 9110 §13.1.5: If-Range asks whether it is still that very response`() throws {
         let origin = try origin(["Last-Modified: Sat, 31 Jan 2026 12:00:00 GMT", "Date: Sat, 31 Jan 2026 12:00:10 GMT"])
         let edge = try HeadraceProcess(["--app", origin.url])
