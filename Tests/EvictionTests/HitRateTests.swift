@@ -19,9 +19,11 @@ import Testing
         let ours = 100 * HitRate.s3FIFO(requests, room: room)
         let lru = 100 * HitRate.leastRecentlyUsed(requests, room: room)
         let best = 100 * HitRate.belady(requests, room: room)
-        print("hits of 100 requests, \(trace.rawValue): S3-FIFO \(ours), LRU \(lru), Belady \(best)")
+        let lfu = 100 * HitRate.leastFrequentlyUsed(requests, room: room)
+        // Benchmarks/eviction reads this line.
+        print("hits of 100 requests, \(trace.rawValue): S3-FIFO \(ours), LRU \(lru), LFU \(lfu), Belady \(best)")
         #expect(ours >= lru + bounds.overLRU, "S3-FIFO \(ours), LRU \(lru)")
         #expect(ours >= best - bounds.underBest, "S3-FIFO \(ours), Belady \(best)")
-        #expect(ours <= best, "more than is possible: \(ours), Belady \(best)")
+        #expect(ours <= best && lfu <= best, "more than is possible: \(ours), Belady \(best)")
     }
 }

@@ -25,6 +25,23 @@ enum HitRate {
         }
     }
 
+    /// The one that was used least often since it came leaves. What was popular once stays for long.
+    static func leastFrequentlyUsed(_ trace: [Int], room: Int) -> Double {
+        var uses: [Int: Int] = [:]
+        var rarest = FarthestFirst()
+        return share(trace) { key in
+            let isHit = uses[key] != nil
+            while !isHit, uses.count >= room, let (use, victim) = rarest.pop() {
+                // Entries of the heap that a later use has replaced are passed over.
+                if uses[victim] == -use { uses[victim] = nil }
+            }
+            let count = (uses[key] ?? 0) + 1
+            uses[key] = count
+            rarest.push(-count, key)
+            return isHit
+        }
+    }
+
     /// The best that anybody could do who knew the future: the one that is used again last leaves, be it the new one.
     /// - Source: Belady, "A study of replacement algorithms for a virtual-storage computer", 1966.
     static func belady(_ trace: [Int], room: Int) -> Double {
