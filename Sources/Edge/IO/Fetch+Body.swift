@@ -178,7 +178,7 @@ extension Fetch {
         return StoredResponse(
             head: head, fields: fields, cacheControl: verdict.cacheControl, lifetimeSeconds: lifetime,
             initialAgeSeconds: age, received: headReceived, codings: codings, wasAskedForPlain: plan.wantsIdentity && !variesByFile,
-            browserCaching: browserCaching, urlTag: route.keying.urlTag(request, client: identity))
+            browserCaching: browserCaching, hasKeyedLanguage: route.keying.hasLanguages, urlTag: route.keying.urlTag(request, client: identity))
     }
 
     /// Stores what was fetched and lets the followers go.

@@ -335,7 +335,8 @@ extension Fetch {
         let response = StoredResponse(
             head: merged, fields: kept, cacheControl: cacheControl, lifetimeSeconds: lifetimeSeconds(merged, cacheControl),
             initialAgeSeconds: age, received: now, codings: stored.response.codings, wasAskedForPlain: plan.wantsIdentity && !variesByFile,
-            browserCaching: stored.response.browserCaching, urlTag: route.keying.urlTag(request, client: identity))
+            browserCaching: stored.response.browserCaching, hasKeyedLanguage: route.keying.hasLanguages,
+            urlTag: route.keying.urlTag(request, client: identity))
         guard response.vary == stored.response.vary else { return worker.store.withShard(key) { $0.drop(stored.response, key: key) } }
         let plain = ResponseCodec.representation(of: response, coding: .identity, effort: .asReceived, body: stored.plain.body)
         let coded = stored.coded.map { ResponseCodec.representation(of: response, coding: $0.coding, effort: $0.effort, body: $0.body) }

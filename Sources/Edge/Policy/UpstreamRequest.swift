@@ -66,6 +66,11 @@ struct UpstreamRequest {
         if let keying, keying.rules?.hasDeviceClass ?? false {
             output.writeString("X-Device-Class: \(DeviceClass(fields).rawValue)\r\n")
         }
+        if let language = keying?.language(fields) {
+            output.writeStaticString("Accept-Language: ")
+            output.writeBytes(language)
+            output.writeStaticString("\r\n")
+        }
         if case .asSent = conditions {
             // Written here and not among the others, since their tags may be those of our codings.
             for name in [FieldName.ifMatch, .ifNoneMatch] {

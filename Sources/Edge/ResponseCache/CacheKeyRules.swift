@@ -18,6 +18,9 @@ public struct CacheKeyRules: Sendable, Equatable {
     public var cookies: [String] = []
     /// Whether it is a phone, a tablet, a robot or something else; see ``DeviceClass``.
     public var hasDeviceClass = false
+    /// The languages that the application has, the one for everybody else first; which of them suits the client best counts, however
+    /// `Accept-Language` is spelled.
+    public var languages: [String] = []
     /// `%7e` is `~`, and `%2f` is `%2F`.
     /// - Source: RFC 3986 §6.2.2.
     public var normalisesPath = false

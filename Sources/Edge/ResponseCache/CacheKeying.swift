@@ -3,7 +3,7 @@ import HTTPSemantics
 /// How a route makes keys of requests: ``CacheKeyRules``, ready to use, and the scope that tells the route's responses from others'.
 ///
 /// ```
-/// example.com ⏎ /list?a=1&b=2 ⏎ scope ␁https ␁:accept-language=de ␁;plan=pro ␁@phone
+/// example.com ⏎ /list?a=1&b=2 ⏎ scope ␁https ␁:x-region=north ␁;plan=pro ␁@phone ␁~de
 /// ```
 /// Host and target come first and end with a line feed, whatever follows, so that purges find them.
 struct CacheKeying: Sendable, Equatable {
@@ -18,8 +18,10 @@ struct CacheKeying: Sendable, Equatable {
         let fields: [[UInt8]]
         let cookies: [[UInt8]]
         let hasDeviceClass: Bool
+        /// In lower case.
+        let languages: [[UInt8]]
 
-        var hasExtras: Bool { !fields.isEmpty || !cookies.isEmpty || hasDeviceClass }
+        var hasExtras: Bool { !fields.isEmpty || !cookies.isEmpty || hasDeviceClass || !languages.isEmpty }
     }
 
     init(scope: [UInt8], _ rules: CacheKeyRules = CacheKeyRules()) {
@@ -30,7 +32,8 @@ struct CacheKeying: Sendable, Equatable {
         }
         self.rules = Rules(
             target: TargetRules(rules), fields: rules.fields.map { Array($0.lowercased().utf8) }.sorted { $0.lexicographicallyPrecedes($1) },
-            cookies: rules.cookies.map { Array($0.utf8) }.sorted { $0.lexicographicallyPrecedes($1) }, hasDeviceClass: rules.hasDeviceClass)
+            cookies: rules.cookies.map { Array($0.utf8) }.sorted { $0.lexicographicallyPrecedes($1) }, hasDeviceClass: rules.hasDeviceClass,
+            languages: rules.languages.map { Array($0.lowercased().utf8) })
     }
 
     /// Between the parts that follow the scope. No field value has it, nor a target.
@@ -151,6 +154,11 @@ struct CacheKeying: Sendable, Equatable {
             key.append(UInt8(ascii: "@"))
             key.append(contentsOf: DeviceClass(fields).rawValue.utf8)
         }
+        if !rules.languages.isEmpty {
+            key.append(mark)
+            key.append(UInt8(ascii: "~"))
+            key.append(contentsOf: rules.languages[AcceptedLanguages.best(of: rules.languages, fields)])
+        }
     }
 
     private static func isSame(_ spelled: Span<UInt8>, _ name: [UInt8]) -> Bool {
@@ -181,9 +189,18 @@ struct CacheKeying: Sendable, Equatable {
         return target
     }
 
+    /// The language that the application is asked for: the one in the key; `nil` when it is the client's own words that it gets.
+    func language(_ fields: borrowing FieldSection) -> [UInt8]? {
+        guard let languages = rules?.languages, !languages.isEmpty else { return nil }
+        return languages[AcceptedLanguages.best(of: languages, fields)]
+    }
+
+    var hasLanguages: Bool { !(rules?.languages.isEmpty ?? true) }
+
     /// Whether a field may be passed on with a request whose answer may be stored. Those that applications and frameworks take for
     /// another URL, host, scheme or method may not, unless they are in the key: one client would choose what all others get.
     func passes(_ name: FieldName, _ spelled: Span<UInt8>) -> Bool {
+        if name == .acceptLanguage { return !hasLanguages }
         guard name == .other, spelled.count >= 6, spelled[0] | 0x20 == UInt8(ascii: "x"), spelled[1] == UInt8(ascii: "-") else { return true }
         guard Self.dangerous.contains(where: { Self.isSame(spelled, $0) }) else { return true }
         return rules?.fields.contains { Self.isSame(spelled, $0) } ?? false

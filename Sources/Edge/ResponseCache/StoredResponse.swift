@@ -29,14 +29,17 @@ final class StoredResponse: Sendable {
     /// - Parameters:
     ///   - wasAskedForPlain: the application was asked for the plain response whatever the client accepts, so that it did
     ///     not choose by `Accept-Encoding` even if it says so.
+    ///   - hasKeyedLanguage: its language is in the key, and the application was asked for that one alone.
     ///   - urlTag: see ``CacheKeying/urlTag(_:client:)``.
     init(
         head: ResponseHead, fields: FieldSection, cacheControl: CacheControl, lifetimeSeconds: Int, initialAgeSeconds: Int,
         received: NIODeadline, codings: CodingSet, wasAskedForPlain: Bool, browserCaching: BrowserCachingAdvice? = nil,
-        urlTag: UInt64? = nil
+        hasKeyedLanguage: Bool = false, urlTag: UInt64? = nil
     ) {
-        let named = VaryNames(fields)
-        vary = wasAskedForPlain ? named.without("accept-encoding") : named
+        var named = VaryNames(fields)
+        if wasAskedForPlain { named = named.without("accept-encoding") }
+        if hasKeyedLanguage { named = named.without("accept-language") }
+        vary = named
         status = head.status
         self.fields = fields
         self.cacheControl = cacheControl

@@ -34,6 +34,9 @@ enum ResponseCacheKeys {
             "device", \.hasDeviceClass, .boolean, isReloadable: true,
             "Whether a phone, a tablet, a robot or something else asks counts; the application is told in X-Device-Class."),
         .init(
+            "languages", \.languages, .list("languages", of: .language, isEmptyAllowed: true), isReloadable: true,
+            "The languages that the application has: the one that suits the client best counts, the first when none does; it is asked for that one."),
+        .init(
             "normal_path", \.normalisesPath, .boolean, isReloadable: true,
             "Escapes of plain characters in the path do not count: %7e is ~, and %2f is %2F."),
     ]
@@ -48,6 +51,20 @@ extension ValueFormat where Value == String {
                 guard !word.isEmpty, word.utf8.count <= 128, word.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && !"&=#?".utf8.contains($0) }),
                     word.count(where: { $0 == "*" }) <= 1
                 else { throw ValueProblem("\"\(word)\" is no pattern of a parameter's name such as fbclid or utm_*: one * at most") }
+                return word
+            }, render: { $0 })
+    }
+
+    /// `de`, `pt-BR`: what of a language tag an application tells apart.
+    /// - Source: RFC 5646 §2.1.
+    static var language: Self {
+        Self(
+            "language",
+            parse: { word in
+                let parts = word.split(separator: "-", omittingEmptySubsequences: false)
+                guard word.utf8.count <= 35, parts.allSatisfy({ (1...8).contains($0.utf8.count) }), (parts.first?.utf8.count ?? 0) > 1,
+                    word.utf8.allSatisfy({ ($0 | 0x20) &- 0x61 < 26 || $0 &- 0x30 < 10 || $0 == 0x2D })
+                else { throw ValueProblem("\"\(word)\" is no language such as de or pt-BR") }
                 return word
             }, render: { $0 })
     }

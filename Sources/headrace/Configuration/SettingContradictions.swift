@@ -69,7 +69,7 @@ enum SettingContradictions {
     private static func cacheKey(_ rules: CacheKeyRules, _ path: String) -> [String] {
         [
             ("ignore_query", rules.ignoredParameters), ("select_query", rules.selectedParameters), ("headers", rules.fields),
-            ("cookies", rules.cookies),
+            ("cookies", rules.cookies), ("languages", rules.languages),
         ].compactMap { name, list in
             list.count > CacheKeyRules.namesMax ? "\(path).\(name) has \(list.count) members; \(CacheKeyRules.namesMax) is the most" : nil
         }

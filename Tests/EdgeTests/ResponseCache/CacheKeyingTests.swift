@@ -36,6 +36,20 @@ import Testing
         #expect(try key(target) { $0.sortsQuery = true } == "a.example\n\(expected)")
     }
 
+    @Test func `a client's language is the one that it comes to, and what the application is asked for`() throws {
+        for (said, expected) in [("de-AT, en;q=0.5", "de"), ("DE", "de"), ("en", "en"), ("fr", "en"), (nil, "en")] {
+            let fields = said.map { ["Accept-Language: \($0)"] } ?? []
+            #expect(try key("/a", fields) { $0.languages = ["EN", "de"] } == "a.example\n/a\n\u{1}~\(expected)")
+            var rules = CacheKeyRules()
+            rules.languages = ["EN", "de"]
+            let keying = CacheKeying(scope: [], rules)
+            #expect(keying.language(try RequestHead.get("/a", fields).fields) == Array(expected.utf8))
+            #expect(!keying.passes(.acceptLanguage, Array("Accept-Language".utf8).span))
+        }
+        #expect(CacheKeying(scope: []).language(try RequestHead.get("/a").fields) == nil)
+        #expect(CacheKeying(scope: []).passes(.acceptLanguage, Array("Accept-Language".utf8).span))
+    }
+
     @Test func `only selected parameters count`() throws {
         #expect(try key("/a?x=1&page=2&id=3&sort_by=4") { $0.selectedParameters = ["id", "page"] } == "a.example\n/a?page=2&id=3")
         #expect(try key("/a?x=1") { $0.selectedParameters = ["id"] } == "a.example\n/a")

@@ -202,6 +202,20 @@ import Testing
         #expect(try RawClient.get(port: edge.port, "/d", ["If-None-Match: \"b\""]).text == "hello")
     }
 
+    @Test func `however a language is asked for, there is one fetch for each that the application has`() throws {
+        let origin = try ScriptedOrigin { request in
+            let language = request.field("Accept-Language") ?? "none"
+            return [.send(ScriptedOrigin.response(fields: ["Cache-Control: max-age=60", "Vary: Accept-Language"], body: language))]
+        }
+        let edge = try edge(origin, ["edge.cache.key.languages=en,de"])
+        for (value, expected) in [("de", "de"), ("de-AT, de;q=0.9, en;q=0.1", "de"), ("DE;q=0.2", "de"), ("en-GB", "en"), ("fr", "en"), ("*", "en")] {
+            #expect(try RawClient.get(port: edge.port, "/", ["Accept-Language: \(value)"]).text == expected, "\(value)")
+        }
+        let without = try RawClient.get(port: edge.port, "/")
+        #expect(without.text == "en" && without.field("Vary") == "Accept-Language", "a browser's own cache is told")
+        #expect(origin.requestCount == 2)
+    }
+
     @Test func `a cookie is kept only on request`() throws {
         let origin = try ScriptedOrigin(fields: ["Cache-Control: max-age=60", "Set-Cookie: a=b"], body: "x")
         let edge = try edge(origin, ["edge.cache.set_cookie=true"])
