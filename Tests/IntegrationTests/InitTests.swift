@@ -5,7 +5,7 @@ import Testing
 /// `headrace init` beside real servers, at ports of the tests' own.
 @Suite struct InitTests {
     private static func isFound(_ services: [String], by arguments: [String]) throws -> (file: String, said: String) {
-        let result = try Command.run(HeadraceProcess.binary.path, ["init", "--output", "-"] + arguments)
+        let result = try Command.run("env", [HeadraceProcess.binary.path, "init", "--output", "-"] + arguments)
         #expect(result.status == 0, "\(result.errors)")
         for service in services { #expect(result.errors.contains("found \(service)\n"), "\(result.errors)") }
         return (result.text, result.errors)
@@ -24,7 +24,7 @@ import Testing
         #expect(file.contains("\n  app: http://127.0.0.1:\(origin.port)\n"))
         // As it is, only the edge is there.
         let asItIs = try TemporaryFile(file, name: "headrace.yaml")
-        let check = try Command.run(HeadraceProcess.binary.path, ["check", "--config", asItIs.path])
+        let check = try Command.run("env", [HeadraceProcess.binary.path, "check", "--config", asItIs.path])
         #expect(check.status == 0, "\(check.errors)")
         // What a user does who wants the rest: only that the ports are free ones here.
         var switched = file

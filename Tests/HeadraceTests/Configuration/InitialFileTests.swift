@@ -19,8 +19,8 @@ import Testing
         var section = ""
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
             if let name = line.firstMatch(of: /^([a-z]+):$/) { section = String(name.1) }
-            guard let key = line.firstMatch(of: /^  # ([a-z_]+): /), names.contains("\(section).\(key.1)") else { return String(line) }
-            return line.replacing("# ", with: "", maxReplacements: 1)
+            guard let key = line.firstMatch(of: #/^  # ([a-z_]+): /#), names.contains("\(section).\(key.1)") else { return String(line) }
+            return String(line).replacing("# ", with: "", maxReplacements: 1)
         }
         var sources = ConfigurationSources()
         sources.file = ("headrace.yaml", lines.joined(separator: "\n"))
