@@ -123,7 +123,7 @@ public final class RunHistory: Sendable {
         }
     }
 
-    private static func reason(_ error: any Error) -> String {
+    static func reason(_ error: any Error) -> String {
         switch error {
         case let error as Unusable: error.description
         case let error as DatabaseError: error.message ?? "\(error.resultCode)"

@@ -26,6 +26,13 @@ public enum ProcessClock {
     }
 }
 
+/// CPU time that the calling thread has taken.
+public enum ThreadClock {
+    public static func nanoseconds() -> Int64 {
+        read(CLOCK_THREAD_CPUTIME_ID)
+    }
+}
+
 private func read(_ clock: clockid_t) -> Int64 {
     var time = timespec()
     clock_gettime(clock, &time)
