@@ -99,12 +99,13 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .target(name: "Dashboard", dependencies: ["History", "Telemetry"], swiftSettings: settings),
         .target(name: "HeadraceCache", dependencies: ["RESPWire", nioCore, nioPosix], swiftSettings: settings),
         // Floor 3
         .executableTarget(
             name: "headrace",
             dependencies: [
-                "Edge", "Pooler", "Keyspace", "LoadGenerator", "History", "HTTP1Wire", "HTTPSemantics", "Transport", "Telemetry", "CCodecs",
+                "Edge", "Pooler", "Keyspace", "LoadGenerator", "Dashboard", "History", "HTTP1Wire", "HTTPSemantics", "Transport", "Telemetry", "CCodecs",
                 "CResolver", nioCore, nioPosix, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Yams", package: "Yams"),
@@ -144,6 +145,7 @@ let package = Package(
         .testTarget(
             name: "LoadGeneratorTests",
             dependencies: ["LoadGenerator", "Telemetry", "Transport", "TestSupport", nioCore, nioPosix, nioSSL], swiftSettings: settings),
+        .testTarget(name: "DashboardTests", dependencies: ["Dashboard", "History", "Telemetry"], swiftSettings: settings),
         .testTarget(name: "HistoryTests", dependencies: ["History"], swiftSettings: settings),
         .testTarget(name: "RESPWireTests", dependencies: ["RESPWire", "TestSupport"], swiftSettings: settings),
         .testTarget(
@@ -151,10 +153,10 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "HeadraceCacheTests", dependencies: ["HeadraceCache", "Keyspace", "TestSupport", nioCore, logging], swiftSettings: settings),
-        .testTarget(name: "HeadraceTests", dependencies: ["headrace", "Edge", "LoadGenerator", "Telemetry"], swiftSettings: settings),
+        .testTarget(name: "HeadraceTests", dependencies: ["headrace", "Dashboard", "Edge", "History", "LoadGenerator", "Telemetry"], swiftSettings: settings),
         .testTarget(name: "SimulationTests", dependencies: ["Edge", "HTTPSemantics", "Pooler", "TestSupport", nioCore], swiftSettings: settings),
         .testTarget(
-            name: "IntegrationTests", dependencies: ["TestSupport", nioCore, nioPosix], exclude: ["Keyspace/differential.py", "Keyspace/peers.py"],
+            name: "IntegrationTests", dependencies: ["TestSupport", nioCore, nioPosix], exclude: ["Keyspace/differential.py", "Keyspace/peers.py", "Dashboard/browse.py"],
             swiftSettings: settings),
         // What must hold for every input, for libFuzzer and for the short fuzz of `make test`.
         .target(

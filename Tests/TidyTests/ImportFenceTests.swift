@@ -25,9 +25,10 @@ import Testing
             "RESPWire", "Eviction", "Transport", "Telemetry", "CLua", "NIOCore", "NIOPosix", "Logging", "Synchronization", "Crypto",
         ],
         "LoadGenerator": ["HTTPSemantics", "HTTP1Wire", "PostgresWire", "RESPWire", "Transport", "Telemetry", "NIOCore", "NIOPosix", "Synchronization"],
+        "Dashboard": ["History", "Telemetry"],
         "HeadraceCache": ["RESPWire", "NIOCore", "NIOPosix", "Synchronization", "Foundation"],
         "headrace": [
-            "Edge", "Pooler", "Keyspace", "LoadGenerator", "History", "HTTP1Wire", "HTTPSemantics", "Transport", "Telemetry", "CCodecs", "NIOCore",
+            "Edge", "Pooler", "Keyspace", "LoadGenerator", "Dashboard", "History", "HTTP1Wire", "HTTPSemantics", "Transport", "Telemetry", "CCodecs", "NIOCore",
             "NIOPosix", "Logging",
             "ArgumentParser", "Yams", "ServiceLifecycle", "UnixSignals", "Foundation", "Synchronization",
         ],

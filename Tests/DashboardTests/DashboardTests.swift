@@ -1,0 +1,246 @@
+import Foundation
+import History
+import Synchronization
+import Testing
+
+@testable import Dashboard
+
+@Suite struct DashboardTests {
+    private static let start: Int64 = 1_700_000_000
+
+    private func dashboard(path: String? = nil, _ change: (inout Dashboard.Options) -> Void = { _ in }) throws -> Dashboard {
+        var options = Dashboard.Options()
+        change(&options)
+        let history = try SampleHistory(path: path, values: Series.allCases.map(\.rawValue), distributions: Timed.allCases.map(\.rawValue))
+        return Dashboard(options: options, history: history, now: Self.start) { Issue.record("\($0)") }
+    }
+
+    /// Ten requests a second, of which one fails.
+    private func run(_ dashboard: Dashboard, seconds: Int) {
+        for second in 0...seconds {
+            var reading = Reading(time: Self.start + Int64(second))
+            reading[.requests] = Double(10 * second)
+            reading[.responses_2xx] = Double(9 * second)
+            reading[.responses_5xx] = Double(second)
+            reading[.cache_hits] = Double(6 * second)
+            reading[.cache_misses] = Double(3 * second)
+            reading[.cache_not_asked] = Double(second)
+            reading[.connections] = 5
+            dashboard.add(reading)
+        }
+    }
+
+    private func body(_ answer: DashboardAnswer, status: Int = 200) throws -> [String: Any] {
+        guard case .whole(let found, _, _, let body) = answer else {
+            Issue.record("a stream")
+            return [:]
+        }
+        #expect(found == status, "\(String(decoding: body, as: UTF8.self))")
+        return try #require(try JSONSerialization.jsonObject(with: Data(body)) as? [String: Any])
+    }
+
+    private func ask(_ dashboard: Dashboard, _ path: String, _ query: String = "", seconds: Int64, isOperator: Bool = true, status: Int = 200) throws
+        -> [String: Any]
+    {
+        try body(
+            dashboard.answer(DashboardRequest(path: path, query: query, isOperator: isOperator, now: Self.start + seconds)), status: status)
+    }
+
+    @Test func `the old page's figures are there under their plain names`() throws {
+        let dashboard = try dashboard()
+        run(dashboard, seconds: 30)
+        var facts = Facts()
+        facts.benches = [
+            .init(
+                number: 1, startedAt: 5, subject: "x",
+                levels: [.init(users: 20, requestsPerSecond: 123, band: 100...130, meanMs: 7, p95Ms: 9, failed: 0)])
+        ]
+        dashboard.know(facts)
+        var reading = Reading(time: Self.start + 31)
+        reading[.requests] = 310
+        reading[.responses_5xx] = 31
+        dashboard.add(reading)
+        let document = try ask(dashboard, "/latest.json", seconds: 31)
+        #expect(document["schema"] as? Int == Dashboard.schema)
+        #expect(document["requests_per_second"] as? Double == 10)
+        #expect(document["failed_requests"] as? Double == 31)
+        let level = try #require((document["load_levels"] as? [[String: Any]])?.first)
+        #expect(level["users"] as? Int == 20 && level["requests_per_second"] as? Double == 123)
+        let totals = try #require(document["totals"] as? [String: Any])
+        #expect(totals["requests"] as? Int == 310)
+        #expect(totals["pool_queries"] is NSNull, "what is not there is null")
+        #expect((document["layers"] as? [[String: Any]])?.count == 8)
+    }
+
+    @Test func `a layer that was never proven has no worth, and one without traffic is idle`() throws {
+        let dashboard = try dashboard()
+        var facts = Facts()
+        facts.switches.edge = true
+        facts.switches.responseCache = true
+        facts.switches.keyspace = true
+        facts.proof = .init(
+            number: 3, startedAt: 1, subject: "", rate: 10, rounds: 20, isTooNoisy: false,
+            rows: [.init(layer: "response cache", verdict: "faster", words: "61 % faster", change: -61, low: -65, high: -57)])
+        dashboard.know(facts)
+        run(dashboard, seconds: 5)
+        let document = try ask(dashboard, "/latest.json", seconds: 5)
+        let layers = try #require(document["layers"] as? [[String: Any]])
+        func layer(_ name: String) -> [String: Any] { layers.first { $0["name"] as? String == name } ?? [:] }
+        #expect(layer("response_cache")["state"] as? String == "on")
+        // 6 of the 9 requests that it was asked for.
+        #expect(abs((layer("response_cache")["share"] as? Double ?? 0) - 6.0 / 9) < 1e-5)
+        #expect((layer("response_cache")["worth"] as? [String: Any])?["change_percent"] as? Double == -61)
+        #expect(layer("edge")["worth"] is NSNull)
+        #expect(layer("keyspace")["state"] as? String == "idle")
+        #expect(layer("keyspace")["share"] is NSNull)
+        #expect(layer("pooler")["state"] as? String == "off")
+    }
+
+    @Test func `a series has a point for each second, counters per second`() throws {
+        let dashboard = try dashboard()
+        run(dashboard, seconds: 100)
+        let document = try ask(dashboard, "/api/series", "range=50s&names=requests,connections", seconds: 100)
+        let series = try #require(document["series"] as? [String: [Double]])
+        #expect(series.keys.sorted() == ["connections", "requests"])
+        #expect(series["requests"] == Array(repeating: 10, count: 50))
+        #expect((document["times"] as? [Int64])?.first == Self.start + 50)
+        #expect(document["step"] as? Int == 1)
+    }
+
+    @Test(arguments: [
+        "range=16d", "range=0s", "range=5", "range=-1h", "range=99999999999999999999d", "points=1", "points=601", "points=x", "to=0", "to=99999999999",
+        "names=nonsense", "names=%3Cscript%3E",
+    ])
+    func `what cannot be answered is refused in words`(query: String) throws {
+        let dashboard = try dashboard()
+        let document = try ask(dashboard, "/api/series", query, seconds: 1, status: 400)
+        #expect((document["error"] as? String)?.isEmpty == false)
+    }
+
+    @Test func `days are read from the history, with what is not written yet`() throws {
+        let dashboard = try dashboard()
+        run(dashboard, seconds: 125)
+        for range in ["2h", "2d"] {
+            let document = try ask(dashboard, "/api/series", "range=\(range)&names=requests", seconds: 125)
+            let step = try #require(document["step"] as? Double)
+            let rates = try #require((document["series"] as? [String: [Double]])?["requests"])
+            #expect(!rates.isEmpty && rates.allSatisfy { $0 == 10 }, "\(rates) by \(step)")
+        }
+    }
+
+    @Test func `numbers outlive the process, and a mark shows where it began`() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "dashboard-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let path = folder.appending(path: "samples.sqlite").path
+        do {
+            let first = try dashboard(path: path)
+            first.mark(Marker(time: Self.start, kind: "start", text: "a"))
+            run(first, seconds: 30)
+            // No end is announced: what was handed over by then is there.
+        }
+        let second = try dashboard(path: path)
+        let document = try ask(second, "/api/series", "range=60s&names=requests&to=\(Self.start + 30)", seconds: 30)
+        let count = try #require((document["times"] as? [Int])?.count)
+        #expect(count >= 20, "\(count) of 30 seconds; a batch is ten")
+        #expect((document["markers"] as? [[String: Any]])?.first?["kind"] as? String == "start")
+    }
+
+    @Test func `hostile text stays text`() throws {
+        let dashboard = try dashboard()
+        run(dashboard, seconds: 2)
+        let hostile = "</script><img src=x onerror=alert(1)>\u{2028}\u{202E}\"\\\u{0}"
+        var facts = Facts()
+        facts.paths = [.init(pattern: hostile, requests: 1, seconds: 1, bytes: 1, hitShare: 0, hint: hostile)]
+        facts.statements = [.init(text: hostile, database: hostile, calls: 1, rows: 1, errors: 0, seconds: 1, waitSeconds: 0, p95Seconds: 1)]
+        dashboard.know(facts)
+        dashboard.add(Reading(time: Self.start + 3))
+        guard case .whole(_, _, _, let bytes) = dashboard.answer(.init(path: "/latest.json", query: "", isOperator: true, now: Self.start)) else { return }
+        let text = String(decoding: bytes, as: UTF8.self)
+        for mark in ["<", ">", "&", "\u{2028}", "\u{202E}", "\0"] { #expect(!text.contains(mark)) }
+        let document = try #require(try JSONSerialization.jsonObject(with: Data(bytes)) as? [String: Any])
+        #expect((document["paths"] as? [[String: Any]])?.first?["pattern"] as? String == hostile, "and is the same when it is read")
+    }
+
+    @Test func `everybody sees no address, path, statement, user or error`() throws {
+        let dashboard = try dashboard()
+        var facts = Facts()
+        facts.paths = [.init(pattern: "/secret-path", requests: 1, seconds: 1, bytes: 1, hitShare: 0, hint: nil)]
+        facts.statements = [.init(text: "secret-sql", database: "secret-db", calls: 1, rows: 1, errors: 0, seconds: 1, waitSeconds: 0, p95Seconds: 1)]
+        facts.pools = [.init(database: "secret-db", user: "secret-user", clientsWaiting: 0, serversActive: 0, serversIdle: 0, maxWaitSeconds: 0)]
+        facts.upstreams = [.init(group: "secret-group", address: "secret-address", isUp: true, active: 0, requests: 0, failures: 0)]
+        facts.routes = [.init(name: "secret-route", classes: [])]
+        facts.benches = [.init(number: 1, startedAt: 1, subject: "secret-url", levels: [])]
+        dashboard.know(facts)
+        var health = ServiceHealth()
+        health.probed(error: "secret-error", now: 1)
+        dashboard.know([ServiceReport(name: "postgresql", health: health, detail: "secret-place")])
+        run(dashboard, seconds: 2)
+        func text(_ isOperator: Bool) -> String { String(decoding: dashboard.latest(isOperator: isOperator), as: UTF8.self) }
+        #expect(!text(false).contains("secret"), "\(text(false))")
+        for word in ["path", "sql", "db", "user", "address", "route", "url", "error", "place"] { #expect(text(true).contains("secret-\(word)")) }
+        guard case .whole(let status, _, _, let ready) = dashboard.readiness(nil, isDraining: false, isOperator: false) else { return }
+        #expect(status == 503 && !String(decoding: ready, as: UTF8.self).contains("secret"))
+    }
+
+    @Test func `ready is who is not down, one by one or all`() throws {
+        let dashboard = try dashboard()
+        func report(_ name: String, error: String?) -> ServiceReport {
+            var health = ServiceHealth()
+            health.probed(error: error, now: 1)
+            return ServiceReport(name: name, health: health)
+        }
+        dashboard.know([report("edge", error: nil), report("postgresql", error: "Connection refused")])
+        func status(_ name: String?, isDraining: Bool = false) -> Int {
+            guard case .whole(let status, _, _, _) = dashboard.readiness(name, isDraining: isDraining, isOperator: true) else { return 0 }
+            return status
+        }
+        #expect(status(nil) == 503)
+        #expect(status("edge") == 200)
+        #expect(status("edge", isDraining: true) == 503)
+        #expect(status("postgresql") == 503)
+        #expect(status("nobody") == 404)
+        dashboard.know([report("edge", error: nil)])
+        #expect(status(nil) == 200)
+    }
+
+    @Test func `who watches gets each second; one more than the bound is refused`() throws {
+        let dashboard = try dashboard { $0.watchersMax = 2 }
+        let seen = Mutex<[String]>([])
+        let first = try #require(dashboard.watch { bytes in seen.withLock { $0.append(String(decoding: bytes, as: UTF8.self)) } })
+        _ = try #require(dashboard.watch { _ in })
+        #expect(dashboard.watch { _ in } == nil)
+        run(dashboard, seconds: 3)
+        let events = seen.withLock { $0 }
+        #expect(events.count == 3)
+        #expect(events.allSatisfy { $0.hasPrefix("event: sample\nid: ") && $0.hasSuffix("\n\n") })
+        let data = try #require(events.last?.split(separator: "\n").first { $0.hasPrefix("data: ") }?.dropFirst(6))
+        let document = try #require(try JSONSerialization.jsonObject(with: Data(data.utf8)) as? [String: Any])
+        #expect((document["series"] as? [String: Any])?["requests"] as? [Double] == [10])
+        dashboard.unwatch(first)
+        #expect(dashboard.watch { _ in } != nil)
+    }
+
+    @Test func `a clock that is set back ends nothing`() throws {
+        let dashboard = try dashboard()
+        run(dashboard, seconds: 5)
+        for second in 0..<3 {
+            var reading = Reading(time: Self.start - 1000 + Int64(second))
+            reading[.requests] = 100 + Double(second)
+            dashboard.add(reading)
+        }
+        #expect(try ask(dashboard, "/latest.json", seconds: 5)["time"] as? Int64 == Self.start - 998)
+    }
+
+    @Test func `the page is one small file that no markup of others gets into`() throws {
+        let (bytes, policy) = DashboardPage.rendered(path: "/a\"><script>")
+        let text = String(decoding: bytes, as: UTF8.self)
+        #expect(bytes.count < 60 << 10, "\(bytes.count)")
+        #expect(!text.contains("/a\">"))
+        let nonce = try #require(policy.firstMatch(of: /script-src 'nonce-([0-9a-f]+)'/)?.1)
+        #expect(text.contains("<script nonce=\"\(nonce)\">") && policy.contains("default-src 'none'"))
+        for word in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "http://127", "https://", " style=\"", " onclick"] {
+            #expect(!text.contains(word), "\(word)")
+        }
+        #expect(DashboardPage.rendered(path: "/p").policy != policy, "a number is used once")
+    }
+}

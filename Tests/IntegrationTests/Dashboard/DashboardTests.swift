@@ -1,0 +1,278 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// The dashboard through sockets: its documents beside `/metrics`, `INFO` and what was asked for, its stream, who sees it, and health.
+@Suite struct DashboardIntegrationTests {
+    static let page = String(repeating: "a line that compresses well\n", count: 400)
+
+    static func application() throws -> ScriptedOrigin {
+        try ScriptedOrigin { request in
+            if request.target.hasPrefix("/fails") { return [.send(ScriptedOrigin.response(status: "500 Internal Server Error", body: "no"))] }
+            let fields = request.target.hasPrefix("/kept") ? ["Cache-Control: max-age=600", "ETag: \"one\""] : []
+            return [.send(ScriptedOrigin.response(fields: ["Content-Type: text/html"] + fields, body: page))]
+        }
+    }
+
+    static func document(_ edge: HeadraceProcess, _ target: String = "/performance/latest.json") throws -> [String: Any] {
+        let response = try RawClient.get(port: edge.port, target)
+        #expect(response.status == 200 && response.field("Content-Type") == "application/json")
+        #expect(response.field("Cache-Control") == "no-store")
+        return try #require(try JSONSerialization.jsonObject(with: Data(response.body)) as? [String: Any])
+    }
+
+    /// What a client is sent until it is all that is wanted, or half a minute is over.
+    static func read(_ client: RawClient, until isThere: (String) -> Bool) -> String {
+        var text = ""
+        let end = Date().addingTimeInterval(30)
+        while !isThere(text), Date() < end { text += client.readAvailable(milliseconds: 100) }
+        return text
+    }
+
+    /// The document once it has counted so much; readings are made once a second.
+    private func document(_ edge: HeadraceProcess, seconds: Double = 30, until isThere: ([String: Any]) -> Bool) throws -> [String: Any] {
+        let end = Date().addingTimeInterval(seconds)
+        while true {
+            let document = try Self.document(edge)
+            if isThere(document) || Date() > end { return document }
+            usleep(200_000)
+        }
+    }
+
+    private func total(_ document: [String: Any], _ name: String) -> Double? { (document["totals"] as? [String: Any])?[name] as? Double }
+
+    @Test func `the document agrees with the metrics`() throws {
+        let origin = try Self.application()
+        let edge = try HeadraceProcess(["--app", origin.url])
+        for _ in 0..<20 { _ = try RawClient.get(port: edge.port, "/kept/1", ["Accept-Encoding: gzip"]) }
+        for index in 0..<5 { _ = try RawClient.get(port: edge.port, "/not-kept/\(index)") }
+        for _ in 0..<3 { _ = try RawClient.get(port: edge.port, "/fails") }
+        for _ in 0..<4 { _ = try RawClient.get(port: edge.port, "/kept/1", ["If-None-Match: \"one\""]) }
+        let document = try document(edge) { (total($0, "responses_5xx") ?? 0) >= 3 && (total($0, "not_modified") ?? 0) >= 4 }
+        for (name, series) in [
+            ("cache_hits", "headrace_edge_requests_total{cache=\"hit\"}"), ("cache_misses", "headrace_edge_requests_total{cache=\"miss\"}"),
+            ("responses_5xx", "headrace_edge_responses_total{class=\"5xx\"}"), ("not_modified", "headrace_edge_not_modified_total"),
+            ("responses_gzip", "headrace_edge_codings_total{coding=\"gzip\"}"), ("cache_entries", "headrace_response_cache_entries"),
+            ("saved_by_compression_bytes", "headrace_compression_saved_bytes_total"),
+            ("saved_by_not_modified_bytes", "headrace_edge_not_modified_saved_bytes_total"),
+            ("compression_in_bytes", "headrace_compression_in_bytes_total"), ("upstream_requests", "headrace_edge_upstream_seconds_count"),
+        ] {
+            let metric = try edge.metric(series)
+            // What asks is compressed too, and counted after the reading.
+            if name == "responses_gzip" {
+                #expect(try #require(total(document, name)) <= metric && metric > 0)
+            } else {
+                #expect(total(document, name) == metric, "\(name)")
+            }
+        }
+        #expect(document["failed_requests"] as? Double == 3)
+        #expect(document["cache_hits"] as? Double == 23)
+        // 19 hits in gzip, the miss too; and 4 bodies that were not sent at all.
+        #expect(try #require(total(document, "saved_by_compression_bytes")) > 19 * 0.8 * Double(Self.page.utf8.count))
+        #expect(total(document, "saved_by_not_modified_bytes") == 4 * Double(Self.page.utf8.count))
+        let paths = try #require(document["paths"] as? [[String: Any]])
+        let path = try #require(paths.first { $0["pattern"] as? String == "/not-kept/*" })
+        #expect(path["requests"] as? Double == 5)
+        #expect((path["hint"] as? String)?.contains("no Cache-Control") == true)
+    }
+
+    @Test func `the keyspace's figures are those of INFO`() throws {
+        let origin = try Self.application()
+        let edge = try HeadraceProcess(["--app", origin.url, "--keyspace", "127.0.0.1:0"])
+        let said = edge.errorOutput + ((try? String(contentsOf: edge.accessLog, encoding: .utf8)) ?? "")
+        let port = try #require(said.firstMatch(of: /keyspace: 127\.0\.0\.1:(\d+)/).flatMap { Int($0.1) }, "\(said)")
+        let client = try RawClient(port: port)
+        for _ in 0..<5 { client.send("SET a 1\r\nGET a\r\nGET b\r\n") }
+        let replies = Self.read(client) { $0.components(separatedBy: "$-1\r\n").count > 5 }
+        #expect(replies.components(separatedBy: "$-1\r\n").count == 6)
+        let document = try document(edge) { (total($0, "keyspace_misses") ?? 0) >= 5 }
+        #expect(total(document, "keyspace_hits") == 5)
+        #expect(total(document, "keyspace_misses") == 5)
+        #expect(total(document, "keyspace_keys") == 1)
+        let states = try #require(document["services"] as? [[String: Any]])
+        #expect(states.contains { $0["name"] as? String == "keyspace" } || states.isEmpty)
+    }
+
+    @Test func `a second is said to whoever watches, and draining ends the stream`() throws {
+        let origin = try Self.application()
+        let edge = try HeadraceProcess(["--app", origin.url])
+        let client = try RawClient(port: edge.port)
+        client.send("GET /performance/events HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        let text = Self.read(client) { $0.components(separatedBy: "event: sample").count > 2 }
+        #expect(text.contains("Content-Type: text/event-stream"))
+        #expect(text.contains("\"requests\":["))
+        edge.terminate()
+        let rest = client.readToEnd(seconds: 30)
+        #expect(rest.hasSuffix("0\r\n\r\n"), "the stream is whole: \(rest.suffix(100))")
+        #expect(edge.waitForExit(seconds: 60) == 0)
+    }
+
+    @Test func `a stream's length is no response time`() throws {
+        let origin = try Self.application()
+        let edge = try HeadraceProcess(["--app", origin.url])
+        do {
+            let client = try RawClient(port: edge.port)
+            client.send("GET /performance/events HTTP/1.1\r\nHost: a.example\r\n\r\n")
+            let text = Self.read(client) { $0.components(separatedBy: "event: sample").count > 3 }
+            #expect(text.components(separatedBy: "event: sample").count > 3)
+            client.reset()
+        }
+        let end = Date().addingTimeInterval(30)
+        while try edge.metric("headrace_edge_response_seconds_count") < 3, Date() < end { usleep(100_000) }
+        #expect(try edge.metric("headrace_edge_response_seconds_bucket{le=\"1.0\"}") == edge.metric("headrace_edge_response_seconds_bucket{le=\"+Inf\"}"))
+    }
+
+    @Test func `off and elsewhere, the paths are the application's`() throws {
+        let origin = try ScriptedOrigin(body: "the application's")
+        let off = try HeadraceProcess(["--app", origin.url, "--set", "dashboard.access=off"])
+        for path in ["/performance", "/performance/latest.json", "/healthz", "/readyz"] {
+            #expect(try RawClient.get(port: off.port, path).text == "the application's")
+        }
+        let moved = try HeadraceProcess(["--app", origin.url, "--set", "dashboard.path=/-/numbers", "--set", "dashboard.ready_path=off"])
+        #expect(try RawClient.get(port: moved.port, "/-/numbers").text.contains("content=\"/-/numbers\""))
+        #expect(try RawClient.get(port: moved.port, "/performance").text == "the application's")
+        #expect(try RawClient.get(port: moved.port, "/performances").text == "the application's")
+        #expect(try RawClient.get(port: moved.port, "/readyz").text == "the application's")
+    }
+
+    @Test func `local is not who comes through a trusted proxy, public shows everybody less`() throws {
+        let origin = try ScriptedOrigin(body: "the application's")
+        let set = ["--set", "edge.forwarded.trusted=127.0.0.1"]
+        let local = try HeadraceProcess(["--app", origin.url] + set)
+        let visitor = ["X-Forwarded-For: 192.0.2.7"]
+        #expect(try RawClient.get(port: local.port, "/performance", visitor).text == "the application's")
+        #expect(try RawClient.get(port: local.port, "/performance").text.contains("<title>Performance"))
+        let open = try HeadraceProcess(["--app", origin.url, "--set", "dashboard.access=public"] + set)
+        #expect(try RawClient.get(port: open.port, "/performance", visitor).text.contains("<title>Performance"))
+        let less = try RawClient.get(port: open.port, "/performance/latest.json", visitor).text
+        #expect(less.contains("\"is_operator\":false") && !less.contains("\"paths\"") && !less.contains(String(origin.url.dropFirst(7))))
+        #expect(try RawClient.get(port: open.port, "/performance/latest.json").text.contains("\"paths\""))
+    }
+
+    @Test func `the page says what may run in it, and goes out compressed`() throws {
+        let origin = try ScriptedOrigin(body: "x")
+        let edge = try HeadraceProcess(["--app", origin.url])
+        let page = try RawClient.get(port: edge.port, "/performance")
+        let policy = try #require(page.field("Content-Security-Policy"))
+        #expect(policy.contains("default-src 'none'") && !policy.contains("unsafe"))
+        #expect(page.body.count < 60 << 10)
+        let small = try RawClient.get(port: edge.port, "/performance", ["Accept-Encoding: gzip"])
+        #expect(small.field("Content-Encoding") == "gzip" && small.body.count < page.body.count / 2)
+        let post = try RawClient.exchange(port: edge.port, "POST /performance HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+        #expect(post.status == 405)
+        let head = try RawClient.exchange(port: edge.port, "HEAD /performance HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        #expect(head.status == 200)
+    }
+
+    @Test func `ready, all together and one by one`() throws {
+        let origin = try ScriptedOrigin(body: "x")
+        let edge = try HeadraceProcess(["--app", origin.url])
+        #expect(try RawClient.get(port: edge.port, "/healthz").text == "ok\n")
+        func state(_ isWanted: (Int, String) -> Bool) throws -> (Int, String) {
+            let end = Date().addingTimeInterval(90)
+            while true {
+                let response = try RawClient.get(port: edge.port, "/readyz")
+                if isWanted(response.status, response.text) || Date() > end { return (response.status, response.text) }
+                usleep(300_000)
+            }
+        }
+        let good = try state { $1.contains("\"application\",\"state\":\"up\"") }
+        #expect(good.0 == 200, "\(good.1)")
+        #expect(try RawClient.get(port: edge.port, "/readyz/application").status == 200)
+        #expect(try RawClient.get(port: edge.port, "/readyz/nobody").status == 404)
+    }
+
+    @Test func `what was counted outlives a kill`() throws {
+        let folder = try TemporaryFolder()
+        let origin = try Self.application()
+        let arguments = ["--app", origin.url, "--set", "dashboard.state=\(folder.path)"]
+        let first = try HeadraceProcess(arguments)
+        _ = try RawClient.get(port: first.port, "/fails")
+        let database = URL(filePath: folder.path).appending(path: "samples.sqlite")
+        // The first batch is written after ten seconds.
+        let end = Date().addingTimeInterval(60)
+        var count = 0
+        while count == 0, Date() < end {
+            let times = try Self.document(first, "/performance/api/series?range=2h&names=requests")["times"] as? [Int] ?? []
+            count = FileManager.default.fileExists(atPath: database.path) && times.count > 0 ? try stored(database) : 0
+            usleep(300_000)
+        }
+        kill(first.processIdentifier, SIGKILL)
+        _ = first.waitForExit()
+        let second = try HeadraceProcess(arguments)
+        let document = try Self.document(second, "/performance/api/series?range=5m&names=responses_5xx")
+        let failed = try #require((document["series"] as? [String: [Double]])?["responses_5xx"])
+        #expect(failed.contains { $0 > 0 }, "\(document)")
+        #expect((document["markers"] as? [[String: Any]])?.isEmpty == false)
+    }
+
+    private func stored(_ database: URL) throws -> Int {
+        let result = try Command.run("sqlite3", ["-readonly", database.path, "SELECT count(*) FROM sample"])
+        return Int(result.text.trimmingCharacters(in: .whitespacesAndNewlines)) ?? 0
+    }
+
+    @Test func `the status in a terminal is the strip of the page`() throws {
+        let origin = try Self.application()
+        let edge = try HeadraceProcess(["--app", origin.url])
+        _ = try RawClient.get(port: edge.port, "/kept/1")
+        let result = try Command.run("env", [HeadraceProcess.binary.path, "status", "--to", "http://127.0.0.1:\(edge.port)"])
+        #expect(result.status == 0, "\(result.errors)")
+        for word in ["Response cache", "Keyspace", "off", "not measured", "requests/s"] { #expect(result.text.contains(word), "\(result.text)") }
+        let json = try Command.run("env", [HeadraceProcess.binary.path, "status", "--json", "--to", "http://127.0.0.1:\(edge.port)"])
+        #expect(json.text.contains("\"schema\":1"))
+        let nobody = try Command.run("env", [HeadraceProcess.binary.path, "status", "--to", "http://127.9.9.9:1"])
+        #expect(nobody.status == 69)
+    }
+}
+
+/// The page in a real browser.
+@Suite(.serialized) struct DashboardBrowserTests {
+    private static let browser = ["chromium", "chromium-browser", "google-chrome"].first { Command.find($0) != nil }
+    private static let driver = HeadraceProcess.repository.appending(path: "Tests/IntegrationTests/Dashboard/browse.py")
+
+    @Test(.enabled(if: browser != nil, "Chromium is not installed: run scripts/setup"), arguments: [("light", 1440), ("dark", 360)])
+    func `the page shows live figures without an error, an outside request or anything out of reach`(scheme: String, width: Int) throws {
+        let origin = try DashboardIntegrationTests.application()
+        let edge = try HeadraceProcess(["--app", origin.url, "--keyspace", "127.0.0.1:0"])
+        let hostile = "/%3Cimg/<img src=x onerror=alert(1)>"
+        let folder = try TemporaryFolder()
+        let picture = ProcessInfo.processInfo.environment["HEADRACE_ARTEFACTS"].map { $0 + "/performance-\(scheme)-\(width).png" }
+            ?? folder.path + "/page.png"
+        // A load for as long as the browser looks.
+        let load = Process()
+        load.executableURL = HeadraceProcess.binary
+        load.arguments = [
+            "bench", "--rate", "40", "--duration", "120s", "--warm-up", "0s", "--history", "none", "--header", "Accept-Encoding: gzip",
+            "http://127.0.0.1:\(edge.port)/kept/1", "http://127.0.0.1:\(edge.port)/other/2",
+        ]
+        (load.standardOutput, load.standardError) = (FileHandle.nullDevice, FileHandle.nullDevice)
+        try Starter.shared.start(load)
+        defer { if load.isRunning { kill(load.processIdentifier, SIGKILL) } }
+        _ = try? RawClient.exchange(port: edge.port, "GET \(hostile.replacingOccurrences(of: " ", with: "\"")) HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        let result = try Command.run(
+            "python3",
+            [
+                Self.driver.path, try #require(Self.browser), "http://127.0.0.1:\(edge.port)/performance", "--width", "\(width)", "--scheme", scheme,
+                "--picture", picture, "--events", "8", "--full",
+            ])
+        #expect(result.status == 0, "\(result.errors)")
+        let seen = try #require(try JSONSerialization.jsonObject(with: result.output) as? [String: Any])
+        #expect(seen["hasEvents"] as? Bool == true, "updates come by events")
+        #expect((seen["console"] as? [String])?.isEmpty == true, "\(seen["console"] ?? "")")
+        let requests = try #require(seen["requests"] as? [String])
+        let outside = requests.filter { !$0.hasPrefix("http://127.0.0.1:\(edge.port)/performance") && !$0.hasPrefix("data:") && $0 != "about:blank" }
+        #expect(outside.isEmpty, "\(outside)")
+        let points = try #require(seen["points"] as? [String: Int])
+        for chart in ["requests", "latency", "heatmap", "stages", "cache", "saved", "cpu", "lag", "memory", "files", "services", "paths"] {
+            #expect((points[chart] ?? 0) > 0, "\(chart) has nothing: \(points)")
+        }
+        for name in ["tooWide", "faint", "faintLines", "nameless"] { #expect((seen[name] as? [String])?.isEmpty == true, "\(name): \(seen[name] ?? "")") }
+        #expect((seen["layers"] as? [String])?.count == 8)
+        #expect((seen["layers"] as? [String])?.first?.contains("Not measured") == true, "worth without a proof")
+        #expect((seen["tipByKeyboard"] as? String)?.isEmpty == false && seen["tipIsGone"] as? Bool == true)
+        #expect((seen["tableRows"] as? Int ?? 0) > 0)
+        #expect(seen["scripts"] as? Int == 1 && seen["images"] as? Int == 0, "hostile text is text")
+        #expect((seen["background"] as? String)?.contains(scheme == "dark" ? "14" : "24") == true, "\(seen["background"] ?? "")")
+        #expect(try Data(contentsOf: URL(filePath: picture)).starts(with: [0x89, 0x50, 0x4E, 0x47]))
+    }
+}

@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+"""Looks at the dashboard with a real browser, and prints what it saw as one JSON object.
+
+    browse.py CHROMIUM URL --width 1440 --scheme dark --picture FILE [--events 3] [--full]
+
+How it works: 1. Chromium is started headless with its debugging protocol on two pipes. 2. The page is opened at the width and in the
+colours asked for. 3. Once it has drawn what so many events of the live stream brought, everything that a test wants to know is read off the
+document: what each chart has, what is wider than the window, what has no name, what has too little contrast. 4. Keys are pressed. 5. The
+picture is taken. What the console said and every request that was made are kept throughout.
+"""
+import argparse
+import base64
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import time
+
+LOOK = r"""
+(() => {
+  const seen = e => { const s = getComputedStyle(e), r = e.getBoundingClientRect(); return s.visibility !== "hidden" && s.display !== "none" && r.width > 0 && r.height > 0; };
+  const parse = c => { const m = c.match(/[\d.]+/g).map(Number); return m.length < 4 ? [...m, 1] : m; };
+  const light = ([r, g, b]) => { const f = v => { v /= 255; return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; }; return .2126 * f(r) + .7152 * f(g) + .0722 * f(b); };
+  const ratio = (a, b) => { const [x, y] = [light(a), light(b)].sort((p, q) => q - p); return (x + .05) / (y + .05); };
+  const ground = e => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor); if (c[3] > .5) return c; } return [255, 255, 255, 1]; };
+  const faint = [];
+  for (const e of document.querySelectorAll("p,li,td,th,h1,h2,h3,a,b,span,summary,text,code")) {
+    if (!seen(e) || ![...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim())) continue;
+    const s = getComputedStyle(e), ink = parse(e.namespaceURI.endsWith("svg") ? s.fill : s.color);
+    const r = ratio(ink, ground(e)), size = parseFloat(s.fontSize), large = size >= 24 || size >= 18.6 && Number(s.fontWeight) >= 600;
+    if (r < (large ? 3 : 4.5)) faint.push(e.tagName + " " + e.textContent.trim().slice(0, 30) + " " + r.toFixed(2));
+  }
+  const lines = [];
+  for (const e of document.querySelectorAll(".plot polyline, .plot polygon:not([fill-opacity='.13'])")) {
+    const name = e.tagName === "polygon" ? "fill" : "stroke", c = getComputedStyle(e)[name];
+    if (c !== "none" && e.getAttribute("fill-opacity") !== "0.13" && ratio(parse(c), ground(e.closest(".card"))) < 3) lines.push(c);
+  }
+  const nameless = [...document.querySelectorAll("svg[role=img]:not([aria-label]),a:not([aria-label]),section:not([aria-labelledby]):not(.verdict),[role=region]:not([aria-label])")].filter(e => !(e.tagName === "A" && e.textContent.trim())).map(e => e.outerHTML.slice(0, 100));
+  return {
+    points: Object.fromEntries([...document.querySelectorAll("[data-chart]")].map(e => [e.dataset.chart, Number(e.dataset.points)])),
+    layers: [...document.querySelectorAll("#layers li")].map(e => e.textContent),
+    layerStates: [...document.querySelectorAll("#layers li")].map(e => e.className),
+    verdict: document.getElementById("verdict").textContent,
+    live: document.getElementById("live").textContent,
+    tooWide: document.documentElement.scrollWidth > innerWidth ? [...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1).slice(0, 5).map(e => e.tagName + "." + (e.className.baseVal ?? e.className)) : [],
+    scripts: document.scripts.length, images: document.images.length,
+    faint: [...new Set(faint)].slice(0, 10), faintLines: [...new Set(lines)], nameless,
+    background: getComputedStyle(document.body).backgroundColor,
+    text: document.body.innerText,
+  };
+})()
+"""
+
+
+class Browser:
+    def __init__(self, program, profile):
+        out_read, out_write = os.pipe()
+        in_read, in_write = os.pipe()
+
+        # The protocol is on descriptors 3 and 4 of the browser.
+        def prepare():
+            os.dup2(in_read, 100)
+            os.dup2(out_write, 101)
+            os.dup2(100, 3)
+            os.dup2(101, 4)
+
+        self.process = subprocess.Popen(
+            [program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars",
+             "--disable-background-networking", "--disable-extensions", "--remote-debugging-pipe", "--user-data-dir=" + profile, "about:blank"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, close_fds=False, preexec_fn=prepare)
+        os.close(in_read)
+        os.close(out_write)
+        self.write_end, self.read_end = in_write, out_read
+        self.pending = b""
+        self.number = 0
+        self.session = None
+        self.console = []
+        self.requests = []
+
+    def receive(self, deadline):
+        while b"\0" not in self.pending:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.read_end], [], [], left)[0]:
+                return None
+            part = os.read(self.read_end, 1 << 20)
+            if not part:
+                sys.exit("the browser has ended")
+            self.pending += part
+        text, self.pending = self.pending.split(b"\0", 1)
+        message = json.loads(text)
+        self.note(message)
+        return message
+
+    def note(self, message):
+        method, values = message.get("method"), message.get("params", {})
+        if method == "Runtime.consoleAPICalled" and values["type"] in ("error", "warning", "assert"):
+            self.console.append(" ".join(str(a.get("value", a.get("description"))) for a in values["args"]))
+        elif method == "Runtime.exceptionThrown":
+            details = values["exceptionDetails"]
+            self.console.append(details.get("exception", {}).get("description") or details["text"])
+        elif method == "Log.entryAdded" and values["entry"]["level"] in ("error", "warning"):
+            self.console.append(values["entry"]["text"] + " " + values["entry"].get("url", ""))
+        elif method == "Network.requestWillBeSent":
+            self.requests.append(values["request"]["url"])
+
+    def call(self, method, seconds=60, **values):
+        self.number += 1
+        message = {"id": self.number, "method": method, "params": values}
+        if self.session:
+            message["sessionId"] = self.session
+        os.write(self.write_end, json.dumps(message).encode() + b"\0")
+        deadline = time.monotonic() + seconds
+        while True:
+            reply = self.receive(deadline)
+            if reply is None:
+                sys.exit(method + ": no answer")
+            if reply.get("id") == self.number:
+                if "error" in reply:
+                    sys.exit(method + ": " + reply["error"]["message"])
+                return reply["result"]
+
+    def evaluate(self, text):
+        result = self.call("Runtime.evaluate", expression=text, returnByValue=True, awaitPromise=True)
+        if "exceptionDetails" in result:
+            sys.exit("evaluating: " + json.dumps(result["exceptionDetails"])[:500])
+        return result["result"].get("value")
+
+    def wait(self, text, seconds):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.evaluate(text):
+                return True
+            self.receive(time.monotonic() + 0.2)
+        return False
+
+    def key(self, name, code):
+        for kind in ("rawKeyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=name, code=name, windowsVirtualKeyCode=code)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("program")
+    parser.add_argument("url")
+    parser.add_argument("--width", type=int, default=1440)
+    parser.add_argument("--height", type=int, default=900)
+    parser.add_argument("--scheme", default="light")
+    parser.add_argument("--picture")
+    parser.add_argument("--events", type=int, default=3)
+    parser.add_argument("--full", action="store_true", help="the whole page in the picture")
+    parser.add_argument("--scale", type=float, default=1)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        browser = Browser(options.program, profile)
+        try:
+            target = browser.call("Target.createTarget", url="about:blank")["targetId"]
+            browser.session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+            for domain in ("Page", "Runtime", "Log", "Network"):
+                browser.call(domain + ".enable")
+            browser.call(
+                "Emulation.setDeviceMetricsOverride", width=options.width, height=options.height, deviceScaleFactor=options.scale,
+                mobile=options.width < 600)
+            browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": options.scheme}])
+            browser.call("Page.navigate", url=options.url)
+            has_events = browser.wait(f"Number(document.body && document.body.dataset.events || 0) >= {options.events}", 90)
+            seen = browser.evaluate(LOOK)
+            seen["hasEvents"] = has_events
+            # The keyboard: into the first chart, a value read by arrows, away again.
+            browser.evaluate("document.querySelector('.plot > svg')?.focus()")
+            browser.key("ArrowLeft", 37)
+            seen["tipByKeyboard"] = browser.evaluate("document.querySelector('.tip:not([hidden])')?.textContent ?? ''")
+            browser.key("Escape", 27)
+            seen["tipIsGone"] = browser.evaluate("!document.querySelector('.tip:not([hidden])')")
+            browser.evaluate("document.activeElement.blur(); document.querySelector('a.skip').focus()")
+            browser.key("Tab", 9)
+            seen["afterSkipLink"] = browser.evaluate("document.activeElement.textContent")
+            seen["tableRows"] = browser.evaluate(
+                "(() => { const d = document.querySelector('details'); if (!d) return 0; d.open = true; return new Promise(r => setTimeout(() => { const n = d.querySelectorAll('tbody tr').length; d.open = false; r(n); }, 300)); })()")
+            if options.picture:
+                browser.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+                values = {"format": "png", "captureBeyondViewport": options.full}
+                if options.full:
+                    size = browser.call("Page.getLayoutMetrics")["cssContentSize"]
+                    values["clip"] = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+                with open(options.picture, "wb") as file:
+                    file.write(base64.b64decode(browser.call("Page.captureScreenshot", **values)["data"]))
+            seen["console"] = browser.console
+            seen["requests"] = browser.requests
+            print(json.dumps(seen))
+        finally:
+            browser.process.terminate()
+            try:
+                browser.process.wait(10)
+            except subprocess.TimeoutExpired:
+                browser.process.kill()
+
+
+main()
