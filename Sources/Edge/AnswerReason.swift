@@ -121,4 +121,8 @@ enum EdgeReason: String, Sendable, CaseIterable {
     case clientGone = "client-gone"
     /// Draining ended before the answer was whole.
     case drainDeadline = "drain-deadline"
+    /// A stream is not begun while draining.
+    case draining
+    /// More watch the dashboard than may.
+    case tooManyWatchers = "too-many-watchers"
 }

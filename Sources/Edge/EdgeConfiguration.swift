@@ -37,8 +37,28 @@ public struct EdgeConfiguration: Sendable, Equatable {
     public var metricsPath: String? = "/metrics"
     /// Who sends it as `Authorization: Bearer …` may read the metrics from anywhere; without one, only this machine may.
     public var metricsToken: String?
+    public var pages = Pages()
 
     public init() {}
+
+    /// Pages that the edge serves for the rest of the process: ``BuiltInPages``.
+    public struct Pages: Sendable, Equatable {
+        public enum Access: String, Sendable, CaseIterable {
+            case off
+            /// This machine, and whoever sends the metrics' token; to others the paths are the application's.
+            case local
+            /// Everybody, without what names addresses, paths, statements and users.
+            case `public`
+        }
+
+        public var access = Access.local
+        /// The page, and everything below it.
+        public var dashboard: String? = "/performance"
+        public var alive: String? = "/healthz"
+        public var ready: String? = "/readyz"
+
+        public init() {}
+    }
 
     /// The name of the group that answers what no route sends elsewhere: `edge.app` makes it.
     public static let applicationName = "app"

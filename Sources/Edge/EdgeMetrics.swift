@@ -33,6 +33,14 @@ final class EdgeMetrics: Sendable {
     private let purgeRefusals = CounterRow(count: PurgeRefusal.allCases.count)
     private let purgedResponses = Counter()
     private let refreshes = CounterRow(count: 2)
+    private let savedByCompression = Counter()
+    private let savedByNotModified = Counter()
+    private let compressionTime = Counter()
+    /// Of the loop's own thread, in nanoseconds.
+    let cpuTime = Gauge()
+    /// How late the loop came to its sweep at worst, in nanoseconds, since it was last asked for.
+    let lag = Gauge()
+    let insight = TrafficInsight()
     private let responseTime = Histogram()
     private let upstreamTime = Histogram()
     /// Responses by route and first digit of their status; the routes are those of the configuration, at most
@@ -64,7 +72,9 @@ final class EdgeMetrics: Sendable {
         bodyBytes.add(exchange.bodyBytes)
         if exchange.status == 304 { notModified.add() }
         if let reason = exchange.reason { reasons.add(reason.number) }
-        responseTime.record(nanoseconds: UInt64(clamping: (now - exchange.started).nanoseconds))
+        if exchange.savedBytes > 0 { (exchange.status == 304 ? savedByNotModified : savedByCompression).add(exchange.savedBytes) }
+        let time = exchange.isStream ? exchange.headNanoseconds : (now - exchange.started).nanoseconds
+        responseTime.record(nanoseconds: UInt64(clamping: time))
     }
 
     /// The routes are these now: their rows, which those that were there before keep.
@@ -109,9 +119,10 @@ final class EdgeMetrics: Sendable {
         refreshes.add(isAhead ? 0 : 1)
     }
 
-    func compressed(from: Int, to: Int) {
+    func compressed(from: Int, to: Int, nanoseconds: Int64) {
         compressedFrom.add(from)
         compressedTo.add(to)
+        compressionTime.add(Int(clamping: max(0, nanoseconds)))
     }
 
     // MARK: Reading, on any thread
@@ -252,6 +263,12 @@ final class EdgeMetrics: Sendable {
                 labels: [("when", when)], value: sum { $0.refreshes.value(index) })
         }
         text.counter(
+            "headrace_compression_saved_bytes_total", help: "Bytes of bodies that were not sent because they were compressed.",
+            value: sum { $0.savedByCompression.value })
+        text.counter(
+            "headrace_edge_not_modified_saved_bytes_total", help: "Bytes of stored bodies that an answer 304 spared.",
+            value: sum { $0.savedByNotModified.value })
+        text.counter(
             "headrace_compression_in_bytes_total", help: "Bytes that were compressed while a client waited.",
             value: sum { $0.compressedFrom.value })
         text.counter(
@@ -269,6 +286,96 @@ final class EdgeMetrics: Sendable {
             "headrace_access_log_dropped_bytes_total", help: "Access-log bytes that were lost because the disk was slow.",
             value: UInt64(max(0, process.accessLogDropped())))
         return text.finish()
+    }
+
+    /// The same as values.
+    func figures() -> EdgeFigures {
+        let loops = process.loops()
+        func sum(_ read: (EdgeMetrics) -> UInt64) -> UInt64 { loops.reduce(0) { $0 &+ read($1) } }
+        func level(_ read: (EdgeMetrics) -> Int) -> Int { loops.reduce(0) { $0 + read($1) } }
+        var figures = EdgeFigures()
+        for (index, result) in Exchange.CacheResult.allCases.enumerated() {
+            let count = sum { $0.requests.value(index) }
+            figures.results[result.rawValue] = count
+            figures.requests &+= count
+        }
+        figures.statusClasses = (0..<6).map { index in sum { $0.statusClasses.value(index) } }
+        for coding in ContentCoding.allCases { figures.codings["\(coding.token)"] = sum { $0.codings.value(Int(coding.rawValue)) } }
+        figures.refused = sum { $0.refusals.values().reduce(0, &+) }
+        figures.upstreamFailures = sum { $0.failures.values().reduce(0, &+) }
+        figures.notModified = sum { $0.notModified.value }
+        figures.bodyBytes = sum { $0.bodyBytes.value }
+        figures.savedByCompressionBytes = sum { $0.savedByCompression.value }
+        figures.savedByNotModifiedBytes = sum { $0.savedByNotModified.value }
+        let background = process.background.snapshot()
+        figures.compressionInBytes = sum { $0.compressedFrom.value }
+        figures.compressionOutBytes = sum { $0.compressedTo.value }
+        figures.compressionNanoseconds = sum { $0.compressionTime.value } &+ background.cpuNanoseconds
+        for loop in loops {
+            figures.response.merge(loop.responseTime.snapshot())
+            figures.upstream.merge(loop.upstreamTime.snapshot())
+            figures.loopLagNanoseconds = max(figures.loopLagNanoseconds, UInt64(clamping: loop.lag.value))
+            loop.lag.set(0)
+        }
+        figures.upstreamConnects = sum { $0.upstreamConnects.value }
+        figures.upstreamConnections = level { $0.upstreamConnections.value }
+        figures.upstreamWaiting = process.upstreams().reduce(0) { $0 + $1.machine.waitingCount }
+        figures.connections = level { $0.connections.value }
+        figures.tunnels = level { $0.tunnels.value }
+        let totals = process.store.totals
+        figures.cacheEntries = totals.entries
+        figures.cacheBytes = totals.memoryBytes
+        figures.cacheEvictions = UInt64(totals.evicted)
+        figures.cpuNanoseconds = UInt64(clamping: level { $0.cpuTime.value })
+        return figures
+    }
+
+    func lists(now: NIODeadline) -> EdgeInsight {
+        let loops = process.loops()
+        var insight = EdgeInsight()
+        let rows = loops.map { $0.routes.withLock { $0 } }
+        for name in Set(rows.flatMap(\.keys)) {
+            var classes = [UInt64](repeating: 0, count: 6)
+            for row in rows {
+                guard let counts = row[name]?.values() else { continue }
+                for (index, count) in counts.enumerated() where index < classes.count { classes[index] &+= count }
+            }
+            insight.routes.append(EdgeInsight.Route(name: name, classes: classes))
+        }
+        insight.routes.sort { $0.classes.reduce(0, &+) > $1.classes.reduce(0, &+) }
+        var paths: [String: TrafficInsight.Path] = [:]
+        var reasons: [TrafficInsight.Reason: Int] = [:]
+        for loop in loops {
+            for (pattern, path) in loop.insight.paths {
+                var sum = paths[pattern] ?? TrafficInsight.Path()
+                sum.requests += path.requests
+                sum.nanoseconds &+= path.nanoseconds
+                sum.bytes &+= path.bytes
+                sum.hits += path.hits
+                sum.uncoded += path.uncoded
+                if !path.detail.isEmpty { sum.detail = path.detail }
+                paths[pattern] = sum
+            }
+            for (reason, count) in loop.insight.reasons { reasons[reason, default: 0] += count }
+        }
+        for (pattern, path) in paths {
+            insight.paths.append(
+                EdgeInsight.Path(
+                    pattern: pattern, requests: path.requests, nanoseconds: path.nanoseconds, bytes: path.bytes, hits: path.hits,
+                    detail: path.detail, uncoded: path.uncoded))
+        }
+        insight.paths.sort { $0.nanoseconds > $1.nanoseconds }
+        for (reason, count) in reasons { insight.reasons.append(EdgeInsight.Reason(outcome: reason.outcome, word: reason.word, count: count)) }
+        insight.reasons.sort { $0.count > $1.count }
+        for (name, machine) in process.upstreams() {
+            for (index, member) in machine.members.enumerated() where !member.isRemoved {
+                insight.members.append(
+                    EdgeInsight.Member(
+                        group: name, address: member.endpoint.description, isUp: member.health.isAvailable(now: now),
+                        active: machine.active(index), requests: member.requests, failures: member.failures))
+            }
+        }
+        return insight
     }
 
     /// Upper bounds in seconds: from a hit's tens of microseconds to the longest deadline.

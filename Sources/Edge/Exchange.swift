@@ -51,6 +51,10 @@ struct Exchange: ~Copyable {
     var coding = ContentCoding.identity
     var failure: GatewayFailure?
     var bodyBytes = 0
+    /// Bytes of the body that were not sent: compressed, or the client had it.
+    var savedBytes = 0
+    /// The response has no end of its own, and its length is no response time.
+    var isStream = false
     /// Nanoseconds from asking the application to its response's head; 0 when it was not asked.
     var upstreamNanoseconds: Int64 = 0
     /// Nanoseconds until our head was written; 0 before.

@@ -40,7 +40,8 @@ final class Router: Sendable {
         table.mismatches(request, client: client.ip, isOperator: isOperator(request, client))
     }
 
-    private func isOperator(_ request: borrowing RequestHead, _ client: borrowing ClientIdentity) -> Bool {
+    /// From this machine, or with the token.
+    func isOperator(_ request: borrowing RequestHead, _ client: borrowing ClientIdentity) -> Bool {
         client.isLoopback || isAuthorized(request)
     }
 

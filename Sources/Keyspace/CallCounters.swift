@@ -11,4 +11,6 @@ final class CallCounters: Sendable {
     let bytesOut = Counter()
     let connections = Counter()
     let refusedConnections = Counter()
+    /// Of the loop's own thread, in nanoseconds.
+    let cpuTime = Gauge()
 }

@@ -86,6 +86,9 @@ public final class KeyspaceServer: Sendable {
         await stop()
     }
 
+    /// Its numbers now. Takes the shards' locks, one after the other; may be called on any thread.
+    public func figures() -> KeyspaceFigures { KeyspaceFigures(keyspace) }
+
     private func stop() async {
         let workers = running.withLock { $0.workers }
         for worker in workers { try? await worker.eventLoop.submit { worker.value.stop() }.get() }

@@ -28,6 +28,8 @@ final class PoolerMetrics: Sendable {
     /// Notifications that came for listeners in transaction mode.
     let notifications = Counter()
     let waitTime = Histogram()
+    /// Of the loop's own thread, in nanoseconds.
+    let cpuTime = Gauge()
 
     func waited(_ time: TimeAmount) {
         waitTime.record(nanoseconds: UInt64(clamping: time.nanoseconds))

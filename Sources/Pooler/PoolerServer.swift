@@ -22,6 +22,7 @@ public final class PoolerServer: Sendable {
     private struct Running: Sendable {
         var workers: [(eventLoop: any EventLoop, worker: NIOLoopBound<PoolerWorker>)] = []
         var listeners: [Listener] = []
+        var isEnding = false
     }
 
     /// - Throws: when a certificate or a key cannot be read.
@@ -80,7 +81,10 @@ public final class PoolerServer: Sendable {
     /// Stops accepting, ends clients that have nothing under way, lets transactions finish (at most as long as the configuration
     /// says), and ends.
     public func drain() async {
-        let (listeners, workers) = running.withLock { ($0.listeners, $0.workers) }
+        let (listeners, workers) = running.withLock { running in
+            running.isEnding = true
+            return (running.listeners, running.workers)
+        }
         for listener in listeners { await listener.close() }
         for (eventLoop, worker) in workers { try? await eventLoop.submit { worker.value.beginDraining() }.get() }
         let end = NIODeadline.now() + configuration.timeouts.drain
@@ -89,6 +93,27 @@ public final class PoolerServer: Sendable {
         }
         if limit.count > 0 { logger.warning("drain deadline passed", metadata: ["clients": "\(limit.count)"]) }
         await stop()
+    }
+
+    /// Its numbers now, gathered from one event loop after the other.
+    /// - Parameter withStatements: What each statement has cost, too.
+    /// - Returns: `nil` before it has started, and once it drains: its loops may be gone.
+    public func figures(withStatements: Bool) async -> PoolerFigures? {
+        let workers = running.withLock { $0.isEnding ? [] : $0.workers }
+        guard !workers.isEmpty else { return nil }
+        var figures = PoolerFigures(runner.inspect { ($0.pools, $0.connections) }, now: .now())
+        for (eventLoop, worker) in workers {
+            let before = figures
+            let next = try? await eventLoop.submit { () -> PoolerFigures in
+                var after = before
+                worker.value.describe(in: &after, withStatements: withStatements)
+                return after
+            }.get()
+            guard let next else { return nil }
+            figures = next
+        }
+        figures.mergeStatements()
+        return figures
     }
 
     private func stop() async {

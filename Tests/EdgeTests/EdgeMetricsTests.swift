@@ -96,7 +96,7 @@ import Testing
             metrics.upstreamAnswered(status: 200, nanoseconds: 2_000_000)
             metrics.deadlinePassed(.requestRate)
             metrics.connectionRefused(.clientConnections)
-            metrics.compressed(from: 1000, to: 300)
+            metrics.compressed(from: 1000, to: 300, nanoseconds: 5000)
             metrics.connections.add(2)
             metrics.upstreamConnects.add(1)
         }

@@ -133,6 +133,7 @@ extension HTTPServerHandler {
         case .page(.health):
             let (status, word) = worker.isDraining ? (503, "draining") : (200, "ok")
             respond(status: status, contentType: "text/plain; charset=utf-8", "\(word)\n", now: now)
+        case .page(let page): answer(page, route, head, now: now)
         case .respond(let response):
             respond(status: response.status ?? 200, contentType: response.contentType, response.body, now: now, isKept: true)
         }

@@ -19,6 +19,8 @@ final class EdgeWorker {
     private let accessLog: AccessLogWriter?
     private var accessRecord: AccessRecord
     let passwords: PasswordThreads
+    let pages: BuiltInPages?
+    private var sweptAt = NIODeadline.now()
 
     /// The key of the request that is being looked up; its memory serves all lookups.
     var key = CacheKey()
@@ -50,7 +52,7 @@ final class EdgeWorker {
     init(
         eventLoop: any EventLoop, configuration: EdgeConfiguration, store: ResponseStore, metrics: EdgeMetrics,
         background: BackgroundCompression, fillBudget: FillBudget, upstreams: SharedUpstreams, resources: RouteResources,
-        accessLog: AccessLogWriter?, logger: Logger
+        accessLog: AccessLogWriter?, pages: BuiltInPages?, logger: Logger
     ) {
         self.eventLoop = eventLoop
         self.configuration = configuration
@@ -59,6 +61,7 @@ final class EdgeWorker {
         self.metrics = metrics
         self.fillBudget = fillBudget
         self.accessLog = accessLog
+        self.pages = pages
         accessRecord = AccessRecord(configuration.accessRecords)
         passwords = resources.passwords
         routing = Routing(EdgeConfiguration(), resources, connectors: [:], metrics: metrics)
@@ -91,6 +94,9 @@ final class EdgeWorker {
     private func swept() {
         let now = NIODeadline.now()
         adjustClock(now: now)
+        let late = (now - sweptAt - DeadlineSweep.interval).nanoseconds
+        if late > metrics.lag.value { metrics.lag.set(Int(clamping: late)) }
+        metrics.cpuTime.set(Int(clamping: ThreadClock.nanoseconds()))
         for holder in sweep.overdue(now: now) where holder.deadline <= now { holder.deadlinePassed(now: now) }
         for connector in connectors { connector.swept(now: now) }
         metrics.upstreamConnections.set(connectors.reduce(0) { $0 + $1.counts.open })
@@ -99,6 +105,7 @@ final class EdgeWorker {
         for connector in retired where connector.isUnused { connector.end() }
         retired.removeAll { $0.isUnused }
         flushLog()
+        sweptAt = .now()
     }
 
     /// Takes over what may change while the server runs; see ``EdgeConfiguration/adopting(_:)``.

@@ -141,6 +141,7 @@ extension Fetch {
             do {
                 try stream.finish(into: &rest)
                 client.sendBody(rest)
+                client.noteSaved(bytes: stream.bytesIn - stream.bytesOut)
             } catch {
                 return client.failResponse(.truncated, now: now)
             }
@@ -158,6 +159,7 @@ extension Fetch {
         var coding = accepted.best(of: codings.union(CodingSet(.identity)), serverOrder: worker.codec.order) ?? .identity
         if !stored.pieces.isEmpty { coding = .identity }
         let compressed = coding == .identity ? nil : worker.codec.compressFast(stored.whole, as: coding).map { StoredBody($0) }
+        if let compressed { client.noteSaved(bytes: stored.byteCount - compressed.byteCount) }
         var writer = ResponseHeadWriter(framing: .length((compressed ?? stored).byteCount))
         writer.coding = compressed == nil ? .identity : coding
         writer.variesByCoding = !codings.isEmpty
@@ -187,7 +189,8 @@ extension Fetch {
     func store(_ verdict: SharedVerdict, _ response: StoredResponse, _ body: StoredBody, now: NIODeadline) -> Representation {
         let plain = ResponseCodec.representation(of: response, coding: .identity, effort: .asReceived, body: body)
         let coded = confirmed.map {
-            ResponseCodec.representation(of: response, coding: $0.coding, effort: $0.effort, body: $0.body)
+            ResponseCodec.representation(
+                of: response, coding: $0.coding, effort: $0.effort, body: $0.body, plainBytes: body.byteCount)
         }
         if let lease {
             self.lease = nil

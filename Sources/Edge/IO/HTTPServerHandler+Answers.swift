@@ -48,6 +48,7 @@ extension HTTPServerHandler {
         if let advice = response.browserCaching { output.writeBytes(advice.lines(for: head.fields)) }
         finishHead(.length(representation.body.byteCount), age: exchange.ageSeconds, now: now)
         if head.method != .head {
+            exchange.savedBytes = representation.savedBytes
             if !representation.body.pieces.isEmpty { return send(representation.body.pieces) }
             exchange.bodyBytes = representation.body.byteCount
             if representation.body.byteCount <= Self.copiedBodyBytesMax {
@@ -64,6 +65,9 @@ extension HTTPServerHandler {
     func answerNotModified(_ representation: Representation, _ head: RequestHead, now: NIODeadline) {
         let response = representation.response
         exchange.status = 304
+        if exchange.cacheResult == .hit || exchange.cacheResult == .servedStale || exchange.cacheResult == .revalidated {
+            exchange.savedBytes = representation.body.byteCount
+        }
         headStart = output.readableBytes
         let known = response.entityTag.flatMap { EntityTagVariants.known(head.fields, as: $0) }
         ResponseHeadWriter.writeNotModified(representation, entityTag: known, date: worker.httpDate(now: now), into: &output)
@@ -103,6 +107,8 @@ extension HTTPServerHandler {
     func noteUpstream(nanoseconds: Int64) { exchange.upstreamNanoseconds = max(nanoseconds, 1) }
     func noteNotStored(_ reason: NotStoredReason) { exchange.reason = .notStored(reason) }
     func noteStored(_ isStored: Bool) { exchange.isStored = isStored }
+    /// What compressing it has spared of a body.
+    func noteSaved(bytes: Int) { exchange.savedBytes += max(0, bytes) }
     func noteRevalidated() { exchange.cacheResult = .revalidated }
 
     /// Begins a response whose body follows in parts.
@@ -255,6 +261,7 @@ extension HTTPServerHandler {
             // In the middle of a request's body: the exchange fails, and if its response has begun it is cut short.
             if case .fetch(let fetch) = source { fetch.clientGone() }
             if case .read(let reader) = source { reader.leave() }
+            if case .page(let stream) = source { stream?.leave() }
             if responseFraming != nil {
                 context?.close(promise: nil)
                 return

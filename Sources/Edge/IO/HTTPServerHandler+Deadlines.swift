@@ -77,6 +77,7 @@ extension HTTPServerHandler {
     }
 
     func drainBegan(now: NIODeadline) {
+        if case .page(.some) = source { return endStream(now: now) }
         guard !hasBegun, pending.readableBytes == 0, deadlineReason == .keepAlive || deadlineReason == .requestHead else { return }
         arm(.drain, for: Self.drainIdleTime, from: now)
     }

@@ -45,6 +45,8 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         /// Another request's fetch is read along, or this one's own that goes into the store.
         case read(LiveReader)
         case fetch(Fetch)
+        /// Another part of the process makes the page; with a stream, events follow.
+        case page(PageStream?)
         /// The connection is of another protocol now, and its bytes pass through.
         case tunnel(Tunnel)
     }
@@ -171,7 +173,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         isWritable = context.channel.isWritable
         if isWritable {
             switch source {
-            case .none, .follow, .verify: resume()
+            case .none, .follow, .verify, .page: resume()
             case .authorize(let fetch), .fetch(let fetch): fetch.clientWritabilityChanged()
             case .read(let reader): reader.pump()
             case .tunnel(let tunnel): tunnel.becameWritable(.client)
@@ -282,7 +284,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     var isSuspended: Bool {
         switch source {
         case .verify, .authorize: true
-        case .none, .follow, .read, .fetch, .tunnel: false
+        case .none, .follow, .read, .fetch, .page, .tunnel: false
         }
     }
 
@@ -398,6 +400,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
 
     func count(now: NIODeadline) {
         worker.metrics.ended(exchange, now: now)
+        worker.metrics.insight.ended(exchange, connection.head, nanoseconds: UInt64(clamping: (now - exchange.started).nanoseconds))
         route?.ended(status: exchange.status)
         worker.record(exchange, connection.head, client: identity.address, ended: now)
     }
@@ -405,6 +408,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     private func clientGone() {
         switch source {
         case .none, .follow, .verify: break
+        case .page(let stream): stream?.leave()
         case .authorize(let fetch), .fetch(let fetch): fetch.clientGone()
         case .read(let reader): reader.leave()
         case .tunnel(let tunnel): return tunnel.closed(.client, now: .now())

@@ -172,6 +172,7 @@ final class LiveReader {
                 return handler.failResponse(.truncated, now: .now())
             }
             handler.sendBody(rest)
+            handler.noteSaved(bytes: stream.bytesIn - stream.bytesOut)
             handler.endResponse(trailers: trailers, now: .now())
         case .all(nil, _):
             handler.endResponse(trailers: trailers, now: .now())

@@ -58,7 +58,7 @@ final class ResponseCodec {
             store.withShard(key) { $0.abandonCoding(coding, of: response, key: key, forGood: true) }
             return ready
         }
-        let made = Self.representation(of: response, coding: coding, effort: .fast, body: StoredBody(body))
+        let made = Self.representation(of: response, coding: coding, effort: .fast, body: StoredBody(body), plainBytes: plain.byteCount)
         _ = store.withShard(key) { $0.addCoding(made, key: key) }
         return made
     }
@@ -81,13 +81,14 @@ final class ResponseCodec {
         _ plain: StoredBody, as coding: ContentCoding, of response: StoredResponse, key: CacheKey
     ) {
         let store = self.store
+        let plainBytes = plain.byteCount
         let isAccepted = background.submit(plain, coding: coding, level: CompressionPolicy.level(coding, .high, configuration)) { body in
             guard let body else {
                 // It did not get smaller, and will not the next time.
                 store.withShard(key) { $0.abandonCoding(coding, of: response, key: key, forGood: true) }
                 return
             }
-            let made = Self.representation(of: response, coding: coding, effort: .high, body: body)
+            let made = Self.representation(of: response, coding: coding, effort: .high, body: body, plainBytes: plainBytes)
             _ = store.withShard(key) { $0.addCoding(made, key: key) }
         }
         if !isAccepted { store.withShard(key) { $0.abandonCoding(coding, of: response, key: key, forGood: false) } }
@@ -97,11 +98,18 @@ final class ResponseCodec {
 
     /// The body in a coding at the fast level; `nil` when it does not get smaller.
     func compressFast(_ body: ByteBuffer, as coding: ContentCoding) -> ByteBuffer? {
+        let started = NIODeadline.now()
         let compressed = compressor.compress(body, as: coding, level: CompressionPolicy.level(coding, .fast, configuration))
         if let compressed {
-            metrics.compressed(from: body.readableBytes, to: compressed.readableBytes)
+            metrics.compressed(
+                from: body.readableBytes, to: compressed.readableBytes, nanoseconds: (NIODeadline.now() - started).nanoseconds)
         }
         return compressed
+    }
+
+    /// A page of the edge's own; not counted with what the application's visitors are spared.
+    func compressOwn(_ body: ByteBuffer, as coding: ContentCoding) -> ByteBuffer? {
+        compressor.compress(body, as: coding, level: CompressionPolicy.level(coding, .fast, configuration))
     }
 
     func stream(_ coding: ContentCoding) -> StreamingCompressor? {
@@ -118,7 +126,7 @@ final class ResponseCodec {
 
     /// A response ready to write, from the body in a coding.
     static func representation(
-        of response: StoredResponse, coding: ContentCoding, effort: Representation.Effort, body: StoredBody
+        of response: StoredResponse, coding: ContentCoding, effort: Representation.Effort, body: StoredBody, plainBytes: Int = 0
     ) -> Representation {
         let hasBody = response.status != 204 && response.status != 304
         var writer = ResponseHeadWriter(framing: hasBody ? .length(body.byteCount) : .noBody)
@@ -134,6 +142,6 @@ final class ResponseCodec {
         writer.write(status: response.status, response.fields, date: [], into: &head)
         return Representation(
             response: response, coding: coding, effort: effort, head: head, body: body,
-            entityTag: writer.entityTag ?? response.entityTag)
+            entityTag: writer.entityTag ?? response.entityTag, plainBytes: coding == .identity ? 0 : plainBytes)
     }
 }

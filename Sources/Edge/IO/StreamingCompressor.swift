@@ -41,6 +41,9 @@ final class StreamingCompressor {
     let coding: ContentCoding
     private let encoder: Encoder
     private var isFinished = false
+    /// What was given, and what came of it so far.
+    private(set) var bytesIn = 0
+    private(set) var bytesOut = 0
 
     /// - Parameter level: in the codec's own scale, the nearest valid one is taken: gzip 1…9 (zlib has no higher),
     ///   brotli 0…11, zstd 1…19.
@@ -99,6 +102,9 @@ final class StreamingCompressor {
     }
 
     private func run(_ operation: Operation, _ chunk: ByteBuffer, into output: inout ByteBuffer) throws(Failure) {
+        bytesIn += chunk.readableBytes
+        let before = output.readableBytes
+        defer { bytesOut += output.readableBytes - before }
         let errorCode = chunk.withUnsafeReadableBytes { input in
             switch encoder {
             case .gzip(let stream): Self.runGzip(stream, operation, input, into: &output)

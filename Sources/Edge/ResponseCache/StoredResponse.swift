@@ -141,11 +141,14 @@ final class Representation: Sendable {
     let body: StoredBody
     /// The entity tag that this representation is sent with.
     let entityTag: EntityTag?
+    /// Bytes by which the body is smaller than the plain one; 0 where that is not known.
+    let savedBytes: Int
 
     init(
         response: StoredResponse, coding: ContentCoding, effort: Effort, head: ByteBuffer, body: StoredBody,
-        entityTag: EntityTag?
+        entityTag: EntityTag?, plainBytes: Int = 0
     ) {
+        savedBytes = max(0, plainBytes - body.byteCount)
         self.response = response
         self.coding = coding
         self.effort = effort
@@ -170,11 +173,12 @@ final class Representation: Sendable {
         head = other.head
         body = other.body
         entityTag = other.entityTag
+        savedBytes = other.savedBytes
     }
 
     /// What it takes in memory, in bytes: this object, its pieces, and the tag if it is not the response's own.
     var memoryBytes: Int {
-        AllocatedBytes.object(MemoryLayout<(StoredResponse, ContentCoding, Effort, ByteBuffer, StoredBody, EntityTag?)>.size)
+        AllocatedBytes.object(MemoryLayout<(StoredResponse, ContentCoding, Effort, ByteBuffer, StoredBody, EntityTag?, Int)>.size)
             + AllocatedBytes.buffer(head) + body.memoryBytes
             + (coding == .identity ? 0 : AllocatedBytes.array(entityTag?.opaque ?? []))
     }

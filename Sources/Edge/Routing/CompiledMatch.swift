@@ -65,7 +65,7 @@ struct CompiledMatch: Sendable {
             return Field(name: FieldName(spelling.span), spelling: spelling, value: field.value.map { Array($0.utf8) })
         }
         clients = match.clients
-        isForOperators = route.page == .metrics
+        isForOperators = route.page == .metrics || route.isForOperators
     }
 
     /// Whether host and one path decide, and nothing else is to be asked.

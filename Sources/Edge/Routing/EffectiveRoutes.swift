@@ -1,16 +1,9 @@
 extension EdgeConfiguration {
-    /// All routes in the order in which they are tried: the metrics page, ``routes``, the folder of files, the application.
+    /// All routes in the order in which they are tried: the edge's own pages, ``routes``, the folder of files, the application.
     ///
     /// The flat settings are routes, too: what they say is said in one way, here, and everything behind it knows routes only.
     public var routeTable: [RouteConfiguration] {
-        var table: [RouteConfiguration] = []
-        if let metricsPath {
-            var route = RouteConfiguration()
-            route.name = "edge.metrics_path"
-            route.match.exactPaths = [metricsPath]
-            route.page = .metrics
-            table.append(route)
-        }
+        var table = ownPages
         table += routes
         let hasApplication = application != nil
         if let root {
@@ -29,6 +22,27 @@ extension EdgeConfiguration {
             route.upstream = Self.applicationName
             table.append(route)
         }
+        return table
+    }
+
+    /// Pages that the edge makes or serves for the rest of the process.
+    var ownPages: [RouteConfiguration] {
+        var table: [RouteConfiguration] = []
+        func add(_ name: String, _ page: RouteConfiguration.BuiltInPage, _ path: String?, isPrefix: Bool, isForOperators: Bool) {
+            guard let path else { return }
+            var route = RouteConfiguration()
+            route.name = name
+            if isPrefix { route.match.paths = [path] } else { route.match.exactPaths = [path] }
+            route.page = page
+            route.isForOperators = isForOperators
+            table.append(route)
+        }
+        add("edge.metrics_path", .metrics, metricsPath, isPrefix: false, isForOperators: true)
+        guard pages.access != .off else { return table }
+        let isForOperators = pages.access == .local
+        add("dashboard.path", .dashboard, pages.dashboard, isPrefix: true, isForOperators: isForOperators)
+        add("dashboard.alive_path", .health, pages.alive, isPrefix: false, isForOperators: isForOperators)
+        add("dashboard.ready_path", .ready, pages.ready, isPrefix: true, isForOperators: isForOperators)
         return table
     }
 }

@@ -40,6 +40,9 @@ public struct RouteConfiguration: Sendable, Equatable {
     public var requestRules = HeaderRules()
     public var responseRules = HeaderRules()
 
+    /// Whether it is there for this machine alone, and for whoever knows the operators' token.
+    var isForOperators = false
+
     public init() {}
 
     /// What a route says otherwise than ``EdgeConfiguration/Cache``.
@@ -142,6 +145,10 @@ public struct RouteConfiguration: Sendable, Equatable {
         case metrics
         /// That it is there: 200, or 503 while it drains, so that a load balancer looks elsewhere.
         case health
+        /// Which services are ready, in JSON: 200 when all are, else 503; `/NAME` behind the path asks for one.
+        case ready
+        /// The dashboard, with its documents behind the path.
+        case dashboard
     }
 
     /// An answer that is written in the configuration.

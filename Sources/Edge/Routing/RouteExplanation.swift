@@ -149,7 +149,7 @@ extension RouteConfiguration {
     /// - Parameter index: in ``EdgeConfiguration/routeTable``.
     func title(_ index: Int, of edge: EdgeConfiguration) -> String {
         if !name.isEmpty { return name }
-        return "edge.routes[\(index + (edge.metricsPath == nil ? 1 : 0))]"
+        return "edge.routes[\(index + 1 - edge.ownPages.count)]"
     }
 
     fileprivate var actionText: String {

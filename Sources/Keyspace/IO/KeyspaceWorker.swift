@@ -64,6 +64,7 @@ final class KeyspaceWorker {
     func remove(_ handler: RESPClientHandler) { handlers[ObjectIdentifier(handler)] = nil }
 
     private func expire() {
+        counters.cpuTime.set(Int(clamping: ThreadClock.nanoseconds()))
         let now = WallClock.nanoseconds() / 1_000_000
         let end = NIODeadline.now() + Self.expiryBudget
         for shard in keyspace.shards where shard.index % loopCount == index {

@@ -58,6 +58,7 @@ final class PoolerWorker {
     }
 
     private func swept(now: NIODeadline) {
+        metrics.cpuTime.set(Int(clamping: ThreadClock.nanoseconds()))
         for client in Array(clients.values) { client.swept(now: now) }
         if configuration.authentication.query != nil { authQueries.swept(now: now) }
         if now >= periodEnd {
@@ -161,6 +162,33 @@ final class PoolerWorker {
         var metadata = Logger.Metadata()
         for (name, value) in line().fields { metadata[name] = "\(value)" }
         runner.logger.notice("slow statement", metadata: metadata)
+    }
+
+    /// Adds what this event loop has to the pooler's figures.
+    func describe(in figures: inout PoolerFigures, withStatements: Bool) {
+        figures.clients += clients.count
+        figures.waitsExpired &+= metrics.waitsExpired.value
+        figures.serverLogins &+= metrics.serverLogins.value
+        figures.serverLoginFailures &+= metrics.serverLoginFailures.value
+        figures.cpuNanoseconds &+= UInt64(clamping: metrics.cpuTime.value)
+        figures.wait.merge(metrics.waitTime.snapshot())
+        for totals in counts.totals {
+            figures.transactions &+= totals.transactions
+            figures.queries &+= totals.queries
+            figures.transactionMicroseconds &+= totals.transactionTime
+            figures.queryMicroseconds &+= totals.queryTime
+            figures.waitMicroseconds &+= totals.waitTime
+        }
+        guard withStatements else { return }
+        let names = runner.inspect { $0.pools.map(\.database) }
+        var snapshot = ConsoleSnapshot()
+        for statistics in queries.all where statistics.pool < names.count { snapshot.add(statistics, database: names[statistics.pool]) }
+        snapshot.rankQueries()
+        figures.statements += snapshot.queries.map {
+            PoolerFigures.Statement(
+                text: $0.text, database: $0.database, calls: $0.calls, rows: $0.rows, errors: $0.errors, microseconds: $0.server,
+                waitMicroseconds: $0.wait, p95Microseconds: $0.p95)
+        }
     }
 
     // MARK: Servers

@@ -1,0 +1,41 @@
+/// Pages that another part of the process makes and the edge serves: the dashboard, and what is ready.
+///
+/// The edge asks on its event loop and goes on; whoever makes the page answers from any thread, once.
+public struct BuiltInPages: Sendable {
+    public struct Request: Sendable {
+        public var page: RouteConfiguration.BuiltInPage
+        /// Behind the path of the page itself; empty for the page.
+        public var path: String
+        /// Without the question mark.
+        public var query: String
+        /// From this machine, or with the operators' token.
+        public var isOperator: Bool
+        public var isDraining: Bool
+    }
+
+    public enum Answer: Sendable {
+        /// - Parameter fields: Whole header fields besides type, length and `Cache-Control: no-store`; names and values of the program's own.
+        case whole(status: Int, contentType: String, fields: [(String, String)], body: [UInt8])
+        /// Server-sent events, as they come, until the client leaves or the edge drains.
+        case events(Events)
+    }
+
+    /// A stream of events. Each piece is whole: one that a slow client cannot take is left out.
+    public struct Events: Sendable {
+        /// - Parameter send: may be called on any thread.
+        /// - Returns: for ``end``; `nil` when too many watch already.
+        public var begin: @Sendable (_ send: @escaping @Sendable ([UInt8]) -> Void) -> UInt64?
+        public var end: @Sendable (UInt64) -> Void
+
+        public init(begin: @escaping @Sendable (@escaping @Sendable ([UInt8]) -> Void) -> UInt64?, end: @escaping @Sendable (UInt64) -> Void) {
+            self.begin = begin
+            self.end = end
+        }
+    }
+
+    public var answer: @Sendable (Request, _ reply: @escaping @Sendable (Answer) -> Void) -> Void
+
+    public init(answer: @escaping @Sendable (Request, @escaping @Sendable (Answer) -> Void) -> Void) {
+        self.answer = answer
+    }
+}

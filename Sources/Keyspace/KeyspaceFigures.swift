@@ -1,0 +1,29 @@
+/// The keyspace's numbers at one moment, as `INFO` says them. Counters since the start, or since `CONFIG RESETSTAT`.
+public struct KeyspaceFigures: Sendable {
+    public var commands: UInt64 = 0
+    public var hits = 0
+    public var misses = 0
+    public var evicted = 0
+    public var expired = 0
+    public var keys = 0
+    public var bytes = 0
+    public var bytesMax = 0
+    public var policy = ""
+    public var clients = 0
+    /// CPU time of the event loops' threads.
+    public var cpuNanoseconds: UInt64 = 0
+
+    public init() {}
+
+    init(_ keyspace: Keyspace) {
+        let sums = keyspace.sums(nil)
+        commands = sums.commands
+        (hits, misses, evicted, expired) = (sums.hits, sums.misses, sums.evicted, sums.expired)
+        for database in 0..<keyspace.configuration.databases { keys += keyspace.keyCount(database, nil).keys }
+        bytes = keyspace.exactBytes(nil)
+        bytesMax = keyspace.bytesLimit
+        policy = keyspace.eviction.policy.rawValue
+        clients = keyspace.clients.all.count
+        cpuNanoseconds = keyspace.loops.withLock { $0.reduce(0) { $0 &+ UInt64(clamping: $1.cpuTime.value) } }
+    }
+}
