@@ -53,3 +53,4 @@ docs: ## the pages that are printed from the program's tables
 	@$(RELEASE)
 	@$(BINARY) reference configuration > docs/configuration.md
 	@$(BINARY) reference example > headrace.example.yaml
+	@$(BINARY) reference metrics > docs/metrics.md

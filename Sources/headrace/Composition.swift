@@ -18,6 +18,8 @@ final class Composition: Sendable {
     private let edge: EdgeServer?
     private let pooler: PoolerServer?
     private let keyspace: KeyspaceServer?
+    /// There when the edge is, which serves it.
+    private let dashboard: DashboardControl?
     private let pidPath: String?
     private let logger: Logger
     private let readAgain: @Sendable () throws -> ConfigurationSources.Loaded
@@ -36,7 +38,10 @@ final class Composition: Sendable {
         var logger = Logger(label: "headrace") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = .notice
         self.logger = logger
-        edge = loaded.settings.hasEdge ? try EdgeServer(configuration: loaded.settings.edgeConfiguration, logger: logger) : nil
+        let hasDashboard = loaded.settings.hasEdge && loaded.settings.edge.pages.access != .off
+        dashboard = hasDashboard ? DashboardControl(loaded.settings, logger: logger) : nil
+        edge = loaded.settings.hasEdge
+            ? try EdgeServer(configuration: loaded.settings.edgeConfiguration, pages: dashboard?.pages, logger: logger) : nil
         pooler = try loaded.settings.readPoolerConfiguration().map { try PoolerServer(configuration: $0, logger: logger) }
         keyspace = loaded.settings.hasKeyspace ? KeyspaceServer(configuration: loaded.settings.keyspace, logger: logger) : nil
         OpenFiles.raiseLimit()
@@ -60,6 +65,9 @@ final class Composition: Sendable {
         if let pooler { services.append(.init(service: PoolerService(pooler: pooler) { [self] in poolerStarted($0) })) }
         if let keyspace { services.append(.init(service: KeyspaceService(keyspace: keyspace) { [self] in keyspaceStarted($0) })) }
         if let edge { services.append(.init(service: EdgeService(edge: edge) { [self] in started($0) })) }
+        if let dashboard {
+            services.append(.init(service: DashboardService(control: dashboard, edge: edge, pooler: pooler, keyspace: keyspace)))
+        }
         services.append(.init(service: SignalService(signals: hangups) { [self] in reload() }))
         services.append(.init(service: SignalService(signals: users) { [self] in edge?.reopenLogs() }))
         let group = ServiceGroup(
@@ -99,7 +107,9 @@ final class Composition: Sendable {
             }
             for change in SettingChanges.pending(from: loaded.settings, to: new) { logger.warning("\(change) needs a restart") }
             let changes = SettingChanges.effective(from: old, to: new)
-            logger.notice("configuration read anew: \(changes.isEmpty ? "no change" : changes.joined(separator: " "))")
+            let text = changes.isEmpty ? "no change" : changes.joined(separator: " ")
+            logger.notice("configuration read anew: \(text)")
+            dashboard?.mark("reload", text)
         } catch {
             let text = (error as? ConfigurationProblems)?.rendered ?? "\(error)"
             logger.error("configuration not read: it has mistakes, and the old one stays\n\(text)")

@@ -40,7 +40,7 @@ struct Headrace: AsyncParsableCommand {
         version: version,
         subcommands: [
             ServeCommand.self, ReloadCommand.self, CheckCommand.self, ExplainCommand.self, PurgeCommand.self, WarmCommand.self,
-            InitCommand.self, BenchCommand.self, CompareCommand.self, DoctorCommand.self, ProveCommand.self, ReportCommand.self,
+            InitCommand.self, BenchCommand.self, CompareCommand.self, StatusCommand.self, DoctorCommand.self, ProveCommand.self, ReportCommand.self,
             DemoCommand.self, ReferenceCommand.self, VersionCommand.self,
         ])
 }

@@ -17,6 +17,17 @@ struct HistoryOptions: ParsableArguments {
     var path: String? {
         let environment = ProcessInfo.processInfo.environment
         if let named = file ?? environment["HEADRACE_HISTORY"], !named.isEmpty { return named == Self.none ? nil : named }
+        return Self.inStateFolder(environment)
+    }
+
+    /// Where runs are kept when nothing else is said; `nil` when the environment says that none are, or there is no home.
+    static var standardPath: String? {
+        let environment = ProcessInfo.processInfo.environment
+        if let named = environment["HEADRACE_HISTORY"], !named.isEmpty { return named == none ? nil : named }
+        return inStateFolder(environment)
+    }
+
+    private static func inStateFolder(_ environment: [String: String]) -> String? {
         let state = environment["XDG_STATE_HOME"].flatMap { $0.hasPrefix("/") ? $0 : nil } ?? environment["HOME"].map { $0 + "/.local/state" }
         return state.map { $0 + "/headrace/history.sqlite" }
     }

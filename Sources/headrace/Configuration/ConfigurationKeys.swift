@@ -5,7 +5,8 @@ import NIOCore
 /// and `docs/configuration.md` are all read off it.
 enum ConfigurationKeys {
     static let all: [ConfigurationKey] =
-        edge + EdgeTLSKeys.all + ResponseCacheKeys.edge + bounds + files + UpstreamKeys.application + PoolerKeys.all + PoolerSecurityKeys.all + KeyspaceKeys.all
+        edge + EdgeTLSKeys.all + ResponseCacheKeys.edge + bounds + files + UpstreamKeys.application + PoolerKeys.all
+        + PoolerSecurityKeys.all + KeyspaceKeys.all + DashboardKeys.all
 
     private static let files = StaticFilesKeys.keys(
         "edge.files", index: \.edge.files.indexNames, listing: \.edge.files.hasListing, fallback: \.edge.files.fallback,

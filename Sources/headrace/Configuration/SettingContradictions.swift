@@ -25,6 +25,10 @@ enum SettingContradictions {
         if settings.keyspace.appendOnly, settings.keyspace.directory.isEmpty {
             texts.append("keyspace.append_only is on, but there is nowhere to write: keyspace.directory")
         }
+        let pages = settings.edge.pages
+        for (key, path) in [("path", pages.dashboard), ("ready_path", pages.ready)] where path == "/" {
+            texts.append("dashboard.\(key) is /, below which is everything: it would take all requests")
+        }
         // A part that nobody set shrinks with its whole: see Settings.edgeConfiguration.
         func isSet(_ path: String) -> Bool { loaded.origins[path] != nil }
         if isSet("edge.limits.request_line"), settings.edge.limits.requestLineBytesMax > settings.edge.limits.headBytesMax {

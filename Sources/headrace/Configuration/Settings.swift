@@ -18,6 +18,7 @@ struct Settings: Sendable {
     var poolerRulesFile: String?
 
     var keyspace = KeyspaceConfiguration()
+    var dashboard = DashboardSettings()
 
     var hasKeyspace: Bool { !keyspace.listen.isEmpty }
 

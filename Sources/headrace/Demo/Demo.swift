@@ -11,7 +11,8 @@ import Telemetry
 /// 5. The same for its results: computed for each request, and kept in a keyspace (``KeyspaceDemo``).
 /// 6. `headrace prove --quick`, in a process of its own, on the same pages: what all layers are worth together, with an interval, and the
 ///    exact figures of each.
-/// 7. The tables, or one document (``DemoReport``); then it stays up until it is cancelled.
+/// 7. The tables, or one document (``DemoReport``).
+/// 8. All layers in one process, with a little traffic, for the dashboard (``DemoStand``); it stays up until it is cancelled.
 final class Demo: Sendable {
     struct Options: Sendable {
         var application: URL
@@ -77,6 +78,7 @@ final class Demo: Sendable {
 
         let sizes = try await compare(origin: origin, front: front)
         if let problem = sizes.problem { throw Failure(description: problem) }
+        try FileManager.default.createDirectory(at: DemoStand.state(in: stage.folder), withIntermediateDirectories: true)
         let table = try await measure(origin: origin, front: front)
         var report = DemoReport(
             rounds: options.rounds, duration: options.duration, edge: table, sizes: sizes, pooler: try await PoolerDemo(stage: stage).run(),
@@ -94,10 +96,15 @@ final class Demo: Sendable {
         guard report.failed == 0 else { throw Failure(description: "\(report.failed) requests failed") }
         guard !options.isOnce else { return }
         isMeasuredFlag.withLock { $0 = true }
+        // All layers in one process take the edge's place, on its address.
+        edge.child.stop()
+        children.removeAll { $0 === edge.child }
+        children += try await DemoStand(stage: stage).start(front: front, origin: origin)
         Terminal.say(
             """
 
-            Open  \(front)/            the application through the edge
+            Open  \(front)/performance what each layer does, live, with a little traffic
+                  \(front)/            the application through the edge
                   \(front)/scans/400   a page of 39 KB; look at Cache-Status and Server-Timing in the browser's tools
                   \(front)/metrics     the edge's numbers
                   \(origin)/           the application alone
@@ -154,7 +161,9 @@ final class Demo: Sendable {
 
     private func measure(origin: String, front: String) async throws -> DemoTable {
         let measured = try await stage.measure([DemoTable.Way.application: origin, .edge: front], users: options.users) { origin, users, _ in
-            let level = try await stage.bench(origin, users: users, fields: ["Accept-Encoding: gzip"])
+            let level = try await stage.bench(
+                origin, users: users, fields: ["Accept-Encoding: gzip"],
+                history: origin == front ? DemoStand.history(in: stage.folder) : HistoryOptions.none)
             return (level, (), "p99 \(DemoRow.number(level.p99Ms)) ms")
         }
         return DemoTable(measured: measured)
@@ -165,7 +174,7 @@ final class Demo: Sendable {
         Terminal.say("\nheadrace prove --app \(origin) --quick \(Self.loadedPages.joined(separator: " "))")
         let child = try ChildProcess(
             "prove", ChildProcess.ownBinary,
-            ["prove", "--app", origin, "--quick", "--rounds", "\(options.proofRounds)"] + arguments
+            ["prove", "--app", origin, "--quick", "--rounds", "\(options.proofRounds)", "--history", DemoStand.history(in: stage.folder)] + arguments
                 + Self.loadedPages, folder: stage.folder)
         defer { child.stop(seconds: 10) }
         let status = try await child.waitForExit(seconds: 1200)

@@ -66,13 +66,15 @@ struct DemoStage: Sendable {
     /// One measurement by a load generator in a process of its own.
     /// - Parameters:
     ///   - fields: header fields of each request, `Name: value`.
+    ///   - history: the file that keeps it.
     ///   - meanwhile: called five times a second while it runs.
-    func bench(_ origin: String, users: Int, fields: [String] = [], meanwhile: () -> Void = {}) async throws -> BenchDocument.Level {
+    func bench(
+        _ origin: String, users: Int, fields: [String] = [], history: String = HistoryOptions.none, meanwhile: () -> Void = {}
+    ) async throws -> BenchDocument.Level {
         let child = try ChildProcess(
             "bench", ChildProcess.ownBinary,
             [
-                "bench", "--json", "--concurrency", "\(users)", "--duration", options.duration, "--warm-up", "500ms", "--history",
-                HistoryOptions.none,
+                "bench", "--json", "--concurrency", "\(users)", "--duration", options.duration, "--warm-up", "500ms", "--history", history,
             ] + fields.flatMap { ["--header", $0] } + Demo.loadedPages.map { origin + $0 }, folder: folder)
         defer { child.stop(seconds: 1) }
         let end = ContinuousClock.now + .seconds(600)

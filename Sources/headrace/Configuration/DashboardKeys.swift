@@ -1,0 +1,57 @@
+import Dashboard
+import Edge
+import NIOCore
+
+/// The dashboard and the pages about health, which the edge serves.
+struct DashboardSettings: Sendable, Equatable {
+    /// Where samples are kept over restarts, and runs looked for; `nil` keeps samples in memory.
+    var state: String?
+    var objectiveP95 = TimeAmount.milliseconds(300)
+    var objectiveAvailability = 0.995
+
+    func options(path: String?) -> Dashboard.Options {
+        var options = Dashboard.Options()
+        if let path { options.path = path }
+        options.objectiveP95 = Double(objectiveP95.nanoseconds) / 1e9
+        options.objectiveAvailability = objectiveAvailability
+        return options
+    }
+}
+
+enum DashboardKeys {
+    static let all: [ConfigurationKey] = [
+        .init(
+            "dashboard.access", \.edge.pages.access, .pageAccess,
+            """
+            Who sees the dashboard and the pages about health: local is this machine and whoever sends edge.metrics_token (Authorization: \
+            Bearer …), and for others the paths are the application's; public is everybody, without what names addresses, paths, statements \
+            and users.
+            """),
+        .init("dashboard.path", \.edge.pages.dashboard, .optional(.urlPath, off: "off"), "The page; its documents lie below it."),
+        .init(
+            "dashboard.alive_path", \.edge.pages.alive, .optional(.urlPath, off: "off"),
+            "Answers 200 as long as the process serves, 503 while it drains."),
+        .init(
+            "dashboard.ready_path", \.edge.pages.ready, .optional(.urlPath, off: "off"),
+            "Answers 200 when every service can be used, else 503, with each one's state in JSON; /NAME behind it asks for one."),
+        .init(
+            "dashboard.state", \.dashboard.state, .optional(.text("folder")),
+            """
+            Where the numbers are kept, so that they outlive the process, and where runs are looked for (history.sqlite, as \
+            headrace bench --history writes it). Without it numbers are kept in memory.
+            """),
+        .init(
+            "dashboard.objective_time", \.dashboard.objectiveP95, .duration(.milliseconds(1)...(.hours(1))),
+            "95 of 100 requests should take no longer: the line in the chart."),
+        .init(
+            "dashboard.objective_availability", \.dashboard.objectiveAvailability, .share,
+            "The share of requests that should not fail (5xx): what the error budget is reckoned by."),
+    ]
+}
+
+extension ValueFormat where Value == EdgeConfiguration.Pages.Access {
+    static var pageAccess: Self {
+        let word = ValueFormat<String>.choice(Value.allCases.map(\.rawValue))
+        return Self(word.name, units: word.units, parse: { Value(rawValue: try word.parse([$0])) ?? .local }, render: { $0.rawValue })
+    }
+}

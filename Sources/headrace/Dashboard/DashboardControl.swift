@@ -1,0 +1,199 @@
+import Dashboard
+import Edge
+import Foundation
+import History
+import Keyspace
+import Logging
+import NIOCore
+import NIOPosix
+import Pooler
+import ServiceLifecycle
+import Telemetry
+
+/// The dashboard as it runs: reads the layers once a second, probes services, and answers what the edge is asked for. Nothing of it is on
+/// a request's event loop: readings on a task of their own, pages and the disk on one thread.
+final class DashboardControl: Sendable {
+    /// Pages that may wait for their turn; more are refused with 503.
+    private static let waitingMax = 200
+    private static let factsSeconds: Int64 = 5
+    private static let probeSeconds: Int64 = 5
+
+    let dashboard: Dashboard
+    private let settings: Settings
+    private let logger: Logger
+    private let thread = NIOThreadPool(numberOfThreads: 1)
+    private let waiting = Gauge()
+    private let startedAt = WallClock.nanoseconds() / 1_000_000_000
+
+    init(_ settings: Settings, logger: Logger) {
+        self.settings = settings
+        self.logger = logger
+        let (values, distributions) = (Series.allCases.map(\.rawValue), Timed.allCases.map(\.rawValue))
+        var history: SampleHistory?
+        if let state = settings.dashboard.state {
+            do throws(SampleHistory.Unusable) {
+                history = try SampleHistory(path: state + "/samples.sqlite", values: values, distributions: distributions)
+            } catch {
+                logger.error("the dashboard's numbers are kept in memory only: \(error)")
+            }
+        }
+        do throws(SampleHistory.Unusable) {
+            let kept = if let history { history } else { try SampleHistory(path: nil, values: values, distributions: distributions) }
+            dashboard = Dashboard(options: settings.dashboard.options(path: settings.edge.pages.dashboard), history: kept, now: startedAt) {
+                logger.error("\($0)")
+            }
+        } catch {
+            preconditionFailure("SQLite has a database in memory: \(error)")
+        }
+        thread.start()
+        mark("start", "Headrace \(Headrace.version)")
+    }
+
+    /// Puts a mark beside the numbers.
+    func mark(_ kind: String, _ text: String) {
+        dashboard.mark(Marker(time: WallClock.nanoseconds() / 1_000_000_000, kind: kind, text: String(text.prefix(300))))
+    }
+
+    // MARK: Pages
+
+    var pages: BuiltInPages {
+        BuiltInPages { [self] request, reply in
+            guard waiting.value < Self.waitingMax else {
+                return reply(.whole(status: 503, contentType: "text/plain; charset=utf-8", fields: [], body: Array("busy\n".utf8)))
+            }
+            waiting.add()
+            thread.submit { [self] state in
+                waiting.subtract()
+                reply(state == .active ? answer(request) : .whole(status: 503, contentType: "text/plain; charset=utf-8", fields: [], body: []))
+            }
+        }
+    }
+
+    private func answer(_ request: BuiltInPages.Request) -> BuiltInPages.Answer {
+        let answer =
+            switch request.page {
+            case .ready:
+                dashboard.readiness(
+                    request.path.isEmpty || request.path == "/" ? nil : String(request.path.dropFirst()), isDraining: request.isDraining,
+                    isOperator: request.isOperator)
+            case .dashboard, .metrics, .health:
+                dashboard.answer(
+                    DashboardRequest(
+                        path: request.path, query: request.query, isOperator: request.isOperator,
+                        now: WallClock.nanoseconds() / 1_000_000_000))
+            }
+        switch answer {
+        case .whole(let status, let contentType, let fields, let body):
+            return .whole(status: status, contentType: contentType, fields: fields, body: body)
+        case .events:
+            return .events(.init(begin: { [dashboard] in dashboard.watch($0) }, end: { [dashboard] in dashboard.unwatch($0) }))
+        }
+    }
+
+    // MARK: Readings
+
+    /// Reads until the task is cancelled.
+    func run(edge: EdgeServer?, pooler: PoolerServer?, keyspace: KeyspaceServer?) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.readNumbers(edge, pooler, keyspace) }
+            group.addTask { await self.probe(edge, pooler, keyspace) }
+        }
+        let now = WallClock.nanoseconds() / 1_000_000_000
+        await blocking { $0.dashboard.finish(now: now) }
+        try? await thread.shutdownGracefully()
+    }
+
+    private func readNumbers(_ edge: EdgeServer?, _ pooler: PoolerServer?, _ keyspace: KeyspaceServer?) async {
+        var facts = firstFacts()
+        var runs = KeptRuns(path: runsPath)
+        var factsAt: Int64 = 0
+        while !Task.isCancelled {
+            let now = WallClock.nanoseconds() / 1_000_000_000
+            let isTimeForFacts = now - factsAt >= Self.factsSeconds || now < factsAt
+            var reading = Reading(time: now)
+            if let edge { reading.add(edge.figures()) }
+            if let pooler, let figures = await pooler.figures(withStatements: isTimeForFacts) {
+                reading.add(figures)
+                if isTimeForFacts { facts.add(figures) }
+            }
+            if let keyspace {
+                let figures = keyspace.figures()
+                reading.add(figures)
+                (facts.keyspaceBytesMax, facts.keyspacePolicy) = (figures.bytesMax, figures.policy)
+            }
+            let process = ProcessFigures()
+            reading.add(process)
+            if isTimeForFacts {
+                factsAt = now
+                facts.openFilesMax = process.openFilesMax
+                if let edge { facts.add(edge.insight()) }
+                if let kept = runs.read(now: Double(now)) { (facts.benches, facts.proof) = kept }
+                dashboard.know(facts)
+            }
+            let finished = reading
+            await blocking { $0.dashboard.add(finished) }
+            // To just behind the next full second.
+            let nanoseconds = 1_020_000_000 - WallClock.nanoseconds() % 1_000_000_000
+            try? await Task.sleep(for: .nanoseconds(nanoseconds))
+        }
+    }
+
+    private func probe(_ edge: EdgeServer?, _ pooler: PoolerServer?, _ keyspace: KeyspaceServer?) async {
+        var probes = ServiceProbes(settings: settings, edge: edge, keyspace: keyspace)
+        while !Task.isCancelled {
+            let figures = await pooler?.figures(withStatements: false)
+            let reports = await probes.probe(figures, now: WallClock.nanoseconds() / 1_000_000_000)
+            dashboard.know(reports)
+            try? await Task.sleep(for: .seconds(Self.probeSeconds))
+        }
+    }
+
+    private func blocking(_ body: @escaping @Sendable (DashboardControl) -> Void) async {
+        await withCheckedContinuation { continuation in
+            thread.submit { [self] state in
+                if state == .active { body(self) }
+                continuation.resume()
+            }
+        }
+    }
+
+    private func firstFacts() -> Facts {
+        var facts = Facts()
+        facts.version = Headrace.version
+        facts.startedAt = startedAt
+        facts.cores = System.coreCount
+        let edge = settings.edgeConfiguration
+        facts.switches.edge = settings.hasEdge
+        facts.switches.compression = settings.hasEdge && edge.compression.isEnabled
+        facts.switches.browserCaching = settings.hasEdge && edge.browserCaching != "off"
+        facts.switches.responseCache = settings.hasEdge && edge.cache.isEnabled
+        facts.switches.keyspace = settings.hasKeyspace
+        facts.switches.pooler = settings.poolerConfiguration != nil
+        facts.switches.postgres = facts.switches.pooler
+        facts.switches.upstreams = settings.hasEdge && !edge.upstreams.isEmpty
+        facts.cacheBytesMax = edge.cache.bytesMax
+        facts.poolMode = facts.switches.pooler ? settings.pooler.mode.rawValue : ""
+        return facts
+    }
+
+    /// Where `bench` and `prove` keep their runs.
+    private var runsPath: String {
+        if let state = settings.dashboard.state { return state + "/history.sqlite" }
+        return HistoryOptions.standardPath ?? ""
+    }
+}
+
+/// The dashboard as a service: first to end, so that it never asks what is gone.
+struct DashboardService: Service {
+    let control: DashboardControl
+    let edge: EdgeServer?
+    let pooler: PoolerServer?
+    let keyspace: KeyspaceServer?
+
+    func run() async throws {
+        let task = Task { await control.run(edge: edge, pooler: pooler, keyspace: keyspace) }
+        try? await gracefulShutdown()
+        task.cancel()
+        await task.value
+    }
+}

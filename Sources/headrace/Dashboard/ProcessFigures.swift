@@ -1,0 +1,25 @@
+import Foundation
+import Telemetry
+
+/// What the kernel says of this process.
+/// - Source: proc(5).
+struct ProcessFigures {
+    var cpuNanoseconds = ProcessClock.nanoseconds()
+    var residentBytes = 0
+    var openFiles = 0
+    var openFilesMax = 0
+    var threads = 0
+
+    init() {
+        let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+        for line in status.split(separator: "\n") {
+            let words = line.split(whereSeparator: \.isWhitespace)
+            guard words.count > 1 else { continue }
+            if words[0] == "VmRSS:" { residentBytes = (Int(words[1]) ?? 0) << 10 }
+            if words[0] == "Threads:" { threads = Int(words[1]) ?? 0 }
+        }
+        openFiles = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count) ?? 0
+        var limit = rlimit()
+        if getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 { openFilesMax = Int(clamping: limit.rlim_cur) }
+    }
+}

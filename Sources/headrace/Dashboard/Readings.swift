@@ -1,0 +1,132 @@
+import Dashboard
+import Edge
+import Keyspace
+import Pooler
+
+// The layers' own figures under the dashboard's names.
+
+extension Reading {
+    mutating func add(_ edge: EdgeFigures) {
+        self[.requests] = Double(edge.requests)
+        for (series, digit) in [(Series.responses_2xx, 2), (.responses_3xx, 3), (.responses_4xx, 4), (.responses_5xx, 5)] {
+            self[series] = digit < edge.statusClasses.count ? Double(edge.statusClasses[digit]) : 0
+        }
+        self[.refused_requests] = Double(edge.refused)
+        self[.upstream_failures] = Double(edge.upstreamFailures)
+        let results: [(Series, String)] = [
+            (.cache_hits, "hit"), (.cache_served_stale, "served-stale"), (.cache_revalidated, "revalidated"), (.cache_coalesced, "coalesced"),
+            (.cache_misses, "miss"), (.cache_stale, "stale"), (.cache_bypassed, "bypass"), (.cache_not_asked, "none"),
+        ]
+        for (series, word) in results { self[series] = Double(edge.results[word] ?? 0) }
+        for (series, coding) in [(Series.responses_gzip, "gzip"), (.responses_br, "br"), (.responses_zstd, "zstd")] {
+            self[series] = Double(edge.codings[coding] ?? 0)
+        }
+        self[.cache_evictions] = Double(edge.cacheEvictions)
+        self[.cache_entries] = Double(edge.cacheEntries)
+        self[.cache_bytes] = Double(edge.cacheBytes)
+        self[.not_modified] = Double(edge.notModified)
+        self[.body_bytes] = Double(edge.bodyBytes)
+        self[.saved_by_compression_bytes] = Double(edge.savedByCompressionBytes)
+        self[.saved_by_not_modified_bytes] = Double(edge.savedByNotModifiedBytes)
+        self[.compression_in_bytes] = Double(edge.compressionInBytes)
+        self[.compression_out_bytes] = Double(edge.compressionOutBytes)
+        self[.compression_cpu_seconds] = Double(edge.compressionNanoseconds) / 1e9
+        self[.response_seconds] = Double(edge.response.sum) / 1e9
+        self[.upstream_seconds] = Double(edge.upstream.sum) / 1e9
+        self[.upstream_requests] = Double(edge.upstream.count)
+        self[.upstream_connects] = Double(edge.upstreamConnects)
+        self[.upstream_connections] = Double(edge.upstreamConnections)
+        self[.upstream_waiting] = Double(edge.upstreamWaiting)
+        self[.connections] = Double(edge.connections)
+        self[.tunnels] = Double(edge.tunnels)
+        self[.cpu_edge_seconds] = Double(edge.cpuNanoseconds) / 1e9
+        self[.loop_lag_seconds] = Double(edge.loopLagNanoseconds) / 1e9
+        self[.response] = edge.response
+        self[.upstream] = edge.upstream
+    }
+
+    mutating func add(_ pooler: PoolerFigures) {
+        self[.pool_clients] = Double(pooler.clients)
+        self[.pool_clients_waiting] = Double(pooler.clientsWaiting)
+        self[.pool_servers_active] = Double(pooler.serversActive)
+        self[.pool_servers_idle] = Double(pooler.serversIdle)
+        self[.pool_servers_opening] = Double(pooler.serversOpening)
+        self[.pool_transactions] = Double(pooler.transactions)
+        self[.pool_queries] = Double(pooler.queries)
+        self[.pool_transaction_seconds] = Double(pooler.transactionMicroseconds) / 1e6
+        self[.pool_query_seconds] = Double(pooler.queryMicroseconds) / 1e6
+        self[.pool_wait_seconds] = Double(pooler.waitMicroseconds) / 1e6
+        self[.pool_waits_expired] = Double(pooler.waitsExpired)
+        self[.pool_max_wait_seconds] = Double(pooler.pools.map(\.maxWaitMicroseconds).max() ?? 0) / 1e6
+        self[.cpu_pooler_seconds] = Double(pooler.cpuNanoseconds) / 1e9
+        self[.pool_wait] = pooler.wait
+    }
+
+    mutating func add(_ keyspace: KeyspaceFigures) {
+        self[.keyspace_commands] = Double(keyspace.commands)
+        self[.keyspace_hits] = Double(keyspace.hits)
+        self[.keyspace_misses] = Double(keyspace.misses)
+        self[.keyspace_evictions] = Double(keyspace.evicted)
+        self[.keyspace_expired] = Double(keyspace.expired)
+        self[.keyspace_keys] = Double(keyspace.keys)
+        self[.keyspace_bytes] = Double(keyspace.bytes)
+        self[.keyspace_clients] = Double(keyspace.clients)
+        self[.cpu_keyspace_seconds] = Double(keyspace.cpuNanoseconds) / 1e9
+    }
+
+    mutating func add(_ process: ProcessFigures) {
+        self[.cpu_seconds] = Double(process.cpuNanoseconds) / 1e9
+        self[.memory_bytes] = Double(process.residentBytes)
+        self[.open_files] = Double(process.openFiles)
+        self[.threads] = Double(process.threads)
+    }
+}
+
+extension Facts {
+    mutating func add(_ insight: EdgeInsight) {
+        routes = insight.routes.map { .init(name: $0.name, classes: $0.classes.map(Double.init)) }
+        paths = insight.paths.map { path in
+            .init(
+                pattern: path.pattern, requests: Double(path.requests), seconds: Double(path.nanoseconds) / 1e9, bytes: Double(path.bytes),
+                hitShare: path.requests > 0 ? Double(path.hits) / Double(path.requests) : 0, hint: Self.hint(path))
+        }
+        reasons = insight.reasons.map { .init(outcome: $0.outcome, reason: $0.word, count: Double($0.count)) }
+        upstreams = insight.members.map {
+            .init(
+                group: $0.group, address: $0.address, isUp: $0.isUp, active: $0.active, requests: Double($0.requests),
+                failures: Double($0.failures))
+        }
+    }
+
+    mutating func add(_ pooler: PoolerFigures) {
+        pools = pooler.pools.map {
+            .init(
+                database: $0.database, user: $0.user, clientsWaiting: $0.clientsWaiting, serversActive: $0.serversActive,
+                serversIdle: $0.serversIdle, maxWaitSeconds: Double($0.maxWaitMicroseconds) / 1e6)
+        }
+        statements = pooler.statements.prefix(200).map {
+            .init(
+                text: $0.text, database: $0.database, calls: Double($0.calls), rows: Double($0.rows), errors: Double($0.errors),
+                seconds: Double($0.microseconds) / 1e6, waitSeconds: Double($0.waitMicroseconds) / 1e6,
+                p95Seconds: Double($0.p95Microseconds) / 1e6)
+        }
+    }
+
+    /// What somebody could do about a path, by what is seen of it.
+    private static func hint(_ path: EdgeInsight.Path) -> String? {
+        let isMostlyFetched = Double(path.hits) < 0.5 * Double(path.requests)
+        switch path.detail {
+        case "no-lifetime" where isMostlyFetched: return "no Cache-Control: the cache may not keep it"
+        case "no-store" where isMostlyFetched: return "Cache-Control: no-store"
+        case "private" where isMostlyFetched: return "Cache-Control: private"
+        case "set-cookie" where isMostlyFetched: return "sets a cookie: the cache does not keep it"
+        case "vary-any" where isMostlyFetched: return "Vary: *"
+        case "authorization" where isMostlyFetched: return "sent with Authorization, and not marked public"
+        case "too-large": return "larger than edge.cache.max_object_size"
+        case "method" where isMostlyFetched: return nil
+        default: break
+        }
+        if Double(path.uncoded) > 0.5 * Double(path.requests) { return "sent uncompressed: its type is not, or the client takes no coding" }
+        return nil
+    }
+}

@@ -1,0 +1,149 @@
+import Dashboard
+import Edge
+import Foundation
+import Keyspace
+import LoadGenerator
+import NIOCore
+import NIOPosix
+import Pooler
+
+/// Asks each service whether it can be used, really: a connection, a query, a command.
+struct ServiceProbes: Sendable {
+    /// A service that takes longer is as good as gone.
+    private static let timeout = TimeAmount.seconds(2)
+    /// Less than this free, or this share, and the disk is about to be full.
+    private static let freeBytesMin = 64 << 20
+    private static let freeShareMin = 0.02
+
+    let settings: Settings
+    let edge: EdgeServer?
+    let keyspace: KeyspaceServer?
+
+    private var healths: [String: ServiceHealth] = [:]
+
+    init(settings: Settings, edge: EdgeServer?, keyspace: KeyspaceServer?) {
+        self.settings = settings
+        self.edge = edge
+        self.keyspace = keyspace
+    }
+
+    /// Probes all of them, in turn.
+    mutating func probe(_ pooler: PoolerFigures?, now: Int64) async -> [ServiceReport] {
+        var reports: [ServiceReport] = []
+        func report(_ name: String, _ error: String?, version: String? = nil, detail: String?) {
+            healths[name, default: ServiceHealth()].probed(error: error, now: now)
+            reports.append(ServiceReport(name: name, health: healths[name] ?? ServiceHealth(), version: version, detail: detail))
+        }
+        let version = Headrace.version
+        if let edge {
+            report("edge", nil, version: version, detail: settings.edge.listen.map(\.description).joined(separator: ", "))
+            let groups = Dictionary(grouping: edge.insight().members, by: \.group)
+            for (group, members) in groups.sorted(by: { $0.key < $1.key }) {
+                let name = group == EdgeConfiguration.applicationName ? "application" : "upstream-\(group)"
+                report(name, await Self.error(members), detail: members.map(\.address).joined(separator: ", "))
+            }
+        }
+        if settings.poolerConfiguration != nil, let postgres = settings.postgres {
+            let isServing = pooler != nil
+            report(
+                "pooler", isServing ? nil : "it does not answer", version: version,
+                detail: settings.pooler.listen.map(\.description).joined(separator: ", "))
+            report("postgresql", await Self.error(postgres, password: settings.postgresPassword), detail: postgres.text)
+        }
+        if let keyspace {
+            let reply = keyspace.local.execute([Array("PING".utf8)])
+            report(
+                "keyspace", reply == Array("+PONG\r\n".utf8) ? nil : String(decoding: reply.prefix(200), as: UTF8.self), version: version,
+                detail: settings.keyspace.listen.map(\.description).joined(separator: ", "))
+        }
+        if let (error, detail) = diskError() { report("disk", error, detail: detail) }
+        return reports
+    }
+
+    // MARK: Upstreams
+
+    /// A group can be used when one of its members can.
+    private static func error(_ members: [EdgeInsight.Member]) async -> String? {
+        var errors: [String] = []
+        for member in members {
+            guard member.isUp else {
+                errors.append("\(member.address): put out, its requests or probes failed")
+                continue
+            }
+            guard let error = await connectError(member.address) else { return nil }
+            errors.append("\(member.address): \(error)")
+        }
+        return errors.isEmpty ? "it has no members: no name was found" : errors.joined(separator: "; ")
+    }
+
+    private static func connectError(_ address: String) async -> String? {
+        do {
+            let bootstrap = ClientBootstrap(group: NIOSingletons.posixEventLoopGroup).connectTimeout(timeout)
+            let channel =
+                switch try AddressText.parse(address) {
+                case .tcp(let host, let port): try await bootstrap.connect(host: host, port: port).get()
+                case .unix(let path): try await bootstrap.connect(unixDomainSocketPath: path).get()
+                }
+            try? await channel.close().get()
+            return nil
+        } catch {
+            return words(error)
+        }
+    }
+
+    private static func words(_ error: any Error) -> String {
+        switch error {
+        case let error as IOError: String(cString: strerror(error.errnoCode))
+        case let error as NIOConnectionError: error.connectionErrors.first.map { words($0.error) } ?? "no address was found for its name"
+        case is ChannelError: "no connection within \(timeout.nanoseconds / 1_000_000_000) s"
+        default: "\(error)"
+        }
+    }
+
+    // MARK: PostgreSQL
+
+    /// A query past the pooler. Where clients bring their own name, nobody is there to ask as: then a connection has to do.
+    private static func error(_ postgres: PostgresURL, password: String?) async -> String? {
+        guard let endpoint = postgres.hosts.first else { return "it has no address" }
+        guard let user = postgres.user, let secret = password ?? postgres.password else { return await connectError(endpoint.description) }
+        do {
+            let workload = try TransactionScript.workload(
+                [(1, try TransactionScript("SELECT 1", name: "SELECT 1"))],
+                DatabaseLogin(user: user, password: secret, database: postgres.database ?? user), at: endpoint, mode: .simple, scale: 1, seed: 1,
+                keepsAlive: false)
+            let seconds = Duration.nanoseconds(timeout.nanoseconds)
+            let plan = LoadPlan(workload: workload, users: 1, warmUp: .zero, duration: seconds, requestsMax: 1, timeout: seconds)
+            let report = try await LoadRun(plan).run()
+            guard report.failed > 0 || report.requests == 0 else { return nil }
+            // What the kernel says of a connection is plainer than that there was none.
+            if let error = await connectError(endpoint.description) { return "\(endpoint): \(error)" }
+            let kind = report.failures.first { $0.value > 0 }?.key
+            return "\(endpoint): SELECT 1 failed: \(kind == .login ? "the login was refused" : kind?.rawValue ?? "no answer")"
+        } catch {
+            return "\(endpoint): \(error)"
+        }
+    }
+
+    // MARK: Disk
+
+    /// - Returns: `nil` when nothing is kept on a disk.
+    private func diskError() -> (String?, String)? {
+        var folders: [String] = []
+        if let state = settings.dashboard.state { folders.append(state) }
+        if !settings.keyspace.directory.isEmpty, keyspace != nil { folders.append(settings.keyspace.directory) }
+        if case .file(let path) = settings.edge.accessLog, edge != nil { folders.append(URL(filePath: path).deletingLastPathComponent().path) }
+        guard !folders.isEmpty else { return nil }
+        var errors: [String] = []
+        for folder in folders {
+            var info = statvfs()
+            guard statvfs(folder, &info) == 0 else {
+                errors.append("\(folder): \(String(cString: strerror(errno)))")
+                continue
+            }
+            let free = Int(clamping: UInt64(info.f_bavail).multipliedReportingOverflow(by: UInt64(info.f_frsize)).partialValue)
+            let share = info.f_blocks > 0 ? Double(info.f_bavail) / Double(info.f_blocks) : 1
+            if free < Self.freeBytesMin || share < Self.freeShareMin { errors.append("\(folder): only \(free >> 20) MB are free") }
+        }
+        return (errors.isEmpty ? nil : errors.joined(separator: "; "), folders.joined(separator: ", "))
+    }
+}
