@@ -5,7 +5,7 @@ import NIOCore
 /// and `docs/configuration.md` are all read off it.
 enum ConfigurationKeys {
     static let all: [ConfigurationKey] =
-        edge + EdgeTLSKeys.all + ResponseCacheKeys.edge + bounds + files + UpstreamKeys.application + PoolerKeys.all
+        edge + ResponseCacheKeys.edge + EdgeTLSKeys.all + bounds + files + UpstreamKeys.application + PoolerKeys.all
         + PoolerSecurityKeys.all + KeyspaceKeys.all + DashboardKeys.all
 
     private static let files = StaticFilesKeys.keys(

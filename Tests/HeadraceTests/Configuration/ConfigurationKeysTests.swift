@@ -25,7 +25,7 @@ import Testing
         let key = try #require(ConfigurationKeys.key(path))
         var settings = Settings()
         // A text is anything but empty; everything else has a form.
-        let free = ["folder", "token", "host name", "password", "file", "list of users", "policy", "SQL", "user", "database"]
+        let free = ["folder", "token", "host name", "password", "file", "list of users", "list of files", "policy", "SQL", "user", "database"]
         let nonsense = free.contains(key.format) ? "" : "\u{1}nonsense"
         #expect(throws: ValueProblem.self) { try key.assign([nonsense], &settings) }
         if !key.isList { #expect(throws: ValueProblem.self) { try key.assign(["a", "b"], &settings) } }

@@ -80,7 +80,7 @@ import Testing
                     |   ^~~~~
                   allowed here: access_log, access_log_fields, access_log_format, access_log_sample, app, browser_caching, cache, \
                 compression, deadlines, files, forwarded, limits, listen, metrics_path, metrics_token, policies, purge, root, routes, threads, \
-                upstream, upstreams
+                tls, upstream, upstreams
                 headrace.yaml:6:11: edge.cache.size: "256" has no unit: write 256MB, 256KB or 256B
                   6 |     size: 256
                     |           ^~~
