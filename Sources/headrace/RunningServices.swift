@@ -59,7 +59,7 @@ enum RunningServices {
             for (port, socket) in sockets.prefix(200) {
                 group.addTask {
                     let program = program(inode: socket.inode)
-                    let kind = await kind(LoopbackClient(port: port, isIPv6: socket.isIPv6Only, seconds: 1), program: program)
+                    let kind = await kind(LoopbackClient(port: port, isIPv6: socket.isIPv6Only, seconds: 3), program: program)
                     return Found(
                         port: port, authority: "\(socket.isIPv6Only ? "[::1]" : "127.0.0.1"):\(port)", program: program, kind: kind)
                 }

@@ -235,7 +235,7 @@ private final class SampleApplication {
 
     deinit {
         try? input.fileHandleForWriting.close()
-        process.waitUntilExit()
+        process.waitForEnd()
         try? FileManager.default.removeItem(at: state)
     }
 }

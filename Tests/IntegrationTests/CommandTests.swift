@@ -111,7 +111,8 @@ import Testing
         try Data(file.utf8).write(to: folder.appending(path: "headrace.yaml"))
         let arguments = ["explain", "http://shop.example/app.3f2a9c1b.js", "--header", "Accept-Encoding: br"]
         let text = try headrace(arguments, folder: folder).text
-        #expect(text.contains("old                no: path   302 to /new\n") && text.contains("shop               yes        group app\n"))
+        let rows = text.split(separator: "\n").map { $0.split(separator: " ").joined(separator: " ") }
+        #expect(rows.contains("old no: path 302 to /new") && rows.contains("shop yes group app"), "\(text)")
         let json = try headrace(arguments + ["--json"], folder: folder)
         let object = try #require(try JSONSerialization.jsonObject(with: json.output) as? [String: Any])
         let policies = try #require(object["policies"] as? [[String: String]])

@@ -164,7 +164,7 @@ import Testing
         #expect(eventually(seconds: 20) { origin.requestCount > 50 })
         kill(process.processIdentifier, SIGINT)
         let data = output.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
+        process.waitForEnd()
         #expect(process.terminationStatus == 130)
         let document = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
         let level = try #require((document["levels"] as? [[String: Any]])?.first)

@@ -315,6 +315,6 @@ final class PsqlSession {
     /// Leaves, as a client does that says goodbye.
     func end() {
         try? input.fileHandleForWriting.close()
-        process.waitUntilExit()
+        process.waitForEnd()
     }
 }

@@ -143,7 +143,7 @@ struct PoolerTests {
         waiting.standardOutput = output
         try waiting.run()
         try own.start()
-        waiting.waitUntilExit()
+        waiting.waitForEnd()
         #expect(waiting.terminationStatus == 0)
         #expect(String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self) == "2\n")
     }
@@ -194,7 +194,7 @@ struct PoolerTests {
         while !text.contains("two") { text += String(decoding: output.fileHandleForReading.availableData, as: UTF8.self) }
         #expect(pooler.waitForExit() == 0)
         try input.fileHandleForWriting.close()
-        client.waitUntilExit()
+        client.waitForEnd()
     }
 
     @Test func `of several hosts the one that is meant gets the connections`() throws {
@@ -217,7 +217,7 @@ struct PoolerTests {
         waiting.standardOutput = output
         try waiting.run()
         try standby.query("SELECT pg_promote()")
-        waiting.waitUntilExit()
+        waiting.waitForEnd()
         #expect(String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self) == "2\n")
     }
 

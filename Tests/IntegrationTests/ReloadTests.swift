@@ -14,7 +14,7 @@ import Testing
         process.standardOutput = FileHandle.nullDevice
         try Starter.shared.start(process)
         let data = pipe.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
+        process.waitForEnd()
         return (process.terminationStatus, String(decoding: data, as: UTF8.self))
     }
 

@@ -142,7 +142,7 @@ final class TLSTests {
         try good.write(to: folder.appending(path: "first.key"), options: .atomic)
         try makeCertificate("first", "DNS:localhost,DNS:renewed.example", days: 25)
         #expect(wait(for: "done"))
-        process.waitUntilExit()
+        process.waitForEnd()
         #expect(process.terminationStatus == 0)
     }
 

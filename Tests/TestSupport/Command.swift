@@ -39,7 +39,7 @@ public enum Command {
         process.standardError = try FileHandle(forWritingTo: errorFile)
         process.standardInput = try FileHandle(forReadingFrom: inputFile)
         try Starter.shared.start(process)
-        process.waitUntilExit()
+        process.waitForEnd()
         return Result(
             status: process.terminationStatus, output: try Data(contentsOf: outputFile),
             errors: String(decoding: try Data(contentsOf: errorFile), as: UTF8.self))

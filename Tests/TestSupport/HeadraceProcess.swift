@@ -46,7 +46,7 @@ public final class HeadraceProcess: Sendable {
         while port == nil {
             let data = pipe.fileHandleForReading.availableData
             guard !data.isEmpty else {
-                process.waitUntilExit()
+                process.waitForEnd()
                 throw Failure(description: "headrace ended with \(process.terminationStatus): \(text)")
             }
             text += String(decoding: data, as: UTF8.self)

@@ -50,7 +50,7 @@ public final class Nginx {
     public func stop() {
         guard process.isRunning else { return }
         process.terminate()
-        process.waitUntilExit()
+        process.waitForEnd()
     }
 
     deinit {

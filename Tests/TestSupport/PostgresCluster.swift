@@ -79,7 +79,7 @@ public final class PostgresCluster: Sendable {
         let server = process.withLock { $0 }
         guard let server, server.isRunning else { return }
         kill(server.processIdentifier, signal)
-        server.waitUntilExit()
+        server.waitForEnd()
     }
 
     /// Runs SQL at the server itself.

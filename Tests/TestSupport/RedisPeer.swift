@@ -44,7 +44,7 @@ public final class RedisPeer {
     deinit {
         if process.isRunning {
             kill(process.processIdentifier, SIGKILL)
-            process.waitUntilExit()
+            process.waitForEnd()
         }
         if ownsFolder { try? FileManager.default.removeItem(at: folder) }
     }
@@ -54,7 +54,7 @@ public final class RedisPeer {
     /// Ends it as an operator does, and waits.
     public func shutdown(saving: Bool) throws {
         _ = try? client().call("SHUTDOWN", saving ? "SAVE" : "NOSAVE")
-        process.waitUntilExit()
+        process.waitForEnd()
     }
 }
 

@@ -30,7 +30,7 @@ public final class ScannerApplication: Sendable {
         while port == nil {
             let data = output.fileHandleForReading.availableData
             guard !data.isEmpty else {
-                process.waitUntilExit()
+                process.waitForEnd()
                 throw HeadraceProcess.Failure(description: "the sample application ended with \(process.terminationStatus): \(text)")
             }
             text += String(decoding: data, as: UTF8.self)
@@ -44,7 +44,7 @@ public final class ScannerApplication: Sendable {
     /// Ends it as its parent's end would, and waits.
     public func stop() {
         try? input.fileHandleForWriting.close()
-        process.waitUntilExit()
+        process.waitForEnd()
     }
 
     /// Asks its PostgreSQL as the superuser, on a connection that the database `scanner` does not count.

@@ -84,7 +84,7 @@ extension Reading {
 
 extension Facts {
     mutating func add(_ insight: EdgeInsight) {
-        routes = insight.routes.map { .init(name: $0.name, classes: $0.classes.map(Double.init)) }
+        routes = insight.routes.map { .init(name: $0.name, classes: $0.classes.map { Double($0) }) }
         paths = insight.paths.map { path in
             .init(
                 pattern: path.pattern, requests: Double(path.requests), seconds: Double(path.nanoseconds) / 1e9, bytes: Double(path.bytes),

@@ -108,8 +108,10 @@ import Testing
             line.firstMatch(of: /^( +)# ([a-z_]+: .*)$/).map { "\($0.1)\($0.2)" } ?? String(line)
         }.joined(separator: "\n")
         var sources = ConfigurationSources()
-        // Who has a server to stand before needs an address for clients.
-        sources.file = ("headrace.yaml", text.replacing("listen: []", with: "listen: [127.0.0.1:6432]"))
+        // Who has a server to stand before needs an address for clients, and TLS a certificate.
+        sources.file = (
+            "headrace.yaml",
+            text.replacing("listen: []", with: "listen: [127.0.0.1:6432]").replacing(" certificates: []", with: " certificates: [shop.pem]"))
         sources.readSecret = { _ in "secret" }
         let loaded = try sources.load()
         #expect(loaded.origins.count == ConfigurationKeys.all.count)
