@@ -76,6 +76,8 @@ public final class Dashboard: Sendable {
             let sample = reading.sample(since: previous)
             state.previous = reading
             state.add(sample)
+            // The clock was set back: the next batch is due from here on.
+            state.flushedAt = min(state.flushedAt, reading.time)
             guard reading.time - state.flushedAt >= Self.flushSeconds else { return (sample, nil) }
             return (sample, state.takeBatch(now: reading.time))
         }

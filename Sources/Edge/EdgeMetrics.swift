@@ -54,7 +54,7 @@ final class EdgeMetrics: Sendable {
         let store: ResponseStore
         let background: BackgroundCompression
         let upstreams: @Sendable () -> [(name: String, machine: UpstreamMachine)]
-        let certificates: TLSCertificates?
+        let certificates: @Sendable () -> [TLSCertificates.Description]
         let responseBuffers: FillBudget
         let accessLogDropped: @Sendable () -> Int
     }
@@ -194,7 +194,7 @@ final class EdgeMetrics: Sendable {
         text.counter(
             "headrace_edge_tls_failures_total", help: "Connections that ended because TLS could not be agreed on.",
             value: sum { $0.tlsFailures.value })
-        for certificate in process.certificates?.descriptions ?? [] {
+        for certificate in process.certificates() {
             text.gauge(
                 "headrace_edge_tls_certificate_expiry_timestamp_seconds", help: "When a certificate ends, in Unix seconds.",
                 labels: [("file", certificate.file)], value: Double(certificate.expires))

@@ -73,7 +73,7 @@ public final class EdgeServer: Sendable {
             // Behind those with TLS, whose port they may have to name.
             let port = secure.lazy.compactMap { $0.address.port }.first
             for endpoint in configuration.listen {
-                let arrival = port.flatMap { configuration.tls.redirects(endpoint) ? Arrival.redirected(port: $0) : nil } ?? .plain
+                let arrival = configuration.tls.arrival(at: endpoint, securePort: port)
                 plain.append(try await listen(endpoint, arrival, nil, byLoop))
             }
         } catch {
@@ -130,13 +130,17 @@ public final class EdgeServer: Sendable {
     private func watchCertificates() -> Task<Void, Never>? {
         guard let certificates else { return nil }
         return Task { [logger] in
+            var said: [TLSCertificates.Problem] = []
             while true {
                 do { try await Task.sleep(for: Self.certificateInterval) } catch { return }
-                do {
-                    if try certificates.replaceIfChanged() { logger.notice("certificates read anew") }
-                } catch {
-                    logger.error("certificates not read: the old ones stay", metadata: ["error": "\(error)"])
+                let (count, problems) = certificates.replaceChanged()
+                if count > 0 { logger.notice("certificates read anew", metadata: ["count": "\(count)"]) }
+                // Once, and not every five seconds.
+                if !problems.isEmpty, problems != said {
+                    let text = problems.map(\.description).joined(separator: "; ")
+                    logger.error("certificates not read: the old ones stay", metadata: ["error": "\(text)"])
                 }
+                said = problems
             }
         }
     }
@@ -219,7 +223,7 @@ public final class EdgeServer: Sendable {
         let process = EdgeMetrics.ProcessNumbers(
             loops: { [weak self] in self?.running.withLock { $0.metrics } ?? [] }, store: store, background: background,
             upstreams: { [upstreams] in upstreams.snapshots },
-            certificates: certificates, responseBuffers: budget, accessLogDropped: { [accessLog] in accessLog?.droppedBytes.load(ordering: .relaxed) ?? 0 })
+            certificates: { [certificates] in certificates?.descriptions ?? [] }, responseBuffers: budget, accessLogDropped: { [accessLog] in accessLog?.droppedBytes.load(ordering: .relaxed) ?? 0 })
         var made: [(eventLoop: any EventLoop, worker: NIOLoopBound<EdgeWorker>)] = []
         for eventLoop in group.makeIterator() {
             let metrics = EdgeMetrics(process)

@@ -52,4 +52,10 @@ public struct EdgeTLSConfiguration: Sendable, Equatable {
         case .public: host != "localhost" && IPAddress(host)?.isLoopback != true
         }
     }
+
+    /// How clients of an address without TLS come in, where that with TLS has this port.
+    func arrival(at endpoint: SocketEndpoint, securePort: Int?) -> Arrival {
+        guard let securePort, redirects(endpoint) else { return .plain }
+        return .redirected(port: securePort, sparesLocal: redirect != .always)
+    }
 }

@@ -19,10 +19,14 @@ public final class TLSCertificates: Sendable {
         public let names: [String]
         /// When it ends, in Unix seconds.
         public let expires: Int64
+
+        public init(file: String, names: [String], expires: Int64) {
+            (self.file, self.names, self.expires) = (file, names, expires)
+        }
     }
 
     /// A file of which something is wrong.
-    public struct Problem: Error, CustomStringConvertible {
+    public struct Problem: Error, Equatable, CustomStringConvertible {
         public let file: String
         public let reason: String
         public var description: String { "\(file): \(reason)" }
@@ -45,7 +49,8 @@ public final class TLSCertificates: Sendable {
     private struct State: Sendable {
         var files: [TLSFiles]
         var certificates: [Certificate]
-        var stamps: [Stamp?]
+        /// Of the files of each.
+        var stamps: [[Stamp?]]
     }
 
     private let state: Lock<State>
@@ -63,16 +68,31 @@ public final class TLSCertificates: Sendable {
         state.withLock { $0 = new }
     }
 
-    /// Reads the files anew if one of them has changed.
-    /// - Returns: whether they were read.
-    /// - Throws: ``Problem``; what was read before stays, and the next change is looked at.
-    public func replaceIfChanged() throws -> Bool {
-        let (files, stamps) = state.withLock { ($0.files, $0.stamps) }
-        let now = Self.stamps(files)
-        guard now != stamps else { return false }
-        state.withLock { $0.stamps = now }
-        try replace(files)
-        return true
+    /// Reads those anew whose files have changed.
+    /// - Returns: how many were read, and what is wrong with others: they stay as they are, and are tried again the next time.
+    public func replaceChanged() -> (count: Int, problems: [Problem]) {
+        let old = state.withLock { $0 }
+        var new = old
+        var (count, problems) = (0, [Problem]())
+        for (index, files) in old.files.enumerated() {
+            let stamp = Self.stamps(files)
+            guard stamp != old.stamps[index] else { continue }
+            do {
+                new.certificates[index] = try Self.certificate(files)
+                new.stamps[index] = stamp
+                count += 1
+            } catch {
+                problems.append(error as? Problem ?? Problem(file: files.certificate ?? "", reason: "\(error)"))
+            }
+        }
+        guard count > 0 else { return (0, problems) }
+        // Unless a reload has taken other files meanwhile.
+        let isTaken = state.withLock { state in
+            guard state.files == old.files else { return false }
+            state = new
+            return true
+        }
+        return (isTaken ? count : 0, problems)
     }
 
     public var descriptions: [Description] { state.withLock { $0.certificates.map(\.description) } }
@@ -102,7 +122,7 @@ public final class TLSCertificates: Sendable {
 
     private static func read(_ files: [TLSFiles]) throws -> State {
         guard !files.isEmpty else { throw TLSFilesIncomplete() }
-        let stamps = stamps(files)
+        let stamps = files.map(stamps)
         return State(files: files, certificates: try files.map(certificate), stamps: stamps)
     }
 
@@ -128,8 +148,8 @@ public final class TLSCertificates: Sendable {
         do { return try body() } catch { throw Problem(file: file, reason: "\(reason) (\(error))") }
     }
 
-    private static func stamps(_ files: [TLSFiles]) -> [Stamp?] {
-        files.flatMap { [$0.certificate, $0.key] }.map { file in
+    private static func stamps(_ files: TLSFiles) -> [Stamp?] {
+        [files.certificate, files.key].map { file in
             var status = stat()
             guard let file, stat(file, &status) == 0 else { return nil }
             return Stamp(

@@ -117,6 +117,11 @@ public enum TLSPeer {
         if case .handshakeCompleted? = event as? TLSUserEvent { true } else { false }
     }
 
+    /// Closes a server's connection below its TLS, without the word that ends it in good order. Call on the channel's event loop.
+    public static func cut(_ pipeline: ChannelPipeline) {
+        try? pipeline.syncOperations.context(handlerType: NIOSSLServerHandler.self).close(promise: nil)
+    }
+
     /// Its certificate in DER; `nil` without one, or without TLS. Call on the channel's event loop, after the handshake.
     public static func certificate(of pipeline: ChannelPipeline) -> [UInt8]? {
         guard let certificate = try? pipeline.syncOperations.nioSSL_peerCertificate() else { return nil }

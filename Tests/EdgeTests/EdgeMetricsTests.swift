@@ -21,7 +21,7 @@ import Testing
         let process = EdgeMetrics.ProcessNumbers(
             loops: { loops.all.withLock { $0.compactMap(\.metrics) } }, store: ResponseStore(configuration: .init(), codingOrder: [.gzip]),
             background: BackgroundCompression(queueMax: 1, share: 0), upstreams: { [("app", Self.upstream)] },
-            certificates: nil, responseBuffers: FillBudget(bytesMax: 0), accessLogDropped: { 17 })
+            certificates: { [] }, responseBuffers: FillBudget(bytesMax: 0), accessLogDropped: { 17 })
         let made = (0..<count).map { _ in EdgeMetrics(process) }
         loops.all.withLock { $0 = made.map(Loops.Loop.init) }
         return made

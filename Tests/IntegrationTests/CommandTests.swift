@@ -20,7 +20,7 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "serve", "reload", "check", "init", "bench", "compare", "doctor", "prove", "report", "demo", "explain", "purge", "warm", "reference", "version",
+        "", "serve", "reload", "check", "init", "bench", "compare", "doctor", "prove", "report", "demo", "explain", "purge", "warm", "reference", "status", "version",
     ])
     func `help begins with examples`(command: String) throws {
         let result = try headrace((command.isEmpty ? [] : [command]) + ["--help"])
@@ -61,6 +61,10 @@ import Testing
         let result = try headrace(["--generate-completion-script", shell])
         #expect(result.status == 0)
         #expect(result.text.contains("headrace"))
+        // The shell itself has to understand it, where it is installed.
+        guard Command.find(shell) != nil else { return }
+        let parsed = try Command.run(shell, ["-n", "/dev/stdin"], input: result.output)
+        #expect(parsed.status == 0, "\(parsed.errors)")
     }
 
     @Test func `the version is on standard output, and JSON if asked for`() throws {

@@ -339,7 +339,9 @@ extension Fetch {
             urlTag: route.keying.urlTag(request, client: identity))
         guard response.vary == stored.response.vary else { return worker.store.withShard(key) { $0.drop(stored.response, key: key) } }
         let plain = ResponseCodec.representation(of: response, coding: .identity, effort: .asReceived, body: stored.plain.body)
-        let coded = stored.coded.map { ResponseCodec.representation(of: response, coding: $0.coding, effort: $0.effort, body: $0.body) }
+        let coded = stored.coded.map { ResponseCodec.representation(
+                of: response, coding: $0.coding, effort: $0.effort, body: $0.body, plainBytes: stored.plain.body.byteCount)
+        }
         worker.store.withShard(key) { $0.replace(stored.response, by: plain, coded: coded, key: key) }
     }
 }

@@ -163,7 +163,8 @@ final class Fetch: DeadlineHolder {
         } else if lease != nil {
             plan.conditions = .none
         }
-        if lease != nil {
+        // What HEAD brings updates what is stored, so that it is asked for as that was.
+        if lease != nil || request.method == .head && route.cache.isEnabled {
             plan.target = route.keying.upstreamTarget(request)
             plan.keying = route.keying
         }

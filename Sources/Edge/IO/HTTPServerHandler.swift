@@ -326,7 +326,11 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
             arm(.requestBody, for: worker.configuration.deadlines.requestBody, from: now)
         }
         route = nil
-        if case .redirected(let port) = arrival, sendsToTLS(head, port: port, now: now) { return }
+        if case .redirected(let port, let sparesLocal) = arrival, !(sparesLocal && peer.isLoopback),
+            sendsToTLS(head, port: port, now: now)
+        {
+            return
+        }
         if head.fields.contains(.maxForwards), MaxForwards.hopsLeft(head) == 0 { return answerAsLastHop(head, now: now) }
         authorizedRules = nil
         let routing = worker.routing
@@ -350,7 +354,7 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
     private func sendsToTLS(_ head: RequestHead, port: Int, now: NIODeadline) -> Bool {
         let text = head.fields.bytes
         let target = String(copying: text.span.extracting(head.target))
-        if target.hasPrefix(Arrival.challengePath) { return false }
+        if Arrival.isChallenge(target) { return false }
         guard head.method != .connect, target.hasPrefix("/"), !head.authority.isEmpty else {
             respondError(400, reason: .edge(.tlsRequired), now: now)
             return true
@@ -468,6 +472,8 @@ final class HTTPServerHandler: ChannelDuplexHandler, DeadlineHolder {
         guard let provider = context?.channel as? any SocketOptionProvider else { return }
         // Zero linger makes the kernel send RST: the one way to tell an HTTP/1.0 client that its body is not complete.
         provider.setSoLinger(linger(l_onoff: 1, l_linger: 0)).whenComplete { _ in }
+        // TLS would say good-bye, which is an end in good order.
+        if arrival == .tls, let context { TLSPeer.cut(context.pipeline) }
     }
 }
 

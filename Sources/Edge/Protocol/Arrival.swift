@@ -1,8 +1,9 @@
 /// How a client's connection came in.
 enum Arrival: Sendable, Equatable {
     case plain
-    /// Without TLS, at an address whose clients are sent to HTTPS on this port.
-    case redirected(port: Int)
+    /// Without TLS, at an address whose clients are sent to HTTPS on this port; those of this machine perhaps not, which look after it or
+    /// stand before it.
+    case redirected(port: Int, sparesLocal: Bool)
     case tls
 
     /// Where a client is sent instead of being served.
@@ -18,5 +19,9 @@ enum Arrival: Sendable, Equatable {
 
     /// Asked for by certificate authorities, and always without TLS.
     /// - Source: RFC 8555 §8.3.
-    static let challengePath = "/.well-known/acme-challenge/"
+    static func isChallenge(_ target: String) -> Bool {
+        let path = "/.well-known/acme-challenge/"
+        // A token has letters, digits, hyphens and underscores.
+        return target.hasPrefix(path) && target.dropFirst(path.count).allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == "_") }
+    }
 }

@@ -38,7 +38,10 @@ extension ClientHandler {
     }
 
     private func replicationBegan(_ server: ServerHandler) {
-        guard phase == .welcoming else { return worker.release(server, isReusable: false, now: .now()) }
+        guard phase == .welcoming, !worker.isDraining else {
+            if phase == .welcoming { fail(.adminShutdown, "terminating connection due to administrator command") }
+            return worker.release(server, isReusable: false, now: .now())
+        }
         self.server = server
         server.begin(self)
         server.session.renamesStatements = false

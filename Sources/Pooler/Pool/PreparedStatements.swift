@@ -154,15 +154,14 @@ struct ClientStatements {
     }
 
     mutating func skipEnded() {
+        guard !skippedChanges.isEmpty else { return }
+        // The next change of each name; a client may have thousands of both.
+        let later = Dictionary(changes.indices[changesHead...].map { (changes[$0].name, $0) }) { first, _ in first }
         for change in skippedChanges.reversed() {
             // What was changed again since then would be what it was before both.
-            if let later = changes[changesHead...].firstIndex(where: { $0.name == change.name }) {
-                changes[later].before = change.before
-            } else {
-                byName[change.name] = change.before
-            }
+            if let next = later[change.name] { changes[next].before = change.before } else { byName[change.name] = change.before }
         }
-        if !skippedChanges.isEmpty { skippedChanges = [] }
+        skippedChanges = []
     }
 
     // MARK: What it costs

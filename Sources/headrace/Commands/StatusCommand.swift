@@ -101,7 +101,7 @@ struct StatusCommand: AsyncParsableCommand {
         func percent(_ share: Double?) -> String { share.map { String(format: "%.0f %%", $0 * 100) } ?? "not measured" }
         var layers = TextTable(columns: [.left("layer"), .left("state"), .right("share"), .left("of"), .left("worth"), .left("costs")])
         for layer in document.layers {
-            let costs = [layer.cpuCores.map { String(format: "%.2f cores", $0) }, layer.memoryBytes.map { SizeText.render(Int($0)) }].compactMap(\.self)
+            let costs = [layer.cpuCores.map { String(format: "%.2f cores", $0) }, layer.memoryBytes.map { SizeText.render(Int(exactly: $0.rounded()) ?? 0) }].compactMap(\.self)
             let isOn = layer.state != "off"
             layers.add([
                 layer.title, layer.state, isOn ? percent(layer.share) : "–", layer.shareOf, layer.worth?.words ?? "not measured",
@@ -110,12 +110,12 @@ struct StatusCommand: AsyncParsableCommand {
         }
         var services = TextTable(columns: [.left("service"), .left("state"), .left("where"), .left("last error")])
         for service in document.services {
-            services.add([service.name, service.state, service.detail ?? "", Self.plain(service.lastError ?? "")])
+            services.add([service.name, service.state, Self.plain(service.detail ?? ""), Self.plain(service.lastError ?? "")])
         }
         func number(_ value: Double?, _ unit: String) -> String { value.map { String(format: "%.1f", $0) + unit } ?? "–" }
         let times = document.now.responseMs
         let head = "\(number(document.requestsPerSecond, " requests/s")), p50 \(number(times.p50, " ms")), p95 \(number(times.p95, " ms")), "
-            + "p99 \(number(times.p99, " ms")); failed since the start: \(Int(document.failedRequests ?? 0))"
+            + "p99 \(number(times.p99, " ms")); failed since the start: \(Int(exactly: (document.failedRequests ?? 0).rounded()) ?? 0)"
         return head + "\n\n" + layers.rendered() + "\n" + services.rendered()
     }
 

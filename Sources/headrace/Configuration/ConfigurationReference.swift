@@ -6,7 +6,7 @@ enum ConfigurationReference {
         var text = """
             # Configuration
 
-            Everything is optional but one of `edge.app`, `edge.root` and `edge.routes`. What is said on the command line counts before the environment, that
+            Everything is optional, but there must be something to serve: `edge.app`, `edge.root` or `edge.routes`, a pooler, or a keyspace. What is said on the command line counts before the environment, that
             before the file, that before the defaults.
 
             ```

@@ -6,6 +6,7 @@ import LoadGenerator
 import NIOCore
 import NIOPosix
 import Pooler
+import Transport
 
 /// Asks each service whether it can be used, really: a connection, a query, a command.
 struct ServiceProbes: Sendable {
@@ -66,6 +67,8 @@ struct ServiceProbes: Sendable {
     private static func error(_ members: [EdgeInsight.Member]) async -> String? {
         var errors: [String] = []
         for member in members {
+            // Nobody asks any more: draining does not wait for those that are left.
+            if Task.isCancelled { return nil }
             guard member.isUp else {
                 errors.append("\(member.address): put out, its requests or probes failed")
                 continue
@@ -104,7 +107,16 @@ struct ServiceProbes: Sendable {
 
     /// A query past the pooler. Where clients bring their own name, nobody is there to ask as: then a connection has to do.
     private static func error(_ postgres: PostgresURL, password: String?) async -> String? {
-        guard let endpoint = postgres.hosts.first else { return "it has no address" }
+        var errors: [String] = []
+        // As the pooler does: one that answers is enough.
+        for endpoint in postgres.hosts {
+            guard !Task.isCancelled, let error = await error(postgres, at: endpoint, password: password) else { return nil }
+            errors.append(error)
+        }
+        return errors.isEmpty ? "it has no address" : errors.joined(separator: "; ")
+    }
+
+    private static func error(_ postgres: PostgresURL, at endpoint: SocketEndpoint, password: String?) async -> String? {
         guard let user = postgres.user, let secret = password ?? postgres.password else { return await connectError(endpoint.description) }
         do {
             let workload = try TransactionScript.workload(

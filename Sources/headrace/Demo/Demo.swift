@@ -69,7 +69,7 @@ final class Demo: Sendable {
         let edge = try await stage.serve(
             "edge",
             [
-                "--app", application.address, "--listen", try await freeAddress(), "--set",
+                "--app", application.address, "--listen", freeAddress(), "--set",
                 "edge.access_log=\(stage.folder.appending(path: "access.log").path)",
             ])
         children.append(edge.child)
@@ -119,10 +119,9 @@ final class Demo: Sendable {
     }
 
     /// The address that was asked for; if somebody has it, any port.
-    private func freeAddress() async throws -> String {
+    private func freeAddress() -> String {
         guard let port = options.listen.split(separator: ":").last.flatMap({ Int($0) }) else { return options.listen }
-        let isTaken = (try? await LoopbackClient(port: port, seconds: 1).get("/")) != nil
-        return isTaken ? "127.0.0.1:0" : options.listen
+        return RunningServices.takenPorts().contains(port) ? "127.0.0.1:0" : options.listen
     }
 
     /// Holds every page through the edge, in each coding, to the application's own bytes.

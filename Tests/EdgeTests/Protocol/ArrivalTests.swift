@@ -13,6 +13,14 @@ import Testing
     }
 
     @Test(arguments: [
+        ("/.well-known/acme-challenge/a-B_9", true), ("/.well-known/acme-challenge/", true), ("/.well-known/acme-challenge/../x", false),
+        ("/.well-known/acme-challenge/%2e%2e/x", false), ("/.well-known/acme-challenge", false), ("/a", false),
+    ])
+    func `a challenge is a token, and no way past the redirect`(target: String, isOne: Bool) {
+        #expect(Arrival.isChallenge(target) == isOne)
+    }
+
+    @Test(arguments: [
         ("127.0.0.1", false), ("localhost", false), ("::1", false), ("0.0.0.0", true), ("192.0.2.1", true), ("::", true),
     ])
     func `clients of addresses that others reach are sent to HTTPS`(host: String, isSent: Bool) {
