@@ -146,7 +146,12 @@ import Testing
         let folder = try temporaryFolder()
         defer { try? FileManager.default.removeItem(at: folder) }
         // That port only: what other tests listen on at the moment is none of its business.
-        let first = try headrace(["init", "--port", "\(origin.port)"], folder: folder)
+        var first = try headrace(["init", "--port", "\(origin.port)"], folder: folder)
+        // What answers within three seconds is found; beside a thousand other tests that may take more than one try.
+        for _ in 0..<20 where first.status == 0 && !first.errors.contains("http://127.0.0.1:") {
+            try FileManager.default.removeItem(at: folder.appending(path: "headrace.yaml"))
+            first = try headrace(["init", "--port", "\(origin.port)"], folder: folder)
+        }
         #expect(first.status == 0, "\(first.errors)")
         #expect(first.errors.contains("http://127.0.0.1:\(origin.port)"), "the origin of this test is running: \(first.errors)")
         let file = try String(contentsOf: folder.appending(path: "headrace.yaml"), encoding: .utf8)
