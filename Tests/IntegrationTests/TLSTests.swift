@@ -206,6 +206,28 @@ final class TLSTests {
         #expect(refused.text.hasSuffix("431"), "\(refused.text) \(refused.errors)")
     }
 
+    @Test(arguments: [false, true]) func `a body that breaks off does not end in good order`(isWhole: Bool) throws {
+        let part = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n"
+        let origin = try ScriptedOrigin { _ in isWhole ? [.send(part + "0\r\n\r\n")] : [.send(part), .wait(milliseconds: 300), .close] }
+        let edge = try edge(origin)
+        // HTTP/1.0 knows no chunks: only the end of the connection says whether that was all.
+        let script = """
+            import socket, ssl, sys
+            context = ssl.create_default_context(cafile=sys.argv[2])
+            raw = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 30)
+            client = context.wrap_socket(raw, server_hostname="localhost", suppress_ragged_eofs=False)
+            client.sendall(b"GET / HTTP/1.0\\r\\nHost: a\\r\\n\\r\\n")
+            data = b""
+            try:
+                while piece := client.recv(4096): data += piece
+                print("whole", data.endswith(b"part"))
+            except OSError:
+                print("broken", data.endswith(b"part"))
+            """
+        let result = try Command.run("python3", ["-c", script, String(edge.port), path("authority.pem")])
+        #expect(result.text.hasPrefix(isWhole ? "whole True" : "broken"), "\(result.text)\(result.errors)")
+    }
+
     @Test func `who must show a certificate and has none gets nothing`() throws {
         try makeCertificate("client", "DNS:client.example")
         let origin = try hello()
