@@ -33,7 +33,7 @@ build: ## the release binary, .build/release/headrace
 test: ## every test, those against real peers too
 	@scripts/setup build demo test
 	@$(RELEASE)
-	@swift test
+	@scripts/test
 
 test-full: test ## the long ones besides: fuzzing, hit rates, sanitizers, soak
 	@HEADRACE_LONG=1 swift test --filter 'HTTP1WireTests|EvictionTests|KeyQueuesTests|CrashTests|FuzzTests'

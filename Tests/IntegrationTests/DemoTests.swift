@@ -106,8 +106,8 @@ struct DemoTests {
             print(f"ready http://127.0.0.1:{server.server_port}", flush=True)
             sys.stdin.read()
             """
-        let file = try TemporaryFile(program)
-        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: file.path)
+        let file = try TemporaryFile("")
+        try Starter.shared.write(program: program, to: file.url)
         return file
     }
 

@@ -53,9 +53,7 @@ import Testing
         func read(_ path: String) -> String? { try? String(contentsOf: root.url.appending(path: path), encoding: .utf8) }
 
         private func program(_ name: String, _ text: String) throws {
-            let url = programs.url.appending(path: name)
-            try Data("#!/bin/bash\n\(text)\n".utf8).write(to: url)
-            try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: url.path)
+            try Starter.shared.write(program: "#!/bin/bash\n\(text)\n", to: programs.url.appending(path: name))
         }
 
         /// Tools that are told by their program, and not by their package.

@@ -2,7 +2,7 @@ import Foundation
 
 /// Asks until the answer is yes: for what another process or thread does in its own time.
 /// - Returns: `false` when it still is no after the time.
-public func eventually(seconds: Double = 5, _ condition: () throws -> Bool) rethrows -> Bool {
+public func eventually(seconds: Double = 20, _ condition: () throws -> Bool) rethrows -> Bool {
     let end = Date().addingTimeInterval(seconds)
     while true {
         if try condition() { return true }

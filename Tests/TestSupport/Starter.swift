@@ -1,6 +1,6 @@
 public import Foundation
 
-/// Starts processes from one thread that never ends and blocks no signal.
+/// Starts processes, and writes programs, on one thread that never ends and blocks no signal.
 ///
 /// A child inherits the signals that its thread blocks, and threads of a pool block nearly all: such a child hears no SIGTERM. And to
 /// the kernel the end of the thread that started a child is the end of its parent (prctl(2), `PR_SET_PDEATHSIG`), while threads of a
@@ -34,16 +34,29 @@ public final class Starter: @unchecked Sendable {
         if process.environment == nil {
             process.environment = ProcessInfo.processInfo.environment.merging(["HEADRACE_HISTORY": "none"]) { given, _ in given }
         }
-        let started = DispatchSemaphore(value: 0)
+        try perform { try process.run() }
+    }
+
+    /// Writes a program that is to be run. On this thread nothing starts meanwhile: a child holds whatever is open until it has become its
+    /// program, and what is open for writing cannot be run (`ETXTBSY`, execve(2)).
+    public func write(program text: String, to file: URL) throws {
+        try perform {
+            try Data(text.utf8).write(to: file)
+            try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: file.path)
+        }
+    }
+
+    private func perform(_ job: @escaping () throws -> Void) throws {
+        let done = DispatchSemaphore(value: 0)
         var failure: (any Error)?
         condition.lock()
         jobs.append {
-            do { try process.run() } catch { failure = error }
-            started.signal()
+            do { try job() } catch { failure = error }
+            done.signal()
         }
         condition.signal()
         condition.unlock()
-        started.wait()
+        done.wait()
         if let failure { throw failure }
     }
 }
