@@ -24,11 +24,15 @@ final class Router: Sendable {
         operatorAuthorization = configuration.metricsToken.map { Array("Bearer \($0)".utf8) }
     }
 
-    /// The metrics show what operators may see: they answer this machine and whoever knows the token, and for everybody else their
-    /// route is not there.
+    /// Routes for operators answer this machine and whoever knows the token, and for everybody else they are not there. Who is one is
+    /// asked when such a route would be it, which is seldom.
     func route(_ request: borrowing RequestHead, from client: borrowing ClientIdentity) -> Choice {
         if request.method == .connect { return .tunnel }
-        switch table.choose(request, client: client.ip, isOperator: isOperator(request, client)) {
+        var choice = table.choose(request, client: client.ip, isOperator: true)
+        if case .route(let number) = choice, table.isForOperators(number), !isOperator(request, client) {
+            choice = table.choose(request, client: client.ip, isOperator: false)
+        }
+        switch choice {
         case .route(let number): return .route(number)
         case .none: return .none
         case .ambiguous: return .ambiguous
@@ -41,8 +45,26 @@ final class Router: Sendable {
     }
 
     /// From this machine, or with the token.
+    ///
+    /// A proxy on this machine that ``ForwardingConfiguration/trusted`` does not name speaks for whoever is behind it. It shows by the fields
+    /// that proxies add, or by passing on the public name in `Host`; so does a page whose name was made to lead here (DNS rebinding).
     func isOperator(_ request: borrowing RequestHead, _ client: borrowing ClientIdentity) -> Bool {
-        client.isLoopback || isAuthorized(request)
+        if isAuthorized(request) { return true }
+        guard client.isLoopback else { return false }
+        return client.chain.count > 1 || !Self.isForwarded(request.fields) && Self.namesThisMachine(request)
+    }
+
+    private static func isForwarded(_ fields: borrowing FieldSection) -> Bool {
+        fields.contains(.forwarded) || fields.contains(.xForwardedFor) || fields.contains(.xForwardedHost) || fields.contains(.xForwardedProto)
+            || fields.contains(.xRealIP) || fields.contains(.via)
+    }
+
+    /// Whether the request is for `localhost`, a name below it (RFC 6761 §6.3), an address of the loopback, or nothing.
+    private static func namesThisMachine(_ request: borrowing RequestHead) -> Bool {
+        let bytes = request.fields.bytes.span
+        let host = String(copying: bytes.extracting(HostPattern.host(bytes, in: request.authority))).lowercased()
+        return host.isEmpty || host == "localhost" || host.hasSuffix(".localhost")
+            || IPAddress(host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : host)?.isLoopback == true
     }
 
     /// Compares in time that does not depend on where the bytes differ.

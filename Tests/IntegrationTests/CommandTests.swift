@@ -244,7 +244,7 @@ import Testing
         // A Unix socket's clients count as this machine; what comes with a token is checked in RouterTests.
         let origin = try ScriptedOrigin(body: "the application's own")
         let edge = try HeadraceProcess(["--app", origin.url, "--set", "edge.metrics_path=/numbers"])
-        #expect(try RawClient.get(port: edge.port, "/numbers").text.contains("headrace_edge_requests_total"))
-        #expect(try RawClient.get(port: edge.port, "/metrics").text == "the application's own")
+        #expect(try RawClient.getOwnPage(port: edge.port, "/numbers").text.contains("headrace_edge_requests_total"))
+        #expect(try RawClient.getOwnPage(port: edge.port, "/metrics").text == "the application's own")
     }
 }

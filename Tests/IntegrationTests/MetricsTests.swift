@@ -10,7 +10,7 @@ import Testing
             fields: ["Cache-Control: max-age=60", "Content-Type: text/html"], body: String(repeating: "page ", count: 1000))
         let edge = try HeadraceProcess(["--app", origin.url])
         for target in ["/", "/", "/b"] { _ = try RawClient.get(port: edge.port, target, ["Accept-Encoding: gzip"]) }
-        let response = try RawClient.get(port: edge.port, "/metrics")
+        let response = try RawClient.getOwnPage(port: edge.port, "/metrics")
         #expect(response.field("Content-Type") == "text/plain; version=0.0.4; charset=utf-8")
         let result = try Command.run("promtool", ["check", "metrics"], input: Data(response.body))
         #expect(result.status == 0 && result.errors == "" && result.text == "", "\(result.errors)\(result.text)")
@@ -33,9 +33,9 @@ import Testing
     @Test func `another path, or none`() throws {
         let origin = try ScriptedOrigin(body: "the application's")
         let moved = try HeadraceProcess(["--app", origin.url, "--set", "edge.metrics_path=/-/numbers"])
-        #expect(try RawClient.get(port: moved.port, "/-/numbers").text.contains("headrace_edge_connections"))
-        #expect(try RawClient.get(port: moved.port, "/metrics").text == "the application's")
+        #expect(try RawClient.getOwnPage(port: moved.port, "/-/numbers").text.contains("headrace_edge_connections"))
+        #expect(try RawClient.getOwnPage(port: moved.port, "/metrics").text == "the application's")
         let off = try HeadraceProcess(["--app", origin.url, "--set", "edge.metrics_path=off"])
-        #expect(try RawClient.get(port: off.port, "/metrics").text == "the application's")
+        #expect(try RawClient.getOwnPage(port: off.port, "/metrics").text == "the application's")
     }
 }

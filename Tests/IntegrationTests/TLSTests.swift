@@ -93,7 +93,7 @@ final class TLSTests {
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         _ = client.readToEnd(seconds: 10)
         #expect(client.isClosedByPeer)
-        let metrics = try RawClient.get(port: plainPort(edge), "/metrics").text
+        let metrics = try RawClient.getOwnPage(port: plainPort(edge), "/metrics").text
         #expect(metrics.contains("headrace_edge_tls_handshakes_total 2\n"))
         let failures = metrics.split(separator: "\n").first { $0.hasPrefix("headrace_edge_tls_failures_total ") }
         #expect(failures.flatMap { Int($0.split(separator: " ")[1]) } ?? 0 >= 3)

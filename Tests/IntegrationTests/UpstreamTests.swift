@@ -37,7 +37,7 @@ import Testing
         let edge = try edge(members: [origins[0].url + " weight=3", origins[1].url])
         let answers = try ask(edge, 40)
         #expect(answers.count { $0 == "a" } == 30 && answers.count { $0 == "b" } == 10)
-        let text = try RawClient.get(port: edge.port, "/metrics").text
+        let text = try RawClient.getOwnPage(port: edge.port, "/metrics").text
         #expect(text.contains("headrace_upstream_member_requests_total{group=\"app\",member=\"127.0.0.1:\(origins[0].port)\"} 30\n"))
     }
 

@@ -98,7 +98,7 @@ public final class HeadraceProcess: Sendable {
 
     /// The value of a series in the metrics, `name{label="value"}` as it is written there; 0 when there is none.
     public func metric(_ series: String) throws -> Double {
-        let text = try RawClient.get(port: port, "/metrics").text
+        let text = try RawClient.getOwnPage(port: port, "/metrics").text
         let line = text.split(separator: "\n").first { $0.hasPrefix(series + " ") }
         return line.flatMap { Double($0.dropFirst(series.count + 1)) } ?? 0
     }
@@ -110,7 +110,7 @@ public final class HeadraceProcess: Sendable {
     }
 
     /// The access log's lines so far, once at least `count` are there; they are written in batches.
-    public func logLines(atLeast count: Int, seconds: Double = 5) throws -> [[String: Any]] {
+    public func logLines(atLeast count: Int, seconds: Double = 20) throws -> [[String: Any]] {
         let end = Date().addingTimeInterval(seconds)
         while true {
             let lines = try String(contentsOf: accessLog, encoding: .utf8).split(separator: "\n")

@@ -148,7 +148,7 @@ public final class RawClient {
     }
 
     /// One response, its body by `Content-Length`, chunked, or to the end.
-    public func readResponse(hasBody: Bool = true, seconds: Double = 5) throws -> Response {
+    public func readResponse(hasBody: Bool = true, seconds: Double = 20) throws -> Response {
         let end = Date().addingTimeInterval(seconds)
         while true {
             if let response = try takeResponse(hasBody: hasBody) { return response }
@@ -224,15 +224,22 @@ public final class RawClient {
     }
 
     /// A request and its response on a connection of their own.
-    public static func exchange(port: Int, _ request: String, hasBody: Bool = true, seconds: Double = 5) throws -> Response {
+    public static func exchange(port: Int, _ request: String, hasBody: Bool = true, seconds: Double = 20) throws -> Response {
         let client = try RawClient(port: port)
         client.send(request)
         return try client.readResponse(hasBody: hasBody, seconds: seconds)
     }
 
     /// GET with some field lines.
-    public static func get(port: Int, _ target: String, _ fields: [String] = [], seconds: Double = 5) throws -> Response {
-        let lines = ["GET \(target) HTTP/1.1", "Host: a.example"] + fields
+    public static func get(
+        port: Int, _ target: String, _ fields: [String] = [], host: String = "a.example", seconds: Double = 20
+    ) throws -> Response {
+        let lines = ["GET \(target) HTTP/1.1", "Host: \(host)"] + fields
         return try exchange(port: port, lines.joined(separator: "\r\n") + "\r\n\r\n", seconds: seconds)
+    }
+
+    /// A page of the edge's own, as whoever sits at this machine asks for it.
+    public static func getOwnPage(port: Int, _ target: String, _ fields: [String] = []) throws -> Response {
+        try get(port: port, target, fields, host: "localhost")
     }
 }

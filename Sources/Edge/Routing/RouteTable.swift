@@ -129,6 +129,9 @@ struct RouteTable: Sendable {
         return .none
     }
 
+    /// Whether the route with that number is there for operators alone.
+    func isForOperators(_ number: Int) -> Bool { matches[number].isForOperators }
+
     /// What each route up to the chosen one lacked, for `headrace explain`; the same questions, asked one by one.
     func mismatches(_ request: borrowing RequestHead, client: IPAddress?, isOperator: Bool) -> [CompiledMatch.Mismatch?] {
         let bytes = request.fields.bytes.span

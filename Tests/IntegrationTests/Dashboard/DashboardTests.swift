@@ -15,7 +15,7 @@ import Testing
     }
 
     static func document(_ edge: HeadraceProcess, _ target: String = "/performance/latest.json") throws -> [String: Any] {
-        let response = try RawClient.get(port: edge.port, target)
+        let response = try RawClient.getOwnPage(port: edge.port, target)
         #expect(response.status == 200 && response.field("Content-Type") == "application/json")
         #expect(response.field("Cache-Control") == "no-store")
         return try #require(try JSONSerialization.jsonObject(with: Data(response.body)) as? [String: Any])
@@ -106,7 +106,7 @@ import Testing
         let origin = try Self.application()
         let edge = try HeadraceProcess(["--app", origin.url])
         let client = try RawClient(port: edge.port)
-        client.send("GET /performance/events HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        client.send("GET /performance/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         let text = Self.read(client) { $0.components(separatedBy: "event: sample").count > 2 }
         #expect(text.contains("Content-Type: text/event-stream"))
         #expect(text.contains("\"requests\":["))
@@ -121,7 +121,7 @@ import Testing
         let edge = try HeadraceProcess(["--app", origin.url])
         do {
             let client = try RawClient(port: edge.port)
-            client.send("GET /performance/events HTTP/1.1\r\nHost: a.example\r\n\r\n")
+            client.send("GET /performance/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
             let text = Self.read(client) { $0.components(separatedBy: "event: sample").count > 3 }
             #expect(text.components(separatedBy: "event: sample").count > 3)
             client.reset()
@@ -129,7 +129,7 @@ import Testing
         let end = Date().addingTimeInterval(30)
         while try edge.metric("headrace_edge_response_seconds_count") < 3, Date() < end { usleep(100_000) }
         // From one page: each that is asked for is a response more.
-        let lines = try RawClient.get(port: edge.port, "/metrics").text.split(separator: "\n")
+        let lines = try RawClient.getOwnPage(port: edge.port, "/metrics").text.split(separator: "\n")
         func count(_ bound: String) -> Substring? {
             lines.first { $0.hasPrefix("headrace_edge_response_seconds_bucket{le=\"\(bound)\"} ") }?.split(separator: " ").last
         }
@@ -141,13 +141,13 @@ import Testing
         let origin = try ScriptedOrigin(body: "the application's")
         let off = try HeadraceProcess(["--app", origin.url, "--set", "dashboard.access=off"])
         for path in ["/performance", "/performance/latest.json", "/healthz", "/readyz"] {
-            #expect(try RawClient.get(port: off.port, path).text == "the application's")
+            #expect(try RawClient.getOwnPage(port: off.port, path).text == "the application's")
         }
         let moved = try HeadraceProcess(["--app", origin.url, "--set", "dashboard.path=/-/numbers", "--set", "dashboard.ready_path=off"])
-        #expect(try RawClient.get(port: moved.port, "/-/numbers").text.contains("content=\"/-/numbers\""))
-        #expect(try RawClient.get(port: moved.port, "/performance").text == "the application's")
-        #expect(try RawClient.get(port: moved.port, "/performances").text == "the application's")
-        #expect(try RawClient.get(port: moved.port, "/readyz").text == "the application's")
+        #expect(try RawClient.getOwnPage(port: moved.port, "/-/numbers").text.contains("content=\"/-/numbers\""))
+        #expect(try RawClient.getOwnPage(port: moved.port, "/performance").text == "the application's")
+        #expect(try RawClient.getOwnPage(port: moved.port, "/performances").text == "the application's")
+        #expect(try RawClient.getOwnPage(port: moved.port, "/readyz").text == "the application's")
     }
 
     @Test func `local is not who comes through a trusted proxy, public shows everybody less`() throws {
@@ -155,46 +155,46 @@ import Testing
         let set = ["--set", "edge.forwarded.trusted=127.0.0.1"]
         let local = try HeadraceProcess(["--app", origin.url] + set)
         let visitor = ["X-Forwarded-For: 192.0.2.7"]
-        #expect(try RawClient.get(port: local.port, "/performance", visitor).text == "the application's")
-        #expect(try RawClient.get(port: local.port, "/performance").text.contains("<title>Performance"))
+        #expect(try RawClient.getOwnPage(port: local.port, "/performance", visitor).text == "the application's")
+        #expect(try RawClient.getOwnPage(port: local.port, "/performance").text.contains("<title>Performance"))
         let open = try HeadraceProcess(["--app", origin.url, "--set", "dashboard.access=public"] + set)
-        #expect(try RawClient.get(port: open.port, "/performance", visitor).text.contains("<title>Performance"))
-        let less = try RawClient.get(port: open.port, "/performance/latest.json", visitor).text
+        #expect(try RawClient.getOwnPage(port: open.port, "/performance", visitor).text.contains("<title>Performance"))
+        let less = try RawClient.getOwnPage(port: open.port, "/performance/latest.json", visitor).text
         #expect(less.contains("\"is_operator\":false") && !less.contains("\"paths\"") && !less.contains(String(origin.url.dropFirst(7))))
-        #expect(try RawClient.get(port: open.port, "/performance/latest.json").text.contains("\"paths\""))
+        #expect(try RawClient.getOwnPage(port: open.port, "/performance/latest.json").text.contains("\"paths\""))
     }
 
     @Test func `the page says what may run in it, and goes out compressed`() throws {
         let origin = try ScriptedOrigin(body: "x")
         let edge = try HeadraceProcess(["--app", origin.url])
-        let page = try RawClient.get(port: edge.port, "/performance")
+        let page = try RawClient.getOwnPage(port: edge.port, "/performance")
         let policy = try #require(page.field("Content-Security-Policy"))
         #expect(policy.contains("default-src 'none'") && !policy.contains("unsafe"))
         #expect(page.body.count < 60 << 10)
-        let small = try RawClient.get(port: edge.port, "/performance", ["Accept-Encoding: gzip"])
+        let small = try RawClient.getOwnPage(port: edge.port, "/performance", ["Accept-Encoding: gzip"])
         #expect(small.field("Content-Encoding") == "gzip" && small.body.count < page.body.count / 2)
-        let post = try RawClient.exchange(port: edge.port, "POST /performance HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+        let post = try RawClient.exchange(port: edge.port, "POST /performance HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
         #expect(post.status == 405)
-        let head = try RawClient.exchange(port: edge.port, "HEAD /performance HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", hasBody: false)
+        let head = try RawClient.exchange(port: edge.port, "HEAD /performance HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", hasBody: false)
         #expect(head.status == 200)
     }
 
     @Test func `ready, all together and one by one`() throws {
         let origin = try ScriptedOrigin(body: "x")
         let edge = try HeadraceProcess(["--app", origin.url])
-        #expect(try RawClient.get(port: edge.port, "/healthz").text == "ok\n")
+        #expect(try RawClient.getOwnPage(port: edge.port, "/healthz").text == "ok\n")
         func state(_ isWanted: (Int, String) -> Bool) throws -> (Int, String) {
             let end = Date().addingTimeInterval(90)
             while true {
-                let response = try RawClient.get(port: edge.port, "/readyz")
+                let response = try RawClient.getOwnPage(port: edge.port, "/readyz")
                 if isWanted(response.status, response.text) || Date() > end { return (response.status, response.text) }
                 usleep(300_000)
             }
         }
         let good = try state { $1.contains("\"application\",\"state\":\"up\"") }
         #expect(good.0 == 200, "\(good.1)")
-        #expect(try RawClient.get(port: edge.port, "/readyz/application").status == 200)
-        #expect(try RawClient.get(port: edge.port, "/readyz/nobody").status == 404)
+        #expect(try RawClient.getOwnPage(port: edge.port, "/readyz/application").status == 200)
+        #expect(try RawClient.getOwnPage(port: edge.port, "/readyz/nobody").status == 404)
     }
 
     @Test func `what was counted outlives a kill`() throws {

@@ -69,7 +69,7 @@ import Testing
         var text = ""
         #expect(
             eventually(seconds: 15) {
-                text = (try? RawClient.get(port: port, "/metrics").text) ?? ""
+                text = (try? RawClient.getOwnPage(port: port, "/metrics").text) ?? ""
                 return text.contains("\nredis_up 1")
             })
         for line in ["redis_keyspace_hits_total 3", "redis_keyspace_misses_total 1", "redis_db_keys{db=\"db0\"} 1", "redis_memory_max_bytes 2.68435456e+08"] {
