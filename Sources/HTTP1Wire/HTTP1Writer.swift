@@ -102,6 +102,39 @@ extension ByteBuffer {
         }
     }
 
+    /// Writes the lines of a section that are chosen, as they were spelled there. Neighbours leave in one piece.
+    public mutating func writeFieldLines(of fields: FieldSection, where isChosen: (Int) -> Bool) {
+        let bytes = fields.bytes.span
+        var run = 0..<0
+        for index in fields.lines.indices where isChosen(index) {
+            let line = fields.lines[index]
+            let (name, value) = (Int(line.nameStart), Int(line.valueStart))
+            let end = value + Int(line.valueCount)
+            guard value == name + Int(line.nameCount) + 2, bytes[value - 2] == UInt8(ascii: ":"), bytes[value - 1] == Octets.space else {
+                // It was not received like this: white space is another, or it was added by us.
+                writeRun(bytes, run)
+                run = 0..<0
+                writeFieldLine(of: fields, at: index)
+                continue
+            }
+            if !run.isEmpty, name == run.upperBound + 2, bytes[name - 2] == Octets.cr, bytes[name - 1] == Octets.lf {
+                run = run.lowerBound..<end
+            } else {
+                writeRun(bytes, run)
+                run = name..<end
+            }
+        }
+        writeRun(bytes, run)
+    }
+
+    private mutating func writeRun(_ bytes: Span<UInt8>, _ run: Range<Int>) {
+        guard !run.isEmpty else { return }
+        append(count: run.count + 2) { output in
+            output.copy(bytes.extracting(run))
+            output.store(Octets.cr, Octets.lf)
+        }
+    }
+
     /// Writes the empty line that ends a head.
     public mutating func writeEndOfHead() {
         writeStaticString("\r\n")

@@ -102,6 +102,22 @@ import Testing
             written { output in head.fields.lines.indices.forEach { output.writeFieldLine(of: head.fields, at: $0) } } == lines)
     }
 
+    /// White space as nobody writes it, empty values, repeated names, and lines that we added ourselves.
+    @Test(arguments: 0..<128)
+    func `lines that are chosen are written as one by one, whichever they are`(chosen: Int) throws {
+        var buffer = ByteBuffer(string: "GET / HTTP/1.1\r\nHost: a\r\nx-b: 1\r\nX-C:2\r\nX-D:   \r\nX-E: 5 \t\r\nX-F:\t6\r\n\r\n")
+        var parser = HTTP1RequestParser()
+        var head = RequestHead()
+        #expect(try parser.parse(&buffer, into: &head))
+        var fields = head.fields
+        fields.append("X-G", "7")
+        #expect(fields.lines.count == 7)
+        let single = written { output in
+            for index in fields.lines.indices where chosen >> index & 1 == 1 { output.writeFieldLine(of: fields, at: index) }
+        }
+        #expect(written { $0.writeFieldLines(of: fields) { chosen >> $0 & 1 == 1 } } == single)
+    }
+
     // MARK: Chunks
 
     @Test(arguments: [1, 9, 10, 15, 16, 17, 255, 256, 4095, 4096, 0x1234_5678, Int.max])

@@ -41,40 +41,39 @@ struct ResponseHeadWriter {
         output.writeStatusLine(status)
         let connection = ConnectionOptions(fields)
         var hasVary = false
-        for index in fields.lines.indices {
+        output.writeFieldLines(of: fields) { index in
             let name = fields.lines[index].name
             switch name {
             case .contentLength where framing == .noBody && coding == .identity && status != 204:
                 break
             case .contentLength:
-                continue
+                return false
             case .age where dropsAge:
-                continue
+                return false
             case .headraceCacheControl, .surrogateControl:
-                continue
+                return false
             case .contentType where contentType != nil:
-                continue
+                return false
             case .etag where entityTag != nil || coding != .identity:
-                continue
+                return false
             case .acceptRanges where coding != .identity:
-                continue
+                return false
             case .vary where variesByCoding:
                 hasVary = true
-                continue
+                return false
             case .cacheControl, .expires, .pragma, .cdnCacheControl:
-                if let browserCaching, browserCaching.replaces { continue }
+                if let browserCaching, browserCaching.replaces { return false }
             case .other where coding != .identity && Self.isContentDigest(fields.name(at: index)):
-                continue
+                return false
             case .trailer where framing == .chunked:
                 // What it promises comes behind the last chunk (RFC 9110 §6.6.2).
                 break
             case .other where DependencyTags.isTagField(name, fields.name(at: index)):
-                continue
+                return false
             default:
-                if name.isHopByHop { continue }
+                if name.isHopByHop { return false }
             }
-            if !connection.isEmpty, connection.names(fields.name(at: index)) { continue }
-            output.writeFieldLine(of: fields, at: index)
+            return connection.isEmpty || !connection.names(fields.name(at: index))
         }
         if let entityTag {
             var value: [UInt8] = []

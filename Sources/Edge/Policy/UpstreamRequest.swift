@@ -57,11 +57,11 @@ struct UpstreamRequest {
 
         let connection = ConnectionOptions(fields)
         let hopsLeft = fields.contains(.maxForwards) ? MaxForwards.hopsLeft(request) : nil
-        for index in fields.lines.indices where passes(fields.lines[index].name) {
-            if hopsLeft != nil, fields.lines[index].name == .maxForwards { continue }
-            if !connection.isEmpty, connection.names(fields.name(at: index)) { continue }
-            if let keying, !keying.passes(fields.lines[index].name, fields.name(at: index)) { continue }
-            output.writeFieldLine(of: fields, at: index)
+        output.writeFieldLines(of: fields) { index in
+            let name = fields.lines[index].name
+            if !passes(name) || hopsLeft != nil && name == .maxForwards { return false }
+            if !connection.isEmpty, connection.names(fields.name(at: index)) { return false }
+            return keying?.passes(name, fields.name(at: index)) ?? true
         }
         if let keying, keying.rules?.hasDeviceClass ?? false {
             output.writeString("X-Device-Class: \(DeviceClass(fields).rawValue)\r\n")
