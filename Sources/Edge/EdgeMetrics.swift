@@ -66,7 +66,7 @@ final class EdgeMetrics: Sendable {
     // MARK: Counting, on the event loop
 
     func ended(_ exchange: borrowing Exchange, now: NIODeadline) {
-        requests.add(Exchange.CacheResult.allCases.firstIndex(of: exchange.cacheResult) ?? 0)
+        requests.add(caseNumber(exchange.cacheResult))
         statusClasses.add(min(max(exchange.status / 100, 0), 5))
         codings.add(Int(exchange.coding.rawValue))
         bodyBytes.add(exchange.bodyBytes)
@@ -344,28 +344,21 @@ final class EdgeMetrics: Sendable {
         }
         insight.routes.sort { $0.classes.reduce(0, &+) > $1.classes.reduce(0, &+) }
         var paths: [String: TrafficInsight.Path] = [:]
-        var reasons: [TrafficInsight.Reason: Int] = [:]
+        var reasons: [[String]: Int] = [:]
         for loop in loops {
-            for (pattern, path) in loop.insight.paths {
-                var sum = paths[pattern] ?? TrafficInsight.Path()
-                sum.requests += path.requests
-                sum.nanoseconds &+= path.nanoseconds
-                sum.bytes &+= path.bytes
-                sum.hits += path.hits
-                sum.uncoded += path.uncoded
-                if !path.detail.isEmpty { sum.detail = path.detail }
-                paths[pattern] = sum
+            for path in loop.insight.paths { paths[path.pattern, default: .init()].add(path) }
+            for (outcome, reason, count) in loop.insight.reasons {
+                reasons[[outcome.rawValue, reason.word], default: 0] += count
             }
-            for (reason, count) in loop.insight.reasons { reasons[reason, default: 0] += count }
         }
         for (pattern, path) in paths {
             insight.paths.append(
                 EdgeInsight.Path(
                     pattern: pattern, requests: path.requests, nanoseconds: path.nanoseconds, bytes: path.bytes, hits: path.hits,
-                    detail: path.detail, uncoded: path.uncoded))
+                    detail: path.reason?.word ?? "", uncoded: path.uncoded))
         }
         insight.paths.sort { $0.nanoseconds > $1.nanoseconds }
-        for (reason, count) in reasons { insight.reasons.append(EdgeInsight.Reason(outcome: reason.outcome, word: reason.word, count: count)) }
+        for (reason, count) in reasons { insight.reasons.append(EdgeInsight.Reason(outcome: reason[0], word: reason[1], count: count)) }
         insight.reasons.sort { $0.count > $1.count }
         for (name, machine) in process.upstreams() {
             for (index, member) in machine.members.enumerated() where !member.isRemoved {

@@ -10,106 +10,137 @@ import Telemetry
 final class TrafficInsight: Sendable {
     static let pathsMax = 200
     static let pathBytesMax = 100
-    static let reasonsMax = 64
     static let hitStride = 16
 
     struct Path: Sendable {
+        var pattern = ""
         var requests = 0
         var nanoseconds: UInt64 = 0
         var bytes = 0
         var hits = 0
         /// The last named reason for which an answer was not stored or not looked up.
-        var detail = ""
+        var reason: AnswerReason?
         /// Of those that are large enough for it and were sent as they are.
         var uncoded = 0
     }
 
-    struct Reason: Hashable, Sendable {
-        var outcome: String
-        var word: String
-    }
-
     private struct State {
-        var paths: [String: Path] = [:]
-        var reasons: [Reason: Int] = [:]
+        /// By the hash of their pattern. Who makes two of them collide finds both in one line of the dashboard.
+        var paths: [UInt64: Path] = [:]
+        /// By outcome, and in it by reason.
+        var reasons = [Int](repeating: 0, count: Exchange.CacheResult.allCases.count * AnswerReason.allCases.count)
         var hits = 0
     }
+
+    private static let reasonsPerOutcome = AnswerReason.allCases.count
 
     private let state = Lock(State())
 
     /// Called on the event loop, when an exchange has ended.
     func ended(_ exchange: borrowing Exchange, _ request: borrowing RequestHead, nanoseconds: UInt64) {
-        let isHit = exchange.cacheResult == .hit
-        if exchange.isStream { return }
-        let (result, bytes) = (exchange.cacheResult, exchange.bodyBytes)
-        let detail = isHit ? "" : exchange.reason?.word ?? ""
+        let result = exchange.cacheResult
+        if exchange.isStream || result == .none { return }
+        let (isHit, reason, bytes) = (result == .hit, exchange.reason, exchange.bodyBytes)
         let isUncoded = exchange.coding == .identity && exchange.status == 200 && bytes >= 1024
-        let target = isHit ? nil : Self.pattern(request.fields.bytes.span.extracting(request.target))
+        let target = request.fields.bytes.span.extracting(request.target)
         state.withLock { state in
             var weight = 1
-            var pattern = target
             if isHit {
-                state.hits += 1
+                state.hits &+= 1
                 guard state.hits % Self.hitStride == 0 else { return }
                 weight = Self.hitStride
-                pattern = Self.pattern(request.fields.bytes.span.extracting(request.target))
-            } else if !detail.isEmpty, result != .none {
-                let reason = Reason(outcome: result.rawValue, word: detail)
-                if state.reasons.count < Self.reasonsMax || state.reasons[reason] != nil { state.reasons[reason, default: 0] += 1 }
+            } else if let reason {
+                state.reasons[caseNumber(result) * Self.reasonsPerOutcome + reason.number] += 1
             }
-            guard let pattern, result != .none else { return }
-            if state.paths.count >= Self.pathsMax, state.paths[pattern] == nil {
-                let median = state.paths.values.map(\.nanoseconds).sorted()[Self.pathsMax / 2]
-                state.paths = state.paths.filter { $0.value.nanoseconds > median }
+            var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+            Self.forEachByte(ofPattern: target) { hash = (hash ^ UInt64($0)) &* 0x0000_0100_0000_01B3 }
+            if state.paths[hash] == nil {
+                if state.paths.count >= Self.pathsMax {
+                    let median = state.paths.values.map(\.nanoseconds).sorted()[Self.pathsMax / 2]
+                    state.paths = state.paths.filter { $0.value.nanoseconds > median }
+                }
+                state.paths[hash] = Path(pattern: Self.pattern(target))
             }
-            var path = state.paths[pattern] ?? Path()
-            path.requests += weight
-            path.nanoseconds &+= nanoseconds &* UInt64(weight)
-            path.bytes &+= bytes &* weight
-            if isHit { path.hits += weight }
-            if !isHit, !detail.isEmpty { path.detail = detail }
-            if isUncoded { path.uncoded += weight }
-            state.paths[pattern] = path
+            state.paths[hash]?.add(
+                weight, nanoseconds: nanoseconds, bytes: bytes, isHit: isHit, reason: isHit ? nil : reason, isUncoded: isUncoded)
         }
     }
 
-    var paths: [String: Path] { state.withLock { $0.paths } }
-    var reasons: [Reason: Int] { state.withLock { $0.reasons } }
+    var paths: [Path] { state.withLock { Array($0.paths.values) } }
+
+    /// How often each reason was given, by outcome; those that were.
+    var reasons: [(outcome: Exchange.CacheResult, reason: AnswerReason, count: Int)] {
+        let counts = state.withLock { $0.reasons }
+        return Exchange.CacheResult.allCases.enumerated().flatMap { place, outcome in
+            AnswerReason.allCases.enumerated().compactMap { number, reason in
+                let count = counts[place * Self.reasonsPerOutcome + number]
+                return count > 0 ? (outcome, reason, count) : nil
+            }
+        }
+    }
 
     /// A target without its query, a star for each segment that is a number, a long word of hexadecimal digits, or longer than 40 bytes.
     static func pattern(_ target: Span<UInt8>) -> String {
         var bytes: [UInt8] = []
-        var index = 0
+        forEachByte(ofPattern: target) { bytes.append($0) }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// At most ``pathBytesMax`` of them.
+    private static func forEachByte(ofPattern target: Span<UInt8>, _ body: (UInt8) -> Void) {
+        var count = 0
         var start = 0
-        func isVariable(_ range: Range<Int>) -> Bool {
-            guard !range.isEmpty else { return false }
-            if range.count > 40 { return true }
-            var (digits, hexadecimal) = (0, 0)
-            for index in range {
-                switch target[index] {
-                case UInt8(ascii: "0")...UInt8(ascii: "9"): digits += 1
-                case UInt8(ascii: "a")...UInt8(ascii: "f"), UInt8(ascii: "A")...UInt8(ascii: "F"), UInt8(ascii: "-"): hexadecimal += 1
-                default: break
-                }
-            }
-            return digits == range.count || digits > 0 && digits + hexadecimal == range.count && range.count >= 16
+        func put(_ byte: UInt8) {
+            if count < pathBytesMax { body(byte) }
+            count += 1
         }
         func close(_ end: Int) {
-            if isVariable(start..<end) {
-                bytes.append(UInt8(ascii: "*"))
-            } else {
-                for index in start..<end { bytes.append(target[index]) }
-            }
+            if isVariable(target, start..<end) { return put(UInt8(ascii: "*")) }
+            for index in start..<end { put(target[index]) }
         }
-        while index < target.count, target[index] != UInt8(ascii: "?"), bytes.count < pathBytesMax {
+        var index = 0
+        while index < target.count, target[index] != UInt8(ascii: "?"), count < pathBytesMax {
             if target[index] == UInt8(ascii: "/") {
                 close(index)
-                bytes.append(UInt8(ascii: "/"))
+                put(UInt8(ascii: "/"))
                 start = index + 1
             }
             index += 1
         }
         close(index)
-        return String(decoding: bytes.prefix(pathBytesMax), as: UTF8.self)
+    }
+
+    private static func isVariable(_ target: Span<UInt8>, _ segment: Range<Int>) -> Bool {
+        if segment.count > 40 { return true }
+        var (digits, hexadecimal) = (0, 0)
+        for index in segment {
+            switch target[index] {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): digits += 1
+            case UInt8(ascii: "a")...UInt8(ascii: "f"), UInt8(ascii: "A")...UInt8(ascii: "F"), UInt8(ascii: "-"): hexadecimal += 1
+            default: return false
+            }
+        }
+        return digits > 0 && (digits == segment.count || digits + hexadecimal == segment.count && segment.count >= 16)
+    }
+}
+
+extension TrafficInsight.Path {
+    mutating func add(_ weight: Int, nanoseconds: UInt64, bytes: Int, isHit: Bool, reason: AnswerReason?, isUncoded: Bool) {
+        requests += weight
+        self.nanoseconds &+= nanoseconds &* UInt64(weight)
+        self.bytes &+= bytes &* weight
+        if isHit { hits += weight }
+        if let reason { self.reason = reason }
+        if isUncoded { uncoded += weight }
+    }
+
+    /// The same path on another event loop.
+    mutating func add(_ other: Self) {
+        requests += other.requests
+        nanoseconds &+= other.nanoseconds
+        bytes &+= other.bytes
+        hits += other.hits
+        uncoded += other.uncoded
+        reason = other.reason ?? reason
     }
 }
