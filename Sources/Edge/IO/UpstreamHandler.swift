@@ -7,9 +7,8 @@ import NIOCore
 ///
 /// It stops reading while its fetch says that the client takes no more (``Fetch/wantsResponse``), and in a tunnel while the client's
 /// side is not writable.
-final class UpstreamHandler: ChannelDuplexHandler, DeadlineHolder {
+final class UpstreamHandler: ChannelInboundHandler, DeadlineHolder {
     typealias InboundIn = ByteBuffer
-    typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
     private var connection = HTTP1ClientConnection()
@@ -94,7 +93,7 @@ final class UpstreamHandler: ChannelDuplexHandler, DeadlineHolder {
         isReadSuppressed = false
         // What was read before the pause comes first.
         understand(now: .now())
-        context.read()
+        if wantsInput { context.setReading(true) } else { isReadSuppressed = true }
     }
 
     /// Gives the exchange up; the connection cannot be used again.
@@ -168,10 +167,9 @@ final class UpstreamHandler: ChannelDuplexHandler, DeadlineHolder {
 
     func channelReadComplete(context: ChannelHandlerContext) {
         fetch?.responsePaused()
-    }
-
-    func read(context: ChannelHandlerContext) {
-        if wantsInput { context.read() } else { isReadSuppressed = true }
+        guard !isReadSuppressed, !wantsInput else { return }
+        isReadSuppressed = true
+        context.setReading(false)
     }
 
     private var wantsInput: Bool {
