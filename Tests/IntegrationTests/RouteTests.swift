@@ -34,7 +34,7 @@ import Testing
             """)
         defer { _ = file }
         #expect(try Self.get(edge, "/health").text == "ok\n")
-        #expect(try Self.get(edge, "/numbers").text.contains("headrace_edge_connections"))
+        #expect(try Self.get(edge, "/numbers", host: "localhost").text.contains("headrace_edge_connections"))
         let redirect = try Self.get(edge, "/old/1?a=b")
         #expect(redirect.status == 308)
         #expect(redirect.field("Location") == "https://b.example/new/1?a=b")
