@@ -215,6 +215,8 @@ final class ClientHandler: ChannelDuplexHandler {
             case FrontendKind.flush where head.bytes == 5: pending.moveReaderIndex(forwardBy: 5)
             case FrontendKind.query where listenRequested(head): break
             default:
+                // For what has not come yet no server connection is taken from others, as far as it may be read ahead.
+                guard head.bytes <= pending.readableBytes || head.bytes > Self.pendingBytesMax else { return }
                 phase = .waiting
                 lease(now: .now())
             }
@@ -236,6 +238,7 @@ final class ClientHandler: ChannelDuplexHandler {
     func forward() {
         guard let server else { return }
         var (requests, replies) = (ByteBuffer(), ByteBuffer())
+        let before = pending.readableBytes
         let runner = worker.runner
         let isNew = pin != nil && server.session.isQuiescent
         let outcome = server.session.requestsReceived(
@@ -246,7 +249,10 @@ final class ClientHandler: ChannelDuplexHandler {
         if replies.readableBytes > 0 { write(replies) }
         if requests.readableBytes > 0 { server.send(requests) }
         switch outcome {
-        case .sent: releaseIfDone(now: activeSince)
+        case .sent:
+            // The beginning of a long message that must be whole: what may be read for it is read while the connection is there.
+            if before > 0, pending.readableBytes == before { return }
+            releaseIfDone(now: activeSince)
         case .terminated: close()
         case .refused(let refusal): fail(refusal.sqlState, refusal.message)
         }
@@ -270,7 +276,7 @@ final class ClientHandler: ChannelDuplexHandler {
             guard let server else { return }
             if !server.session.queue.isEmpty, isOver(timeouts.query, since: activeSince) {
                 fail(.queryCanceled, "query_timeout")
-            } else if server.session.status != .idle || server.session.isInBatch, server.session.queue.isEmpty,
+            } else if server.session.status != .idle || server.session.isInBatch || pin == nil && pending.readableBytes > 0, server.session.queue.isEmpty,
                 isOver(timeouts.idleTransaction, since: activeSince)
             {
                 fail(.idleInTransactionSessionTimeout, "idle_transaction_timeout")
