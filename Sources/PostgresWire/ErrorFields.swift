@@ -1,6 +1,6 @@
 public import NIOCore
 
-/// The fields of an ErrorResponse or NoticeResponse that decide something; `routine` is read, and not written.
+/// The fields of an ErrorResponse or NoticeResponse that decide something.
 /// - Source: PostgreSQL 15, "Error and Notice Message Fields".
 public struct ErrorFields: Sendable, Equatable {
     /// `ERROR`, `FATAL`, `PANIC`, never translated.
@@ -13,6 +13,16 @@ public struct ErrorFields: Sendable, Equatable {
 
     /// "cached plan must not change result type": what a prepared statement gives has changed since it was prepared.
     public var isOutdatedPlan: Bool { sqlState == "0A000" && routine == "RevalidateCachedQuery" }
+
+    /// "bind message has … result formats but query has … columns".
+    public var isResultFormatMismatch: Bool { sqlState == "08P01" && routine == "PortalSetResultFormat" }
+
+    /// What PostgreSQL says of an outdated plan, and drivers know what to do about.
+    public static var outdatedPlan: ErrorFields {
+        var fields = ErrorFields(severity: "ERROR", sqlState: "0A000", message: "cached plan must not change result type")
+        fields.routine = "RevalidateCachedQuery"
+        return fields
+    }
 
     public init(severity: String, sqlState: String, message: String) {
         self.severity = severity
@@ -46,7 +56,7 @@ public struct ErrorFields: Sendable, Equatable {
     /// Appends a whole ErrorResponse.
     public func write(to buffer: inout ByteBuffer) {
         BackendMessage.write(BackendKind.errorResponse, to: &buffer) { buffer in
-            for (field, value) in [("S", severity), ("V", severity), ("C", sqlState), ("M", message)] {
+            for (field, value) in [("S", severity), ("V", severity), ("C", sqlState), ("M", message), ("R", routine)] where field != "R" || !value.isEmpty {
                 buffer.writeString(field)
                 buffer.writeNullTerminatedString(value.prefix { $0 != "\0" }.description)
             }

@@ -49,6 +49,10 @@ struct ClientStatements {
     /// What the unnamed statement was when a batch ended that had parsed it and not bound it: clients that ask for a description
     /// first bind it in the next batch, which may find another server connection. It has a name there.
     var unnamed: PreparedStatement?
+    /// What the batch that is being sent has parsed so far and not bound, when its end has not come yet.
+    var unnamedBody: [UInt8]?
+    /// Batches under way that leave an unnamed statement behind, if they do not fail.
+    private var unnamedUndecided = 0
     let max: Int
 
     /// What the client's session has; `nil` where nobody asks, as in session mode.
@@ -121,6 +125,28 @@ struct ClientStatements {
 
     // MARK: What is not sure yet
 
+    mutating func takeUnnamedBody() -> [UInt8]? {
+        guard unnamedBody != nil else { return nil }
+        defer { unnamedBody = nil }
+        return unnamedBody
+    }
+
+    var isUnnamedUndecided: Bool { unnamed != nil && unnamedUndecided > 0 }
+
+    mutating func unnamedLeft(_ statement: PreparedStatement, isUndecided: Bool) {
+        unnamed = statement
+        if isUndecided { unnamedUndecided += 1 }
+    }
+
+    /// A batch that leaves one behind has been answered.
+    mutating func unnamedDecided() { unnamedUndecided -= 1 }
+
+    /// A batch that was to leave one behind has failed.
+    mutating func unnamedFailed() {
+        // Not when one of a later batch has taken its place.
+        if unnamedUndecided == 1 { unnamed = nil }
+    }
+
     /// What a name meant before a Parse or Close that is under way.
     private struct Change {
         let name: String
@@ -131,6 +157,15 @@ struct ClientStatements {
     private var changes: [Change] = []
     private var changesHead = 0
     private var skippedChanges: [Change] = []
+    /// Where the changes of the batch begin that is being sent.
+    private var changesSynced = 0
+
+    /// Whether what a name means shows only in the replies to an earlier batch, which may fail.
+    func isUndecided(_ name: String) -> Bool {
+        guard changesHead < changesSynced else { return false }
+        // With many under way the next message waits for all of them: a search for each message would take longer.
+        return changesSynced - changesHead > ReplyQueue.searchedMax || changes[changesHead..<changesSynced].contains { $0.name == name }
+    }
 
     private mutating func takeChange() -> Change? {
         guard changesHead < changes.count else { return nil }
@@ -138,10 +173,10 @@ struct ClientStatements {
         changesHead += 1
         if changesHead == changes.count {
             changes.removeAll(keepingCapacity: changes.count <= 64)
-            changesHead = 0
+            (changesHead, changesSynced) = (0, 0)
         } else if changesHead > 1024, changesHead * 2 > changes.count {
             changes.removeFirst(changesHead)
-            changesHead = 0
+            (changesHead, changesSynced) = (0, Swift.max(0, changesSynced - changesHead))
         }
         return change
     }
@@ -247,6 +282,7 @@ struct ClientStatements {
     /// Sync is sent on.
     mutating func syncReceived() {
         session?.syncReceived()
+        changesSynced = changes.count
         unitSent(batchStatistics, batchTraceID)
         (batchStatistics, batchTraceID) = (nil, nil)
     }
@@ -400,6 +436,7 @@ struct ServerStatements {
     }
 
     var count: Int { lastUse.count }
+    var isFull: Bool { lastUse.count >= Swift.max(1, max) }
 
     /// Whether it is there; it counts as used now.
     mutating func use(_ id: Int) -> Bool {
@@ -413,7 +450,7 @@ struct ServerStatements {
     /// - Returns: who must be closed first.
     mutating func add(_ id: Int) -> Int? {
         var victim: Int?
-        if lastUse.count >= Swift.max(1, max) { victim = lastUse.min { $0.value < $1.value }?.key }
+        if isFull { victim = lastUse.min { $0.value < $1.value }?.key }
         if let victim { lastUse[victim] = nil }
         uses += 1
         lastUse[id] = uses

@@ -13,6 +13,8 @@ struct ReplyQueue {
         case copyEnd
         /// A Parse or Close that the client knows nothing of.
         case parseUnseen, closeUnseen
+        /// A Close, unseen, of a statement whose plan is outdated; its Parse follows.
+        case closeOutdated
         /// A Describe and a Sync of ours: see ``ServerSession/Repetition``.
         case describeUnseen, syncUnseen
         /// A Parse or Close of the client's that the server knows nothing of.
@@ -23,22 +25,42 @@ struct ReplyQueue {
 
     struct Entry: Equatable {
         var kind: Kind
-        /// Of a Parse, a Bind, a Describe or a Close: whose. 0: the client's unnamed one, or not known.
+        /// Of a Parse, a Bind, a Describe or a Close: whose. 0: the client's unnamed one, or not known. Of a Sync: the unnamed statement that its
+        /// batch leaves behind for the next.
         var statement = 0
+
+        /// Whether it changes what is prepared at the server under a name of ours.
+        var changesStatements: Bool {
+            guard statement != 0 else { return false }
+            switch kind {
+            case .parse, .parseUnseen, .closeUnseen, .closeOutdated: return true
+            case .setup, .probe, .query, .functionCall, .bind, .describe, .execute, .close, .sync, .copyEnd, .describeUnseen, .syncUnseen,
+                .parseAnswered, .closeAnswered, .deallocateAnswered:
+                return false
+            }
+        }
     }
+
+    /// Beyond, what is under way is not searched for one statement.
+    static let searchedMax = 64
 
     private var entries: [Entry] = []
     private var head = 0
+    /// Entries that change what is prepared at the server.
+    private var changeCount = 0
 
     var count: Int { entries.count - head }
     var isEmpty: Bool { head == entries.count }
     var first: Entry? { head < entries.count ? entries[head] : nil }
 
     mutating func append(_ kind: Kind, statement: Int = 0) {
-        entries.append(Entry(kind: kind, statement: statement))
+        let entry = Entry(kind: kind, statement: statement)
+        if statement != 0, entry.changesStatements { changeCount += 1 }
+        entries.append(entry)
     }
 
     mutating func removeFirst() {
+        if changeCount > 0, entries[head].changesStatements { changeCount -= 1 }
         head += 1
         if head == entries.count {
             entries.removeAll(keepingCapacity: entries.capacity <= 1024)
@@ -51,6 +73,16 @@ struct ReplyQueue {
 
     /// All that is to be answered, for a while in which it is not.
     var all: ArraySlice<Entry> { entries[head...] }
+
+    var last: Entry? { head < entries.count ? entries.last : nil }
+
+    /// Whether a batch that was sent, and may fail yet, changes a statement at the server: only its replies tell whether it is there.
+    /// - Parameter statement: `nil`: any. With many messages under way it is any, too.
+    func isUndecided(_ statement: Int?) -> Bool {
+        guard changeCount > 0, let end = entries[head...].lastIndex(where: { $0.kind == .sync }) else { return false }
+        let isAny = statement == nil || count > Self.searchedMax
+        return entries[head..<end].contains { $0.changesStatements && (isAny || $0.statement == statement) }
+    }
 
     /// An error came: what the server skips, up to the next Sync.
     /// - Returns: whether there is a Sync.
@@ -66,14 +98,15 @@ struct ReplyQueue {
     /// COPY began to read while an Execute was answered: a Sync that was sent on its heels is ignored by the server.
     ///
     /// The backend "will ignore Flush and Sync messages" while it takes copy data; libpq sends one before it can know.
-    /// - Parameter ignored: told how many were.
+    /// - Parameter ignored: told of each.
     /// - Returns: whether the end of the copy data was sent already.
     /// - Source: PostgreSQL 15, "Message Flow", COPY Operations.
-    mutating func copyInBegan(_ ignored: (Int) -> Void = { _ in }) -> Bool {
+    mutating func copyInBegan(_ ignored: (Entry) -> Void = { _ in }) -> Bool {
         let end = entries[head...].firstIndex { $0.kind == .copyEnd }
         let range = (head + 1)..<Swift.max(head + 1, end ?? entries.count)
         let kept = entries[range].filter { $0.kind != .sync }
-        if kept.count < range.count { ignored(range.count - kept.count) }
+        guard kept.count < range.count else { return end != nil }
+        for entry in entries[range] where entry.kind == .sync { ignored(entry) }
         entries.replaceSubrange(range, with: kept)
         return end != nil
     }

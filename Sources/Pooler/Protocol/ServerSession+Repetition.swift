@@ -42,7 +42,7 @@ extension ServerSession {
     /// A batch is sent that was alone.
     mutating func keep(_ batch: ByteBuffer) {
         guard let first = queue.first, first.statement != 0, first.kind == .bind || first.kind == .describe, !isInBatch, requestFraming.isBetweenMessages,
-            batch.readableBytes <= Self.repeatableBytesMax
+            batch.readableBytes <= Self.repeatableBytesMax, queue.last?.statement == 0
         else { return }
         repeatable = batch
     }
@@ -62,6 +62,17 @@ extension ServerSession {
         else { return false }
         repetition = Repetition(
             batch: batch, entries: Array(queue.all), error: error, statement: statement, known: client.description(of: statement.id), found: nil)
+        return true
+    }
+
+    /// Whether an error means that the client's idea of a statement is outdated: another client has heard of the migration before, the statement
+    /// was prepared anew, and this client asks for as many columns as it was told of. It is told so in the words that its driver knows.
+    mutating func isOutdatedForClient(_ input: ByteBuffer, at index: Int, _ head: MessageFraming.Head, _ client: inout ClientStatements) -> Bool {
+        guard let first = queue.first, first.kind == .bind, first.statement != 0, client.description(of: first.statement) != nil,
+            Self.payload(input, at: index, head).flatMap(ErrorFields.init(payload:))?.isResultFormatMismatch == true
+        else { return false }
+        // Told once.
+        client.described(first.statement, nil)
         return true
     }
 

@@ -64,8 +64,9 @@ extension ServerSession {
                 if isForClient { client.session?.statementCompleted(tag: "") }
             case BackendKind.copyInResponse:
                 if queue.first?.kind == .execute {
-                    isCopyingIn = !queue.copyInBegan { count in
-                        for _ in 0..<count { client.unitSkipped() }
+                    isCopyingIn = !queue.copyInBegan { sync in
+                        client.unitSkipped()
+                        if sync.statement != 0 { client.unnamedDecided() }
                     }
                 }
             case BackendKind.bindComplete:
@@ -83,7 +84,7 @@ extension ServerSession {
             case BackendKind.closeComplete:
                 switch queue.first?.kind {
                 case .close: queue.removeFirst()
-                case .closeUnseen:
+                case .closeUnseen, .closeOutdated:
                     isForClient = false
                     queue.removeFirst()
                 default: outcome.isLost = true
@@ -91,12 +92,21 @@ extension ServerSession {
             case BackendKind.errorResponse:
                 guard isWhole || head.bytes > Self.errorBytesMax else { break walk }
                 let isRepeated = repeatsAfter(input, at: at, head, client)
+                let isOutdated = !isRepeated && isOutdatedForClient(input, at: at, head, &client)
                 failed(input, at: at, head, client: &client)
                 if isRepeated {
                     isForClient = false
                 } else if isForClient {
                     outcome.errorCount += 1
                     client.statementFailed()
+                }
+                if isOutdated, isWhole {
+                    Self.copy(input, from: start, to: at, into: &output)
+                    ErrorFields.outdatedPlan.write(to: &output)
+                    at += head.bytes
+                    start = at
+                    if repeatable != nil { repeatable = nil }
+                    continue walk
                 }
             case BackendKind.parameterStatus:
                 guard isWhole || head.bytes > Self.errorBytesMax else { break walk }
@@ -139,6 +149,7 @@ extension ServerSession {
                     }
                 case .query, .sync, .functionCall:
                     outcome.isReady = true
+                    if let first = queue.first, first.kind == .sync, first.statement != 0 { client.unnamedDecided() }
                     queue.removeFirst()
                     client.readyForQuery(status)
                 case .setup:
@@ -217,7 +228,7 @@ extension ServerSession {
         case .setup, .probe:
             setupError = fields ?? ErrorFields(severity: "ERROR", sqlState: SQLState.connectionFailure.rawValue, message: "no understandable error")
         case .query, .functionCall, .sync, nil: break
-        case .parse, .parseUnseen, .bind, .describe, .describeUnseen, .execute, .close, .closeUnseen, .syncUnseen, .parseAnswered,
+        case .parse, .parseUnseen, .bind, .describe, .describeUnseen, .execute, .close, .closeUnseen, .closeOutdated, .syncUnseen, .parseAnswered,
             .closeAnswered, .deallocateAnswered, .copyEnd:
             // After a migration: the text is right, its plan is not. Prepared anew, it works.
             if let first = queue.first, first.statement != 0, fields?.isOutdatedPlan == true {
@@ -233,11 +244,15 @@ extension ServerSession {
                 case .parseUnseen: statements.remove(entry.statement)
                 case .parseAnswered, .closeAnswered: client.changeSkipped()
                 case .closeUnseen: if entry.statement != 0 { statements.restore(entry.statement) }
+                case .closeOutdated: outdated.insert(entry.statement)
                 case .query, .functionCall: client.unitSkipped()
                 case .setup, .probe, .bind, .describe, .describeUnseen, .execute, .close, .sync, .syncUnseen, .copyEnd, .deallocateAnswered: break
                 }
             }
             client.skipEnded()
+            // The batch that is still being sent leaves nothing behind either.
+            if isSkipping { client.unnamedBody = nil }
+            if let sync = queue.first, sync.kind == .sync, sync.statement != 0 { client.unnamedFailed() }
         }
     }
 

@@ -35,7 +35,9 @@ extension ServerSession {
             switch head.kind {
             case FrontendKind.query:
                 isRepeatable = false
-                if renamesStatements, !isSkipping, let name = Deallocation.name(head, in: input, at: at), client.closed(name) {
+                let deallocated = renamesStatements && !isSkipping ? Deallocation.name(head, in: input, at: at) : nil
+                if let deallocated, client.isUndecided(deallocated) { break walk }
+                if let deallocated, client.closed(deallocated) {
                     Self.copy(input, from: start, to: at, into: &output)
                     queue.append(.deallocateAnswered)
                     at += head.bytes
@@ -55,13 +57,17 @@ extension ServerSession {
                 hasSynced = true
                 isInBatch = false
                 isSkipping = false
-                if !isCopyingIn {
-                    queue.append(.sync)
-                    client.syncReceived()
+                var left = 0
+                let parsed = unnamed.map { input.getBytes(at: $0.index, length: $0.end - $0.index) } ?? client.takeUnnamedBody()
+                if let parsed {
+                    let statement = prepare(parsed)
+                    left = statement.id
+                    client.unnamedLeft(statement, isUndecided: !isCopyingIn)
                 }
-                if let parse = unnamed {
-                    client.unnamed = input.getBytes(at: parse.index, length: parse.end - parse.index).map(prepare)
-                    unnamed = nil
+                unnamed = nil
+                if !isCopyingIn {
+                    queue.append(.sync, statement: left)
+                    client.syncReceived()
                 }
             case FrontendKind.execute:
                 if !isSkipping, client.session != nil {
@@ -91,12 +97,14 @@ extension ServerSession {
                     if head.kind == FrontendKind.parse {
                         // The next Bind may come in another transaction, on another connection: see ``ClientStatements/unnamed``.
                         client.unnamed = nil
+                        _ = client.takeUnnamedBody()
                         let isShort = head.bytes <= Self.unnamedBytesMax
                         guard !isShort || head.bytes <= input.writerIndex - at else { break walk }
                         client.parseReceived(head, in: input, at: at)
-                        unnamed = isShort ? (at + MessageFraming.headBytes + 1, at + head.bytes) : nil
+                        unnamed = isShort && !isSkipping ? (at + MessageFraming.headBytes + 1, at + head.bytes) : nil
                     } else if head.kind == FrontendKind.bind {
                         unnamed = nil
+                        _ = client.takeUnnamedBody()
                         portalStatement = 0
                         client.bindReceived(nil, in: input, at: at)
                     }
@@ -118,6 +126,7 @@ extension ServerSession {
             at += requestFraming.pass(head.bytes, available: input.writerIndex - at)
         }
         Self.copy(input, from: start, to: at, into: &output)
+        if let parse = unnamed { client.unnamedBody = input.getBytes(at: parse.index, length: parse.end - parse.index) }
         input.moveReaderIndex(to: at)
         if isRepeatable, outcome == .sent { keep(output) }
         answerFirst(&client, to: &replies)
@@ -168,10 +177,11 @@ extension ServerSession {
             guard end <= input.writerIndex else { return .wait }
             let bodyIndex = place.index + place.length + 1
             guard let body = input.getBytes(at: bodyIndex, length: end - bodyIndex) else { return .refused(.messageMalformed) }
+            let statement = prepare(body)
+            if isUndecided(statement) { return .wait }
             Self.copy(input, from: start, to: index, into: &output)
             isInBatch = true
             if isSkipping { return .rewritten(next: end) }
-            let statement = prepare(body)
             guard client.prepared(name, statement) else { return .refused(.tooManyStatements) }
             if statements.use(statement.id) {
                 queue.append(.parseAnswered)
@@ -180,6 +190,7 @@ extension ServerSession {
             }
             return .rewritten(next: end)
         case FrontendKind.close:
+            if !isSkipping, client.isUndecided(name) { return .wait }
             guard client.find(name) != nil else {
                 expect(.close)
                 return .plain
@@ -196,12 +207,14 @@ extension ServerSession {
             }
             return .rewritten(next: end)
         default:
+            if !isSkipping, place.length == 0 ? client.isUnnamedUndecided : client.isUndecided(name) { return .wait }
             guard let statement = place.length == 0 ? client.unnamed : client.find(name) else {
                 // The server says that there is none, or knows it from SQL.
                 if head.kind == FrontendKind.bind { client.session?.unknownReceived(text: "a statement prepared in SQL") }
                 expect(kind)
                 return .plain
             }
+            if isUndecided(statement) { return .wait }
             if head.kind == FrontendKind.bind {
                 client.bindReceived(statement, in: input, at: index)
                 if input.getInteger(at: index + MessageFraming.headBytes, as: UInt8.self) == 0 { portalStatement = statement.id }
@@ -213,6 +226,13 @@ extension ServerSession {
         }
     }
 
+    /// Whether it shows only in the replies to an earlier batch what the server has of this statement: that batch may fail, and what was to
+    /// be prepared or closed in it then is not. The client's next message waits for them.
+    private func isUndecided(_ statement: PreparedStatement) -> Bool {
+        // Where one makes room for another, it may be any.
+        !isSkipping && queue.isUndecided(statements.isFull ? nil : statement.id)
+    }
+
     mutating func writeParse(_ statement: PreparedStatement, as kind: ReplyQueue.Kind, to output: inout ByteBuffer) {
         if let victim = statements.add(statement.id) {
             FrontendMessage.closeStatement("headrace_\(victim)".utf8, to: &output)
@@ -220,7 +240,7 @@ extension ServerSession {
         }
         if outdated.remove(statement.id) != nil {
             FrontendMessage.closeStatement(statement.name, to: &output)
-            queue.append(.closeUnseen)
+            queue.append(.closeOutdated, statement: statement.id)
         }
         BackendMessage.write(FrontendKind.parse, to: &output) {
             $0.writeBytes(statement.name)

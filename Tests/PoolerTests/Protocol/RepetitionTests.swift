@@ -153,6 +153,19 @@ import Testing
         #expect(talk.session.isQuiescent && talk.session.statements.count == 0)
     }
 
+    @Test func `who asks for the columns of before the migration is told, in the words that drivers know`() {
+        var talk = talk()
+        _ = talk.ask("B:|s1|", "E:", "S:")
+        // The statement was prepared anew for another client.
+        #expect(talk.answer("E:08P01|PortalSetResultFormat", "Z:I") == ["E:0A000", "Z:I"])
+        _ = talk.ask("B:|s1|", "E:", "S:")
+        #expect(talk.answer("E:08P01|PortalSetResultFormat", "Z:I") == ["E:08P01", "Z:I"])
+        // Who was told nothing miscounts by itself.
+        var other = self.talk(columns: nil)
+        _ = other.ask("B:|s1|", "E:", "S:")
+        #expect(other.answer("E:08P01|PortalSetResultFormat", "Z:I") == ["E:08P01", "Z:I"])
+    }
+
     @Test func `another error is the client's`() {
         var talk = talk()
         _ = talk.ask("B:|s1|", "E:", "S:")
