@@ -75,6 +75,8 @@ public struct StatementName: Equatable, Sendable {
     public func replace(
         with name: some Collection<UInt8>, _ head: MessageFraming.Head, in buffer: ByteBuffer, at start: Int, to output: inout ByteBuffer
     ) -> Int {
+        // One piece of memory for all that follows, in the place of ever larger ones.
+        if output.readableBytes == 0 { output.reserveCapacity(min(buffer.writerIndex - start, 16 << 10) + name.count + 64) }
         output.writeInteger(head.kind)
         output.writeInteger(UInt32(head.bytes - 1 - length + name.count))
         let payload = start + MessageFraming.headBytes

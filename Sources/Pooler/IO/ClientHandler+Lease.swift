@@ -70,7 +70,7 @@ extension ClientHandler {
     }
 
     func releaseIfDone(now: NIODeadline) {
-        guard phase == .serving, let server, server.session.isQuiescent, worker.configuration.mode != .session, !isReplication else { return }
+        guard phase == .serving, let server, server.isQuiescent, worker.configuration.mode != .session, !isReplication else { return }
         settle(statements.session?.settled() ?? .release(isKnown: true), server, now: now)
     }
 

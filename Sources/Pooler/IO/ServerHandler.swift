@@ -57,6 +57,9 @@ final class ServerHandler: ChannelDuplexHandler {
         session = parts.session
     }
 
+    /// As the session says. Asked from outside, it would be copied, with all that it counts by reference.
+    var isQuiescent: Bool { session.isQuiescent }
+
     /// What the channel said last: asking it costs more than to remember.
     private(set) var isWritable = false
 

@@ -130,6 +130,13 @@ enum QueryFingerprint {
             default:
                 index += 1
                 write((0x41...0x5A).contains(byte) ? byte | 0x20 : byte)
+                guard isName(byte) else { continue }
+                // The rest of a word: nothing of the above can begin in it.
+                while index < sql.count, isName(sql[index]) {
+                    last = (0x41...0x5A).contains(sql[index]) ? sql[index] | 0x20 : sql[index]
+                    emit(last)
+                    index += 1
+                }
             }
         }
     }

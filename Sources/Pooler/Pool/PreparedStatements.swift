@@ -222,6 +222,8 @@ struct ClientStatements {
 
     private mutating func takeUnit() -> (statistics: QueryStatistics?, traceID: String?)? {
         guard unitsHead < units.count else { return nil }
+        // Mostly there is one.
+        if units.count == 1 { return units.removeLast() }
         let unit = units[unitsHead]
         unitsHead += 1
         if unitsHead == units.count {
@@ -251,10 +253,14 @@ struct ClientStatements {
 
     /// - Parameter server: microseconds, for each; a pipeline's queries are not told apart.
     mutating func countEnded(wait: UInt64, server: UInt64) {
+        if let last, let traceID = last.traceID { last.statistics.traceID = traceID }
+        if ended.count == 1 {
+            let unit = ended.removeLast()
+            return unit.statistics.ended(wait: wait, server: server, rows: unit.rows, hasFailed: unit.hasFailed)
+        }
         for (index, unit) in ended.enumerated() {
             unit.statistics.ended(wait: index == 0 ? wait : 0, server: server, rows: unit.rows, hasFailed: unit.hasFailed)
         }
-        if let last, let traceID = last.traceID { last.statistics.traceID = traceID }
         ended.removeAll(keepingCapacity: true)
     }
 
@@ -362,11 +368,21 @@ struct ClientStatements {
             return
         }
         let body = index + MessageFraming.headBytes + 1
-        let end = input.withUnsafeReadableBytes { bytes in
-            bytes[(body - input.readerIndex)...].firstIndex(of: 0).map { $0 + input.readerIndex } ?? index + head.bytes
+        let messageEnd = index + head.bytes
+        guard body <= messageEnd else { return unnamedText = nil }
+        let pool = insight?.pool ?? -1
+        let range = (body - input.readerIndex)..<(messageEnd - input.readerIndex)
+        if let known = input.withUnsafeReadableBytes({ texts?.parsed.find(UnsafeRawBufferPointer(rebasing: $0[range]), pool: pool) }) {
+            (unnamedText, unnamedStatistics, batchTraceID) = (known.text, known.statistics, nil)
+            return
         }
-        unnamedText = text(in: input, from: body, to: min(end, index + head.bytes))
-        (unnamedStatistics, batchTraceID) = look(at: input, from: body, to: min(end, index + head.bytes))
+        let end = input.withUnsafeReadableBytes { $0[range].firstIndex(of: 0).map { $0 + input.readerIndex } ?? messageEnd }
+        unnamedText = text(in: input, from: body, to: end)
+        (unnamedStatistics, batchTraceID) = look(at: input, from: body, to: end)
+        // One with a trace does not come again.
+        guard batchTraceID == nil else { return }
+        let meaning = ParsedTexts.Meaning(text: unnamedText, statistics: unnamedStatistics)
+        input.withUnsafeReadableBytes { texts?.parsed.keep(UnsafeRawBufferPointer(rebasing: $0[range]), pool: pool, meaning) }
     }
 
     /// - Parameter statement: `nil`: the unnamed one.

@@ -28,6 +28,7 @@ final class StatementTexts {
     static let bytesMax = 4_096
 
     private var known: [[UInt8]: StatementText?] = [:]
+    let parsed = ParsedTexts()
 
     var count: Int { known.count }
 
