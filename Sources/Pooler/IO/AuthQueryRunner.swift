@@ -73,7 +73,7 @@ final class AuthQueryConnection: ChannelInboundHandler {
     private var waiters: [Waiter] = []
     private var rows: [[[UInt8]?]] = []
     private var error: ErrorFields?
-    private var pending = ByteBuffer()
+    private var messages = WholeMessages(bytesMax: messageBytesMax)
 
     var waitingCount: Int { waiters.count }
 
@@ -138,31 +138,14 @@ final class AuthQueryConnection: ChannelInboundHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        var input = unwrapInboundIn(data)
-        if pending.readableBytes > 0 {
-            pending.writeBuffer(&input)
-            input = pending
-            pending = ByteBuffer()
-        }
+        messages.received(unwrapInboundIn(data))
         while true {
-            switch MessageFraming.head(in: input, at: input.readerIndex) {
-            case .incomplete:
-                // What was dealt with must not grow with it.
-                input.discardReadBytes()
-                pending = input
-                return
-            case .malformed: return end()
-            case .message(let head):
-                guard head.bytes <= Self.messageBytesMax else { return end() }
-                guard var payload = input.getSlice(at: input.readerIndex, length: head.bytes) else {
-                    // What was dealt with must not grow with it.
-                    input.discardReadBytes()
-                    pending = input
-                    return
-                }
-                input.moveReaderIndex(forwardBy: head.bytes)
+            switch messages.next() {
+            case .wait: return
+            case .lost: return end()
+            case .message(let kind, var payload):
                 payload.moveReaderIndex(forwardBy: MessageFraming.headBytes)
-                received(head.kind, payload)
+                received(kind, payload)
             }
         }
     }

@@ -51,7 +51,7 @@ final class ListenConnection: ChannelInboundHandler {
     /// Said, and not answered.
     private var orders: [ListenChannels.Order] = []
     private var error: ErrorFields?
-    private var pending = ByteBuffer()
+    private var messages = WholeMessages(bytesMax: messageBytesMax)
 
     init(_ key: PoolMachine.PoolKey, worker: PoolerWorker, ended: @escaping () -> Void) {
         self.key = key
@@ -133,30 +133,12 @@ final class ListenConnection: ChannelInboundHandler {
     private static func quoted(_ name: String) -> String { "\"\(name.replacing("\"", with: "\"\""))\"" }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        var input = unwrapInboundIn(data)
-        if pending.readableBytes > 0 {
-            pending.writeBuffer(&input)
-            input = pending
-            pending = ByteBuffer()
-        }
+        messages.received(unwrapInboundIn(data))
         while true {
-            switch MessageFraming.head(in: input, at: input.readerIndex) {
-            case .incomplete:
-                // What was dealt with must not grow with it.
-                input.discardReadBytes()
-                pending = input
-                return
-            case .malformed: return context.close(promise: nil)
-            case .message(let head):
-                guard head.bytes <= Self.messageBytesMax else { return context.close(promise: nil) }
-                guard let message = input.getSlice(at: input.readerIndex, length: head.bytes) else {
-                    // What was dealt with must not grow with it.
-                    input.discardReadBytes()
-                    pending = input
-                    return
-                }
-                input.moveReaderIndex(forwardBy: head.bytes)
-                received(head.kind, message)
+            switch messages.next() {
+            case .wait: return
+            case .lost: return context.close(promise: nil)
+            case .message(let kind, let message): received(kind, message)
             }
         }
     }

@@ -54,96 +54,11 @@ struct PoolMachine: Sendable {
         case wait(ticket: UInt64, Order?)
     }
 
-    enum State: Equatable, Sendable {
-        /// The slot is nobody's.
-        case free
-        /// Waiting for the server. Next: `idle`, `leased`, `free`.
-        case connecting
-        /// Next: `leased`, `moving`, `closing`, `free`.
-        case idle
-        /// Next: `idle`, `leased`, `moving`, `closing`, `free`.
-        case leased
-        /// On its way to the loop that `loop` says already. Next: `idle`, `leased`, `free`.
-        case moving
-        /// Counted until it is closed. Next: `free`.
-        case closing
-    }
-
-    struct Connection: Sendable {
-        /// Grows each time the slot is used again: an order that comes late must not meet the slot's next connection.
-        var generation = 0
-        var state = State.free
-        var pool = 0
-        var loop = 0
-        var expires = NIODeadline.distantFuture
-        var idleSince = NIODeadline.distantPast
-        /// Its pool was told to use new ones.
-        var isOutdated = false
-        /// Its client keeps it between transactions.
-        var isPinned = false
-    }
-
-    struct Pool: Sendable {
-        var database: String
-        var user: String
-        let isReplication: Bool
-        var databaseIndex: Int
-        var userIndex: Int
-        /// Slots by loop, the last used last: it is the warmest, and the others grow old and are closed.
-        var idle: [[Int]]
-        var waiters: [WaiterQueue]
-        var waiterCount = 0
-        /// Connections that are made for, or move to, each loop.
-        var coming: [Int]
-        var connecting = 0
-        /// All that are not free.
-        var count = 0
-        var moves = 0
-        var failures = 0
-        var retryAt = NIODeadline.distantPast
-        var isPaused = false
-        var pinned = 0
-
-        init(_ key: PoolKey, databaseIndex: Int, userIndex: Int, loops: Int) {
-            database = key.database
-            user = key.user
-            isReplication = key.isReplication
-            self.databaseIndex = databaseIndex
-            self.userIndex = userIndex
-            idle = Array(repeating: [], count: loops)
-            waiters = Array(repeating: WaiterQueue(), count: loops)
-            coming = Array(repeating: 0, count: loops)
-        }
-
-        /// Who has waited longest, and where.
-        var oldest: (waiter: Waiter, loop: Int)? {
-            var found: (waiter: Waiter, loop: Int)?
-            for loop in waiters.indices {
-                guard let first = waiters[loop].first, found.map({ first.ticket < $0.waiter.ticket }) ?? true else { continue }
-                found = (first, loop)
-            }
-            return found
-        }
-
-        var idleCount: Int { idle.reduce(0) { $0 + $1.count } }
-    }
-
-    struct PoolKey: Hashable, Sendable {
-        var database: String
-        var user: String
-        /// Of connections that are made for one client each, and are closed with it.
-        var isReplication = false
-    }
-
     private(set) var connections: [Connection] = []
     private(set) var pools: [Pool] = []
-    private(set) var total = 0
+    private var shared: SharedLimits
     private var freeSlots: [Int] = []
     private var poolsByKey: [PoolKey: Int] = [:]
-    private var databases: [String: Int] = [:]
-    private var users: [String: Int] = [:]
-    private var databaseCounts: [Int] = []
-    private var userCounts: [Int] = []
     private var lastTicket: UInt64 = 0
     private let loops: Int
     private let limits: PoolerConfiguration.Limits
@@ -152,6 +67,7 @@ struct PoolMachine: Sendable {
     init(loops: Int, limits: PoolerConfiguration.Limits, timeouts: PoolerConfiguration.Timeouts) {
         self.loops = loops
         self.limits = limits
+        shared = SharedLimits(limits)
         self.timeouts = timeouts
     }
 
@@ -160,19 +76,13 @@ struct PoolMachine: Sendable {
     mutating func pool(_ key: PoolKey) -> Int? {
         if let index = poolsByKey[key] { return index }
         guard pools.count < limits.poolsMax else { return nil }
-        let databaseIndex = Self.index(key.database, &databases, &databaseCounts)
-        let userIndex = Self.index(key.user, &users, &userCounts)
-        pools.append(Pool(key, databaseIndex: databaseIndex, userIndex: userIndex, loops: loops))
+        pools.append(Pool(key, owner: shared.owner(database: key.database, user: key.user), loops: loops))
         poolsByKey[key] = pools.count - 1
         return pools.count - 1
     }
 
-    private static func index(_ name: String, _ indices: inout [String: Int], _ counts: inout [Int]) -> Int {
-        if let index = indices[name] { return index }
-        counts.append(0)
-        indices[name] = counts.count - 1
-        return counts.count - 1
-    }
+    /// All that are not free.
+    var total: Int { shared.total }
 
     // MARK: Events
 
@@ -193,7 +103,7 @@ struct PoolMachine: Sendable {
     /// - Returns: `nil` when there are as many as may be: nobody waits for what is not given back.
     mutating func ownRequested(_ pool: Int, loop: Int) -> Slot? {
         let state = pools[pool]
-        guard !state.isPaused, hasRoom(pool), state.pinned < limits.pinnedMax, state.count < limits.poolSize + limits.reserveSize else { return nil }
+        guard !state.isPaused, shared.haveRoom(for: pools[pool].owner), state.pinned < limits.pinnedMax, state.count < limits.poolSize + limits.reserveSize else { return nil }
         let slot = take(pool, loop: loop, state: .leased)
         connections[slot].isPinned = true
         pools[pool].pinned += 1
@@ -263,9 +173,7 @@ struct PoolMachine: Sendable {
         connections[slot] = Connection(generation: connection.generation + 1)
         freeSlots.append(slot)
         pools[pool].count -= 1
-        databaseCounts[pools[pool].databaseIndex] -= 1
-        userCounts[pools[pool].userIndex] -= 1
-        total -= 1
+        shared.givenBack(pools[pool].owner)
         var orders = ordersForWaiters(pool, now: now)
         // What held this pool back may hold back others, too.
         for other in pools.indices where other != pool && pools[other].waiterCount > 0 { orders += ordersForWaiters(other, now: now) }
@@ -443,32 +351,19 @@ struct PoolMachine: Sendable {
 
     private func mayConnect(_ pool: Int, now: NIODeadline) -> Bool {
         let state = pools[pool]
-        guard now >= state.retryAt, state.connecting < (state.failures > 0 ? 1 : limits.loginsMax), hasRoom(pool) else { return false }
+        guard now >= state.retryAt, state.connecting < (state.failures > 0 ? 1 : limits.loginsMax), shared.haveRoom(for: pools[pool].owner) else { return false }
         if state.count < limits.poolSize { return true }
         guard state.count < limits.poolSize + limits.reserveSize, let oldest = state.oldest else { return false }
         return oldest.waiter.since + timeouts.reserve <= now
     }
 
-    /// Whether the limits that pools share leave room for one more.
-    private func hasRoom(_ pool: Int) -> Bool {
-        total < limits.serverConnectionsMax && isBelow(databaseCounts[pools[pool].databaseIndex], limits.databaseConnectionsMax)
-            && isBelow(userCounts[pools[pool].userIndex], limits.userConnectionsMax)
-    }
-
-    private func isBelow(_ count: Int, _ max: Int) -> Bool { max == 0 || count < max }
-
     /// Where a limit that pools share is in the way of one that has none at all, an idle connection of another pool goes.
     private mutating func evictForeign(_ pool: Int, now: NIODeadline) -> Order? {
         let mine = pools[pool]
         guard mine.count == 0, now >= mine.retryAt else { return nil }
-        let isTotalFull = total >= limits.serverConnectionsMax
-        let isDatabaseFull = !isBelow(databaseCounts[mine.databaseIndex], limits.databaseConnectionsMax)
-        let isUserFull = !isBelow(userCounts[mine.userIndex], limits.userConnectionsMax)
         var victim: Int?
         for slot in connections.indices where connections[slot].state == .idle {
-            let other = pools[connections[slot].pool]
-            guard isTotalFull || isDatabaseFull || isUserFull, !isDatabaseFull || other.databaseIndex == mine.databaseIndex,
-                !isUserFull || other.userIndex == mine.userIndex,
+            guard shared.wouldHaveRoom(for: mine.owner, without: pools[connections[slot].pool].owner),
                 victim.map({ connections[slot].idleSince < connections[$0].idleSince }) ?? true
             else { continue }
             victim = slot
@@ -497,9 +392,7 @@ struct PoolMachine: Sendable {
         }
         connections[slot] = Connection(generation: connections[slot].generation, state: state, pool: pool, loop: loop)
         pools[pool].count += 1
-        databaseCounts[pools[pool].databaseIndex] += 1
-        userCounts[pools[pool].userIndex] += 1
-        total += 1
+        shared.taken(pools[pool].owner)
         return slot
     }
 
@@ -552,7 +445,6 @@ struct PoolMachine: Sendable {
             if connection.state == .connecting || connection.state == .moving { coming[connection.pool][connection.loop] += 1 }
         }
         if counts.reduce(0, +) != total { return "total \(total), counted \(counts.reduce(0, +))" }
-        if total > limits.serverConnectionsMax { return "over the limit of all" }
         for (index, pool) in pools.enumerated() {
             if pool.count != counts[index] { return "pool \(index) counts \(pool.count), has \(counts[index])" }
             if pool.connecting != connecting[index] || pool.coming != coming[index] { return "pool \(index) miscounts those that come" }
@@ -566,12 +458,6 @@ struct PoolMachine: Sendable {
                 return "pool \(index): somebody waits on loop \(loop) while a connection is idle"
             }
         }
-        for (index, count) in databaseCounts.enumerated() where limits.databaseConnectionsMax > 0 && count > limits.databaseConnectionsMax {
-            return "database \(index) over its limit"
-        }
-        for (index, count) in userCounts.enumerated() where limits.userConnectionsMax > 0 && count > limits.userConnectionsMax {
-            return "user \(index) over its limit"
-        }
-        return nil
+        return shared.checkInvariants()
     }
 }
