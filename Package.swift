@@ -156,11 +156,11 @@ let package = Package(
         .testTarget(name: "HeadraceTests", dependencies: ["headrace", "Dashboard", "Edge", "History", "LoadGenerator", "Telemetry"], swiftSettings: settings),
         .testTarget(name: "SimulationTests", dependencies: ["Edge", "HTTPSemantics", "Pooler", "TestSupport", nioCore], swiftSettings: settings),
         .testTarget(
-            name: "IntegrationTests", dependencies: ["TestSupport", nioCore, nioPosix], exclude: ["Keyspace/differential.py", "Keyspace/peers.py", "Dashboard/browse.py"],
+            name: "IntegrationTests", dependencies: ["TestSupport", nioCore, nioPosix], exclude: ["Keyspace/differential.py", "Keyspace/peers.py", "Dashboard/browse.py", "PoolerPeers"],
             swiftSettings: settings),
         // What must hold for every input, for libFuzzer and for the short fuzz of `make test`.
         .target(
-            name: "FuzzChecks", dependencies: ["HTTP1Wire", "HTTPSemantics", "RESPWire", "Keyspace", nioCore], path: "Fuzz/Checks",
+            name: "FuzzChecks", dependencies: ["HTTP1Wire", "HTTPSemantics", "RESPWire", "PostgresWire", "Keyspace", "Pooler", nioCore], path: "Fuzz/Checks",
             swiftSettings: settings),
         .testTarget(name: "FuzzTests", dependencies: ["FuzzChecks", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
@@ -171,8 +171,10 @@ let package = Package(
 if Context.environment["HEADRACE_FUZZ"] != nil {
     // Optimised, but with every `assert`; gold fails on what the sanitizers emit.
     let fuzzed: [SwiftSetting] = [.unsafeFlags(["-sanitize=fuzzer,address", "-assert-config", "Debug"])]
-    for target in package.targets where ["HTTPSemantics", "HTTP1Wire", "RESPWire", "Keyspace", "FuzzChecks"].contains(target.name) {
+    for target in package.targets where ["HTTPSemantics", "HTTP1Wire", "RESPWire", "PostgresWire", "Keyspace", "Pooler", "FuzzChecks"].contains(target.name) {
         target.swiftSettings?.append(contentsOf: fuzzed)
+        // The checks see what tests see.
+        if target.name == "Pooler" { target.swiftSettings?.append(.unsafeFlags(["-enable-testing"])) }
     }
     package.targets.append(
         .executableTarget(

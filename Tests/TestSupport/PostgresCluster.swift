@@ -22,30 +22,48 @@ public final class PostgresCluster: Sendable {
 
     /// Initialises and starts a cluster, with the superuser `postgres`, who needs no password, and databases `shop` and `other`.
     public init(settings: [String: String] = [:]) throws {
-        guard let programs = Self.programs else {
-            throw HeadraceProcess.Failure(description: "PostgreSQL's server is not installed: run scripts/setup")
-        }
-        self.programs = programs
-        folder = FileManager.default.temporaryDirectory.appending(path: "postgres-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        let user = getuid() == 0 ? (getpwnam("postgres") ?? getpwnam("nobody")) : nil
-        account = user.map { ["--reuid", "\($0.pointee.pw_uid)", "--regid", "\($0.pointee.pw_gid)", "--clear-groups"] } ?? []
-        if let user { chown(folder.path, user.pointee.pw_uid, user.pointee.pw_gid) }
-        port = try Self.freePort()
+        (programs, folder, account, port) = try Self.place()
         process = Mutex(nil)
-        let initialised = try Command.run(
-            "setpriv",
-            account + [
-                programs.appending(path: "initdb").path, "-D", folder.appending(path: "data").path, "-U", "postgres", "-A", "trust", "--no-sync",
-                "--encoding", "UTF8", "--locale", "C",
-            ])
-        guard initialised.status == 0 else { throw HeadraceProcess.Failure(description: "initdb: \(initialised.errors)") }
-        var configuration = "listen_addresses = '127.0.0.1'\nport = \(port)\nunix_socket_directories = '\(folder.path)'\nfsync = off\n"
-        for (name, value) in settings { configuration += "\(name) = '\(value)'\n" }
-        let file = folder.appending(path: "data/postgresql.auto.conf")
-        try configuration.write(to: file, atomically: false, encoding: .utf8)
+        try run("initdb", ["-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "--encoding", "UTF8", "--locale", "C"])
+        try configure(settings)
         try start()
         for database in ["shop", "other"] { try query("CREATE DATABASE \(database)", database: "postgres") }
+    }
+
+    /// A copy of another cluster as it is now, which follows it from there.
+    public init(standbyOf primary: PostgresCluster, settings: [String: String] = [:]) throws {
+        (programs, folder, account, port) = try Self.place()
+        process = Mutex(nil)
+        try run("pg_basebackup", ["-h", "127.0.0.1", "-p", "\(primary.port)", "-U", "postgres", "-D", data, "-c", "fast", "-X", "stream", "--no-sync"])
+        try configure(
+            settings.merging(["primary_conninfo": "host=127.0.0.1 port=\(primary.port) user=postgres", "wal_retrieve_retry_interval": "100ms"]) { own, _ in own })
+        try Data().write(to: folder.appending(path: "data/standby.signal"))
+        try start()
+    }
+
+    private var data: String { folder.appending(path: "data").path }
+
+    /// A folder and a port that are nobody's, and who the server runs as.
+    private static func place() throws -> (programs: URL, folder: URL, account: [String], port: Int) {
+        guard let programs else { throw HeadraceProcess.Failure(description: "PostgreSQL's server is not installed: run scripts/setup") }
+        let folder = FileManager.default.temporaryDirectory.appending(path: "postgres-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        let user = getuid() == 0 ? (getpwnam("postgres") ?? getpwnam("nobody")) : nil
+        let account = user.map { ["--reuid", "\($0.pointee.pw_uid)", "--regid", "\($0.pointee.pw_gid)", "--clear-groups"] } ?? []
+        if let user { chown(folder.path, user.pointee.pw_uid, user.pointee.pw_gid) }
+        return (programs, folder, account, try freePort())
+    }
+
+    private func run(_ program: String, _ arguments: [String]) throws {
+        let result = try Command.run("setpriv", account + [programs.appending(path: program).path] + arguments)
+        guard result.status == 0 else { throw HeadraceProcess.Failure(description: "\(program): \(result.errors)") }
+    }
+
+    private func configure(_ settings: [String: String]) throws {
+        var configuration = "listen_addresses = '127.0.0.1'\nport = \(port)\nunix_socket_directories = '\(folder.path)'\nfsync = off\n"
+        for (name, value) in settings { configuration += "\(name) = '\(value)'\n" }
+        // In its place: the file belongs to the server's user.
+        try configuration.write(to: folder.appending(path: "data/postgresql.auto.conf"), atomically: false, encoding: .utf8)
     }
 
     deinit { try? stop() }
