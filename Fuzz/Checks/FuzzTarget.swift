@@ -1,6 +1,6 @@
 /// What is fuzzed, by the name of its corpus: by libFuzzer (`Fuzz/run`), and by the seeded mutations of `FuzzTests`.
 package enum FuzzTarget: String, CaseIterable, Sendable {
-    case request, response, body, fields, snapshot, payload, log
+    case request, response, body, fields, snapshot, payload, log, frames, startup, scram, session, sql
 
     /// - Precondition: what must hold for every input; a trap is a find.
     package func check(_ input: UnsafeBufferPointer<UInt8>) {
@@ -12,6 +12,11 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .snapshot: checkSnapshot(input)
         case .payload: checkPayload(input)
         case .log: checkLog(input)
+        case .frames: checkFrames(input)
+        case .startup: checkStartup(input)
+        case .scram: checkSCRAM(input)
+        case .session: checkSession(input)
+        case .sql: checkSQL(input)
         }
     }
 }

@@ -73,7 +73,7 @@ import Testing
 
     /// Words in quotes, bytes that are no text as `\xNN`.
     private static func dictionary() throws -> [[UInt8]] {
-        try String(contentsOf: folder.appending(path: "http.dict"), encoding: .utf8).split(separator: "\n").filter { $0.hasPrefix("\"") }.map { line in
+        try String(contentsOf: folder.appending(path: "words.dict"), encoding: .utf8).split(separator: "\n").filter { $0.hasPrefix("\"") }.map { line in
             var word: [UInt8] = []
             var rest = line.dropFirst().dropLast()
             while let character = rest.popFirst() {
