@@ -36,6 +36,14 @@ class Stats:
             log.warning("%s", text)
 
 
+class _Unset:
+    def __repr__(self):
+        return "the cache's own"
+
+
+_UNSET = _Unset()
+
+
 class _Cache:
     """What both have: settings, names, and when a server that failed is asked again."""
 
@@ -79,6 +87,40 @@ class _Cache:
             self._failures = 0
             log.warning("the cache at %s is back", _without_password(self.url))
 
+    # What is the same for threads and asyncio: an operation, and what is given in its place when the cache is away. `_do` carries it out; that
+    # of asyncio is a coroutine, so there each of these gives something to await.
+
+    def get(self, key, default=None):
+        return self._do(self._get(key, default), default)
+
+    def _get(self, key, default):
+        value = yield from logic.get(self._name, self.serializer, self.stats, key)
+        return default if value is MISSING else value
+
+    def set(self, key, value, ttl=_UNSET, *, tags=()):
+        """Gives whether it was stored. Raises TypeError for what the serializer cannot say."""
+        return self._do(self._told(logic.set_value(self._name, self.serializer, key, value, self._rules(dict(ttl=ttl, jitter=0), tags))), False)
+
+    def delete(self, *keys):
+        """Gives how many were there."""
+        return self._do(logic.delete(self._name, keys), 0)
+
+    def exists(self, key):
+        return self._do(self._exists(key), False)
+
+    def _exists(self, key):
+        value = yield from self._get(key, MISSING)
+        return value is not MISSING
+
+    def invalidate(self, *tags):
+        """What was stored under one of these tags is stored no more. Gives whether the server was told."""
+        return self._do(self._told(logic.invalidate(self._name, tags)), False)
+
+    @staticmethod
+    def _told(operation):
+        yield from operation
+        return True
+
     def _connection_settings(self):
         settings = dict(socket_timeout=self._timeout, health_check_interval=0)
         if not self.url.startswith("unix:"):  # There redis-py before 5 knows no other time than this.
@@ -86,14 +128,6 @@ class _Cache:
         if self._password is not None:
             settings["password"] = self._password
         return settings
-
-
-class _Unset:
-    def __repr__(self):
-        return "the cache's own"
-
-
-_UNSET = _Unset()
 
 
 def _without_password(url):
@@ -161,38 +195,11 @@ class RedisCache(_Cache):
             except BaseException as error:  # Goes through the operation, which gives the lock back.
                 failure = error
 
-    def get(self, key, default=None):
+    def _do(self, operation, away):
         try:
-            value = self._run(logic.get(self._name, self.serializer, self.stats, key))
+            return self._run(operation)
         except Away:
-            return default
-        return default if value is MISSING else value
-
-    def set(self, key, value, ttl=_UNSET, *, tags=()):
-        """Returns whether it was stored. Raises TypeError for what the serializer cannot say."""
-        try:
-            self._run(logic.set_value(self._name, self.serializer, key, value, self._rules(dict(ttl=ttl, jitter=0), tags)))
-        except Away:
-            return False
-        return True
-
-    def delete(self, *keys):
-        """Returns how many were there."""
-        try:
-            return self._run(logic.delete(self._name, keys)) if keys else 0
-        except Away:
-            return 0
-
-    def exists(self, key):
-        return self.get(key, MISSING) is not MISSING
-
-    def invalidate(self, *tags):
-        """What was stored under one of these tags is stored no more. Returns whether the server was told."""
-        try:
-            self._run(logic.invalidate(self._name, tags))
-        except Away:
-            return False
-        return True
+            return away
 
     def remember(self, key, compute, ttl=_UNSET, *, tags=(), stale=_UNSET, negative_ttl=_UNSET, jitter=_UNSET, beta=_UNSET,
                  lock=_UNSET, wait=_UNSET):
@@ -290,35 +297,11 @@ class AsyncRedisCache(_Cache):
             except BaseException as error:
                 failure = error
 
-    async def get(self, key, default=None):
+    async def _do(self, operation, away):
         try:
-            value = await self._run(logic.get(self._name, self.serializer, self.stats, key))
+            return await self._run(operation)
         except Away:
-            return default
-        return default if value is MISSING else value
-
-    async def set(self, key, value, ttl=_UNSET, *, tags=()):
-        try:
-            await self._run(logic.set_value(self._name, self.serializer, key, value, self._rules(dict(ttl=ttl, jitter=0), tags)))
-        except Away:
-            return False
-        return True
-
-    async def delete(self, *keys):
-        try:
-            return await self._run(logic.delete(self._name, keys)) if keys else 0
-        except Away:
-            return 0
-
-    async def exists(self, key):
-        return await self.get(key, MISSING) is not MISSING
-
-    async def invalidate(self, *tags):
-        try:
-            await self._run(logic.invalidate(self._name, tags))
-        except Away:
-            return False
-        return True
+            return away
 
     async def remember(self, key, compute, ttl=_UNSET, *, tags=(), stale=_UNSET, negative_ttl=_UNSET, jitter=_UNSET, beta=_UNSET,
                        lock=_UNSET, wait=_UNSET):

@@ -140,6 +140,8 @@ def invalidate(names, tags):
 
 
 def delete(names, keys):
+    if not keys:
+        return 0
     (count,) = yield ("commands", [["DEL"] + [names(key) for key in keys]])
     return count
 
