@@ -105,8 +105,8 @@ let package = Package(
         .executableTarget(
             name: "headrace",
             dependencies: [
-                "Edge", "Pooler", "Keyspace", "LoadGenerator", "Dashboard", "History", "HTTP1Wire", "HTTPSemantics", "Transport", "Telemetry", "CCodecs",
-                "CResolver", nioCore, nioPosix, logging,
+                "Edge", "Pooler", "Keyspace", "LoadGenerator", "Dashboard", "History", "HTTP1Wire", "HTTPSemantics", "PostgresWire", "RESPWire", "Transport", "Telemetry",
+                "CCodecs", "CResolver", nioCore, nioPosix, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Yams", package: "Yams"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

@@ -16,7 +16,7 @@ struct Headrace: AsyncParsableCommand {
               headrace check                                what is wrong with it?
               headrace explain http://shop.example/cart     which route would this take?
               headrace purge https://shop.example/cart      drop what is stored of it
-              headrace warm --sitemap sitemap.xml           have pages stored before somebody asks
+              headrace warm --sitemap sitemap.xml           have pages stored, or keys, before somebody asks
               headrace bench http://127.0.0.1:8080/         how does it answer at 50 requests/s?
               headrace compare URL URL                      which of two is faster, and how sure is that?
               headrace prove --app http://127.0.0.1:3000 /  what is each layer worth?

@@ -28,8 +28,8 @@ import Testing
         "Dashboard": ["History", "Telemetry"],
         "HeadraceCache": ["RESPWire", "NIOCore", "NIOPosix", "Synchronization", "Foundation"],
         "headrace": [
-            "Edge", "Pooler", "Keyspace", "LoadGenerator", "Dashboard", "History", "HTTP1Wire", "HTTPSemantics", "Transport", "Telemetry", "CCodecs", "NIOCore",
-            "NIOPosix", "Logging",
+            "Edge", "Pooler", "Keyspace", "LoadGenerator", "Dashboard", "History", "HTTP1Wire", "HTTPSemantics", "PostgresWire", "RESPWire", "Transport",
+            "Telemetry", "CCodecs", "NIOCore", "NIOPosix", "Logging",
             "ArgumentParser", "Yams", "ServiceLifecycle", "UnixSignals", "Foundation", "Synchronization",
         ],
     ]

@@ -15,7 +15,7 @@ public struct KeyspaceLogin: Sendable, Equatable {
     }
 
     /// `AUTH` and `SELECT`, where they are needed.
-    var commands: [[String]] {
+    public var commands: [[String]] {
         var commands: [[String]] = []
         if let password { commands.append(["AUTH"] + (user.map { [$0] } ?? []) + [password]) }
         if database != 0 { commands.append(["SELECT", "\(database)"]) }

@@ -3,23 +3,34 @@ import Foundation
 import LoadGenerator
 import Telemetry
 
-/// `headrace warm`: asks for pages so that they are stored before somebody else asks.
+/// `headrace warm`: asks for pages so that they are stored before somebody else asks, or fills a keyspace with keys.
 ///
-/// Exit codes: 0 when every page was answered, 1 when one was not.
+/// Exit codes: 0 when every page was answered and every key set, 1 when one was not, 69 when the pages' list, the keys' source or the keyspace
+/// could not be had to the end.
 struct WarmCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "warm",
-        abstract: "Have pages stored before somebody asks for them.",
+        abstract: "Have pages stored, or a keyspace filled, before somebody asks.",
         discussion: """
             EXAMPLES:
               headrace warm --sitemap https://shop.example/sitemap.xml
               headrace warm --sitemap sitemap.xml --to http://127.0.0.1:8080 --rate 20
               headrace warm --access-log access.log --to http://127.0.0.1:8080 --host shop.example --top 1000
               headrace warm https://shop.example/ --accept-encoding br --accept-encoding gzip --variant 'Accept-Language: de'
+              headrace warm --keyspace 127.0.0.1:6379 --file prices.tsv --ttl 1h
+              headrace warm --keyspace redis://:secret@cache.example/2 --command './export-sessions' --format jsonl --rate 5000
+              headrace warm --keyspace 127.0.0.1:6379 --postgres postgres://app@127.0.0.1/shop --ttl 10m --for-helper \\
+                --sql "SELECT 'product:' || id, to_json(p) FROM product p"
 
             A sitemap may be an index, and compressed. Of an access log the targets that were asked for most come first. Each URL is asked for \
             once per accepted coding, and once more for each of these with each --variant. With --to the connection goes there, and Host says \
             the URL's own.
+
+            With --keyspace it is keys: of a keyspace, Redis or Valkey. Each line has a key, a tab, a value, and perhaps another tab and a \
+            lifetime (3600, 1h), escaped as PostgreSQL's COPY does it (\\t, \\n, \\\\); or it is {"key": "a", "value": 1, "ttl": 3600}, which \
+            --format jsonl says, or a file's name that ends in .jsonl. A query's rows have the same two or three columns. Lifetimes are shortened \
+            by up to --jitter, so that what is filled together does not end together. What is wrong with a line is said with its number, \
+            and the others are set.
             """)
 
     /// URLs, each with its variants; more are not warmed in one run.
@@ -37,7 +48,10 @@ struct WarmCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("An access log: Apache's and nginx's combined format, or JSON lines. Its GETs that succeeded in it.", valueName: "file"))
     var accessLog: String?
 
-    @Option(help: ArgumentHelp("Of the URLs, the first; of an access log, the most asked for.", valueName: "number"))
+    @OptionGroup(title: "KEYS")
+    var keys: KeyOptions
+
+    @Option(help: ArgumentHelp("Of the URLs or keys, the first; of an access log, the most asked for.", valueName: "number"))
     var top: Int?
 
     @Option(help: ArgumentHelp("The host of paths without one.", valueName: "name"))
@@ -46,10 +60,10 @@ struct WarmCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Connect here, whatever the URLs' hosts.", valueName: "url"))
     var to: String?
 
-    @Option(help: "Requests at the same time.")
-    var concurrency = 8
+    @Option(help: ArgumentHelp("Requests at the same time: 8 unless said, of keys 64.", valueName: "number"))
+    var concurrency: Int?
 
-    @Option(help: ArgumentHelp("At most so many requests per second.", valueName: "number"))
+    @Option(help: ArgumentHelp("At most so many requests, or keys, per second.", valueName: "number"))
     var rate: Double?
 
     @Option(help: ArgumentHelp("What clients accept; may be repeated. As browsers say it, unless said.", valueName: "codings"))
@@ -71,10 +85,13 @@ struct WarmCommand: AsyncParsableCommand {
     var json = false
 
     func validate() throws {
-        guard !urls.isEmpty || !sitemap.isEmpty || urlFile != nil || accessLog != nil else {
-            throw ValidationError("what? URLs, --sitemap, --url-file or --access-log")
+        let isForPages = !urls.isEmpty || !sitemap.isEmpty || urlFile != nil || accessLog != nil
+        if keys.keyspace != nil {
+            guard !isForPages else { throw ValidationError("--keyspace fills keys: pages are for a run of their own") }
+        } else {
+            guard isForPages else { throw ValidationError("what? URLs, --sitemap, --url-file or --access-log; or --keyspace and what to fill it with") }
         }
-        guard (1...1000).contains(concurrency) else { throw ValidationError("--concurrency: 1…1000") }
+        guard (1...1000).contains(concurrency ?? 1) else { throw ValidationError("--concurrency: 1…1000") }
         if let rate, !(rate > 0 && rate <= 100_000) { throw ValidationError("--rate: above 0, at most 100000") }
         if let top, top < 1 { throw ValidationError("--top: at least 1") }
         _ = try WorkloadOptions.duration(timeout, "--timeout")
@@ -109,6 +126,11 @@ struct WarmCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        if let fill = try keys.fill(
+            concurrency: concurrency, rate: rate, countMax: top, timeout: try WorkloadOptions.duration(timeout, "--timeout"), json: json)
+        {
+            return try await fill.run()
+        }
         let fetch = PageFetch(timeout: try WorkloadOptions.duration(timeout, "--timeout"), verifies: !isInsecure)
         let to = try connectTo()
         let requests: [Request]
@@ -195,6 +217,7 @@ struct WarmCommand: AsyncParsableCommand {
 
     private func warm(_ requests: [Request], _ fetch: PageFetch, to: HTTPURL?) async -> [Answer] {
         let progress = WarmProgress(total: requests.count)
+        let concurrency = concurrency ?? 8
         let start = MonotonicClock.nanoseconds()
         var answers: [Answer] = []
         await withTaskGroup(of: Answer.self) { group in
@@ -203,7 +226,7 @@ struct WarmCommand: AsyncParsableCommand {
                 if running == concurrency, let answer = await group.next() {
                     running -= 1
                     answers.append(answer)
-                    progress.show(answers)
+                    progress.show(done: answers.count, failed: answers.count { $0.outcome == .failed })
                 }
                 if let rate {
                     // By the schedule and not by what came before: a slow answer is caught up with.
@@ -216,7 +239,7 @@ struct WarmCommand: AsyncParsableCommand {
             }
             for await answer in group {
                 answers.append(answer)
-                progress.show(answers)
+                progress.show(done: answers.count, failed: answers.count { $0.outcome == .failed })
             }
         }
         progress.end()
