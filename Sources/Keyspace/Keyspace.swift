@@ -47,8 +47,12 @@ final class Keyspace: Sendable {
         set { tcpPort.store(newValue, ordering: .relaxed) }
     }
 
-    init(_ configuration: KeyspaceConfiguration, observer: (any KeyspaceObserver)? = nil) {
+    /// Writes what `CONFIG SET` has changed where the configuration came from; `nil` when that is no file.
+    let rewriteConfiguration: ConfigurationRewriting?
+
+    init(_ configuration: KeyspaceConfiguration, observer: (any KeyspaceObserver)? = nil, rewriting: ConfigurationRewriting? = nil) {
         self.configuration = configuration
+        rewriteConfiguration = rewriting
         hub = KeyspaceHub(clients: clients, persistence: persistence)
         self.observer = observer ?? hub
         shards = (0..<Self.shardCount).map { Shard(index: $0, databaseCount: configuration.databases) }
@@ -62,6 +66,34 @@ final class Keyspace: Sendable {
         }
         runID = String((0..<40).map { _ in "0123456789abcdef".randomElement() ?? "0" })
         started = WallClock.nanoseconds() / 1_000_000
+        for setting in configuration.settings {
+            _ = ServerSettings.rows.first { $0.name == setting.name }?.set?(self, setting.value)
+        }
+    }
+
+    /// The configuration as `CONFIG SET` has left it.
+    var currentConfiguration: KeyspaceConfiguration {
+        var current = configuration
+        current.bytesMax = bytesLimit
+        current.policy = eviction.policy
+        current.password = access.requiredPassword
+        current.fsync = persistence.writer?.policy ?? configuration.fsync
+        settings.values.withLock {
+            if !configuration.directory.isEmpty { current.savePoints = $0.savePoints }
+            current.rewritePercentage = $0.rewritePercentage
+            current.rewriteBytesMin = $0.rewriteBytesMin
+        }
+        let others = settings.changed.withLock { $0 }.subtracting(KeyspaceConfiguration.ownDirectives)
+        for name in others.sorted() {
+            guard let row = ServerSettings.rows.first(where: { $0.name == name }) else { continue }
+            let setting = KeyspaceConfiguration.Setting(name: name, value: row.get(self))
+            if let index = current.settings.firstIndex(where: { $0.name == name }) {
+                current.settings[index] = setting
+            } else {
+                current.settings.append(setting)
+            }
+        }
+        return current
     }
 
     @inline(__always)

@@ -37,8 +37,33 @@ public struct KeyspaceConfiguration: Sendable, Equatable {
     /// `rewriteBytesMin`.
     public var rewritePercentage = 100
     public var rewriteBytesMin = 64 << 20
+    /// What `CONFIG SET` can change besides, under Redis' names, in order: see ``problem(of:)``.
+    public var settings: [Setting] = []
 
     public init() {}
+
+    /// A directive of Redis' and its value, as `CONFIG SET` takes them.
+    public struct Setting: Sendable, Equatable {
+        public var name: String
+        public var value: String
+
+        public init(name: String, value: String) {
+            self.name = name
+            self.value = value
+        }
+    }
+
+    /// Directives that have a property above, under which they are set.
+    public static let ownDirectives: Set<String> = [
+        "maxmemory", "maxmemory-policy", "requirepass", "save", "appendfsync", "auto-aof-rewrite-percentage", "auto-aof-rewrite-min-size",
+    ]
+
+    /// What is wrong with a setting; `nil` when nothing is.
+    public static func problem(of setting: Setting) -> String? {
+        guard !ownDirectives.contains(setting.name) else { return "has a key of its own" }
+        guard let set = ServerSettings.rows.first(where: { $0.name == setting.name })?.set else { return "is nothing that CONFIG SET changes" }
+        return set(Keyspace(KeyspaceConfiguration()), setting.value)
+    }
 
     /// A snapshot is written when there were so many changes and so much time has passed since the last one: `save` of Redis.
     public struct SavePoint: Sendable, Equatable {
@@ -86,3 +111,8 @@ public enum EvictionPolicy: String, Sendable, CaseIterable {
         }
     }
 }
+
+/// Writes a keyspace's configuration where it came from.
+/// - Parameters: the configuration as it is now; and Redis' names of what `CONFIG SET` has set since the start, all else stays as it stands there.
+/// - Throws: an error whose description says why nothing was written.
+public typealias ConfigurationRewriting = @Sendable (KeyspaceConfiguration, _ changed: Set<String>) throws -> Void

@@ -22,14 +22,15 @@ public final class KeyspaceServer: Sendable {
         var listeners: [Listener] = []
     }
 
-    public init(configuration: KeyspaceConfiguration, logger: Logger) {
+    /// - Parameter rewriting: what `CONFIG REWRITE` does; without it there is no file to write.
+    public init(configuration: KeyspaceConfiguration, rewriting: ConfigurationRewriting? = nil, logger: Logger) {
         var configuration = configuration
         if configuration.threads <= 0 { configuration.threads = System.coreCount }
         self.configuration = configuration
         self.logger = logger
         group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
         limit = ConnectionLimit(max: configuration.clientsMax)
-        keyspace = Keyspace(configuration)
+        keyspace = Keyspace(configuration, rewriting: rewriting)
         local = LocalKeyspace(keyspace)
     }
 

@@ -27,6 +27,8 @@ final class ServerSettings: Sendable {
     let values: Lock<Values>
     let slowMicroseconds = Atomic<Int>(10_000)
     let slowCountMax = Atomic<Int>(128)
+    /// Names that `CONFIG SET` has set since the start: what `CONFIG REWRITE` is about.
+    let changed = Lock<Set<String>>([])
     /// After so long a script is ended.
     let scriptMilliseconds = Atomic<Int>(5000)
 
@@ -38,6 +40,20 @@ final class ServerSettings: Sendable {
         values.rewritePercentage = configuration.rewritePercentage
         values.rewriteBytesMin = configuration.rewriteBytesMin
         self.values = Lock(values)
+    }
+
+    /// Sets rows, all or none.
+    /// - Returns: which one cannot be set, and why.
+    func set(_ changes: [(row: Row, value: String)], _ keyspace: Keyspace) -> (name: String, problem: String)? {
+        var before: [(row: Row, value: String)] = []
+        for (row, value) in changes {
+            before.append((row, row.get(keyspace)))
+            guard let problem = row.set?(keyspace, value) else { continue }
+            for (row, value) in before.dropLast().reversed() { _ = row.set?(keyspace, value) }
+            return (row.name, problem)
+        }
+        changed.withLock { $0.formUnion(changes.map(\.row.name)) }
+        return nil
     }
 
     struct Row: Sendable {

@@ -43,7 +43,8 @@ final class Composition: Sendable {
         edge = loaded.settings.hasEdge
             ? try EdgeServer(configuration: loaded.settings.edgeConfiguration, pages: dashboard?.pages, logger: logger) : nil
         pooler = try loaded.settings.readPoolerConfiguration().map { try PoolerServer(configuration: $0, logger: logger) }
-        keyspace = loaded.settings.hasKeyspace ? KeyspaceServer(configuration: loaded.settings.keyspace, logger: logger) : nil
+        keyspace = loaded.settings.hasKeyspace
+            ? KeyspaceServer(configuration: loaded.settings.keyspace, rewriting: KeyspaceRewrite(loaded).map { $0.write }, logger: logger) : nil
         OpenFiles.raiseLimit()
         for warning in SettingWarnings.all(loaded.settings) { logger.warning("\(warning)") }
     }

@@ -107,18 +107,27 @@ enum ServerCommands {
                     if row.get(call.keyspace) == call.text(index + 1) { continue }
                     throw .err("CONFIG SET failed (possibly related to argument '\(name)') - can't set immutable config")
                 }
+                guard !changes.contains(where: { $0.row.name == name }) else {
+                    throw .err("CONFIG SET failed (possibly related to argument '\(name)') - duplicate parameter")
+                }
                 changes.append((row, call.text(index + 1)))
             }
-            for change in changes {
-                if let problem = change.row.set?(call.keyspace, change.value) {
-                    throw .err("CONFIG SET failed (possibly related to argument '\(change.row.name)') - \(problem)")
-                }
+            if let (name, problem) = call.keyspace.settings.set(changes, call.keyspace) {
+                throw .err("CONFIG SET failed (possibly related to argument '\(name)') - \(problem)")
             }
             call.out.ok()
         case ("resetstat", 2):
             call.keyspace.resetStatistics(call)
             call.out.ok()
-        case ("rewrite", 2): throw .err("The server is running without a config file")
+        case ("rewrite", 2):
+            guard let rewrite = call.keyspace.rewriteConfiguration else { throw .err("The server is running without a config file") }
+            do {
+                // The loop waits, as for SAVE: whoever is told OK finds it in the file.
+                try rewrite(call.keyspace.currentConfiguration, call.keyspace.settings.changed.withLock { $0 })
+            } catch {
+                throw .err("Rewriting config file: \(error)")
+            }
+            call.out.ok()
         case ("help", 2): help(call, "CONFIG", ["GET <pattern>", "SET <directive> <value>", "RESETSTAT", "REWRITE"])
         default: throw unknownSubcommand(call)
         }

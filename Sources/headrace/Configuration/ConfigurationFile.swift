@@ -190,9 +190,9 @@ enum ConfigurationFile {
     }
 }
 
-extension Node {
+extension Yams.Node {
     /// `~`, `null`, or nothing behind the colon; a quoted "null" is text.
-    fileprivate var isNull: Bool {
+    var isNull: Bool {
         guard case .scalar(let scalar) = self, scalar.style == .plain || scalar.style == .any else { return false }
         return scalar.string.isEmpty || scalar.string == "~" || scalar.string.lowercased() == "null"
     }

@@ -24,6 +24,9 @@ enum KeyspaceKeys {
         .init(
             "keyspace.clients", \.keyspace.clientsMax, .number(1...1_000_000), "Connected clients; more are closed at once."),
         .init(
+            "keyspace.settings", \.keyspace.settings, .mapping("settings", of: .keyspaceSetting),
+            "What CONFIG SET can change besides, under Redis' names, such as {notify-keyspace-events: KEA}; CONFIG REWRITE writes it here."),
+        .init(
             "keyspace.limits.output", \.keyspace.outputBytesMax, .size(1 << 16...1 << 32),
             "Answers that wait for a client to take them; it is closed beyond."),
         .init(
@@ -66,6 +69,21 @@ extension ValueFormat where Value == String {
                 if let problem = KeyspaceConfiguration.problem(ofUser: word) { throw ValueProblem("\"\(word.prefix { $0 != " " })\": \(problem)") }
                 return word
             }, render: { $0 })
+    }
+}
+
+extension ValueFormat where Value == KeyspaceConfiguration.Setting {
+    /// A directive of Redis' and its value: `timeout: 300`.
+    static var keyspaceSetting: Self {
+        Self(
+            "setting", units: "NAME: VALUE",
+            parse: { word in
+                guard let colon = word.firstIndex(of: ":") else { throw ValueProblem("\"\(word)\" is no setting such as timeout: 300") }
+                let value = word[word.index(after: colon)...].drop { $0 == " " }
+                let setting = Value(name: word[..<colon].lowercased(), value: String(value))
+                if let problem = KeyspaceConfiguration.problem(of: setting) { throw ValueProblem("\"\(setting.name)\": \(problem)") }
+                return setting
+            }, render: { "\"\($0.name): \($0.value)\"" })
     }
 }
 
