@@ -26,13 +26,29 @@ import Testing
         var ghosts = GhostTable()
         var random = SeededRandom(seed: 2)
         let hashes = (0..<2000).map { _ in random.next() }
-        for hash in hashes { ghosts.insert(hash, countMax: 1000) }
+        for hash in hashes { ghosts.insert(hash, ageMax: 1000, capacity: 1000) }
         let old = hashes[..<900].count { ghosts.remove($0) }
         let recent = hashes[1000...].count { ghosts.remove($0) }
         #expect(old == 0)
         // Sets of four: a few of the recent ones had to go.
         #expect(recent > 800)
         #expect(hashes.count { ghosts.remove($0) } < 100)
+    }
+
+    /// Steps of time that are more than one insertion, and times that repeat.
+    @Test func `a large table of ghosts forgets what is old, for as long as it runs`() {
+        var ghosts = GhostTable()
+        var random = SeededRandom(seed: 3)
+        let count = 40_000
+        for _ in 0..<3 {
+            let hashes = (0..<4 * count).map { _ in random.next() }
+            for hash in hashes { ghosts.insert(hash, ageMax: count, capacity: count) }
+            // Within a step nobody can tell which came first.
+            let step = count / 500
+            #expect(hashes[..<(3 * count - step)].count { ghosts.remove($0) } < 10)
+            #expect(hashes[(3 * count + step)...].count { ghosts.remove($0) } > count * 8 / 10)
+            #expect(ghosts.bytes <= count * 5)
+        }
     }
 
     @Test func `what is asked for once makes room first`() {
