@@ -1,7 +1,7 @@
 // One program for all fuzz targets: `headrace-fuzz TARGET [libFuzzer's options and corpus folders]`; see Fuzz/run.
 //
 // How it works:
-// 1. libFuzzer makes inputs and watches which branches of our targets they reach.
+// 1. libFuzzer makes inputs and watches which branches of our own targets they reach.
 // 2. A target gives the input to a parser and checks what must hold for every input; a trap is a find.
 // 3. A find is written to Fuzz/Finds; once understood it becomes a file in Fuzz/FailCases and a unit test.
 
@@ -36,6 +36,9 @@ let targets: [String: FuzzedFunction] = [
     "scram": { start, count in run(.scram, start, count) },
     "session": { start, count in run(.session, start, count) },
     "sql": { start, count in run(.sql, start, count) },
+    "command": { start, count in run(.command, start, count) },
+    "reply": { start, count in run(.reply, start, count) },
+    "user": { start, count in run(.user, start, count) },
     // Must be found within a moment, or the others find nothing either.
     "canary": { start, count in
         checkCanary(UnsafeBufferPointer(start: start, count: count))
