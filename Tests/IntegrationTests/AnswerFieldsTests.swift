@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import TestSupport
 import Testing
 
@@ -10,14 +11,19 @@ import Testing
         private let origin: ScriptedOrigin
         private let folder: TemporaryFolder
         private let configuration: TemporaryFile
+        /// Holds the one connection of the group `busy`.
+        private let busyGate = ScriptedOrigin.Gate()
+        private let busyClient: Mutex<RawClient>
 
         static let shared: Result<Site, any Error> = Result { try Site() }
 
         init() throws {
+            let busyGate = busyGate
             origin = try ScriptedOrigin { request in
                 let page = String(repeating: "0123456789", count: 100)
                 switch request.target.prefix(while: { $0 != "?" }) {
                 case "/silent": return []
+                case "/busy/first": return [.waitFor(busyGate), .send(ScriptedOrigin.response(fields: ["Cache-Control: no-store"], body: page))]
                 case "/broken": return [.send("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx"), .close]
                 case "/gone": return [.send(ScriptedOrigin.response(status: "410 Gone", fields: ["Cache-Control: no-store"], body: "gone"))]
                 case "/stale" where request.field("If-None-Match") != nil:
@@ -36,10 +42,11 @@ import Testing
                 """
                 edge:
                   limits: {request_line: 1KB, head: 2KB, body: 1KB}
-                  deadlines: {request_head: 300ms}
+                  deadlines: {request_head: 300ms, request_body: 300ms}
                   upstreams:
                     app: {members: ["\(origin.url)"], first_byte_timeout: 300ms}
                     dead: http://127.77.0.8:9
+                    busy: {members: ["\(origin.url)"], max_connections: 1, wait_timeout: 300ms}
                   routes:
                     - {match: {path: [/redirect]}, redirect: {to: "https://b.example/", status: 308}}
                     - {match: {path: [/respond]}, respond: {status: 404, body: none}}
@@ -48,9 +55,15 @@ import Testing
                     - {match: {path: [/dead]}, upstream: dead}
                     - {match: {path: [/members]}, upstream: app, basic_auth: {file: "\(folder.path)/users"}}
                     - {match: {path: [/health]}, page: health}
+                    - {match: {path: [/busy]}, upstream: busy}
                     - {match: {path: [/]}, upstream: app}
                 """, name: "headrace.yaml")
             edge = try HeadraceProcess(["--config", configuration.path])
+            let client = try RawClient(port: edge.port)
+            client.send("GET /busy/first HTTP/1.1\r\nHost: a.example\r\nAuthorization: Basic eDp5\r\n\r\n")
+            busyClient = Mutex(client)
+            let origin = origin
+            guard eventually({ origin.requestCount == 1 }) else { throw RawClient.Failure(description: "the first request does not arrive") }
         }
     }
 
@@ -112,11 +125,16 @@ import Testing
         Case(name: "no password", request: Case.get("/members"), status: 401, said: ""),
         Case(name: "maintenance", request: Case.get("/closed"), status: 503, said: ""),
         Case(name: "nobody there", request: Case.get("/dead"), status: 502, said: "fwd=uri-miss"),
+        Case(name: "all connections busy", request: Case.get("/busy/second", "Authorization: Basic eDp5"), status: 503, said: "fwd=uri-miss"),
+        Case(name: "CONNECT", request: "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n", status: 501, said: ""),
         Case(name: "broken application", request: Case.get("/broken"), status: 502, said: "fwd=uri-miss"),
         Case(name: "silent application", request: Case.get("/silent"), status: 504, said: "fwd=uri-miss"),
         Case(name: "malformed", request: "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", status: 400, said: ""),
         Case(name: "no host", request: "GET / HTTP/1.1\r\n\r\n", status: 400, said: ""),
         Case(name: "slow head", request: "GET / HTTP/1.1\r\n", status: 408, said: ""),
+        Case(name: "slow body", request: Case.request("POST", "/post", ["Content-Length: 10"]) + "12345", status: 408, said: ""),
+        Case(name: "dashboard", request: Case.get("/performance"), status: 200, said: ""),
+        Case(name: "events of the dashboard", request: Case.get("/performance/events"), status: 200, said: "", hasBody: false),
         Case(name: "large body", request: Case.request("POST", "/post", ["Content-Length: 1025"]), status: 413, said: ""),
         Case(name: "long target", request: Case.get("/\(long)"), status: 414, said: ""),
         Case(name: "unknown expectation", request: Case.request("POST", "/post", ["Content-Length: 1", "Expect: wonders"]), status: 417, said: ""),

@@ -308,6 +308,25 @@ import Testing
         #expect(try memoryKilobytes(edge) - before < 16 << 10, "4 × 64 MB are on their way, and nobody reads them")
     }
 
+    @Test func `a slow application slows uploads down, not the edge's memory up`() throws {
+        let origin = try StalledOrigin()
+        let edge = try HeadraceProcess(["--app", "http://127.0.0.1:\(origin.port)", "--set", "edge.limits.body=1GB", "--set", "edge.deadlines.request_body=10m"])
+        let before = try memoryKilobytes(edge)
+        let clients = try (0..<4).map { _ in try RawClient(port: edge.port) }
+        for client in clients { client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 500000000\r\n\r\n") }
+        let piece = [UInt8](repeating: 0x78, count: 256 << 10)
+        var (sent, quiet) = (0, 0)
+        // Until nobody takes more: what the kernels of both connections hold is some 10 MB for each.
+        while quiet < 20, sent < 4 * 200 << 20 {
+            let taken = clients.reduce(0) { $0 + $1.sendWithoutWaiting(piece) }
+            sent += taken
+            quiet = taken == 0 ? quiet + 1 : 0
+            if taken == 0 { usleep(100_000) }
+        }
+        #expect(sent < 4 * 64 << 20, "the edge takes what the application does not: \(sent >> 20) MB")
+        #expect(try memoryKilobytes(edge) - before < 16 << 10, "\(sent >> 20) MB were sent, and nobody reads them")
+    }
+
     private func memoryKilobytes(_ edge: HeadraceProcess) throws -> Int {
         let status = try String(contentsOfFile: "/proc/\(edge.processIdentifier)/status", encoding: .utf8)
         let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") })

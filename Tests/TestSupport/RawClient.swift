@@ -73,10 +73,12 @@ public final class RawClient {
     }
 
     /// Sends as much of this as the kernel takes now.
-    public func sendWithoutWaiting(_ bytes: [UInt8]) {
-        _ = bytes.withUnsafeBytes {
+    /// - Returns: how many bytes that are.
+    @discardableResult
+    public func sendWithoutWaiting(_ bytes: [UInt8]) -> Int {
+        max(0, bytes.withUnsafeBytes {
             Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
-        }
+        })
     }
 
     /// Says that nothing more will be sent.
