@@ -42,7 +42,7 @@ public enum ByteRange: Equatable, Sendable {
     }
 
     /// Digits, if there are any; more than an `Int` holds are as many as it holds.
-    private static func number(_ value: Span<UInt8>, _ position: inout Int, _ end: Int) -> Int? {
+    static func number(_ value: Span<UInt8>, _ position: inout Int, _ end: Int) -> Int? {
         let start = position
         var number = 0
         while position < end, ASCII.isDigit(value[position]) {

@@ -215,6 +215,7 @@ private final class World {
         case .follow: waiting[waiter] = asker
         case .read(let live): read(live, asker)
         case .pass: fetches.append(Fetching(asker, answers: true, lease: nil, isShared: false))
+        case .leadPart: assertionFailure("nobody asks for a range here")
         }
     }
 

@@ -139,12 +139,12 @@ enum CacheExplanation {
             case .servedStale(_, let permission): word = "served stale: \(AnswerReason.servedStale(permission).word)"
             case .stale(let reason): word = "stale: \(AnswerReason.forwarded(reason).word)"
             }
-            if isAsked {
+            if isAsked, variant.parts == nil {
                 decision = SharedCachePolicy.mayAnswer(variant.response, head) ? (word == "fresh" ? "hit" : word) : "miss: \(AnswerReason.notStored(.authorization).word)"
             }
             variants.append(Self.variant(variant, isAsked: isAsked, word: word, now: now))
         }
-        if !found.variants.isEmpty, decision == "miss: uri-miss" { decision = "miss: vary-miss" }
+        if !found.variants.contains(where: { $0.parts != nil }), !found.variants.isEmpty, decision == "miss: uri-miss" { decision = "miss: vary-miss" }
         if let until = found.passUntil, until > now { decision = "pass: its last answer could not be shared" }
         if found.fetches > 0, decision.hasPrefix("miss") { decision += ", and somebody fetches it" }
         document.append(("decision", .string(decision)))
@@ -182,6 +182,10 @@ enum CacheExplanation {
                     })
             ),
         ]
+        if let parts = variant.parts {
+            let runs = parts.runs.map { "\($0.lowerBound)-\($0.upperBound - 1)" }.joined(separator: ",")
+            members.append(("parts", .string("bytes \(runs)/\(parts.count)")))
+        }
         for name in [FieldName.cacheControl, .etag, .lastModified, .vary] {
             if let value = response.fields.string(name) { members.append(("\(name.spelling)".lowercased(), .string(value))) }
         }

@@ -19,7 +19,7 @@ extension Fetch {
             let isTooLarge = filledBytes > objectBytesMax
             guard isTooLarge || !reserve(max(0, filledBytes - reservedBytes)) else { return }
             (client ?? readingClient)?.noteNotStored(isTooLarge ? .tooLarge : .buffersFull)
-            finish(isTooLarge ? .notShareable : .notStored)
+            finish(isTooLarge ? .tooLarge : .notStored)
             unreserve()
             way = .spill(live)
             if !live.body.keepNoMore() {
@@ -29,6 +29,7 @@ extension Fetch {
         case .spill(let live):
             live.body.append(part)
         case .pass:
+            if self.part != nil { collect(part) }
             pass(part)
         }
     }
@@ -128,6 +129,7 @@ extension Fetch {
             live.body.end(trailers: trailers)
             readingClient = nil
         case .pass:
+            partEnded(now: now)
             endPassing(trailers: trailers, now: now)
         }
         unreserve()

@@ -55,6 +55,7 @@ extension Fetch {
         adviseBrowser()
         invalidateIfUnsafe(head)
         updateIfHead(head, now: now)
+        if isForPart, head.status == 206 { return partBegan(head, now: now) }
 
         let cacheControl = CacheControl.forSharedCache(head.fields)
         codings = CompressionPolicy.codings(
@@ -65,7 +66,14 @@ extension Fetch {
         if let notStored {
             refuseToStore(notStored)
             // It was asked for as a whole for the store's sake alone.
-            if head.status == 200, request.fields.contains(.range), case .application = origin { return askAgain(.asSent, now: now) }
+            if head.status == 200, request.fields.contains(.range), case .application = origin, case .none = plan.conditions {
+                if notStored == .tooLarge, PartWish(request) != .none {
+                    let (key, request) = (key, request)
+                    lease = worker.store.withShard(key) { $0.leadPart(key, request) }
+                    return askAgain(.part, now: now)
+                }
+                return askAgain(.asSent, now: now)
+            }
             if answersCondition(head, now: now) { return }
         }
         let verdict = SharedVerdict(
@@ -215,6 +223,7 @@ extension Fetch {
     func refuseToStore(_ reason: NotStoredReason) {
         client?.noteNotStored(reason)
         // An error says nothing about what comes after it, and what is stored may be needed yet.
+        if reason == .tooLarge { return finish(.tooLarge) }
         finish(reason.saysAboutNext && head.status < 500 ? .notShareable : .notStored)
     }
 
@@ -310,6 +319,7 @@ extension Fetch {
             !request.fields.contains(.authorization)
         else { return }
         let (key, request) = (key, request)
+        dropPartsOfAnother(head)
         guard let stored = worker.store.withShard(key, { $0.ready(key, request) }), stored.response.status == 200 else { return }
         // What a soft purge has made stale only a whole response makes fresh: this one may have been on its way when the purge came.
         guard !stored.response.isPurged else { return }

@@ -119,6 +119,8 @@ final class Fetch: DeadlineHolder {
     var head = ResponseHead()
     var headReceived = NIODeadline.now()
     var body = ByteBuffer()
+    /// What of a part has come that is to be stored.
+    var part: PartInProgress?
     /// What is stored, which the application has confirmed: the body that the response has.
     var confirmedBody: StoredBody?
     /// The codings of a stored response that the application has confirmed: as current as the response itself.
@@ -134,9 +136,10 @@ final class Fetch: DeadlineHolder {
     /// - Parameters:
     ///   - client: who gets the response; `nil` when only the store does.
     ///   - isSubrequest: another server's word is asked for.
+    ///   - isForPart: the client's range is asked for as such; then what ``lease`` allows is to store the part.
     init(
         worker: EdgeWorker, route: RoutePlan, origin: Origin, asker: Asker, client: HTTPServerHandler?, request: RequestHead,
-        isSubrequest: Bool = false, lease: ResponseShard.Lease?, stale: ResponseShard.Ready?, now: NIODeadline
+        isSubrequest: Bool = false, isForPart: Bool = false, lease: ResponseShard.Lease?, stale: ResponseShard.Ready?, now: NIODeadline
     ) {
         self.worker = worker
         self.route = route
@@ -161,7 +164,7 @@ final class Fetch: DeadlineHolder {
         if let stale, stale.response.hasValidator {
             plan.conditions = .revalidate(stale.response.entityTag, lastModified: stale.response.lastModified)
         } else if lease != nil {
-            plan.conditions = .none
+            plan.conditions = isForPart ? .part : .none
         }
         // What HEAD brings updates what is stored, so that it is asked for as that was.
         if lease != nil || request.method == .head && route.cache.isEnabled {
@@ -177,6 +180,11 @@ final class Fetch: DeadlineHolder {
             stale.response, CacheControl(request.fields), request.fields, route.reuse, now: now) != nil
         // Not what was purged meanwhile.
         return isPermitted && worker.store.withShard(key) { [key] in $0.isStored(stale.response, key: key) }
+    }
+
+    /// Whether the client's range is asked for, to store the part.
+    var isForPart: Bool {
+        if case .part = plan.conditions { lease != nil } else { false }
     }
 
     var isIdempotent: Bool { request.method.isIdempotent }
@@ -230,11 +238,15 @@ final class Fetch: DeadlineHolder {
         guard !isOver else { return }
         if lease != nil, isRequestEnded {
             switch way {
+            // Nobody else waits for a part.
+            case .undecided where isForPart: break
             case .undecided, .hold, .fill, .spill: return
             case .pass: break
             }
         }
         end()
+        // Who watches a film asks for all from here on, and leaves: what has come is a part as well.
+        storePart(now: .now())
         finish(.notStored)
         abandonOrigin()
         unreserve()
@@ -298,6 +310,7 @@ final class Fetch: DeadlineHolder {
         worker.fillBudget.release(reservedBytes)
         reservedBytes = 0
         body = ByteBuffer()
+        part = nil
         confirmedBody = nil
     }
 }

@@ -86,36 +86,78 @@ extension HTTPServerHandler {
         let response = representation.response
         let body = representation.body
         guard response.status == 200 else { return false }
+        switch range(head, of: response, count: body.byteCount, tag: representation.entityTag) {
+        case .whole: return false
+        case .unsatisfiable: refuseRange(count: body.byteCount, now: now)
+        case .part(let range): send([range], [body.slices(range)], of: response, count: body.byteCount, isLarge: !body.pieces.isEmpty, now: now)
+        case .parts(let ranges):
+            send(ranges, ranges.map(body.slices), of: response, count: body.byteCount, isLarge: !body.pieces.isEmpty, now: now)
+        }
+        return true
+    }
+
+    /// Answers from the parts of what is not stored as a whole, if they are all that is asked for.
+    /// - Returns: whether it did.
+    /// - Source: RFC 9111 §3.3: an incomplete response answers nothing but ranges that lie within it.
+    func answerFromParts(_ head: RequestHead, _ route: RoutePlan, now: NIODeadline) -> Bool {
+        guard asksForRange(head), !head.fields.contains(.ifNoneMatch), !head.fields.contains(.ifMatch),
+            !head.fields.contains(.ifModifiedSince), !head.fields.contains(.ifUnmodifiedSince)
+        else { return false }
+        let key = worker.key
+        guard let parts = worker.store.withShard(key, { $0.findParts(key, head) }), SharedCachePolicy.mayAnswer(parts.response, head),
+            case .fresh(let secondsLeft) = RevalidationPolicy.verdict(
+                parts.response, exchange.requestCacheControl, head.fields, route.reuse, now: now)
+        else { return false }
+        let response = parts.response
+        var ranges: [Range<Int>] = []
+        switch range(head, of: response, count: parts.count, tag: response.entityTag) {
+        case .whole: return false
+        case .unsatisfiable: break
+        case .part(let range): ranges = [range]
+        case .parts(let several): ranges = several
+        }
+        let slices = ranges.compactMap(parts.slices)
+        guard slices.count == ranges.count else { return false }
+        exchange.cacheResult = .hit
+        exchange.secondsFresh = secondsLeft
+        exchange.ageSeconds = response.ageSeconds(now: now)
+        turn {
+            if ranges.isEmpty {
+                refuseRange(count: parts.count, now: now)
+            } else {
+                send(ranges, slices, of: response, count: parts.count, isLarge: true, now: now)
+            }
+        }
+        return true
+    }
+
+    /// - Parameters:
+    ///   - slices: the bytes of each range.
+    ///   - isLarge: they go out at the client's pace.
+    private func send(
+        _ ranges: [Range<Int>], _ slices: [[ByteBuffer]], of response: StoredResponse, count: Int, isLarge: Bool, now: NIODeadline
+    ) {
         var writer = ResponseHeadWriter(framing: .noBody)
         writer.dropsAge = true
         writer.variesByCoding = !response.codings.isEmpty
         writer.browserCaching = response.browserCaching
         var pieces: [ByteBuffer] = []
-        switch range(head, of: response, count: body.byteCount, tag: representation.entityTag) {
-        case .whole: return false
-        case .unsatisfiable:
-            refuseRange(count: body.byteCount, now: now)
-            return true
-        case .part(let range):
-            writer.framing = .length(range.count)
-            writer.contentRange = "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(body.byteCount)"
-            pieces = body.slices(range)
-        case .parts(let ranges):
+        if ranges.count == 1 {
+            writer.framing = .length(ranges[0].count)
+            writer.contentRange = "bytes \(ranges[0].lowerBound)-\(ranges[0].upperBound - 1)/\(count)"
+            pieces = slices[0]
+        } else {
             let type = response.fields.string(.contentType) ?? "application/octet-stream"
-            let multipart = MultipartRanges(ranges, of: body.byteCount, contentType: type, number: worker.randomNumber())
+            let multipart = MultipartRanges(ranges, of: count, contentType: type, number: worker.randomNumber())
             writer.framing = .length(multipart.byteCount)
             writer.contentType = "multipart/byteranges; boundary=\(multipart.boundary)"
-            for (part, range) in zip(multipart.heads, ranges) { pieces += [ByteBuffer(bytes: part)] + body.slices(range) }
+            for (part, slices) in zip(multipart.heads, slices) { pieces += [ByteBuffer(bytes: part)] + slices }
             pieces.append(ByteBuffer(bytes: multipart.heads[ranges.count]))
         }
         beginResponse(status: 206, response.fields, writer, age: exchange.ageSeconds, now: now)
-        if !body.pieces.isEmpty {
-            send(pieces)
-            return true
-        }
+        if isLarge { return send(pieces) }
         for piece in pieces { sendBody(piece) }
         finishExchange(now: now)
-        return true
     }
 
     /// Sends a body that lies ready in several pieces, at the client's pace, and ends the response. What the client has not taken is held for

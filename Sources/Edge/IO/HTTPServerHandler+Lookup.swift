@@ -17,6 +17,7 @@ extension HTTPServerHandler {
         guard let found, SharedCachePolicy.mayAnswer(found.representation.response, head) else {
             if let found { worker.codec.release(found, key: worker.key) }
             exchange.cacheResult = .miss
+            if found == nil, head.fields.contains(.range), answerFromParts(head, route, now: now) { return }
             if exchange.requestCacheControl.onlyIfCached { return respondError(504, reason: .edge(.onlyIfCached), now: now) }
             return join(stale: nil, now: now)
         }
@@ -110,9 +111,12 @@ extension HTTPServerHandler {
         }
         // What must be asked for every time is asked for by everybody on their own; see `alwaysRevalidates`.
         let isShared = !(stale?.response.alwaysRevalidates ?? false)
+        var wish = PartWish.none
+        if stale == nil, case .application? = route.flatMap(Self.origin) { wish = PartWish(head) }
         let key = worker.key
-        let joined = worker.store.withShard(key) { $0.join(key, head, follower: isShared ? follower() : nil, now: now) }
+        let joined = worker.store.withShard(key) { $0.join(key, head, follower: isShared ? follower() : nil, wish: wish, now: now) }
         switch joined {
+        case .leadPart(let lease): fetch(lease: lease, stale: nil, isForPart: true, now: now)
         case .lead(let lease): fetch(lease: lease, stale: stale, now: now)
         case .pass: fetch(lease: nil, stale: nil, now: now)
         case .follow:
@@ -191,14 +195,14 @@ extension HTTPServerHandler {
     }
 
     /// Has the response made: by the folder of files if the route has one, else by its group.
-    func fetch(lease: ResponseShard.Lease?, stale: ResponseShard.Ready?, now: NIODeadline) {
+    func fetch(lease: ResponseShard.Lease?, stale: ResponseShard.Ready?, isForPart: Bool = false, now: NIODeadline) {
         guard let route, let origin = Self.origin(of: route) else {
             if let lease { worker.store.finish(lease, .notStored, key: worker.key, now: now) }
             return respondError(404, reason: .edge(.noApplication), now: now)
         }
         let fetch = Fetch(
-            worker: worker, route: route, origin: origin, asker: Fetch.Asker(self), client: self, request: request, lease: lease,
-            stale: stale, now: now)
+            worker: worker, route: route, origin: origin, asker: Fetch.Asker(self), client: self, request: request, isForPart: isForPart,
+            lease: lease, stale: stale, now: now)
         source = .fetch(fetch)
         fetch.start()
     }

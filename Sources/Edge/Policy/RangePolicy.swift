@@ -59,6 +59,32 @@ enum RangePolicy {
     }
 }
 
+/// Whether a range that is not stored is asked for as such, and the part is stored.
+///
+/// As a rule the whole is fetched once for all who ask, and ranges come from it. That would have somebody wait who enters a film in its middle,
+/// and it cannot be done with what is too large to be stored.
+enum PartWish {
+    /// Several ranges, one together with other conditions than `If-Range`, or no range.
+    case none
+    /// When the whole cannot be had, or parts of it are there.
+    case ifParts
+    /// What comes before the range is more than one should wait for.
+    case always
+
+    /// 1 MiB: about what comes of a fast network while a connection is made.
+    static let bytesBeforeMax = 1 << 20
+
+    init(_ request: borrowing RequestHead) {
+        self = .none
+        guard request.fields.contains(.range), request.method == .get, request.fields.count(of: .range) == 1,
+            !request.fields.contains(.ifNoneMatch), !request.fields.contains(.ifMatch), !request.fields.contains(.ifModifiedSince),
+            !request.fields.contains(.ifUnmodifiedSince), let index = request.fields.firstIndex(of: .range),
+            let ranges = ByteRange.parse(request.fields.value(at: index)), ranges.count == 1
+        else { return }
+        if case .from(let first, _) = ranges[0], first >= Self.bytesBeforeMax { self = .always } else { self = .ifParts }
+    }
+}
+
 /// The bytes between the parts of a `multipart/byteranges`.
 /// - Source: RFC 9110 §14.6; RFC 2046 §5.1.1.
 struct MultipartRanges {

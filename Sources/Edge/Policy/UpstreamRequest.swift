@@ -16,6 +16,8 @@ struct UpstreamRequest {
         case asSent
         /// None: the whole response is wanted, for all who ask.
         case none
+        /// The client's range, and whether it is for that very version: the part is wanted, for all who ask.
+        case part
         /// Those of a stored response: is it still current?
         case revalidate(EntityTag?, lastModified: Int64?)
     }
@@ -153,9 +155,14 @@ struct UpstreamRequest {
             return framing == .chunked
         case .ifNoneMatch, .ifMatch:
             return false
-        case .ifModifiedSince, .ifUnmodifiedSince, .range, .ifRange:
+        case .ifModifiedSince, .ifUnmodifiedSince:
             if case .asSent = conditions { return true }
             return false
+        case .range, .ifRange:
+            return switch conditions {
+            case .asSent, .part: true
+            case .none, .revalidate: false
+            }
         default:
             return !name.isHopByHop
         }

@@ -9,6 +9,8 @@ struct KeyDescription: Sendable {
         let response: StoredResponse
         /// By coding: the body's bytes, and whether it is the best that we make.
         let codings: [(coding: ContentCoding, bytes: Int, isFinal: Bool)]
+        /// When the whole is not stored: which bytes are, and how many the whole has.
+        let parts: (runs: [Range<Int>], count: Int)?
         let memoryBytes: Int
         /// Its place in the eviction queues.
         let queue: S3FIFO.Queue
@@ -43,7 +45,8 @@ extension ResponseShard {
             let standing = eviction.standing(variant.entry)
             description.variants.append(
                 KeyDescription.Variant(
-                    secondaryKey: variant.secondaryKey, response: response, codings: codings, memoryBytes: memoryBytes(of: variant.entry),
+                    secondaryKey: variant.secondaryKey, response: response, codings: codings,
+                    parts: parts[variant.entry].map { ($0.runs, $0.count) }, memoryBytes: memoryBytes(of: variant.entry),
                     queue: standing.queue, uses: standing.uses))
         }
         return description

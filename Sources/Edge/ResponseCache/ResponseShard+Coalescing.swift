@@ -35,17 +35,21 @@ extension ResponseShard {
         case read(LiveResponse)
         /// The last answer under this key could not be shared: nobody waits for anybody.
         case pass
+        /// Ask for the range alone, to store the part: nobody waits for it. See ``PartWish``.
+        case leadPart(Lease)
     }
 
     /// Asks for the right to fetch, or to wait for whoever has it.
     /// - Parameter follower: Who would wait, not made when nobody may; `nil` for a request that neither waits nor lets others wait for it.
     mutating func join(
-        _ key: borrowing CacheKey, _ request: borrowing RequestHead, follower: @autoclosure () -> Follower?, now: NIODeadline
+        _ key: borrowing CacheKey, _ request: borrowing RequestHead, follower: @autoclosure () -> Follower?, wish: PartWish = .none, now: NIODeadline
     ) -> Joined {
         let record = findRecord(key) ?? addRecord(key)
+        // Where parts are stored, the whole was not wanted, or is too large: the next part is asked for as one, too.
+        if wish != .none, let entry = matchingEntry(record, request), parts[entry] != nil { return .leadPart(lease(record, request)) }
         var isMarked = false
         if let mark = records.span[record]?.passMark {
-            if entries.span[mark].pausedUntil > now { return .pass }
+            if entries.span[mark].pausedUntil > now { return wish == .none ? .pass : .leadPart(lease(record, request)) }
             // One tries whether it is so still, and nobody waits for it: the others go past meanwhile.
             entries[mark].pausedUntil = now + Self.passMarkLifetime
             isMarked = true
@@ -58,9 +62,27 @@ extension ResponseShard {
             records[record]?.fetches[position].followers.append(follower)
             return .follow
         }
+        if wish == .always { return .leadPart(lease(record, request)) }
+        return .lead(lease(record, request, isShared: follower != nil))
+    }
+
+    private mutating func lease(_ record: Int, _ request: borrowing RequestHead, isShared: Bool = false) -> Lease {
         nextFetchID += 1
-        records[record]?.fetches.append(Fetch(id: nextFetchID, fields: request.fields, isShared: follower != nil, began: purges.latest))
-        return .lead(Lease(record: record, id: nextFetchID))
+        records[record]?.fetches.append(Fetch(id: nextFetchID, fields: request.fields, isShared: isShared, began: purges.latest))
+        return Lease(record: record, id: nextFetchID)
+    }
+
+    /// Asks for the right to store a part of what is not to be stored as a whole.
+    mutating func leadPart(_ key: borrowing CacheKey, _ request: borrowing RequestHead) -> Lease {
+        lease(findRecord(key) ?? addRecord(key), request)
+    }
+
+    /// What there is of a response that suits a request and is not stored as a whole. Says nothing about freshness.
+    mutating func findParts(_ key: borrowing CacheKey, _ request: borrowing RequestHead) -> StoredParts? {
+        guard !parts.isEmpty, let record = findRecord(key), let entry = matchingEntry(record, request), let found = parts[entry] else { return nil }
+        if entries.span[entry].comparedBan < purges.latestBan, isDroppedByBans(entry) { return nil }
+        eviction.touched(entry)
+        return found
     }
 
     /// The fetch that brings what a request with these fields would get, as far as that is known.
@@ -79,9 +101,7 @@ extension ResponseShard {
     mutating func leadInBackground(_ key: borrowing CacheKey, _ request: borrowing RequestHead) -> Lease? {
         guard let record = findRecord(key), let known = records[record], known.passMark == nil else { return nil }
         guard sharedFetch(record, known, request.fields) == nil else { return nil }
-        nextFetchID += 1
-        records[record]?.fetches.append(Fetch(id: nextFetchID, fields: request.fields, isShared: true, began: purges.latest))
-        return Lease(record: record, id: nextFetchID)
+        return lease(record, request, isShared: true)
     }
 
     /// The same for a response that is fresh yet and near its end, if it is asked for often: it was used ``hotUses`` times since it was
@@ -119,8 +139,12 @@ extension ResponseShard {
     enum FetchOutcome: Sendable {
         /// To be stored for a request that had these fields: without a coding, and in those that are ready already.
         case store(Representation, coded: [Representation] = [], requestFields: FieldSection)
+        /// A part to be stored, with those that were there before.
+        case storeParts(StoredParts, requestFields: FieldSection)
         /// Not to be stored, and the next ones under this key probably neither.
         case notShareable
+        /// The same, because the whole is too large: parts of it may be stored.
+        case tooLarge
         /// Not to be stored this time; says nothing about the next.
         case notStored
         case failed(GatewayFailure)
@@ -147,8 +171,15 @@ extension ResponseShard {
                 // A response that must be asked for each time says nothing to a request that came after its fetch began.
                 if !representation.response.alwaysRevalidates { told = .lookAgain }
             }
+        case .storeParts(let parts, let requestFields):
+            if !fetch.isOvertaken, !isOvertaken(fetch, key: records[lease.record]?.key ?? [], tags: parts.response.tags) {
+                store(parts, requestFields: requestFields, record: lease.record)
+                isStored = true
+            }
         case .notShareable:
             mark(lease.record, until: now + Self.passMarkLifetime)
+        case .tooLarge:
+            mark(lease.record, until: now + Self.passMarkLifetime, keepsParts: true)
         case .notStored:
             break
         case .failed(let failure):

@@ -115,7 +115,8 @@ extension ResponseShard {
     }
 
     private mutating func purge(_ slot: Int, isSoft: Bool, at time: NIODeadline) {
-        guard isSoft else { return dropEntry(slot) }
+        // Parts are not served stale: what makes them stale may as well make room.
+        guard isSoft, parts[slot] == nil else { return dropEntry(slot) }
         guard let old = entries[slot].response, !old.isPurged else { return }
         let stale = StoredResponse(old, staleFrom: time)
         entries[slot].response = stale

@@ -79,6 +79,8 @@ struct ResponseShard: Sendable {
     var records: [Record?] = []
     private var freeRecords: [Int] = []
     var entries: [Entry] = []
+    /// Of entries whose response is not stored as a whole, what there is of it. Apart from them, so that a hit does not pass it.
+    var parts: [Int: StoredParts] = [:]
     private var freeEntries: [Int] = []
     var eviction: S3FIFO
     var nextFetchID: UInt64 = 0
@@ -141,7 +143,7 @@ struct ResponseShard: Sendable {
         return index.find(key.hash) { records[$0]?.key == bytes }
     }
 
-    private func matchingEntry(_ record: Int, _ request: borrowing RequestHead) -> Int? {
+    func matchingEntry(_ record: Int, _ request: borrowing RequestHead) -> Int? {
         guard let variants = records[record]?.variants, let first = variants.first else { return nil }
         guard let vary = records[record]?.vary, !vary.isEmpty else { return first.entry }
         let wanted = vary.secondaryKey(request.fields)
@@ -248,8 +250,36 @@ struct ResponseShard: Sendable {
     mutating func store(
         _ plain: Representation, coded: [Representation], requestFields: FieldSection, record: Int
     ) {
-        let vary = plain.response.vary
         if let mark = records[record]?.passMark { dropEntry(mark, keepsRecord: true) }
+        var entry = Entry(record: record, response: plain.response)
+        entry.offered = plain.response.codings.union(CodingSet(.identity))
+        for representation in [plain] + coded {
+            entry.ready[Int(representation.coding.rawValue)] = representation
+            entry.readySet.insert(CodingSet(representation.coding))
+        }
+        insert(entry, of: plain.response, requestFields: requestFields)
+    }
+
+    /// Stores what there is of a response, in the place of what there was. A mark "could not be shared" stays: it is about the whole.
+    mutating func store(_ found: StoredParts, requestFields: FieldSection, record: Int) {
+        let response = found.response
+        if let content = records[record], content.vary == response.vary {
+            let secondaryKey = response.vary.isEmpty ? [] : response.vary.secondaryKey(requestFields)
+            if let slot = content.variants.first(where: { $0.secondaryKey == secondaryKey })?.entry, parts[slot] != nil {
+                entries[slot].response = response
+                parts[slot] = found
+                tags.remove(entries[slot].firstTag)
+                entries[slot].firstTag = tags.insert(slot, tags: response.tags)
+                eviction.resized(slot, bytes: memoryBytes(of: slot))
+                return
+            }
+        }
+        insert(Entry(record: record, response: response, offered: CodingSet(.identity)), of: response, parts: found, requestFields: requestFields)
+    }
+
+    private mutating func insert(_ new: Entry, of response: StoredResponse, parts found: StoredParts? = nil, requestFields: FieldSection) {
+        let record = new.record
+        let vary = response.vary
         if records[record]?.vary != vary {
             // The application changed by what its responses vary: the old variants cannot be told apart any more.
             for variant in records[record]?.variants ?? [] { dropEntry(variant.entry, keepsRecord: true) }
@@ -262,22 +292,19 @@ struct ResponseShard: Sendable {
         if let variants = records[record]?.variants, variants.count >= Self.variantsMax {
             dropEntry(variants[0].entry, keepsRecord: true)
         }
-        var entry = Entry(record: record, response: plain.response)
-        entry.offered = plain.response.codings.union(CodingSet(.identity))
-        for representation in [plain] + coded {
-            entry.ready[Int(representation.coding.rawValue)] = representation
-            entry.readySet.insert(CodingSet(representation.coding))
-        }
+        var entry = new
         entry.comparedBan = purges.latest
         let slot = place(entry)
-        entries[slot].firstTag = tags.insert(slot, tags: plain.response.tags)
+        if let found { parts[slot] = found }
+        entries[slot].firstTag = tags.insert(slot, tags: response.tags)
         records[record]?.variants.append(Variant(secondaryKey: secondaryKey, entry: slot))
         eviction.admit(slot, hash: (records[record]?.hash ?? 0) ^ KeyHash.hash(secondaryKey.span, seed: 0), bytes: memoryBytes(of: slot))
     }
 
-    mutating func mark(_ record: Int, until: NIODeadline) {
+    /// - Parameter keepsParts: the mark is about the whole alone.
+    mutating func mark(_ record: Int, until: NIODeadline, keepsParts: Bool = false) {
         guard let content = records[record] else { return }
-        for variant in content.variants { dropEntry(variant.entry, keepsRecord: true) }
+        for variant in content.variants where !keepsParts || parts[variant.entry] == nil { dropEntry(variant.entry, keepsRecord: true) }
         if let mark = content.passMark {
             entries[mark].pausedUntil = until
             return
@@ -303,6 +330,7 @@ struct ResponseShard: Sendable {
         let record = entries[slot].record
         tags.remove(entries[slot].firstTag)
         entries[slot] = Entry()
+        if !parts.isEmpty { parts[slot] = nil }
         freeEntries.append(slot)
         records[record]?.variants.removeAll { $0.entry == slot }
         if records[record]?.passMark == slot { records[record]?.passMark = nil }
@@ -355,6 +383,7 @@ struct ResponseShard: Sendable {
         }
         if let response = entry.response { sum += response.memoryBytes + response.tags.count * TagIndex.bytesPerTag }
         for position in entry.ready.indices { sum += entry.ready[position]?.memoryBytes ?? 0 }
+        if !parts.isEmpty { sum += parts[slot]?.memoryBytes ?? 0 }
         return sum
     }
 }

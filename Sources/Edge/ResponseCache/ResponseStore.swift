@@ -65,6 +65,26 @@ final class ResponseStore: Sendable {
         return ended.isStored
     }
 
+    /// Ends the fetch of a part. What is made of it and of what is stored is made outside the lock, and once more when somebody else has
+    /// added a part meanwhile.
+    func finish(
+        _ lease: ResponseShard.Lease, key: CacheKey, _ request: RequestHead, now: NIODeadline,
+        making outcome: (StoredParts?) -> ResponseShard.FetchOutcome
+    ) {
+        // 8: more at the same moment have their parts fetched again.
+        for _ in 0..<8 {
+            let known = withShard(key) { $0.findParts(key, request) }
+            let made = outcome(known)
+            let isDone = withShard(key) { shard in
+                guard shard.findParts(key, request) === known else { return false }
+                _ = shard.finish(lease, made, now: now)
+                return true
+            }
+            if isDone { return }
+        }
+        finish(lease, .notStored, key: key, now: now)
+    }
+
     /// Says that a leader's response has begun, and tells those who waited, outside the lock.
     func begin(_ lease: ResponseShard.Lease, _ live: LiveResponse, key: borrowing CacheKey) {
         let begun = withShard(key) { $0.begin(lease, live) }

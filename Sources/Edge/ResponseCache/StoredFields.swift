@@ -11,7 +11,8 @@ enum StoredFields {
         var stored = FieldSection()
         for index in fields.lines.indices {
             let name = fields.lines[index].name
-            if name.isHopByHop || name == .contentLength { continue }
+            // Of a part, what is stored is said of the whole.
+            if name.isHopByHop || name == .contentLength || name == .contentRange { continue }
             if !connection.isEmpty, connection.names(fields.name(at: index)) { continue }
             if !withheld.isEmpty, withheld.contains(fields.name(at: index)) { continue }
             stored.append(name: fields.name(at: index), value: fields.value(at: index))

@@ -26,6 +26,7 @@ enum StoredText {
             var eviction: String
             var codings: [Coding]
             var surrogate_keys: [String]?
+            var parts: String?
         }
 
         var decision: String
@@ -59,7 +60,7 @@ enum StoredText {
         for variant in variants {
             table.add([
                 variant.asked_for ? "this" : "another", "\(variant.status)", "\(variant.age) s", "\(variant.lifetime) s", variant.verdict,
-                variant.codings.map { "\($0.coding) \($0.bytes)" }.joined(separator: ", "), "\(variant.memory_bytes)", variant.eviction,
+                variant.parts ?? variant.codings.map { "\($0.coding) \($0.bytes)" }.joined(separator: ", "), "\(variant.memory_bytes)", variant.eviction,
                 (variant.surrogate_keys ?? []).joined(separator: " "),
             ])
         }
