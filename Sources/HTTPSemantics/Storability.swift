@@ -36,6 +36,14 @@ public enum NotStoredReason: String, CaseIterable, Sendable {
         case .method, .requestNoStore, .authorization, .partial, .status, .buffersFull: false
         }
     }
+
+    /// Whether the response is for whoever asked, or for nobody's cache, whatever else is asked for beside it.
+    public var isForOneClient: Bool {
+        switch self {
+        case .noStore, .isPrivate, .setCookie, .varyAny: true
+        case .method, .requestNoStore, .authorization, .partial, .status, .noLifetime, .tooLarge, .tags, .lengthUnknown, .buffersFull: false
+        }
+    }
 }
 
 /// Whether a shared cache may store a response, by what the application itself says about it.

@@ -199,6 +199,7 @@ extension Fetch {
             let isStored = worker.store.finish(
                 lease, .store(plain, coded: coded, requestFields: request.fields), key: key, now: now)
             client?.noteStored(isStored)
+            worker.store.forecast.noted(key, request, isForOneClient: false)
         }
         let best = accepted.best(of: codings.union(CodingSet(.identity)), serverOrder: worker.codec.order)
         return coded.first { $0.coding == best } ?? plain

@@ -222,6 +222,7 @@ extension Fetch {
 
     func refuseToStore(_ reason: NotStoredReason) {
         client?.noteNotStored(reason)
+        if lease != nil, head.status < 500, reason.isForOneClient { worker.store.forecast.noted(key, request, isForOneClient: true) }
         // An error says nothing about what comes after it, and what is stored may be needed yet.
         if reason == .tooLarge { return finish(.tooLarge) }
         finish(reason.saysAboutNext && head.status < 500 ? .notShareable : .notStored)

@@ -110,7 +110,8 @@ extension HTTPServerHandler {
             return fetch(lease: nil, stale: nil, now: now)
         }
         // What must be asked for every time is asked for by everybody on their own; see `alwaysRevalidates`.
-        let isShared = !(stale?.response.alwaysRevalidates ?? false)
+        var isShared = !(stale?.response.alwaysRevalidates ?? false)
+        if stale == nil, isShared, worker.store.forecast.isForOneClient(worker.key, head) { isShared = false }
         var wish = PartWish.none
         if stale == nil, case .application? = route.flatMap(Self.origin) { wish = PartWish(head) }
         let key = worker.key

@@ -18,6 +18,7 @@ final class ResponseStore: Sendable {
     /// The largest body that is worth storing, whatever the configuration says: half of what a shard may hold. What is larger would make all
     /// else leave and go with the next.
     let objectBytesMax: Int
+    let forecast = SharingForecast()
     /// Mixed into every key's hash; see ``KeyHash``.
     let seed = UInt64.random(in: .min ... .max)
 

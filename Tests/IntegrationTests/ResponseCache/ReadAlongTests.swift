@@ -172,4 +172,30 @@ import Testing
         _ = try RawClient.get(port: edge.port, "/page")
         #expect(origin.requestCount == 21)
     }
+
+    @Test func `in a folder of private pages nobody with a cookie waits for a page that is not known, and what can be stored is fetched once`() throws {
+        let gate = ScriptedOrigin.Gate()
+        let origin = try ScriptedOrigin { request in
+            let isPrivate = request.target.hasPrefix("/account/")
+            let answer = ScriptedOrigin.response(fields: [isPrivate ? "Cache-Control: private" : "Cache-Control: max-age=600"], body: "\(request.number)")
+            return request.target.hasSuffix("/new") ? [.waitFor(gate), .send(answer)] : [.send(answer)]
+        }
+        let edge = try edge(origin)
+        let cookie = "Cookie: session=1"
+        for page in ["a", "b"] { _ = try RawClient.get(port: edge.port, "/account/\(page)", [cookie]) }
+        func ask(_ target: String, _ fields: [String]) throws -> [RawClient] {
+            try (0..<20).map { _ in
+                let client = try RawClient(port: edge.port)
+                client.send((["GET \(target) HTTP/1.1", "Host: a.example"] + fields).joined(separator: "\r\n") + "\r\n\r\n")
+                return client
+            }
+        }
+        let own = try ask("/account/new", [cookie])
+        #expect(eventually { origin.requestCount == 22 }, "all at once, while none is answered")
+        let others = try ask("/news/new", [cookie])
+        #expect(try eventually { try edge.metric("headrace_edge_connections") >= 41 && origin.requestCount == 23 })
+        gate.open()
+        #expect(Set(try own.map { try $0.readResponse().text }).count == 20)
+        #expect(Set(try others.map { try $0.readResponse().text }).count == 1 && origin.requestCount == 23)
+    }
 }
