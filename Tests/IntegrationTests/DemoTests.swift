@@ -14,14 +14,14 @@ struct DemoTests {
         private var outputFile: URL { folder.url.appending(path: "out") }
         private var errorFile: URL { folder.url.appending(path: "err") }
 
-        init(_ arguments: [String]) throws {
+        init(_ arguments: [String], listen: String = "127.0.0.1:0") throws {
             state = try TemporaryFolder()
             // PostgreSQL's user must be able to pass through.
             try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: state.path)
             folder = try TemporaryFolder()
             for file in [outputFile, errorFile] { try Data().write(to: file) }
             process.executableURL = HeadraceProcess.binary
-            process.arguments = ["demo", "--listen", "127.0.0.1:0", "--rounds", "1", "--state", state.path] + arguments
+            process.arguments = ["demo", "--listen", listen, "--rounds", "1", "--state", state.path] + arguments
             process.currentDirectoryURL = HeadraceProcess.repository
             process.standardInput = FileHandle.nullDevice
             process.standardOutput = try FileHandle(forWritingTo: outputFile)
@@ -81,9 +81,67 @@ struct DemoTests {
             #expect(((document[part] as? [String: Any])?["rows"] as? [Any])?.count == rows, "\(part)")
         }
         #expect(document["failed"] as? Int == 0)
+        // Each measurement is said as it comes.
+        for (users, way) in [(5, "application alone"), (5, "through the edge"), (50, "application alone"), (50, "through the edge")] {
+            let line = "round 1 of 1, \(users) users, \(way): "
+            let said = demo.errors.split(separator: "\n").first { $0.hasPrefix(line) }
+            #expect(said?.dropFirst(line.count).wholeMatch(of: /[\d.]+ requests\/s, p99 [\d.]+ ms, 0 failed/) != nil, "\(line)\(said ?? "")")
+        }
         kill(demo.process.processIdentifier, SIGINT)
         #expect(demo.waitForExit(seconds: 60) == 0, "\(demo.errors)")
         try demo.expectNothingLeft()
+    }
+
+    @Test func `a request that failed makes it end with 1, after the tables`() throws {
+        // The sample application with something in front of it that fails one request of the measurements.
+        let program = """
+            #!/usr/bin/python3 -I
+            import http.client, http.server, itertools, re, subprocess, sys, threading
+            child = subprocess.Popen(["\(HeadraceProcess.repository.path)/Examples/scanner/run", *sys.argv[1:]], stdout=subprocess.PIPE, text=True)
+            port = int(re.match(r"ready http://127.0.0.1:([0-9]+)", child.stdout.readline())[1])
+            numbers = itertools.count()
+            class Handler(http.server.BaseHTTPRequestHandler):
+                protocol_version = "HTTP/1.1"
+                def do_GET(self):
+                    if self.path == "/api/scans/400" and next(numbers) == 20:
+                        self.send_response(500)
+                        self.send_header("Content-Length", "0")
+                        return self.end_headers()
+                    connection = http.client.HTTPConnection("127.0.0.1", port)
+                    connection.request("GET", self.path, headers=dict(self.headers))
+                    answer = connection.getresponse()
+                    body = answer.read()
+                    self.send_response_only(answer.status)
+                    for name, value in answer.getheaders():
+                        if name.lower() not in ("connection", "transfer-encoding", "content-length"): self.send_header(name, value)
+                    self.send_header("Content-Length", str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
+                    connection.close()
+                def log_message(self, *_): pass
+            server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            print(f"ready http://127.0.0.1:{server.server_port}", flush=True)
+            child.wait()
+            """
+        let file = try TemporaryFile(program)
+        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: file.path)
+        let demo = try RunningDemo(["--application", file.path, "--duration", "1s", "--proof-rounds", "0", "--once", "--json"])
+        #expect(demo.waitForExit(seconds: 400) == 1)
+        #expect(demo.errors.contains(/error: \d+ requests failed/), "\(demo.errors)")
+        let document = try #require(try JSONSerialization.jsonObject(with: Data(demo.output.utf8)) as? [String: Any])
+        #expect(document["failed"] as? Int ?? 0 > 0)
+        try demo.expectNothingLeft()
+    }
+
+    @Test func `takes another port when its own is taken, and says which`() throws {
+        let other = try StalledOrigin()
+        let application = try application(body: "self.path + (str(next(numbers)) if self.path == '/scans/401' else '') + 'text ' * 8000")
+        let demo = try RunningDemo(["--application", application.path, "--once"], listen: "127.0.0.1:\(other.port)")
+        #expect(demo.waitForExit(seconds: 60) == 1)
+        let port = demo.errors.firstMatch(of: /edge: +http:\/\/127\.0\.0\.1:(\d+)\n/).flatMap { Int($0.1) }
+        #expect(port != nil && port != other.port, "\(demo.errors)")
+        #expect(demo.errors.contains("/scans/401 through the edge"), "the edge answers there: \(demo.errors)")
     }
 
     /// Stands in for the sample application: says that it is ready, and answers every GET with what a line of Python makes of the path.
