@@ -1,0 +1,50 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Where the pooler is to be had, and for how long a client may keep what it has.
+@Suite(.enabled(if: PostgresCluster.programs != nil && Command.find("psql") != nil, "PostgreSQL is not installed: run scripts/setup test"))
+struct PoolerReachTests {
+    private let postgres: PostgresCluster
+
+    init() throws {
+        postgres = try PostgresCluster.shared.get()
+    }
+
+    @Test func `IPv4, IPv6 and a Unix socket for clients, a Unix socket to the server`() throws {
+        let folder = try TemporaryFolder()
+        // The cluster's socket, under the name of the usual port.
+        try FileManager.default.createSymbolicLink(
+            atPath: "\(folder.path)/.s.PGSQL.5432", withDestinationPath: "\(postgres.folder.path)/.s.PGSQL.\(postgres.port)")
+        let pooler = try HeadraceProcess(
+            [
+                "--set", "pooler.listen=127.0.0.1:0,unix:\(folder.path)/.s.PGSQL.6432,[::1]:0", "--postgres",
+                "postgres:///shop?host=\(folder.path)",
+            ], saying: "pooler: ")
+        let pattern = /\[::1\]:(\d+) /
+        #expect(eventually(seconds: 30) { pooler.errorOutput.contains(pattern) })
+        let said = pooler.errorOutput.firstMatch(of: pattern).map { String($0.1) } ?? "none"
+        for (host, port) in [("127.0.0.1", "\(pooler.port)"), ("::1", "\(said)"), (folder.path, "6432")] {
+            // On the server's side there is no address.
+            let result = try Command.run(
+                "psql", ["-X", "-A", "-t", "-w", "-d", "host=\(host) port=\(port) user=postgres dbname=shop", "-c", "SELECT inet_server_port() IS NULL"])
+            #expect(result.text == "t\n", "\(host): \(result.errors)")
+        }
+    }
+
+    @Test(arguments: [
+        ("query", "SELECT pg_sleep(60);"), ("transaction", "BEGIN; SELECT pg_sleep(60);"), ("client_idle", "SELECT 1;\n\\! sleep 3\nSELECT 2;"),
+        ("idle_transaction", "BEGIN;\n\\! sleep 3\nSELECT 2;"),
+    ])
+    func `who keeps what he has for too long is told, and the server connection is free`(timeout: String, script: String) throws {
+        let pooler = try HeadraceProcess(
+            [
+                "--pooler", "127.0.0.1:0", "--postgres", postgres.url(user: nil), "--set", "pooler.timeouts.\(timeout)=500ms", "--set", "pooler.limits.pool_size=1",
+                "--set", "pooler.limits.min_pool_size=0", "--set", "pooler.limits.reserve_pool_size=0",
+            ], saying: "pooler: ")
+        let target = ["-X", "-A", "-t", "-w", "-d", "host=127.0.0.1 port=\(pooler.port) user=postgres dbname=shop"]
+        let told = try Command.run("psql", target + ["-f", "-"], input: Data("\(script)\n".utf8))
+        #expect(told.errors.contains("FATAL:  \(timeout)_timeout"), "\(told.text)\(told.errors)")
+        #expect(try Command.run("psql", target + ["-c", "SELECT 3"]).text == "3\n")
+    }
+}
