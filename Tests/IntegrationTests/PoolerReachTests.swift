@@ -21,7 +21,7 @@ struct PoolerReachTests {
                 "--set", "pooler.listen=127.0.0.1:0,unix:\(folder.path)/.s.PGSQL.6432,[::1]:0", "--postgres",
                 "postgres:///shop?host=\(folder.path)",
             ], saying: "pooler: ")
-        let pattern = /\[::1\]:(\d+) /
+        let pattern = #/\[::1\]:([0-9]+) /#
         #expect(eventually(seconds: 30) { pooler.errorOutput.contains(pattern) })
         let said = pooler.errorOutput.firstMatch(of: pattern).map { String($0.1) } ?? "none"
         for (host, port) in [("127.0.0.1", "\(pooler.port)"), ("::1", "\(said)"), (folder.path, "6432")] {
