@@ -29,9 +29,14 @@ final class Router: Sendable {
     func route(_ request: borrowing RequestHead, from client: borrowing ClientIdentity) -> Choice {
         if request.method == .connect { return .tunnel }
         var choice = table.choose(request, client: client.ip, isOperator: true)
-        if case .route(let number) = choice, table.isForOperators(number), !isOperator(request, client) {
-            choice = table.choose(request, client: client.ip, isOperator: false)
-        }
+        let mayBeForOperators =
+            switch choice {
+            case .route(let number): table.isForOperators(number)
+            // Of two readings one may be such a route.
+            case .ambiguous: true
+            case .none: false
+            }
+        if mayBeForOperators, !isOperator(request, client) { choice = table.choose(request, client: client.ip, isOperator: false) }
         switch choice {
         case .route(let number): return .route(number)
         case .none: return .none
@@ -46,12 +51,13 @@ final class Router: Sendable {
 
     /// From this machine, or with the token.
     ///
-    /// A proxy on this machine that ``ForwardingConfiguration/trusted`` does not name speaks for whoever is behind it. It shows by the fields
-    /// that proxies add, or by passing on the public name in `Host`; so does a page whose name was made to lead here (DNS rebinding).
+    /// A proxy on this machine speaks for whoever is behind it. It shows by the fields that proxies add, by passing on the public name in
+    /// `Host`, or by HTTP/1.0; so does a page whose name was made to lead here (DNS rebinding). Who comes through a trusted one needs the
+    /// token, too: what it says of its client, the client may have said.
     func isOperator(_ request: borrowing RequestHead, _ client: borrowing ClientIdentity) -> Bool {
         if isAuthorized(request) { return true }
-        guard client.isLoopback else { return false }
-        return client.chain.count > 1 || !Self.isForwarded(request.fields) && Self.namesThisMachine(request)
+        return client.isLoopback && client.chain.count == 1 && request.minorVersion > 0 && !Self.isForwarded(request.fields)
+            && Self.namesThisMachine(request)
     }
 
     private static func isForwarded(_ fields: borrowing FieldSection) -> Bool {
