@@ -303,7 +303,7 @@ import Testing
         let body = String(repeating: "0123456789abcdef", count: 1 << 19)  // 8 MiB
         let origin = try ScriptedOrigin(fields: ["Cache-Control: max-age=60", "Content-Type: image/png"], body: body)
         let edge = try HeadraceProcess([
-            "--app", origin.url, "--set", "edge.deadlines.write=2s", "--set", "edge.cache.max_object_size=16MB",
+            "--app", origin.url, "--set", "edge.deadlines.write=4s", "--set", "edge.cache.max_object_size=16MB",
         ])
         #expect(try RawClient.get(port: edge.port, "/", seconds: 20).body.count == body.utf8.count)
         let (dead, slow) = (
@@ -311,10 +311,10 @@ import Testing
         )
         for client in [dead, slow] { client.send("GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n") }
         var received = 0
-        // Five seconds and more for the whole: several times the deadline, and never as long without taking a byte.
+        // Ten seconds and more for the whole: several times the deadline, and never as long without taking a byte.
         while !slow.isClosedByPeer, received < 16 << 20 {
             received += slow.readSlowly(upTo: 64 << 10)
-            usleep(40_000)
+            usleep(80_000)
         }
         #expect(received > body.utf8.count, "head and body, whole")
         #expect(try eventually(seconds: 20) { try edge.metric("headrace_edge_deadlines_total{reason=\"write\"}") >= 1 })
