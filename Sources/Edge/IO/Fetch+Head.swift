@@ -64,7 +64,10 @@ extension Fetch {
         let notStored = lease == nil ? nil : reasonNotToStore(head, cacheControl)
         let isStored = lease != nil && notStored == nil
         if let notStored {
+            if notStored == .tooLarge { dropPartsOfAnother(head) }
             refuseToStore(notStored)
+            // The client left while the application thought, and nothing is left to be done for the store.
+            guard client != nil else { return endForNobody() }
             // It was asked for as a whole for the store's sake alone.
             if head.status == 200, request.fields.contains(.range), case .application = origin, case .none = plan.conditions {
                 if notStored == .tooLarge, PartWish(request) != .none {

@@ -15,10 +15,14 @@ extension Fetch {
 
     /// A 206 to a range that was asked for in order to store it.
     func partBegan(_ head: ResponseHead, now: NIODeadline) {
+        guard client != nil else { return endForNobody() }
         codings = []
         switch partToStore(head) {
         case .success(let found): part = found
-        case .failure(let refusal): refuseToStore(refusal.reason)
+        case .failure(let refusal):
+            client?.noteNotStored(refusal.reason)
+            // The form of a part says nothing about the whole.
+            finish(refusal.reason.isForOneClient ? .notShareable : .notStored)
         }
         way = .pass
         beginPassing(isCompressed: false, now: now)
@@ -88,7 +92,7 @@ extension Fetch {
             return finish(.notStored)
         }
         // What has come up to here is a part as well.
-        guard sum <= objectBytesMax, reserve(bytes.readableBytes + Self.partBytes) else { return storePart(now: .now()) }
+        guard sum <= objectBytesMax, reserve(bytes.readableBytes + Self.partBytes, isSlow: true) else { return storePart(now: .now()) }
         part?.body.append(bytes)
         part?.byteCount = sum
     }
@@ -117,13 +121,15 @@ extension Fetch {
         let combined: StoredParts
         if let known, known.isSameVersion(as: own, count: part.range.count) {
             // RFC 9111 §3.4: the newer fields count.
-            let fields = StoredFields.updated(known.response.fields, by: part.fields, date: worker.httpDate(now: headReceived))
-            combined = known.adding(
-                body, at: part.range.range.lowerBound, response: response(wholeHead(fields, count: part.range.count), part.verdict),
-                bytesMax: objectBytesMax)
+            var newest = known.response
+            if newest.received <= headReceived {
+                let fields = StoredFields.updated(known.response.fields, by: part.fields, date: worker.httpDate(now: headReceived))
+                newest = response(wholeHead(fields, count: part.range.count), part.verdict)
+            }
+            combined = known.adding(body, at: part.range.range.lowerBound, response: newest, bytesMax: objectBytesMax)
         } else {
             // RFC 9110 §15.3.7: upon If-Range a part may leave out what the client has from before, and we do not.
-            if request.fields.contains(.ifRange), !part.fields.contains(.contentType) { return .notStored }
+            if request.fields.contains(.ifRange) { return .notStored }
             combined = StoredParts(own, count: part.range.count, body: body, at: part.range.range.lowerBound, bytesMax: objectBytesMax)
         }
         guard let whole = combined.whole else { return .storeParts(combined, requestFields: request.fields) }

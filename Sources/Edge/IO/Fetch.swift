@@ -252,6 +252,14 @@ final class Fetch: DeadlineHolder {
         unreserve()
     }
 
+    /// Neither client nor store has any use for what comes: reading it would go at the pace of nobody.
+    func endForNobody() {
+        end()
+        finish(.notStored)
+        abandonOrigin()
+        unreserve()
+    }
+
     func abandonOrigin() {
         if isWaiting, case .application(let upstream) = origin { upstream.gaveUp(self) }
         connection?.abandon()
@@ -300,8 +308,8 @@ final class Fetch: DeadlineHolder {
 
     // MARK: Memory
 
-    func reserve(_ bytes: Int) -> Bool {
-        guard worker.fillBudget.reserve(bytes) else { return false }
+    func reserve(_ bytes: Int, isSlow: Bool = false) -> Bool {
+        guard worker.fillBudget.reserve(bytes, isSlow: isSlow) else { return false }
         reservedBytes += bytes
         return true
     }

@@ -15,9 +15,11 @@ final class FillBudget: Sendable {
     /// How often there was no room.
     var refusalCount: Int { refused.load(ordering: .relaxed) }
 
-    func reserve(_ bytes: Int) -> Bool {
+    /// - Parameter isSlow: the client's pace decides how long it is held: such are given half of the budget, so that they leave something to
+    ///   those who go as fast as the application.
+    func reserve(_ bytes: Int, isSlow: Bool = false) -> Bool {
         let (old, _) = held.add(bytes, ordering: .relaxed)
-        guard old + bytes <= bytesMax else {
+        guard old + bytes <= (isSlow ? bytesMax / 2 : bytesMax) else {
             held.subtract(bytes, ordering: .relaxed)
             refused.add(1, ordering: .relaxed)
             return false

@@ -45,8 +45,8 @@ extension ResponseShard {
         _ key: borrowing CacheKey, _ request: borrowing RequestHead, follower: @autoclosure () -> Follower?, wish: PartWish = .none, now: NIODeadline
     ) -> Joined {
         let record = findRecord(key) ?? addRecord(key)
-        // Where parts are stored, the whole was not wanted, or is too large: the next part is asked for as one, too.
-        if wish != .none, let entry = matchingEntry(record, request), parts[entry] != nil { return .leadPart(lease(record, request)) }
+        // As with followers: no list that clients fill is without a bound, and this one is gone through at each end.
+        guard records.span[record]?.fetches.count ?? 0 < Self.fetchesMax else { return .pass }
         var isMarked = false
         if let mark = records.span[record]?.passMark {
             if entries.span[mark].pausedUntil > now { return wish == .none ? .pass : .leadPart(lease(record, request)) }
@@ -83,6 +83,27 @@ extension ResponseShard {
         if entries.span[entry].comparedBan < purges.latestBan, isDroppedByBans(entry) { return nil }
         eviction.touched(entry)
         return found
+    }
+
+    /// The same for who adds to them: no use that eviction would count.
+    func knownParts(_ key: borrowing CacheKey, _ request: borrowing RequestHead) -> StoredParts? {
+        guard !parts.isEmpty, let record = findRecord(key), let entry = matchingEntry(record, request) else { return nil }
+        return parts[entry]
+    }
+
+    /// Whether a part may be stored beside what is there. It takes no room from a whole, nor from other variants than its own, and what was
+    /// received later than it stays (RFC 9111 §4).
+    private mutating func isWelcome(_ found: StoredParts, requestFields: FieldSection, record: Int) -> Bool {
+        guard let content = records[record] else { return false }
+        let vary = found.response.vary
+        let secondaryKey = vary.isEmpty ? [] : vary.secondaryKey(requestFields)
+        guard !content.variants.isEmpty else {
+            return eviction.admits(hash: content.hash ^ KeyHash.hash(secondaryKey.span, seed: 0), bytes: found.memoryBytes)
+        }
+        guard content.vary == vary else { return false }
+        guard let slot = content.variants.first(where: { $0.secondaryKey == secondaryKey })?.entry else { return true }
+        guard parts[slot] != nil, let stored = entries[slot].response else { return false }
+        return stored.received <= found.response.received
     }
 
     /// The fetch that brings what a request with these fields would get, as far as that is known.
@@ -172,7 +193,9 @@ extension ResponseShard {
                 if !representation.response.alwaysRevalidates { told = .lookAgain }
             }
         case .storeParts(let parts, let requestFields):
-            if !fetch.isOvertaken, !isOvertaken(fetch, key: records[lease.record]?.key ?? [], tags: parts.response.tags) {
+            if !fetch.isOvertaken, !isOvertaken(fetch, key: records[lease.record]?.key ?? [], tags: parts.response.tags),
+                isWelcome(parts, requestFields: requestFields, record: lease.record)
+            {
                 store(parts, requestFields: requestFields, record: lease.record)
                 isStored = true
             }

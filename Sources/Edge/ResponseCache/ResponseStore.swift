@@ -18,11 +18,12 @@ final class ResponseStore: Sendable {
     /// The largest body that is worth storing, whatever the configuration says: half of what a shard may hold. What is larger would make all
     /// else leave and go with the next.
     let objectBytesMax: Int
-    let forecast = SharingForecast()
+    let forecast: SharingForecast
     /// Mixed into every key's hash; see ``KeyHash``.
     let seed = UInt64.random(in: .min ... .max)
 
     init(configuration: EdgeConfiguration.Cache, codingOrder: [ContentCoding]) {
+        forecast = SharingForecast(seed: seed)
         // Many, because a shard's arrays grow under its lock: with four thousand responses in each of 256 that takes 100 µs.
         // A shard must hold a few of the largest objects, or the budget could not be filled.
         var count = 256
@@ -74,10 +75,10 @@ final class ResponseStore: Sendable {
     ) {
         // 8: more at the same moment have their parts fetched again.
         for _ in 0..<8 {
-            let known = withShard(key) { $0.findParts(key, request) }
+            let known = withShard(key) { $0.knownParts(key, request) }
             let made = outcome(known)
             let isDone = withShard(key) { shard in
-                guard shard.findParts(key, request) === known else { return false }
+                guard shard.knownParts(key, request) === known else { return false }
                 _ = shard.finish(lease, made, now: now)
                 return true
             }

@@ -53,8 +53,16 @@ final class StoredParts: Sendable {
 
     /// Whether parts of it can be told from those of another version.
     static func isCombinable(_ response: StoredResponse) -> Bool {
+        // RFC 9110 §15.3.7.2: several ranges have no Content-Range of their own; whoever sends one all the same, sends no bytes of the whole.
+        let fields = response.fields
+        if let index = fields.firstIndex(of: .contentType),
+            String(copying: fields.value(at: index)).lowercased().hasPrefix("multipart/byteranges")
+        {
+            return false
+        }
         if let tag = response.entityTag { return !tag.isWeak }
-        return response.strongLastModified != nil
+        // A date tells no coding of the same bytes from another.
+        return response.strongLastModified != nil && !fields.contains(.contentEncoding)
     }
 
     /// Whether a part is of the version that is stored.

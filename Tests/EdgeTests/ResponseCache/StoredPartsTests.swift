@@ -133,8 +133,8 @@ import Testing
 
     private func shard() -> ResponseShard { ResponseShard(bytesMax: 1 << 20, codingOrder: [.gzip]) }
 
-    private func parts(_ text: String, at start: Int = 0, fields: [String] = ["ETag: \"v\""]) throws -> StoredParts {
-        StoredParts(try .make(fields), count: 100, body: StoredBody(ByteBuffer(string: text)), at: start, bytesMax: 1 << 20)
+    private func parts(_ text: String, at start: Int = 0, fields: [String] = ["ETag: \"v\""], received: NIODeadline = .uptimeNanoseconds(1_000_000_000)) throws -> StoredParts {
+        StoredParts(try .make(fields, received: received), count: 100, body: StoredBody(ByteBuffer(string: text)), at: start, bytesMax: 1 << 20)
     }
 
     private func whole(_ fields: [String] = ["ETag: \"v\""]) throws -> Representation {
@@ -171,7 +171,26 @@ import Testing
         #expect(try shard.findParts(key(), .get("/", range)) == nil && shard.parts.isEmpty)
     }
 
-    @Test func `where parts are, the next part is asked for, by each who wants it; without them only where somebody would wait`() throws {
+    @Test func `a part takes nothing from a whole, nor from what was received after it`() throws {
+        var shard = shard()
+        let (lease, request) = (shard.leadPart(try key(), try .get("/", range)), try RequestHead.get("/"))
+        guard case .lead(let other) = shard.join(try key(), request, follower: .init { _ in }, now: t0) else {
+            Issue.record("must lead")
+            return
+        }
+        let all = try whole()
+        _ = shard.finish(other, .store(all, requestFields: request.fields), now: t0)
+        #expect(try !shard.finish(lease, .storeParts(parts("0123"), requestFields: RequestHead.get("/", range).fields), now: t0).isStored)
+        #expect(try shard.find(key(), .get("/"), accepted: .identityOnly)?.representation === all)
+
+        var second = self.shard()
+        let newer = try parts("4567", received: t0 + .seconds(2))
+        #expect(try store(&second, newer))
+        #expect(try !store(&second, parts("0123", received: t0 + .seconds(1))))
+        #expect(try second.findParts(key(), .get("/", range)) === newer)
+    }
+
+    @Test func `who enters far from the beginning asks for a part, and everybody where the whole is too large`() throws {
         var shard = shard()
         func join(_ wish: PartWish) throws -> String {
             switch shard.join(try key(), try .get("/", range), follower: .init { _ in }, wish: wish, now: t0) {
@@ -188,7 +207,8 @@ import Testing
         }
         #expect(try join(.ifParts) == "lead" && join(.always) == "part")
         try store(&shard, try parts("0123"))
-        #expect(try join(.ifParts) == "part" && join(.always) == "part" && join(.none) == "lead")
+        // Parts keep nobody from fetching the whole for all.
+        #expect(try join(.ifParts) == "lead" && join(.always) == "part" && join(.none) == "lead")
         // Too large as a whole: parts stay, and more of them may come.
         let lease = shard.leadPart(try key(), try .get("/"))
         _ = shard.finish(lease, .tooLarge, now: t0)
