@@ -47,6 +47,10 @@ extension ResponseShard {
         let record = findRecord(key) ?? addRecord(key)
         // As with followers: no list that clients fill is without a bound, and this one is gone through at each end.
         guard records.span[record]?.fetches.count ?? 0 < Self.fetchesMax else { return .pass }
+        // Where parts are, the next one is asked for as one, too, until they are the whole. Two at a time are better off with the whole.
+        if wish != .none, records.span[record]?.fetches.isEmpty == true, let entry = matchingEntry(record, request), parts[entry] != nil {
+            return .leadPart(lease(record, request))
+        }
         var isMarked = false
         if let mark = records.span[record]?.passMark {
             if entries.span[mark].pausedUntil > now { return wish == .none ? .pass : .leadPart(lease(record, request)) }

@@ -207,8 +207,11 @@ import Testing
         }
         #expect(try join(.ifParts) == "lead" && join(.always) == "part")
         try store(&shard, try parts("0123"))
-        // Parts keep nobody from fetching the whole for all.
-        #expect(try join(.ifParts) == "lead" && join(.always) == "part" && join(.none) == "lead")
+        #expect(try join(.ifParts) == "part" && join(.always) == "part" && join(.none) == "lead")
+        // A part that is under way keeps nobody from fetching the whole for all.
+        let underWay = shard.leadPart(try key(), try .get("/"))
+        #expect(try join(.ifParts) == "lead" && join(.always) == "part")
+        _ = shard.finish(underWay, .notStored, now: t0)
         // Too large as a whole: parts stay, and more of them may come.
         let lease = shard.leadPart(try key(), try .get("/"))
         _ = shard.finish(lease, .tooLarge, now: t0)

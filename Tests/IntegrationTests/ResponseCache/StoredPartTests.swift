@@ -181,6 +181,8 @@ import Testing
         let origin = try ScriptedOrigin(fields: Self.fields + ["ETag: \"v\""], body: String(decoding: Self.film, as: UTF8.self))
         let edge = try HeadraceProcess(["--app", origin.url])
         expect(try get(edge, 2_000_000...2_000_099), 2_000_000...2_000_099, isHit: false)
+        // The rest of it is still coming when the range is here.
+        #expect(try eventually { try get(edge, 0...99, "Cache-Control: only-if-cached").status == 206 })
         expect(try get(edge, 0...99), 0...99, isHit: true)
         #expect(try get(edge, nil).body == Self.film && origin.requestCount == 1)
     }
