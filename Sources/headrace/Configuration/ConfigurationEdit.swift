@@ -35,37 +35,71 @@ enum ConfigurationEdit {
     }
 
     private static func edit(_ text: String, _ path: [String], _ value: String) throws -> String {
-        var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        var lines = lines(of: text)
         var node = try Yams.compose(yaml: text)
         for (level, name) in path.enumerated() {
             let rest = Array(path[level...])
             guard let section = node, !section.isNull else {
                 // Nothing but comments.
-                while lines.last?.isEmpty == true { lines.removeLast() }
-                return (lines + nested(rest, value, indent: 0) + [""]).joined(separator: "\n")
+                while lines.last?.allSatisfy(\.isNewline) == true { lines.removeLast() }
+                insert(nested(rest, value, indent: 0), at: lines.count, &lines)
+                return lines.joined()
             }
             guard case .mapping(let mapping) = section, mapping.style != .flow else {
                 throw Refused(description: "\(path[..<level].joined(separator: ".")) is written in braces: write its keys on lines of their own")
             }
             guard let (key, found) = mapping.first(where: { $0.key.string == name }) else {
-                guard let last = mapping.max(by: { ($0.key.mark?.line ?? 0) < ($1.key.mark?.line ?? 0) }), let mark = last.key.mark else { break }
-                lines.insert(contentsOf: nested(rest, value, indent: mark.column - 1), at: end(of: last.value, mark, lines))
-                return lines.joined(separator: "\n")
+                guard let last = mapping.max(by: { ($0.key.mark?.line ?? 0) < ($1.key.mark?.line ?? 0) }), let mark = mark(last.key, lines) else { break }
+                insert(nested(rest, value, indent: mark.column - 1), at: end(of: last.value, mark, lines), &lines)
+                return lines.joined()
             }
-            guard let mark = key.mark else { break }
+            guard let mark = mark(key, lines) else { break }
             if rest.count == 1 {
                 let first = mark.line - 1
                 let line = replaced(lines[first], from: mark.column - 1, value)
                 lines.replaceSubrange(first..<end(of: found, mark, lines), with: [line])
-                return lines.joined(separator: "\n")
+                return lines.joined()
             }
             if found.isNull {
-                lines.insert(contentsOf: nested(Array(rest.dropFirst()), value, indent: mark.column + 1), at: mark.line)
-                return lines.joined(separator: "\n")
+                insert(nested(Array(rest.dropFirst()), value, indent: mark.column + 1), at: mark.line, &lines)
+                return lines.joined()
             }
             node = found
         }
         throw Refused(description: "\(path.joined(separator: ".")): its place in the file cannot be found")
+    }
+
+    /// Lines as the reader's marks count them, each with its end.
+    /// - Source: YAML 1.1, §4.1.4: LF, CR, CR LF, NEL, LS and PS end a line; Swift takes CR LF for one `Character`.
+    private static func lines(of text: String) -> [String] {
+        var lines: [String] = []
+        var line = String.UnicodeScalarView()
+        let scalars = text.unicodeScalars
+        for index in scalars.indices {
+            line.append(scalars[index])
+            switch scalars[index] {
+            case "\r":
+                let next = scalars.index(after: index)
+                if next < scalars.endIndex, scalars[next] == "\n" { continue }
+            case "\n", "\u{85}", "\u{2028}", "\u{2029}": break
+            default: continue
+            }
+            lines.append(String(line))
+            line.removeAll()
+        }
+        return line.isEmpty ? lines : lines + [String(line)]
+    }
+
+    /// Adds lines that end as the file's first does.
+    private static func insert(_ new: [String], at index: Int, _ lines: inout [String]) {
+        let ending = lines.first?.last == "\r\n" ? "\r\n" : "\n"
+        if index > 0, lines[index - 1].last?.isNewline != true { lines[index - 1] += ending }
+        lines.insert(contentsOf: new.map { $0 + ending }, at: index)
+    }
+
+    /// Where a key stands; `nil` when that is none of the lines.
+    private static func mark(_ key: Node, _ lines: [String]) -> Mark? {
+        key.mark.flatMap { (1...max(1, lines.count)).contains($0.line) && $0.column >= 1 ? $0 : nil }
     }
 
     private static func nested(_ path: [String], _ value: String, indent: Int) -> [String] {
@@ -80,7 +114,7 @@ enum ConfigurationEdit {
         var isMember = false
         if case .sequence = value { isMember = true }
         for index in key.line..<max(key.line, lines.count) {
-            let text = lines[index].drop { $0 == " " || $0 == "\t" || $0 == "\r" }
+            let text = lines[index].drop { $0 == " " || $0 == "\t" || $0.isNewline }
             if text.isEmpty || text.first == "#" { continue }
             let indent = lines[index].prefix { $0 == " " }.count
             // A list's members may stand below their key without being indented.
@@ -90,10 +124,12 @@ enum ConfigurationEdit {
         return end
     }
 
-    /// A line with another value behind its key; a comment at its end stays.
-    private static func replaced(_ line: String, from column: Int, _ value: String) -> String {
+    /// A line with another value behind its key; a comment at its end stays, and so does the line's end.
+    private static func replaced(_ whole: String, from column: Int, _ value: String) -> String {
+        let ending = whole.last.map { $0.isNewline ? String($0) : "" } ?? ""
+        let line = whole.dropLast(ending.count)
         let keyStart = line.index(line.startIndex, offsetBy: min(column, line.count))
-        guard let colon = line[keyStart...].firstIndex(of: ":") else { return line }
+        guard let colon = line[keyStart...].firstIndex(of: ":") else { return whole }
         var quote: Character?
         var before: Character = ":"
         var comment = ""
@@ -109,6 +145,6 @@ enum ConfigurationEdit {
             }
             before = character
         }
-        return line[...colon] + " " + value + (comment.isEmpty ? "" : "  " + comment)
+        return line[...colon] + " " + value + (comment.isEmpty ? "" : "  " + comment) + ending
     }
 }

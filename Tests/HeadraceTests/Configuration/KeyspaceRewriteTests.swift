@@ -48,6 +48,24 @@ import Testing
         #expect(text == Self.file.replacing("128MB   # half", with: "1GB  # half"))
     }
 
+    /// Swift takes CR LF for one character, and YAML's reader counts more than LF as the end of a line.
+    @Test func `lines that end otherwise keep their ends`() throws {
+        let file = Self.file.replacing("\n", with: "\r\n")
+        let text = try edited(file, changed: ["maxmemory", "save", "maxmemory-policy"]) {
+            $0.bytesMax = 1 << 30
+            $0.savePoints = []
+            $0.policy = .noeviction
+        }
+        let lines = text.components(separatedBy: "\r\n")
+        #expect(!lines.contains { $0.unicodeScalars.contains { $0 == "\n" || $0 == "\r" } })
+        #expect(lines.contains("  maxmemory: 1GB  # half of what is free") && lines.contains("  save: []") && lines.contains("  policy: noeviction"))
+        for separator in ["\u{2028}", "\u{2029}", "\u{85}", "\r"] {
+            let broken = "# one\(separator)# two\(separator)" + Self.file
+            let text = try edited(broken, changed: ["maxmemory"]) { $0.bytesMax = 1 << 30 }
+            #expect(text.unicodeScalars.elementsEqual(broken.replacing("128MB   # half", with: "1GB  # half").unicodeScalars))
+        }
+    }
+
     @Test func `a list in lines becomes one in a line`() throws {
         let text = try edited(Self.file, changed: ["save"]) { $0.savePoints = [.init(seconds: 60, changes: 7)] }
         #expect(text == Self.file.replacing("  save:\n    # Often enough.\n    - 1h 1\n    - 5m 100\n", with: "  save: [1m 7]\n"))
