@@ -1,5 +1,6 @@
 import Foundation
 import Keyspace
+import Telemetry
 
 /// `CONFIG REWRITE`: writes into the configuration file what `CONFIG SET` has changed in the keyspace.
 ///
@@ -9,13 +10,19 @@ struct KeyspaceRewrite: Sendable {
         let description: String
     }
 
+    /// Two clients may ask at the same time: who comes second reads what the first has written.
+    private static let turn = Lock(())
+
     private let path: String
+    /// The start's.
+    private let password: String
     private let origins: [String: ConfigurationSources.Origin]
 
     /// - Returns: `nil` when no file was read.
     init?(_ loaded: ConfigurationSources.Loaded) {
         guard let path = loaded.fileName else { return nil }
         self.path = path
+        password = loaded.settings.keyspace.password
         origins = loaded.origins
     }
 
@@ -27,6 +34,10 @@ struct KeyspaceRewrite: Sendable {
 
     /// - Throws: an error whose description says why nothing was written.
     func write(_ keyspace: KeyspaceConfiguration, changed: Set<String>) throws {
+        try Self.turn.withLock { _ in try writeAlone(keyspace, changed: changed) }
+    }
+
+    private func writeAlone(_ keyspace: KeyspaceConfiguration, changed: Set<String>) throws {
         // Where a folder of configuration is made of links, the file that is meant is replaced, and not the link.
         let file = URL(filePath: path).resolvingSymlinksInPath()
         guard let data = FileManager.default.contents(atPath: file.path), let text = String(data: data, encoding: .utf8) else {
@@ -38,14 +49,14 @@ struct KeyspaceRewrite: Sendable {
 
     /// The file's text with what has changed.
     func edited(_ text: String, _ keyspace: KeyspaceConfiguration, changed: Set<String>) throws -> String {
-        guard !changed.contains("requirepass") else {
+        guard !changed.contains("requirepass") || keyspace.password == password else {
             throw Refused(description: "the password has changed, and stands in the environment or in a file of its own (keyspace.password)")
         }
         var settings = Settings()
         settings.keyspace = keyspace
         let content = ConfigurationFile.parse(text, name: path).content
         var text = text
-        for path in Set(changed.map { Self.paths[$0] ?? "keyspace.settings" }).sorted() {
+        for path in Set(changed.subtracting(["requirepass"]).map { Self.paths[$0] ?? "keyspace.settings" }).sorted() {
             guard let key = ConfigurationKeys.key(path) else { continue }
             if let origin = origins[path], origin == .flag || origin == .environment {
                 throw Refused(description: "\(path) is set by the \(origin == .flag ? "command line" : "environment"), which goes before the file")
@@ -54,8 +65,21 @@ struct KeyspaceRewrite: Sendable {
             if let entry = content.entries.first(where: { $0.path == path }) { try key.assign(entry.words, &there) }
             guard key.render(there) != key.render(settings) else { continue }
             text = try ConfigurationEdit.setting(key, to: path == "keyspace.settings" ? Self.mapping(keyspace.settings) : key.render(settings), in: text)
+            try Self.check(key, in: text, says: settings)
         }
         return text
+    }
+
+    /// `CONFIG SET` takes values that a file may not say, as Redis does: the next start would refuse them.
+    private static func check(_ key: ConfigurationKey, in text: String, says settings: Settings) throws {
+        let words = ConfigurationFile.parse(text, name: "").content.entries.first { $0.path == key.path }?.words ?? []
+        var read = Settings()
+        do {
+            try key.assign(words, &read)
+        } catch {
+            throw Refused(description: "\(key.path): \((error as? ValueProblem)?.text ?? "\(error)")")
+        }
+        guard key.render(read) == key.render(settings) else { throw Refused(description: "\(key.path): \(key.render(settings)) cannot be written in a file") }
     }
 
     private static func mapping(_ settings: [KeyspaceConfiguration.Setting]) -> String {
@@ -77,7 +101,8 @@ struct KeyspaceRewrite: Sendable {
         func failed(_ what: String) -> Refused { Refused(description: "\(what): \(String(cString: strerror(errno)))") }
         var info = stat()
         guard stat(path, &info) == 0 else { throw failed(path) }
-        let beside = "\(path).\(getpid()).new"
+        // A name that nobody has: what a crash left behind is in nobody's way.
+        let beside = "\(path).\(String(UInt64.random(in: .min ... .max), radix: 36)).new"
         let descriptor = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw failed(beside) }
         defer { close(descriptor) }

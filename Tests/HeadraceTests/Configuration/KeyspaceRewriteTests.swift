@@ -141,8 +141,23 @@ import Testing
             }
         }
         #expect(refused(["maxmemory"], ["keyspace.maxmemory=64MB"]) == "keyspace.maxmemory is set by the command line, which goes before the file")
-        #expect(refused(["requirepass"], []).hasPrefix("the password has changed"))
         #expect(KeyspaceRewrite(ConfigurationSources.Loaded()) == nil)
+        let rewrite = try #require(KeyspaceRewrite(ConfigurationSources.Loaded(fileName: "headrace.yaml")))
+        var keyspace = KeyspaceConfiguration()
+        // Changed, and changed back.
+        #expect(try rewrite.edited(Self.file, keyspace, changed: ["requirepass"]) == Self.file)
+        keyspace.password = "other"
+        #expect(throws: KeyspaceRewrite.Refused.self) { try rewrite.edited(Self.file, keyspace, changed: ["requirepass"]) }
+    }
+
+    @Test func `what the next start would refuse is not written`() throws {
+        let changes: [(String, (inout KeyspaceConfiguration) -> Void)] = [
+            ("save", { $0.savePoints = [.init(seconds: 60, changes: 0)] }), ("save", { $0.savePoints = [.init(seconds: .max, changes: 1)] }),
+            ("maxmemory", { $0.bytesMax = 2 << 40 }), ("auto-aof-rewrite-percentage", { $0.rewritePercentage = 100_001 }),
+        ]
+        for (name, change) in changes {
+            #expect(throws: KeyspaceRewrite.Refused.self, "\(name)") { try edited(Self.file, changed: [name], change) }
+        }
     }
 
     @Test func `a file is replaced through a link, with its rights, or not at all`() throws {
@@ -156,7 +171,11 @@ import Testing
         var keyspace = KeyspaceConfiguration()
         keyspace.bytesMax = 1 << 30
         let rewrite = try #require(KeyspaceRewrite(ConfigurationSources.Loaded(fileName: link.path)))
+        // Names that a process which died may have left.
+        let left = folder.appending(path: "real.yaml.\(getpid()).new")
+        try Data().write(to: left)
         try rewrite.write(keyspace, changed: ["maxmemory"])
+        try FileManager.default.removeItem(at: left)
         #expect(try String(contentsOf: link, encoding: .utf8).contains("maxmemory: 1GB"))
         #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link.path) == file.path)
         #expect(try FileManager.default.attributesOfItem(atPath: file.path)[.posixPermissions] as? Int == 0o640)
