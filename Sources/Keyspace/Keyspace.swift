@@ -83,15 +83,14 @@ final class Keyspace: Sendable {
             current.rewritePercentage = $0.rewritePercentage
             current.rewriteBytesMin = $0.rewriteBytesMin
         }
-        let others = settings.changed.withLock { $0 }.subtracting(KeyspaceConfiguration.ownDirectives)
+        let others = Set(settings.changed.withLock { $0 }.subtracting(KeyspaceConfiguration.ownDirectives).map(ServerSettings.canonical))
         for name in others.sorted() {
             guard let row = ServerSettings.rows.first(where: { $0.name == name }) else { continue }
             let setting = KeyspaceConfiguration.Setting(name: name, value: row.get(self))
-            if let index = current.settings.firstIndex(where: { $0.name == name }) {
-                current.settings[index] = setting
-            } else {
-                current.settings.append(setting)
-            }
+            // In the place of all its names: one that stayed behind would win at the next start.
+            let index = current.settings.firstIndex { ServerSettings.canonical($0.name) == name }
+            current.settings.removeAll { ServerSettings.canonical($0.name) == name }
+            current.settings.insert(setting, at: index ?? current.settings.endIndex)
         }
         return current
     }

@@ -53,8 +53,19 @@ final class ServerSettings: Sendable {
             return (row.name, problem)
         }
         changed.withLock { $0.formUnion(changes.map(\.row.name)) }
+        // Only now: what has been evicted does not come back when a later name is refused.
+        if changes.contains(where: { $0.row.name == "maxmemory" }) { _ = keyspace.makeRoom(now: WallClock.nanoseconds() / 1_000_000) }
         return nil
     }
+
+    /// Other names of the same values; only the first are written into a file.
+    private static let aliases = [
+        "hash-max-ziplist-entries": "hash-max-listpack-entries", "hash-max-ziplist-value": "hash-max-listpack-value",
+        "zset-max-ziplist-entries": "zset-max-listpack-entries", "zset-max-ziplist-value": "zset-max-listpack-value",
+        "lua-time-limit": "busy-reply-threshold",
+    ]
+
+    static func canonical(_ name: String) -> String { aliases[name] ?? name }
 
     struct Row: Sendable {
         let name: String
@@ -97,7 +108,6 @@ final class ServerSettings: Sendable {
         Row("maxmemory", { String($0.bytesLimit) }) { keyspace, text in
             guard let bytes = memory(text) else { return "argument must be a memory value" }
             keyspace.bytesLimit = bytes
-            _ = keyspace.makeRoom(now: WallClock.nanoseconds() / 1_000_000)
             return nil
         },
         Row("maxmemory-policy", { $0.eviction.policy.rawValue }) { keyspace, text in

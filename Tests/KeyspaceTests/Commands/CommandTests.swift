@@ -139,4 +139,27 @@ import Testing
             #expect(it.line(upper) == "-ERR wrong number of arguments for '\(command.name)' command|")
         }
     }
+
+    @Test func `a CONFIG SET that is refused evicts nothing, one that is taken does`() {
+        let it = Conversation()
+        let value = String(repeating: "v", count: 10_000)
+        for number in 0..<400 { #expect(it.say("SET", "k:\(number)", value) == "+OK|") }
+        #expect(it.say("CONFIG", "SET", "maxmemory", "1mb", "timeout", "x").hasPrefix("-ERR CONFIG SET failed"))
+        #expect(it.say("DBSIZE") == ":400|" && it.keyspace.bytesLimit == 256 << 20)
+        #expect(it.say("CONFIG", "SET", "maxmemory", "1mb", "timeout", "7") == "+OK|")
+        #expect(it.keyspace.usedBytes <= 1 << 20)
+    }
+
+    @Test func `a setting is written once, whichever of its names was said`() {
+        let it = Conversation {
+            $0.settings = [
+                .init(name: "hash-max-listpack-entries", value: "100"), .init(name: "timeout", value: "5"), .init(name: "hash-max-ziplist-entries", value: "90"),
+            ]
+        }
+        #expect(it.say("CONFIG", "SET", "hash-max-listpack-entries", "200", "lua-time-limit", "300") == "+OK|")
+        let expected: [KeyspaceConfiguration.Setting] = [
+            .init(name: "hash-max-listpack-entries", value: "200"), .init(name: "timeout", value: "5"), .init(name: "busy-reply-threshold", value: "300"),
+        ]
+        #expect(it.keyspace.currentConfiguration.settings == expected)
+    }
 }
