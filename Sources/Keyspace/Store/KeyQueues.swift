@@ -63,7 +63,7 @@ struct KeyQueues: ~Copyable {
                     main.push(hash)
                     continue
                 }
-                ghosts.insert(hash, ageMax: main.count, capacity: count)
+                ghosts.insert(hash, ageMax: max(main.count, 64), capacity: count)
                 return (entry, hash)
             } else if main.count > 0 {
                 let hash = main.pop()
