@@ -92,7 +92,7 @@ struct WarmCommand: AsyncParsableCommand {
             guard isForPages else { throw ValidationError("what? URLs, --sitemap, --url-file or --access-log; or --keyspace and what to fill it with") }
         }
         guard (1...1000).contains(concurrency ?? 1) else { throw ValidationError("--concurrency: 1…1000") }
-        if let rate, !(rate > 0 && rate <= 100_000) { throw ValidationError("--rate: above 0, at most 100000") }
+        if let rate, !(0.001...100_000).contains(rate) { throw ValidationError("--rate: 0.001…100000") }
         if let top, top < 1 { throw ValidationError("--top: at least 1") }
         _ = try WorkloadOptions.duration(timeout, "--timeout")
         _ = try connectTo()

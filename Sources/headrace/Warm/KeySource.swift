@@ -32,6 +32,7 @@ final class LineSource: KeySource {
     private let format: KeyLineFormat
     private let keepsJSON: Bool
     private let process: Process?
+    private let endSeconds: Int
     private let bytesTotal: Int?
     private var bytesRead = 0
     private var lineNumber = 0
@@ -46,6 +47,7 @@ final class LineSource: KeySource {
         self.keepsJSON = keepsJSON
         self.format = format ?? KeyLineFormat(fileName: path)
         process = nil
+        endSeconds = 0
         guard path != "-" else {
             (name, handle, bytesTotal) = ("standard input", .standardInput, nil)
             return
@@ -60,8 +62,11 @@ final class LineSource: KeySource {
         bytesTotal = info.st_mode & S_IFMT == S_IFREG ? Int(info.st_size) : nil
     }
 
-    /// - Parameter command: for the shell; what it says on standard error goes to ours.
-    init(command: String, format: KeyLineFormat?, keepsJSON: Bool) throws {
+    /// - Parameters:
+    ///   - command: for the shell; what it says on standard error goes to ours.
+    ///   - endSeconds: that its end may take once it has closed its output.
+    init(command: String, format: KeyLineFormat?, keepsJSON: Bool, endSeconds: Int = 60) throws {
+        self.endSeconds = endSeconds
         name = "line "
         self.keepsJSON = keepsJSON
         self.format = format ?? .tsv
@@ -95,7 +100,13 @@ final class LineSource: KeySource {
         }
         // A command may have failed after it printed something: what there is of it is not all.
         if let process {
-            while process.isRunning { usleep(3_000) }
+            let end = ContinuousClock.now + .seconds(endSeconds)
+            while process.isRunning {
+                guard ContinuousClock.now < end else {
+                    throw KeySourceFailure(description: "the command has closed its output after \(lineNumber) lines, and does not end")
+                }
+                usleep(3_000)
+            }
             guard process.terminationStatus == 0, process.terminationReason == .exit else {
                 let how = process.terminationReason == .exit ? "with status" : "by signal"
                 throw KeySourceFailure(description: "the command ended \(how) \(process.terminationStatus), after \(lineNumber) lines")

@@ -37,7 +37,8 @@ final class KeyspaceFill {
     private let login: KeyspaceLogin
     private let rules: KeyFillRules
     private let seconds: Int
-    private var connection: KeyspaceConnection
+    /// `nil` after an error: replies that come late belong to what was sent before.
+    private var connection: KeyspaceConnection?
     private var outcome = Outcome()
 
     /// Connects, logs in, and waits while the keyspace loads its own data.
@@ -101,7 +102,7 @@ final class KeyspaceFill {
 
     private func send(_ batch: [(place: String, arguments: [[UInt8]])], _ failed: (String, String) -> Void) {
         do {
-            let replies = try persistently { try connection.replies(to: batch.map(\.arguments)) }
+            let replies = try persistently(batch.map(\.arguments))
             for (sent, reply) in zip(batch, replies) {
                 switch reply {
                 case .simple: outcome.stored += 1
@@ -123,18 +124,22 @@ final class KeyspaceFill {
     }
 
     /// A connection that breaks is opened anew, and the whole batch sent again: setting a key twice sets it once.
-    private func persistently(_ body: () throws -> [RESPReply]) throws -> [RESPReply] {
+    private func persistently(_ requests: [[[UInt8]]]) throws -> [RESPReply] {
         var pause: UInt32 = 100_000
-        for _ in 1..<Self.attemptsMax {
+        var attempt = 1
+        while true {
             do {
-                return try body()
+                let connection = try self.connection ?? KeyspaceConnection(endpoint, login, seconds: seconds)
+                self.connection = connection
+                return try connection.replies(to: requests)
             } catch {
-                usleep(pause)
-                pause *= 2
-                if let new = try? KeyspaceConnection(endpoint, login, seconds: seconds) { connection = new }
+                connection = nil
+                guard attempt < Self.attemptsMax else { throw error }
             }
+            usleep(pause)
+            pause *= 2
+            attempt += 1
         }
-        return try body()
     }
 }
 

@@ -108,6 +108,12 @@ import Testing
         #expect(throws: KeySourceFailure.self) { try LineSource(file: "/tmp", format: nil, keepsJSON: false) }
     }
 
+    @Test func `a command that closes its output and lives on is not waited for without end`() throws {
+        let source = try LineSource(command: "echo 'a\t1'; exec >&-; exec sleep 900", format: nil, keepsJSON: false, endSeconds: 1)
+        #expect(try source.next() != nil)
+        #expect(throws: KeySourceFailure.self) { try source.next() }
+    }
+
     @Test func `progress without a total has no bar, and a share has one`() {
         #expect(WarmProgress.line(done: 10, total: nil, failed: 0, seconds: 2) == "10, 5/s")
         #expect(WarmProgress.line(done: 10, total: nil, share: 1, failed: 1, seconds: 2) == String(repeating: "█", count: 30) + " 10, 5/s, 1 failed")
