@@ -144,7 +144,8 @@ import Testing
         let path = redis?.socketPath ?? ""
         // The second half is printed once the first is there and the server has been replaced.
         let go = folder.appending(path: "go").path
-        let command = "for i in 1 2 3; do printf \"a:$i\\tv\\n\"; done; until [ -e \(go) ]; do sleep 0.02; done; for i in 1 2 3; do printf \"b:$i\\tv\\n\"; done"
+        let wait = "n=0; until [ -e \(go) ] || [ $n -ge 9000 ]; do sleep 0.02; n=$((n+1)); done"
+        let command = "for i in 1 2 3; do printf \"a:$i\\tv\\n\"; done; \(wait); for i in 1 2 3; do printf \"b:$i\\tv\\n\"; done"
         let outcome = Handover<(status: Int32, document: [String: Any], errors: String)>()
         Thread.detachNewThread { outcome.give(Result { try warm("unix:\(path)", ["--command", command, "--rate", "1000", "--concurrency", "1"]) }) }
         #expect(try eventually(seconds: 60) { try redis?.client().call("DBSIZE") == .integer(3) })
