@@ -28,6 +28,7 @@ extension ClientHandler {
         }
         phaseSince = now
         activeSince = now
+        server.session.leaseBegan()
         server.session.renamesStatements = worker.configuration.mode != .session
         if let statement = parameters.statement(from: server.session.parameters) {
             if phase == .waiting { phase = .settingUp }

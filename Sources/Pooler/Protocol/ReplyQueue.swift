@@ -48,6 +48,11 @@ struct ReplyQueue {
     private var head = 0
     /// Entries that change what is prepared at the server.
     private var changeCount = 0
+    /// Entries that parse the unnamed statement.
+    private var unnamedParseCount = 0
+
+    /// Whether a Parse of the unnamed statement is not answered yet.
+    var parsesUnnamed: Bool { unnamedParseCount > 0 }
 
     var count: Int { entries.count - head }
     var isEmpty: Bool { head == entries.count }
@@ -56,11 +61,13 @@ struct ReplyQueue {
     mutating func append(_ kind: Kind, statement: Int = 0) {
         let entry = Entry(kind: kind, statement: statement)
         if statement != 0, entry.changesStatements { changeCount += 1 }
+        if statement == 0, kind == .parse { unnamedParseCount += 1 }
         entries.append(entry)
     }
 
     mutating func removeFirst() {
         if changeCount > 0, entries[head].changesStatements { changeCount -= 1 }
+        if unnamedParseCount > 0, entries[head] == Entry(kind: .parse) { unnamedParseCount -= 1 }
         head += 1
         if head == entries.count {
             entries.removeAll(keepingCapacity: entries.capacity <= 1024)

@@ -74,7 +74,7 @@ extension ServerSession {
             case BackendKind.parseComplete:
                 switch queue.first?.kind {
                 case .parse:
-                    if queue.first?.statement != 0 { client.changeAnswered() }
+                    if queue.first?.statement != 0 { client.changeAnswered() } else { ownsUnnamed = true }
                     queue.removeFirst()
                 case .parseUnseen:
                     isForClient = false

@@ -55,6 +55,7 @@ extension ServerSession {
                 // Of two batches the second would come before the first.
                 if hasSynced { isRepeatable = false }
                 hasSynced = true
+                hasParsedUnnamed = false
                 isInBatch = false
                 isSkipping = false
                 var left = 0
@@ -94,6 +95,16 @@ extension ServerSession {
                 switch named(head, in: input, at: at, start: &start, &client, prepare, to: &output) {
                 case .plain: break
                 case .unnamed:
+                    if !isSkipping, head.kind == FrontendKind.bind || head.kind == FrontendKind.describe, !ownsUnnamed, !hasParsedUnnamed {
+                        // Whether one of an earlier batch is parsed, or skipped, its replies tell.
+                        if queue.parsesUnnamed { break walk }
+                        // Another client's may be here. Without it PostgreSQL says that there is none.
+                        Self.copy(input, from: start, to: at, into: &output)
+                        start = at
+                        FrontendMessage.closeStatement([], to: &output)
+                        queue.append(.closeUnseen)
+                        hasParsedUnnamed = true
+                    }
                     if head.kind == FrontendKind.parse {
                         // The next Bind may come in another transaction, on another connection: see ``ClientStatements/unnamed``.
                         client.unnamed = nil
@@ -101,6 +112,11 @@ extension ServerSession {
                         let isShort = head.bytes <= Self.unnamedBytesMax
                         guard !isShort || head.bytes <= input.writerIndex - at else { break walk }
                         client.parseReceived(head, in: input, at: at)
+                        if !isSkipping {
+                            hasParsedUnnamed = true
+                            // Even a text that is wrong takes the place of what was there; only where the server may skip it is that not sure.
+                            if queue.isEmpty { ownsUnnamed = true }
+                        }
                         unnamed = isShort && !isSkipping ? (at + MessageFraming.headBytes + 1, at + head.bytes) : nil
                     } else if head.kind == FrontendKind.bind {
                         unnamed = nil

@@ -106,6 +106,10 @@ struct ServerSession {
     /// The batch that was sent last, as long as it could be sent once more without anybody's seeing it.
     var repeatable: ByteBuffer?
     var repetition: Repetition?
+    /// The unnamed statement here is this client's, or there is none: it is not from a client that had the connection before.
+    var ownsUnnamed = false
+    /// The batch that is being sent has parsed the unnamed statement, or closed it: if that fails, what follows in it is skipped.
+    var hasParsedUnnamed = false
     /// Requests of ours that replies gave rise to.
     var requests = ByteBuffer()
     /// Whose is the unnamed portal.
@@ -131,6 +135,11 @@ struct ServerSession {
     /// Whether nothing is under way, so that the next client's request would be the first of its own.
     var isQuiescent: Bool {
         queue.isEmpty && status == .idle && !isInBatch && requestFraming.isBetweenMessages && replyFraming.isBetweenMessages
+    }
+
+    /// Another client, or the same again: what is unnamed here is not its own.
+    mutating func leaseBegan() {
+        (ownsUnnamed, hasParsedUnnamed) = (false, false)
     }
 
     /// ParameterStatus messages among the client's replies, once.

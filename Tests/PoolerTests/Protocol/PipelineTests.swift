@@ -108,6 +108,7 @@ import Testing
         var talk = Talk()
         #expect(talk.ask("P:|bad", "D:S", "S:", "B:||", "E:", "S:").requests == ["P:|bad", "D:S", "S"])
         _ = talk.answer("E:42601", "Z:I")
+        // On the connection where it has failed there is none.
         #expect(talk.ask().requests == ["B", "E", "S"])
         var right = Talk()
         #expect(right.ask("P:|good", "D:S", "S:", "B:||", "E:", "S:").requests == ["P:|good", "D:S", "S"])
@@ -128,6 +129,48 @@ import Testing
         _ = talk.ask("P:|bad")
         _ = talk.answer("E:42601")
         #expect(talk.ask("D:S", "S:", "B:||", "E:", "S:").requests == ["D:S", "S", "B", "E", "S"])
+    }
+
+    @Test func `another client's unnamed statement is not bound, and not described`() {
+        let batches: [([String], [String])] = [
+            (["P:|bad", "D:S", "S:"], ["E:42601", "Z:I"]), (["P:|A", "B:||", "E:", "S:"], ["1:", "2:", "C:X", "Z:I"]),
+            (["P:|\(String(repeating: "x", count: ServerSession.unnamedBytesMax))", "D:S", "S:"], ["1:", "t:", "n:", "Z:I"]), ([], []),
+        ]
+        for (requests, replies) in batches {
+            for (message, expected) in [("B:||", "B"), ("D:S", "D:S")] {
+                var talk = Talk()
+                _ = talk.ask(bytes: Talk.bytes(requests, isRequest: true))
+                _ = talk.answer(bytes: Talk.bytes(replies, isRequest: false))
+                // It waited until the connection was released, and has another's now.
+                talk.session = ServerSession(.init(), limits: PoolerConfiguration.Limits())
+                var other = talk
+                other.client = ClientStatements(max: 3)
+                _ = other.ask("P:|foreign", "B:||", "E:", "S:")
+                _ = other.answer("1:", "2:", "C:X", "Z:I")
+                talk.session = other.session
+                talk.session.leaseBegan()
+                #expect(talk.ask(message, "E:", "S:").requests == ["C:S", expected, "E", "S"], "\(requests.first?.prefix(10) ?? "nothing")")
+                // Our Close is answered for nobody.
+                #expect(talk.answer("3:", "E:26000", "Z:I") == ["E:26000", "Z:I"])
+                #expect(talk.session.isQuiescent)
+            }
+        }
+    }
+
+    @Test func `an unnamed statement of the same lease is bound again, as soon as it is sure that it is there`() {
+        var talk = Talk()
+        // First on the connection, it cannot have been skipped.
+        #expect(talk.ask("P:|A", "B:||", "E:", "S:", "B:||", "E:", "S:").requests == ["P:|A", "B", "E", "S", "B", "E", "S"])
+        for (answers, expected) in [(["2:", "1:", "2:", "Z:T"], ["B", "S"]), (["E:22P02", "Z:E"], ["C:S", "B", "S"])] {
+            talk = Talk()
+            _ = talk.ask("P:s|B", "S:")
+            _ = talk.answer("1:", "Z:I")
+            // Another's is here, and whether it is replaced depends on the first Bind.
+            talk.session.leaseBegan()
+            #expect(talk.ask("B:|s|", "P:|A", "B:||", "S:", "B:||", "S:").requests == ["B:|headrace_1", "P:|A", "B", "S"])
+            _ = talk.answer(bytes: Talk.bytes(answers, isRequest: false))
+            #expect(talk.ask().requests == expected)
+        }
     }
 
     @Test func `with many under way the next waits for all, and then goes`() {

@@ -83,6 +83,11 @@ import Testing
         private var isCopying = false
         private var pending = ByteBuffer()
 
+        /// - Parameter unnamed: of a client that was there before.
+        init(unnamed: String? = nil) {
+            statements[""] = unnamed
+        }
+
         mutating func received(_ bytes: ByteBuffer) -> ByteBuffer {
             pending.writeImmutableBuffer(bytes)
             var replies: [String] = []
@@ -191,7 +196,7 @@ import Testing
     @Test func `a client sees what it would see without a pooler`() {
         for seed in 1...400 as ClosedRange<UInt64> {
             var (client, random) = (ModelClient(seed: seed), SeededRandom(seed: seed &* 7919))
-            var (direct, behind) = (ModelServer(), ModelServer())
+            var (direct, behind) = (ModelServer(), ModelServer(unnamed: "foreign"))
             var talk = Talk(preparedMax: 2, clientMax: 10, mode: seed.isMultiple(of: 2) ? .strict : nil)
             var (expected, seen) = (ByteBuffer(), ByteBuffer())
             var (toPooler, toServer, fromServer) = (ByteBuffer(), ByteBuffer(), ByteBuffer())
