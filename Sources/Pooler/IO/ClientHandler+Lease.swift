@@ -154,7 +154,10 @@ extension ClientHandler {
             return
         }
         if outcome.isProbed { return probed(server) }
-        guard outcome.isReady else { return }
+        guard outcome.isReady else {
+            if outcome.hasBegunCopy, pending.readableBytes > 0 { understand() }
+            return
+        }
         let now = NIODeadline.now()
         let queryTime = Self.microseconds(now - activeSince)
         activeSince = now

@@ -106,10 +106,13 @@ struct ReplyQueue {
     ///
     /// The backend "will ignore Flush and Sync messages" while it takes copy data; libpq sends one before it can know.
     /// - Parameter ignored: told of each.
-    /// - Returns: whether the end of the copy data was sent already.
+    /// - Returns: whether the end of the copy data was sent already, or something else, which ends it with an error.
     /// - Source: PostgreSQL 15, "Message Flow", COPY Operations.
     mutating func copyInBegan(_ ignored: (Entry) -> Void = { _ in }) -> Bool {
-        let end = entries[head...].firstIndex { $0.kind == .copyEnd }
+        // What the server does not see ends nothing.
+        let end = entries[head...].dropFirst().firstIndex {
+            $0.kind != .sync && $0.kind != .parseAnswered && $0.kind != .closeAnswered && $0.kind != .deallocateAnswered
+        }
         let range = (head + 1)..<Swift.max(head + 1, end ?? entries.count)
         let kept = entries[range].filter { $0.kind != .sync }
         guard kept.count < range.count else { return end != nil }

@@ -64,6 +64,7 @@ extension ServerSession {
                 if isForClient { client.session?.statementCompleted(tag: "") }
             case BackendKind.copyInResponse:
                 if queue.first?.kind == .execute {
+                    outcome.hasBegunCopy = true
                     isCopyingIn = !queue.copyInBegan { sync in
                         client.unitSkipped()
                         if sync.statement != 0 { client.unnamedDecided() }

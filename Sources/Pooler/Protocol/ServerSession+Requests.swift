@@ -46,6 +46,7 @@ extension ServerSession {
                 }
                 client.unnamed = nil
                 if !isSkipping {
+                    isCopyingIn = false
                     if client.session != nil, head.bytes <= Self.unnamedBytesMax, head.bytes > input.writerIndex - at { break walk }
                     client.queryReceived(head, in: input, at: at)
                     queue.append(.query)
@@ -85,6 +86,7 @@ extension ServerSession {
             case FrontendKind.functionCall:
                 isRepeatable = false
                 if !isSkipping {
+                    isCopyingIn = false
                     queue.append(.functionCall)
                     client.functionCallReceived()
                 }
@@ -250,6 +252,7 @@ extension ServerSession {
     }
 
     mutating func writeParse(_ statement: PreparedStatement, as kind: ReplyQueue.Kind, to output: inout ByteBuffer) {
+        isCopyingIn = false
         if let victim = statements.add(statement.id) {
             FrontendMessage.closeStatement("headrace_\(victim)".utf8, to: &output)
             queue.append(.closeUnseen, statement: victim)
@@ -268,6 +271,8 @@ extension ServerSession {
 
     private mutating func expect(_ kind: ReplyQueue.Kind, statement: Int = 0) {
         isInBatch = true
+        // In copy data it is an error that ends COPY, and the Sync behind it counts.
+        isCopyingIn = false
         if !isSkipping { queue.append(kind, statement: statement) }
     }
 

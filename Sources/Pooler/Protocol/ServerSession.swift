@@ -62,6 +62,8 @@ struct ServerSession {
         var hasParameters = false
         /// Errors among the client's replies.
         var errorCount = 0
+        /// COPY has begun to read: what waited for a reply may go on, since ReadyForQuery comes only when the client ends it.
+        var hasBegunCopy = false
         /// Our question was answered: see ``ServerSession/probeAnswer``.
         var isProbed = false
         /// Something is to be said to the server: see ``ServerSession/takeRequests()``.

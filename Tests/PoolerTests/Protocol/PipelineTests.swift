@@ -173,6 +173,22 @@ import Testing
         }
     }
 
+    @Test func `a batch that waits behind one that began COPY goes on, and ends COPY with an error`() {
+        var talk = Talk()
+        let sent = talk.ask("P:a|copy", "B:|a|", "E:", "S:", "B:|a|", "E:", "S:").requests
+        #expect(sent == ["P:headrace_1|copy", "B:|headrace_1", "E", "S"])
+        #expect(talk.answer("1:", "2:", "G:") == ["1", "2", "G"])
+        // No ReadyForQuery comes: this is what tells that it may go on.
+        #expect(talk.outcome.hasBegunCopy && !talk.outcome.isReady)
+        #expect(talk.ask().requests == ["B:|headrace_1", "E", "S"])
+        #expect(talk.answer("E:08P01", "Z:I") == ["E:08P01", "Z:I"])
+        #expect(talk.session.isQuiescent)
+        // The same when it did not wait.
+        _ = talk.ask("B:|a|", "E:", "S:", "B:|a|", "E:", "S:")
+        #expect(talk.answer("2:", "G:", "E:08P01", "Z:I") == ["2", "G", "E:08P01", "Z:I"])
+        #expect(talk.session.isQuiescent)
+    }
+
     @Test func `with many under way the next waits for all, and then goes`() {
         var talk = Talk(preparedMax: 500, clientMax: 500)
         let count = ReplyQueue.searchedMax + 1
