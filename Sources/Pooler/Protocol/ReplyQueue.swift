@@ -48,6 +48,8 @@ struct ReplyQueue {
     private var head = 0
     /// Entries that change what is prepared at the server.
     private var changeCount = 0
+    /// Of them, those before the last Sync.
+    private var syncedChangeCount = 0
     /// Entries that parse the unnamed statement.
     private var unnamedParseCount = 0
 
@@ -62,11 +64,15 @@ struct ReplyQueue {
         let entry = Entry(kind: kind, statement: statement)
         if statement != 0, entry.changesStatements { changeCount += 1 }
         if statement == 0, kind == .parse { unnamedParseCount += 1 }
+        if kind == .sync { syncedChangeCount = changeCount }
         entries.append(entry)
     }
 
     mutating func removeFirst() {
-        if changeCount > 0, entries[head].changesStatements { changeCount -= 1 }
+        if changeCount > 0, entries[head].changesStatements {
+            changeCount -= 1
+            if syncedChangeCount > 0 { syncedChangeCount -= 1 }
+        }
         if unnamedParseCount > 0, entries[head] == Entry(kind: .parse) { unnamedParseCount -= 1 }
         head += 1
         if head == entries.count {
@@ -86,9 +92,10 @@ struct ReplyQueue {
     /// Whether a batch that was sent, and may fail yet, changes a statement at the server: only its replies tell whether it is there.
     /// - Parameter statement: `nil`: any. With many messages under way it is any, too.
     func isUndecided(_ statement: Int?) -> Bool {
-        guard changeCount > 0, let end = entries[head...].lastIndex(where: { $0.kind == .sync }) else { return false }
-        let isAny = statement == nil || count > Self.searchedMax
-        return entries[head..<end].contains { $0.changesStatements && (isAny || $0.statement == statement) }
+        // Asked for each message: with many under way nothing is searched.
+        guard syncedChangeCount > 0 else { return false }
+        guard let statement, count <= Self.searchedMax, let end = entries[head...].lastIndex(where: { $0.kind == .sync }) else { return true }
+        return entries[head..<end].contains { $0.changesStatements && $0.statement == statement }
     }
 
     /// An error came: what the server skips, up to the next Sync.
@@ -118,6 +125,8 @@ struct ReplyQueue {
         guard kept.count < range.count else { return end != nil }
         for entry in entries[range] where entry.kind == .sync { ignored(entry) }
         entries.replaceSubrange(range, with: kept)
+        let synced = entries[head...].lastIndex { $0.kind == .sync } ?? head
+        syncedChangeCount = entries[head..<synced].count { $0.changesStatements }
         return end != nil
     }
 }
