@@ -37,14 +37,18 @@ extension ServerSession {
                 isRepeatable = false
                 let deallocated = renamesStatements && !isSkipping ? Deallocation.name(head, in: input, at: at) : nil
                 if let deallocated, client.isUndecided(deallocated) { break walk }
+                // Every simple query destroys it.
+                client.unnamed = nil
+                _ = client.takeUnnamedBody()
+                unnamed = nil
                 if let deallocated, client.closed(deallocated) {
+                    isUnnamedDropped = true
                     Self.copy(input, from: start, to: at, into: &output)
                     queue.append(.deallocateAnswered)
                     at += head.bytes
                     start = at
                     continue walk
                 }
-                client.unnamed = nil
                 if !isSkipping {
                     isCopyingIn = false
                     if client.session != nil, head.bytes <= Self.unnamedBytesMax, head.bytes > input.writerIndex - at { break walk }
@@ -97,7 +101,9 @@ extension ServerSession {
                 switch named(head, in: input, at: at, start: &start, &client, prepare, to: &output) {
                 case .plain: break
                 case .unnamed:
-                    if !isSkipping, head.kind == FrontendKind.bind || head.kind == FrontendKind.describe, !ownsUnnamed, !hasParsedUnnamed {
+                    if !isSkipping, head.kind == FrontendKind.bind || head.kind == FrontendKind.describe,
+                        isUnnamedDropped || !ownsUnnamed, !hasParsedUnnamed
+                    {
                         // Whether one of an earlier batch is parsed, or skipped, its replies tell.
                         if queue.parsesUnnamed { break walk }
                         // Another client's may be here. Without it PostgreSQL says that there is none.
@@ -106,6 +112,7 @@ extension ServerSession {
                         FrontendMessage.closeStatement([], to: &output)
                         queue.append(.closeUnseen)
                         hasParsedUnnamed = true
+                        isUnnamedDropped = false
                     }
                     if head.kind == FrontendKind.parse {
                         // The next Bind may come in another transaction, on another connection: see ``ClientStatements/unnamed``.
@@ -116,10 +123,15 @@ extension ServerSession {
                         client.parseReceived(head, in: input, at: at)
                         if !isSkipping {
                             hasParsedUnnamed = true
+                            isUnnamedDropped = false
                             // Even a text that is wrong takes the place of what was there; only where the server may skip it is that not sure.
                             if queue.isEmpty { ownsUnnamed = true }
                         }
                         unnamed = isShort && !isSkipping ? (at + MessageFraming.headBytes + 1, at + head.bytes) : nil
+                    } else if head.kind == FrontendKind.close {
+                        client.unnamed = nil
+                        _ = client.takeUnnamedBody()
+                        unnamed = nil
                     } else if head.kind == FrontendKind.bind {
                         unnamed = nil
                         _ = client.takeUnnamedBody()

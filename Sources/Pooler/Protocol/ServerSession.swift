@@ -110,6 +110,8 @@ struct ServerSession {
     var repetition: Repetition?
     /// The unnamed statement here is this client's, or there is none: it is not from a client that had the connection before.
     var ownsUnnamed = false
+    /// The client has destroyed it by a DEALLOCATE that was answered here: the server still has it.
+    var isUnnamedDropped = false
     /// The batch that is being sent has parsed the unnamed statement, or closed it: if that fails, what follows in it is skipped.
     var hasParsedUnnamed = false
     /// Requests of ours that replies gave rise to.
@@ -141,7 +143,7 @@ struct ServerSession {
 
     /// Another client, or the same again: what is unnamed here is not its own.
     mutating func leaseBegan() {
-        (ownsUnnamed, hasParsedUnnamed) = (false, false)
+        (ownsUnnamed, hasParsedUnnamed, isUnnamedDropped) = (false, false, false)
     }
 
     /// ParameterStatus messages among the client's replies, once.

@@ -189,6 +189,36 @@ import Testing
         #expect(talk.session.isQuiescent)
     }
 
+    @Test func `a simple query, and a Close, destroy the unnamed statement, in the middle of a batch, too`() {
+        for (requests, replies) in [(["Q:x"], ["C:X", "Z:I"]), (["C:S"], ["3:"])] {
+            for isApart in [false, true] {
+                var talk = Talk()
+                _ = talk.ask("P:|A")
+                if isApart { _ = talk.answer("1:") }
+                _ = talk.ask(bytes: Talk.bytes(requests + ["S:"], isRequest: true))
+                _ = talk.answer(bytes: Talk.bytes((isApart ? [] : ["1:"]) + replies + ["Z:I"], isRequest: false))
+                #expect(talk.session.isQuiescent && talk.client.unnamed == nil)
+                #expect(talk.ask("B:||", "E:", "S:").requests == ["B", "E", "S"])
+                // In one write.
+                var whole = Talk()
+                _ = whole.ask(bytes: Talk.bytes(["P:|A"] + requests + ["S:"], isRequest: true))
+                #expect(whole.client.unnamed == nil)
+                // What an earlier batch has left.
+                var left = Talk()
+                _ = left.ask("P:|A", "D:S", "S:")
+                _ = left.answer("1:", "t:", "n:", "Z:I")
+                _ = left.ask(bytes: Talk.bytes(requests + ["S:"], isRequest: true))
+                #expect(left.client.unnamed == nil)
+            }
+        }
+        var talk = Talk()
+        _ = talk.ask("P:s1|B", "P:|A", "B:||", "S:")
+        _ = talk.answer("1:", "1:", "2:", "Z:I")
+        // PostgreSQL has not seen it.
+        #expect(talk.ask("Q:DEALLOCATE s1").requests == [])
+        #expect(talk.ask("B:||", "S:").requests == ["C:S", "B", "S"])
+    }
+
     @Test func `with many under way the next waits for all, and then goes`() {
         var talk = Talk(preparedMax: 500, clientMax: 500)
         let count = ReplyQueue.searchedMax + 1

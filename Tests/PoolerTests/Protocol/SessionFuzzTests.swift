@@ -43,7 +43,8 @@ import Testing
                 return first + (random.chance(oneIn: 2) ? ["P:|one", "B:||", "E:\0\0\0\0\0"] : batch().dropLast()) + ["S:"]
             case 5:
                 // Described in one batch, bound in the next, which does not wait for the replies.
-                return ["P:|\(random.pick(["bad", "one", "two"]))", "D:S", "S:", "B:||", "E:\0\0\0\0\0", "S:"]
+                let first = ["P:|\(random.pick(["bad", "one", "two"]))", "D:S", "S:"]
+                return (random.chance(oneIn: 3) ? [] : first) + ["B:||", "E:\0\0\0\0\0", "S:"]
             default: return batch()
             }
         }
