@@ -35,8 +35,8 @@ struct PoolerEnduranceTests {
             ["limits.pool_size": "6", "limits.min_pool_size": "2", "limits.reserve_pool_size": "2"])
         let day = Process()
         let (questions, answers, errors) = (Pipe(), Pipe(), try TemporaryFile("", name: "errors"))
-        day.executableURL = URL(filePath: python)
-        day.arguments = ["-B", Self.folder.appending(path: "day.py").path, "\(pooler.port)", Self.isLong ? "600" : "10", "20261128"]
+        day.executableURL = URL(filePath: "/usr/bin/env")
+        day.arguments = ["timeout", Self.isLong ? "1200" : "300", python, "-B", Self.folder.appending(path: "day.py").path, "\(pooler.port)", Self.isLong ? "600" : "10", "20261128"]
         day.standardInput = answers
         day.standardOutput = questions
         day.standardError = try FileHandle(forWritingTo: errors.url)

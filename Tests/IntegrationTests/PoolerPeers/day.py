@@ -153,35 +153,41 @@ def direct(sql, port):
 
 
 def control(word):
+    # What it takes is no part of the day: until it is done the traffic goes on, and the time that was left is left afterwards.
+    global end
+    left, end = end - time.monotonic(), float("inf")
     print(f"CONTROL {word}", flush=True)
     counts[word] += 1
-    return sys.stdin.readline().strip()
+    answer = sys.stdin.readline().strip()
+    end = time.monotonic() + left
+    return answer
 
 
 def faults():
     chance = random.Random(SEED)
     port = int(control("port"))
     # For the most part on the primary, which is stopped and killed, then on the standby.
-    stops, promoted, begun = 0, False, time.monotonic()
-    while time.monotonic() < end:
+    due = [(0.25, "stop"), (0.5, "kill"), (0.7, "promote")]
+    # However slow the machine is: all of them happen, though the last of them after the day's end.
+    while due or time.monotonic() < end:
         time.sleep(chance.uniform(0.1, 0.4))
-        passed = (time.monotonic() - begun) / SECONDS
+        passed = 1 - (end - time.monotonic()) / SECONDS
         try:
-            if passed > 0.25 and stops == 0 or passed > 0.5 and stops == 1:
-                control("stop" if stops == 0 else "kill")
-                time.sleep(chance.uniform(0, 0.5))
-                control("start")
-                stops += 1
-            elif passed > 0.7 and not promoted:
-                port = int(control("promote"))
-                promoted = True
+            if due and passed > due[0][0]:
+                word = due.pop(0)[1]
+                if word == "promote":
+                    port = int(control(word))
+                else:
+                    control(word)
+                    time.sleep(chance.uniform(0, 0.5))
+                    control("start")
             else:
                 what = chance.choice(["pg_terminate_backend", "pg_cancel_backend"])
                 direct(f"SELECT {what}(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY random() LIMIT 2", port)
                 counts[what] += 1
         except psycopg2.Error:
             pass
-    return port, promoted
+    return port, not due
 
 
 workers = [Worker(kind, number) for number, kind in enumerate(["psycopg2", "psycopg3", "pipeline"] * 4, 1)]
