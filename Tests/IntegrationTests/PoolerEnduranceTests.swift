@@ -56,7 +56,7 @@ struct PoolerEnduranceTests {
         day.waitForEnd()
         let said = try String(contentsOf: errors.url, encoding: .utf8)
         #expect(day.terminationStatus == 0, "\(text)\(said)")
-        func count(_ name: String) -> Int { text.split(separator: " ").first { $0.hasPrefix("\(name)=") }.flatMap { Int($0.dropFirst(name.count + 1)) } ?? 0 }
+        func count(_ name: String) -> Int { text.split(whereSeparator: \.isWhitespace).first { $0.hasPrefix("\(name)=") }.flatMap { Int($0.dropFirst(name.count + 1)) } ?? 0 }
         #expect(text.contains("promoted=True") && count("stop") >= 1 && count("kill") >= 1 && count("vanished") > 10, "\(text)")
         #expect(count("acknowledged") > 200 && count("told") > 5, "\(text)")
         #expect(count("servers") <= 8, "\(text)")
