@@ -36,7 +36,8 @@ struct PoolerEnduranceTests {
         let day = Process()
         let (questions, answers, errors) = (Pipe(), Pipe(), try TemporaryFile("", name: "errors"))
         day.executableURL = URL(filePath: "/usr/bin/env")
-        day.arguments = ["timeout", Self.isLong ? "1200" : "300", python, "-B", Self.folder.appending(path: "day.py").path, "\(pooler.port)", Self.isLong ? "600" : "10", "20261128"]
+        let (limit, seconds) = Self.isLong ? ("1200", "600") : ("300", "10")
+        day.arguments = ["timeout", limit, python, "-B", Self.folder.appending(path: "day.py").path, "\(pooler.port)", seconds, "20261128"]
         day.standardInput = answers
         day.standardOutput = questions
         day.standardError = try FileHandle(forWritingTo: errors.url)
@@ -56,7 +57,8 @@ struct PoolerEnduranceTests {
         day.waitForEnd()
         let said = try String(contentsOf: errors.url, encoding: .utf8)
         #expect(day.terminationStatus == 0, "\(text)\(said)")
-        func count(_ name: String) -> Int { text.split(whereSeparator: \.isWhitespace).first { $0.hasPrefix("\(name)=") }.flatMap { Int($0.dropFirst(name.count + 1)) } ?? 0 }
+        let words = text.split(whereSeparator: \.isWhitespace)
+        func count(_ name: String) -> Int { words.first { $0.hasPrefix("\(name)=") }.flatMap { Int($0.dropFirst(name.count + 1)) } ?? 0 }
         #expect(text.contains("promoted=True") && count("stop") >= 1 && count("kill") >= 1 && count("vanished") > 10, "\(text)")
         #expect(count("acknowledged") > 200 && count("told") > 5, "\(text)")
         #expect(count("servers") <= 8, "\(text)")
