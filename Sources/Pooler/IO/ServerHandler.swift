@@ -124,7 +124,7 @@ final class ServerHandler: ChannelDuplexHandler {
     func clientGone(resets: Bool) {
         client = nil
         let isClean = (session.queue.isEmpty || session.isBeingProbed) && session.requestFraming.isBetweenMessages && session.replyFraming.isBetweenMessages
-        guard isClean, !session.isInBatch, cancelCount == 0, !isGone else {
+        guard isClean, !session.isInBatch, !session.isSkipping, cancelCount == 0, !isGone else {
             // What still runs would run for nobody.
             if !session.queue.isEmpty, !isGone { cancel {} }
             return end(isReusable: false, now: .now())

@@ -69,6 +69,8 @@ extension ServerSession {
                         client.unitSkipped()
                         if sync.statement != 0 { client.unnamedDecided() }
                     }
+                    // What comes now belongs to the batch, until a Sync that the server sees.
+                    if isCopyingIn { isInBatch = true }
                 }
             case BackendKind.bindComplete:
                 if queue.first?.kind == .bind { queue.removeFirst() } else { outcome.isLost = true }

@@ -61,7 +61,8 @@ extension ServerSession {
                 if hasSynced { isRepeatable = false }
                 hasSynced = true
                 hasParsedUnnamed = false
-                isInBatch = false
+                // While it copies the server does not see it, and waits for another.
+                if !isCopyingIn { isInBatch = false }
                 isSkipping = false
                 var left = 0
                 let parsed = unnamed.map { input.getBytes(at: $0.index, length: $0.end - $0.index) } ?? client.takeUnnamedBody()

@@ -138,7 +138,7 @@ struct ServerSession {
 
     /// Whether nothing is under way, so that the next client's request would be the first of its own.
     var isQuiescent: Bool {
-        queue.isEmpty && status == .idle && !isInBatch && requestFraming.isBetweenMessages && replyFraming.isBetweenMessages
+        queue.isEmpty && status == .idle && !isInBatch && !isSkipping && requestFraming.isBetweenMessages && replyFraming.isBetweenMessages
     }
 
     /// Another client, or the same again: what is unnamed here is not its own.

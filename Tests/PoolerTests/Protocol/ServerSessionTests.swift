@@ -208,6 +208,21 @@ import Testing
         }
     }
 
+    @Test func `a COPY that fails, or that ended, is the client's until the Sync that the server sees`() {
+        for end in ["E:22P02", "C:COPY 1"] {
+            var talk = Talk()
+            _ = talk.ask("P:|copy", "B:||", "E:", "S:")
+            _ = talk.answer("1:", "2:", "G:")
+            _ = talk.ask("d:1")
+            if end.hasPrefix("C") { _ = talk.ask("c:") }
+            #expect(talk.answer(end) == [end])
+            #expect(!talk.session.isQuiescent, "\(end)")
+            _ = talk.ask("S:")
+            #expect(talk.answer("Z:I") == ["Z:I"])
+            #expect(talk.session.isQuiescent, "\(end)")
+        }
+    }
+
     @Test func `a query of ours is seen by nobody, and its error is kept`() {
         var talk = Talk()
         var output = ByteBuffer()
