@@ -45,15 +45,13 @@ extension ResponseShard {
         _ key: borrowing CacheKey, _ request: borrowing RequestHead, follower: @autoclosure () -> Follower?, wish: PartWish = .none, now: NIODeadline
     ) -> Joined {
         let record = findRecord(key) ?? addRecord(key)
-        // As with followers: no list that clients fill is without a bound, and this one is gone through at each end.
-        guard records.span[record]?.fetches.count ?? 0 < Self.fetchesMax else { return .pass }
         // Where parts are, the next one is asked for as one, too, until they are the whole. Two at a time are better off with the whole.
         if wish != .none, records.span[record]?.fetches.isEmpty == true, let entry = matchingEntry(record, request), parts[entry] != nil {
-            return .leadPart(lease(record, request))
+            return joinAlone(record, request)
         }
         var isMarked = false
         if let mark = records.span[record]?.passMark {
-            if entries.span[mark].pausedUntil > now { return wish == .none ? .pass : .leadPart(lease(record, request)) }
+            if entries.span[mark].pausedUntil > now { return wish == .none ? .pass : joinAlone(record, request) }
             // One tries whether it is so still, and nobody waits for it: the others go past meanwhile.
             entries[mark].pausedUntil = now + Self.passMarkLifetime
             isMarked = true
@@ -66,8 +64,14 @@ extension ResponseShard {
             records[record]?.fetches[position].followers.append(follower)
             return .follow
         }
-        if wish == .always { return .leadPart(lease(record, request)) }
+        if wish == .always { return joinAlone(record, request) }
         return .lead(lease(record, request, isShared: follower != nil))
+    }
+
+    /// As with followers: no list that clients fill is without a bound, and this one is gone through at each end.
+    private mutating func joinAlone(_ record: Int, _ request: borrowing RequestHead) -> Joined {
+        guard records.span[record]?.fetches.count ?? 0 < Self.fetchesMax else { return .pass }
+        return .leadPart(lease(record, request))
     }
 
     private mutating func lease(_ record: Int, _ request: borrowing RequestHead, isShared: Bool = false) -> Lease {
@@ -90,9 +94,10 @@ extension ResponseShard {
     }
 
     /// The same for who adds to them: no use that eviction would count.
-    func knownParts(_ key: borrowing CacheKey, _ request: borrowing RequestHead) -> StoredParts? {
-        guard !parts.isEmpty, let record = findRecord(key), let entry = matchingEntry(record, request) else { return nil }
-        return parts[entry]
+    mutating func knownParts(_ key: borrowing CacheKey, _ request: borrowing RequestHead) -> StoredParts? {
+        guard !parts.isEmpty, let record = findRecord(key), let entry = matchingEntry(record, request), let found = parts[entry] else { return nil }
+        if entries.span[entry].comparedBan < purges.latestBan, isDroppedByBans(entry) { return nil }
+        return found
     }
 
     /// Whether a part may be stored beside what is there. It takes no room from a whole, nor from other variants than its own, and what was
@@ -104,7 +109,12 @@ extension ResponseShard {
         guard !content.variants.isEmpty else {
             return eviction.admits(hash: content.hash ^ KeyHash.hash(secondaryKey.span, seed: 0), bytes: found.memoryBytes)
         }
-        guard content.vary == vary else { return false }
+        guard content.vary == vary else {
+            return content.variants.allSatisfy { variant in
+                guard parts[variant.entry] != nil, let stored = entries[variant.entry].response else { return false }
+                return stored.received <= found.response.received
+            }
+        }
         guard let slot = content.variants.first(where: { $0.secondaryKey == secondaryKey })?.entry else { return true }
         guard parts[slot] != nil, let stored = entries[slot].response else { return false }
         return stored.received <= found.response.received

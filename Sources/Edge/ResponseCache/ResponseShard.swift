@@ -72,7 +72,7 @@ struct ResponseShard: Sendable {
     static let variantsMax = 16
     /// Followers of one fetch. More than these fetch for themselves: no list that clients fill is without a bound.
     static let followersMax = 10_000
-    /// Fetches of one key at a time that may be stored. More go past.
+    /// Fetches of one key at a time beyond which nobody asks for a part of his own.
     static let fetchesMax = 256
     /// How long a key is remembered as one whose answers cannot be shared.
     static let passMarkLifetime = TimeAmount.seconds(10)
