@@ -46,6 +46,7 @@ bench: ## server CPU per request and transaction beside nginx, HAProxy, Varnish,
 	@scripts/setup build bench
 	@$(RELEASE)
 	@Benchmarks/run --write
+	@Benchmarks/many --write
 	@Benchmarks/pooler --write
 	@Benchmarks/keyspace --write
 
