@@ -86,7 +86,8 @@ final class LineSource: KeySource {
     }
 
     deinit {
-        if let process, process.isRunning { process.terminate() }
+        // Not SIGTERM: a child inherits the signals that its thread blocks, and threads of a pool block nearly all.
+        if let process, process.isRunning { kill(process.processIdentifier, SIGKILL) }
     }
 
     var share: Double? { bytesTotal.map { $0 == 0 ? 1 : min(1, Double(bytesRead) / Double($0)) } }
