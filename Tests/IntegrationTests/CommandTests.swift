@@ -219,7 +219,7 @@ import Testing
         #expect(try coding() == "gzip")
         try write("  threads: 7\n  compression:\n    min_size: 2KB\n")
         reload(until: "edge.compression.min_size=2KB")
-        #expect(edge.errorOutput.contains("edge.threads=7 needs a restart"))
+        #expect(eventually { edge.errorOutput.contains("edge.threads=7 needs a restart") })
         #expect(try coding() == nil)
         try write("  compression:\n    min_size: 2\n")
         reload(until: "has no unit")
