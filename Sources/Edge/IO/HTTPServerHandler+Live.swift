@@ -100,9 +100,7 @@ extension HTTPServerHandler {
     /// - Returns: whether it did.
     /// - Source: RFC 9111 §3.3: an incomplete response answers nothing but ranges that lie within it.
     func answerFromParts(_ head: RequestHead, _ route: RoutePlan, now: NIODeadline) -> Bool {
-        guard asksForRange(head), !head.fields.contains(.ifNoneMatch), !head.fields.contains(.ifMatch),
-            !head.fields.contains(.ifModifiedSince), !head.fields.contains(.ifUnmodifiedSince)
-        else { return false }
+        guard asksForRange(head), !PartWish.hasOtherConditions(head.fields) else { return false }
         let key = worker.key
         guard let parts = worker.store.withShard(key, { $0.findParts(key, head) }), SharedCachePolicy.mayAnswer(parts.response, head),
             case .fresh(let secondsLeft) = RevalidationPolicy.verdict(

@@ -77,11 +77,15 @@ enum PartWish {
     init(_ request: borrowing RequestHead) {
         self = .none
         guard request.fields.contains(.range), request.method == .get, request.fields.count(of: .range) == 1,
-            !request.fields.contains(.ifNoneMatch), !request.fields.contains(.ifMatch), !request.fields.contains(.ifModifiedSince),
-            !request.fields.contains(.ifUnmodifiedSince), let index = request.fields.firstIndex(of: .range),
+            !Self.hasOtherConditions(request.fields), let index = request.fields.firstIndex(of: .range),
             let ranges = ByteRange.parse(request.fields.value(at: index)), ranges.count == 1
         else { return }
         if case .from(let first, _) = ranges[0], first >= Self.bytesBeforeMax { self = .always } else { self = .ifParts }
+    }
+
+    /// Conditions besides `If-Range`: parts are not compared with them.
+    static func hasOtherConditions(_ fields: borrowing FieldSection) -> Bool {
+        fields.contains(.ifNoneMatch) || fields.contains(.ifMatch) || fields.contains(.ifModifiedSince) || fields.contains(.ifUnmodifiedSince)
     }
 }
 
