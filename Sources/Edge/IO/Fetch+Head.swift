@@ -73,7 +73,7 @@ extension Fetch {
                 if notStored == .tooLarge, PartWish(request) != .none {
                     let (key, request) = (key, request)
                     lease = worker.store.withShard(key) { $0.leadPart(key, request) }
-                    return askAgain(.part, now: now)
+                    return askAgain(lease == nil ? .asSent : .part, now: now)
                 }
                 return askAgain(.asSent, now: now)
             }

@@ -80,9 +80,10 @@ extension ResponseShard {
         return Lease(record: record, id: nextFetchID)
     }
 
-    /// Asks for the right to store a part of what is not to be stored as a whole.
-    mutating func leadPart(_ key: borrowing CacheKey, _ request: borrowing RequestHead) -> Lease {
-        lease(findRecord(key) ?? addRecord(key), request)
+    /// Asks for the right to store a part of what is not to be stored as a whole; `nil` when as many fetch under this key as may.
+    mutating func leadPart(_ key: borrowing CacheKey, _ request: borrowing RequestHead) -> Lease? {
+        guard case .leadPart(let lease) = joinAlone(findRecord(key) ?? addRecord(key), request) else { return nil }
+        return lease
     }
 
     /// What there is of a response that suits a request and is not stored as a whole. Says nothing about freshness.

@@ -145,10 +145,15 @@ import Testing
 
     private let range = ["Range: bytes=0-1"]
 
+    private func lead(_ shard: inout ResponseShard, _ request: borrowing RequestHead) throws -> ResponseShard.Lease {
+        let lease = shard.leadPart(try key(), request)
+        return try #require(lease)
+    }
+
     @discardableResult
     private func store(_ shard: inout ResponseShard, _ parts: StoredParts) throws -> Bool {
         let request = try RequestHead.get("/", range)
-        let lease = shard.leadPart(try key(), request)
+        let lease = try lead(&shard, request)
         return shard.finish(lease, .storeParts(parts, requestFields: request.fields), now: t0).isStored
     }
 
@@ -173,7 +178,7 @@ import Testing
 
     @Test func `a part takes nothing from a whole, nor from what was received after it`() throws {
         var shard = shard()
-        let (lease, request) = (shard.leadPart(try key(), try .get("/", range)), try RequestHead.get("/"))
+        let (lease, request) = (try lead(&shard, .get("/", range)), try RequestHead.get("/"))
         guard case .lead(let other) = shard.join(try key(), request, follower: .init { _ in }, now: t0) else {
             Issue.record("must lead")
             return
@@ -209,16 +214,16 @@ import Testing
         try store(&shard, try parts("0123"))
         #expect(try join(.ifParts) == "part" && join(.always) == "part" && join(.none) == "lead")
         // A part that is under way keeps nobody from fetching the whole for all.
-        let underWay = shard.leadPart(try key(), try .get("/"))
+        let underWay = try lead(&shard, .get("/"))
         #expect(try join(.ifParts) == "lead" && join(.always) == "part")
         _ = shard.finish(underWay, .notStored, now: t0)
         // Too large as a whole: parts stay, and more of them may come.
-        let lease = shard.leadPart(try key(), try .get("/"))
+        let lease = try lead(&shard, .get("/"))
         _ = shard.finish(lease, .tooLarge, now: t0)
         #expect(try shard.findParts(key(), .get("/", range)) != nil)
         #expect(try join(.ifParts) == "part" && join(.none) == "pass")
         // For one client alone: nothing stays.
-        let other = shard.leadPart(try key(), try .get("/"))
+        let other = try lead(&shard, .get("/"))
         _ = shard.finish(other, .notShareable, now: t0)
         #expect(try shard.findParts(key(), .get("/", range)) == nil)
         // Somebody fetches all of it: whoever enters in its middle reads along.
@@ -230,6 +235,18 @@ import Testing
         }
     }
 
+    @Test func `as many parts are under way under one key as may, and no more`() throws {
+        var shard = shard()
+        let request = try RequestHead.get("/", range)
+        var leases: [ResponseShard.Lease] = []
+        for _ in 0..<ResponseShard.fetchesMax { leases.append(try lead(&shard, request)) }
+        let key = try key()
+        func isFull() -> Bool { shard.leadPart(key, request) == nil }
+        #expect(isFull())
+        _ = shard.finish(leases[7], .notStored, now: t0)
+        #expect(!isFull() && isFull())
+    }
+
     @Test func `a purge, hard or soft, takes parts, and wins against one that is fetched`() throws {
         for isSoft in [false, true] {
             var shard = shard()
@@ -237,7 +254,7 @@ import Testing
             #expect(try shard.purge(key(), isSoft: isSoft, now: t0) == 1)
             #expect(try shard.findParts(key(), .get("/", range)) == nil && shard.entryCount == 0, "\(isSoft)")
             let request = try RequestHead.get("/", range)
-            let lease = shard.leadPart(try key(), request)
+            let lease = try lead(&shard, request)
             _ = shard.purge(try key(), isSoft: isSoft, now: t0)
             #expect(try !shard.finish(lease, .storeParts(parts("0123"), requestFields: request.fields), now: t0).isStored)
             #expect(try shard.findParts(key(), .get("/", range)) == nil)

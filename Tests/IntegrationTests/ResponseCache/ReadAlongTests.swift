@@ -192,10 +192,26 @@ import Testing
         }
         let own = try ask("/account/new", [cookie])
         #expect(eventually { origin.requestCount == 22 }, "all at once, while none is answered")
-        let others = try ask("/news/new", [cookie])
+        let others = try ask("/news/new", ["Cookie: theme=dark"])
         #expect(try eventually { try edge.metric("headrace_edge_connections") >= 41 && origin.requestCount == 23 })
         gate.open()
         #expect(Set(try own.map { try $0.readResponse().text }).count == 20)
         #expect(Set(try others.map { try $0.readResponse().text }).count == 1 && origin.requestCount == 23)
+    }
+
+    @Test func `who carries a session waits for nobody's page in a folder that nobody knows yet`() throws {
+        let gate = ScriptedOrigin.Gate()
+        let origin = try ScriptedOrigin { request in
+            [.waitFor(gate), .send(ScriptedOrigin.response(fields: ["Cache-Control: private"], body: "\(request.number)"))]
+        }
+        let edge = try edge(origin)
+        let clients = try (0..<20).map { number in
+            let client = try RawClient(port: edge.port)
+            client.send("GET /account/new HTTP/1.1\r\nHost: a.example\r\nCookie: theme=dark; sessionid=\(number)\r\n\r\n")
+            return client
+        }
+        #expect(eventually { origin.requestCount == 20 }, "all at once, while none is answered")
+        gate.open()
+        #expect(Set(try clients.map { try $0.readResponse().text }).count == 20)
     }
 }

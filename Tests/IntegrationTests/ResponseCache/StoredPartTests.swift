@@ -177,6 +177,42 @@ import Testing
         gate.open()
     }
 
+    @Test func `who left before the head of what is too large is not asked for again`() throws {
+        let gate = ScriptedOrigin.Gate()
+        let length = 3_000_000
+        let origin = try ScriptedOrigin { request in
+            let head = "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nETag: \"v\"\r\nContent-Length: \(length)\r\n\r\n"
+            return request.number == 0 ? [.waitFor(gate), .send(head)] : [.send(ScriptedOrigin.response(status: "404 Not Found", body: "other"))]
+        }
+        let edge = try HeadraceProcess(["--app", origin.url, "--set", "edge.cache.max_object_size=1MB"])
+        let viewer = try RawClient(port: edge.port)
+        viewer.send("GET /film HTTP/1.1\r\nHost: a.example\r\nRange: bytes=0-9\r\n\r\n")
+        #expect(eventually { origin.requestCount == 1 })
+        viewer.reset()
+        #expect(try eventually { try edge.metric("headrace_edge_connections") == 1 }, "the edge knows that it left")
+        gate.open()
+        // The one fetch is over when its key may be fetched by others, on its own terms.
+        #expect(try eventually { try RawClient.get(port: edge.port, "/film", ["Range: bytes=20-29"]).status == 404 })
+        #expect(origin.requests.dropFirst().allSatisfy { $0.field("Range") == "bytes=20-29" })
+    }
+
+    @Test func `who takes a part slowly holds nobody up, and gets all of it`() throws {
+        // More than two sockets take on their own.
+        let part = Array((0..<4_000_000).map { "\(10_000_000 + $0)" }.joined().utf8)
+        let origin = try ScriptedOrigin { _ in
+            let lines = Self.fields + ["ETag: \"v\"", "Content-Range: bytes 2000000-\(2_000_000 + part.count - 1)/90000000"]
+            return [.send(ScriptedOrigin.response(status: "206 Partial Content", fields: lines, body: String(decoding: part, as: UTF8.self)))]
+        }
+        let edge = try HeadraceProcess(["--app", origin.url])
+        let range = "bytes=2000000-\(2_000_000 + part.count - 1)"
+        let slow = try RawClient(port: edge.port)
+        slow.send("GET /film HTTP/1.1\r\nHost: a.example\r\nRange: \(range)\r\n\r\n")
+        #expect(eventually { !slow.peek().isEmpty })
+        let quick = try RawClient.get(port: edge.port, "/film", ["Range: \(range)"], seconds: 60)
+        #expect(quick.status == 206 && quick.body == part)
+        #expect(try slow.readResponse(seconds: 60).body == part)
+    }
+
     @Test func `an application that knows no ranges is asked once, and its whole answer is stored`() throws {
         let origin = try ScriptedOrigin(fields: Self.fields + ["ETag: \"v\""], body: String(decoding: Self.film, as: UTF8.self))
         let edge = try HeadraceProcess(["--app", origin.url])
