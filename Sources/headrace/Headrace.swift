@@ -22,6 +22,7 @@ struct Headrace: AsyncParsableCommand {
               headrace prove --app http://127.0.0.1:3000 /  what is each layer worth?
               headrace report                               what was measured before?
               headrace doctor https://example.com/          what makes a site slow?
+              headrace cert dev                             a certificate for trying HTTPS
               headrace demo                                 what is the edge worth?
 
             EXIT CODES:
@@ -41,7 +42,7 @@ struct Headrace: AsyncParsableCommand {
         subcommands: [
             ServeCommand.self, ReloadCommand.self, CheckCommand.self, ExplainCommand.self, PurgeCommand.self, WarmCommand.self,
             InitCommand.self, BenchCommand.self, CompareCommand.self, StatusCommand.self, DoctorCommand.self, ProveCommand.self, ReportCommand.self,
-            DemoCommand.self, ReferenceCommand.self, VersionCommand.self,
+            CertCommand.self, DemoCommand.self, ReferenceCommand.self, VersionCommand.self,
         ])
 }
 

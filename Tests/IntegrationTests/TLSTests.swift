@@ -244,4 +244,77 @@ final class TLSTests {
         edge.terminate()
         #expect(edge.waitForExit() == 0)
     }
+
+    private func headrace(_ arguments: [String]) throws -> Command.Result {
+        try Command.run("env", [HeadraceProcess.binary.path] + arguments)
+    }
+
+    @Test func `headrace cert dev makes what curl and openssl believe, and a renewed one is taken up`() throws {
+        let made = try headrace(["cert", "dev", "--folder", path("dev"), "--json"])
+        #expect(made.status == 0, "\(made.errors)")
+        struct Made: Decodable {
+            let certificate, authority: String
+            let hosts: [String]
+        }
+        let files = try JSONDecoder().decode(Made.self, from: Data(made.text.utf8))
+        #expect(files.hosts == ["localhost", "127.0.0.1", "::1"])
+        for (file, mode) in [(files.certificate, 0o600), (path("dev") + "/ca-key.pem", 0o600), (files.authority, 0o644), (path("dev"), 0o700)] {
+            #expect(try FileManager.default.attributesOfItem(atPath: file)[.posixPermissions] as? Int == mode, "\(file)")
+        }
+        let origin = try hello()
+        let edge = try HeadraceProcess(
+            ["--app", origin.url, "--set", "edge.tls.listen=127.0.0.1:0", "--set", "edge.tls.certificates=\(files.certificate)"], saying: "https://")
+        for host in ["localhost", "127.0.0.1"] {
+            let page = try Command.run("curl", ["-sS", "--max-time", "20", "--cacert", files.authority, "https://\(host):\(edge.port)/a"])
+            #expect(page.text == "hello of /a", "\(page.errors)")
+        }
+        let stranger = try Command.run("curl", ["-sS", "--max-time", "20", "https://localhost:\(edge.port)/a"])
+        #expect(stranger.status == 60, "nobody else believes it")
+        let verified = try Command.run(
+            "openssl", ["verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", files.authority, files.certificate])
+        #expect(verified.status == 0, "\(verified.text)\(verified.errors)")
+
+        func serial() throws -> String {
+            let shown = try Command.run(
+                "openssl", ["s_client", "-connect", "127.0.0.1:\(edge.port)", "-servername", "localhost", "-CAfile", files.authority], input: Data())
+            return shown.text.split(separator: "-----BEGIN CERTIFICATE-----").dropFirst().first.map { String($0.prefix(500)) } ?? ""
+        }
+        let before = try serial()
+        let authority = try Data(contentsOf: URL(filePath: files.authority))
+        let again = try headrace(["cert", "dev", "--folder", path("dev")])
+        #expect(again.status == 0 && again.text.contains(files.certificate) && again.errors.contains("curl --cacert"))
+        #expect(try Data(contentsOf: URL(filePath: files.authority)) == authority, "the authority is kept")
+        #expect(try eventually { try serial() != before }, "the edge takes up what was renewed")
+        #expect(try headrace(["cert", "dev", "--folder", path("dev"), "a_b"]).status == 64)
+        #expect(try headrace(["cert", "dev", "--folder", "/proc/nowhere"]).status == 69)
+    }
+
+    /// What the grade A+ takes, as testssl.sh sees it: the protocols, ciphers, certificate and header field; not the grade itself, for it takes an
+    /// authority that everybody believes.
+    @Test(.enabled(if: Command.find("testssl") != nil, "testssl.sh is not installed: run scripts/setup"))
+    func `testssl finds no weakness but that nobody else believes the authority`() throws {
+        let origin = try hello()
+        // Else that it ends soon is a weakness, too.
+        try makeCertificate("first", "DNS:localhost,IP:127.0.0.1", days: 80)
+        let edge = try edge(origin, ["edge.tls.hsts=365d"])
+        let report = path("testssl.json")
+        _ = try Command.run(
+            "testssl", [
+                "--quiet", "--color", "0", "--warnings", "off", "--openssl-timeout", "20", "--add-ca", path("authority.pem"), "-p", "-s", "-f", "-U", "-S", "-h", "--jsonfile", report,
+                "localhost:\(edge.port)",
+            ])
+        struct Finding: Decodable {
+            let id, severity, finding: String
+        }
+        let findings = try JSONDecoder().decode([Finding].self, from: Data(contentsOf: URL(filePath: report)))
+        func finding(_ id: String) -> String { findings.first { $0.id == id }?.finding ?? "" }
+        for old in ["SSLv2", "SSLv3", "TLS1", "TLS1_1"] { #expect(finding(old).hasPrefix("not offered"), "\(old): \(finding(old))") }
+        for new in ["TLS1_2", "TLS1_3"] { #expect(finding(new).hasPrefix("offered"), "\(new): \(finding(new))") }
+        #expect((finding("FS") + finding("PFS")).hasPrefix("offered") && finding("HSTS_time").contains("365 days"), "\(finding("HSTS_time"))")
+        // What only a public authority has, and a name that is in the DNS.
+        let known: Set = ["cert_revocation", "DNS_CAArecord", "cert_chain_of_trust", "cert_trust"]
+        let weak = findings.filter { ["LOW", "MEDIUM", "HIGH", "CRITICAL"].contains($0.severity) && !known.contains($0.id) }
+        #expect(weak.isEmpty, "\(weak.map { "\($0.id) \($0.severity): \($0.finding)" }.joined(separator: "\n"))")
+        #expect(findings.count > 40, "\(findings.count)")
+    }
 }

@@ -30,7 +30,7 @@ import Testing
         "headrace": [
             "Edge", "Pooler", "Keyspace", "LoadGenerator", "Dashboard", "History", "HTTP1Wire", "HTTPSemantics", "PostgresWire", "RESPWire", "Transport",
             "Telemetry", "CCodecs", "NIOCore", "NIOPosix", "Logging",
-            "ArgumentParser", "Yams", "ServiceLifecycle", "UnixSignals", "Foundation", "Synchronization",
+            "ArgumentParser", "Yams", "ServiceLifecycle", "UnixSignals", "Foundation", "Synchronization", "Crypto", "SwiftASN1", "X509",
         ],
     ]
     private static let cLibraries: Set<String> = ["Glibc", "Musl"]

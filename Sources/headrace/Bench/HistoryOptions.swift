@@ -28,8 +28,7 @@ struct HistoryOptions: ParsableArguments {
     }
 
     private static func inStateFolder(_ environment: [String: String]) -> String? {
-        let state = environment["XDG_STATE_HOME"].flatMap { $0.hasPrefix("/") ? $0 : nil } ?? environment["HOME"].map { $0 + "/.local/state" }
-        return state.map { $0 + "/headrace/history.sqlite" }
+        StateFolder.path(environment).map { $0 + "/history.sqlite" }
     }
 
     /// Keeps a run that was printed already: when it cannot be kept, that is said, and is no failure of the measurement.
