@@ -104,6 +104,10 @@ enum EdgeReason: String, Sendable, CaseIterable {
     case explain
     /// The route says that it is being worked on.
     case maintenance
+    /// The client's address may not.
+    case clientDenied = "client-denied"
+    /// The client asks more often than it may: 429.
+    case rateLimit = "rate-limit"
     /// A name and a password are missing, or wrong.
     case basicAuth = "basic-auth"
     /// More passwords wait to be compared than may.

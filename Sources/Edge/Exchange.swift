@@ -53,6 +53,8 @@ struct Exchange: ~Copyable {
     var bodyBytes = 0
     /// Bytes of the body that were not sent: compressed, or the client had it.
     var savedBytes = 0
+    /// What is left of its client's share of its route; `nil` where there is no limit.
+    var requestsLeft: Int?
     /// The response has no end of its own, and its length is no response time.
     var isStream = false
     /// Nanoseconds from asking the application to its response's head; 0 when it was not asked.

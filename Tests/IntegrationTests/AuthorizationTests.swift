@@ -170,4 +170,62 @@ import Testing
         let lines = try edge.logLines(atLeast: 3)
         #expect(lines.compactMap { $0["client"] as? String }.sorted() == ["198.51.100.1", "198.51.100.1", "203.0.113.7"])
     }
+
+    @Test func `who asks more often than a route lets is told when to come again, before a password and past the cache`() throws {
+        let origin = try ScriptedOrigin(fields: ["Cache-Control: public, max-age=600"], body: "page")
+        let (edge, file) = try Self.edge(
+            """
+            edge:
+              app: \(origin.url)
+              routes:
+                - {match: {path: [/limited]}, upstream: app, limits: {rate: 2/h, burst: 3, per: "header:X-Api-Key"}}
+            """)
+        defer { _ = file }
+        for left in [2, 1, 0] {
+            let response = try Self.ask(edge, "GET /limited HTTP/1.1", ["X-Api-Key: one"])
+            #expect(response.text == "page" && response.field("RateLimit") == "\"client\";r=\(left)")
+            #expect(response.field("RateLimit-Policy") == "\"client\";q=3;w=5400")
+        }
+        for _ in 0..<2 {
+            let refused = try Self.ask(edge, "GET /limited HTTP/1.1", ["X-Api-Key: one"])
+            let wait = Int(refused.field("Retry-After") ?? "") ?? 0
+            #expect(refused.status == 429 && (1700...1800).contains(wait), "\(wait)")
+            #expect(refused.field("RateLimit") == "\"client\";r=0;t=\(wait)" && refused.field("Cache-Status")?.contains("detail=rate-limit") == true)
+        }
+        #expect(try Self.ask(edge, "GET /limited HTTP/1.1", ["X-Api-Key: two"]).status == 200, "another client has its own")
+        let free = try Self.ask(edge, "GET /other HTTP/1.1", ["X-Api-Key: one"])
+        #expect(free.status == 200 && free.field("RateLimit") == nil, "another route has no limit")
+        #expect(origin.requestCount == 2, "what is refused asks nobody, and hits are counted, too")
+
+        // The buckets live on over a reload that leaves the limit as it was.
+        try Data(try String(contentsOfFile: file.path, encoding: .utf8).replacing("edge:\n", with: "edge:\n  access_log_sample: 50%\n").utf8).write(to: URL(filePath: file.path))
+        kill(edge.processIdentifier, SIGHUP)
+        #expect(eventually { edge.errorOutput.contains("edge.access_log_sample") })
+        #expect(try Self.ask(edge, "GET /limited HTTP/1.1", ["X-Api-Key: one"]).status == 429)
+        let explained = try Command.run(
+            "env", [HeadraceProcess.binary.path, "explain", "http://a.example/limited", "--config", file.path])
+        #expect(explained.text.contains("2 in 3600 s for each value of X-Api-Key, 3 of them at once; 429 beyond"), "\(explained.text)\(explained.errors)")
+    }
+
+    @Test func `addresses that may not are told so, as a trusted proxy names them, and a denied one though it be allowed`() throws {
+        let origin = try ScriptedOrigin(body: "page")
+        let (edge, file) = try Self.edge(
+            """
+            edge:
+              app: \(origin.url)
+              forwarded: {trusted: [127.0.0.1]}
+              routes:
+                - {match: {path: [/staff]}, upstream: app, clients: {allow: [10.0.0.0/8, "2001:db8::/32"], deny: [10.6.6.6]}}
+            """)
+        defer { _ = file }
+        for (client, status) in [
+            ("10.1.2.3", 200), ("2001:db8::7", 200), ("10.6.6.6", 403), ("192.0.2.1", 403), ("::ffff:10.6.6.6", 403), ("2001:db9::1", 403),
+        ] {
+            let response = try Self.ask(edge, "GET /staff HTTP/1.1", ["X-Forwarded-For: \(client)"])
+            #expect(response.status == status, "\(client)")
+            if status == 403 { #expect(response.field("Cache-Status")?.contains("detail=client-denied") == true) }
+        }
+        #expect(try Self.ask(edge, "GET /staff HTTP/1.1").status == 403, "the proxy itself is nobody who is allowed")
+        #expect(try Self.ask(edge, "GET /else HTTP/1.1", ["X-Forwarded-For: 192.0.2.1"]).status == 200)
+    }
 }

@@ -1,7 +1,7 @@
 import HTTPSemantics
 import NIOCore
 
-// What stands between a route and its answer: maintenance, name and password, and another server's word. All of it comes before the
+// What stands between a route and its answer: maintenance, who may ask and how often, name and password, and another server's word. All of it comes before the
 // response cache is asked, so that nothing stored is given to somebody who may not have it.
 //
 // While an answer is waited for nothing of the request's body is read but what comes with its head, up to ``pendingBytesMax``.
@@ -18,6 +18,13 @@ extension HTTPServerHandler {
             return respond(
                 status: 503, contentType: "text/html; charset=utf-8", maintenance.page, now: now, retryAfter: maintenance.retrySeconds,
                 reason: .edge(.maintenance))
+        }
+        if let clients = route.clients, !clients.admits(identity.ip) { return respondError(403, reason: .edge(.clientDenied), now: now) }
+        if let limiter = route.limiter {
+            switch limiter.take(head.fields, identity, now: now) {
+            case .accepted(let left): exchange.requestsLeft = left
+            case .refused(let wait): return respondError(429, reason: .edge(.rateLimit), now: now, lines: limiter.lines(wait: wait))
+            }
         }
         if let bytesMax = route.route.requestBodyBytesMax, let error = connection.limitBody(to: bytesMax) {
             return refuse(error, now: now)

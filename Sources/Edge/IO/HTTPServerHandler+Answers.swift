@@ -285,6 +285,7 @@ extension HTTPServerHandler {
                 output.text("\r\n")
             }
         }
+        if let left = exchange.requestsLeft, let limiter = route?.limiter { output.writeString(limiter.lines(left: left)) }
         exchange.appendCacheStatus(to: &output)
         let written = NIODeadline.now()
         exchange.headNanoseconds = (written - exchange.started).nanoseconds

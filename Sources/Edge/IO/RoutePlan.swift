@@ -41,6 +41,9 @@ final class RoutePlan {
     /// Responses by the first digit of their status; `nil` without a title.
     private let responses: CounterRow?
     let action: Action
+    let limiter: RateLimiter?
+    /// `nil` for everybody.
+    let clients: RouteConfiguration.ClientAccess?
     private(set) var maintenance: Maintenance?
     private(set) var basic: Basic?
     private(set) var forward: Forward?
@@ -60,9 +63,11 @@ final class RoutePlan {
 
     init(
         _ route: RouteConfiguration, title: String, _ edge: EdgeConfiguration, _ resources: RouteResources,
-        connectors: [String: UpstreamConnector], responses: CounterRow?
+        connectors: [String: UpstreamConnector], responses: CounterRow?, limiter: RateLimiter? = nil
     ) {
         self.route = route
+        self.limiter = limiter
+        clients = route.clients.isOpen ? nil : route.clients
         self.title = title
         self.responses = responses
         if route.redirect.location != nil {
@@ -145,8 +150,10 @@ final class Routing {
         let table = configuration.routeTable
         let titles = table.enumerated().map { $1.title($0, of: configuration) }
         let rows = metrics.rows(ofRoutes: titles)
-        let plans = zip(table, titles).map { route, title in
-            RoutePlan(route, title: title, configuration, resources, connectors: connectors, responses: rows[title])
+        let plans = table.enumerated().map { number, route in
+            let title = titles[number]
+            return RoutePlan(
+                route, title: title, configuration, resources, connectors: connectors, responses: rows[title], limiter: resources.limiters[number])
         }
         self.plans = plans
         var keyings: [CacheKeying] = []

@@ -12,8 +12,11 @@ struct RouteResources: Sendable {
     /// The pages of ``RouteConfiguration/Maintenance``, by path.
     let pages: [String: String]
     let passwords: PasswordThreads
+    /// By the number of their route.
+    let limiters: [Int: RateLimiter]
 
-    /// - Parameter previous: What it has already is used again; of a file of passwords, if it says the same.
+    /// - Parameter previous: What it has already is used again; of a file of passwords, if it says the same, and of a limit, if its route is
+    ///   where it was.
     /// - Throws: when a file or folder cannot be read, or a file of passwords has a line that cannot be understood.
     init(_ configuration: EdgeConfiguration, previous: RouteResources?) throws {
         var files: [String: StaticFiles] = [:]
@@ -41,5 +44,11 @@ struct RouteResources: Sendable {
         }
         self.pages = pages
         passwords = previous?.passwords ?? PasswordThreads()
+        var limiters: [Int: RateLimiter] = [:]
+        for (number, route) in configuration.routeTable.enumerated() {
+            let known = previous?.limiters[number]
+            limiters[number] = known?.limit == route.rateLimit ? known : RateLimiter(route.rateLimit)
+        }
+        self.limiters = limiters
     }
 }

@@ -142,12 +142,12 @@ struct CacheKeying: Sendable, Equatable {
             }
         }
         for name in rules.cookies {
-            guard let value = cookie(name, fields) else { continue }
+            guard let value = fields.cookieValue(name) else { continue }
             key.append(mark)
             key.append(UInt8(ascii: ";"))
             key.append(contentsOf: name)
             key.append(UInt8(ascii: "="))
-            key.append(contentsOf: value)
+            key.append(contentsOf: fields.bytes[value])
         }
         if rules.hasDeviceClass {
             key.append(mark)
@@ -165,20 +165,6 @@ struct CacheKeying: Sendable, Equatable {
         guard spelled.count == name.count else { return false }
         for index in name.indices where ASCII.lowercased(spelled[index]) != name[index] { return false }
         return true
-    }
-
-    /// The value of the first cookie of that name.
-    /// - Source: RFC 6265 §5.4: pairs parted by semicolons; names are case-sensitive.
-    private static func cookie(_ name: [UInt8], _ fields: FieldSection) -> ArraySlice<UInt8>? {
-        for index in fields.lines.indices where fields.lines[index].name == .cookie {
-            let value = fields.value(at: index).withUnsafeBufferPointer { Array($0) }
-            for pair in value.split(separator: UInt8(ascii: ";")) {
-                let trimmed = pair.drop { $0 == 0x20 || $0 == 0x09 }
-                guard trimmed.count > name.count, trimmed.starts(with: name), trimmed[trimmed.startIndex + name.count] == UInt8(ascii: "=") else { continue }
-                return trimmed.dropFirst(name.count + 1)
-            }
-        }
-        return nil
     }
 
     /// What the application is asked for when what it says may be stored; `nil` for the target as it was sent.

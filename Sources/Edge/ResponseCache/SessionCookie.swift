@@ -10,14 +10,10 @@ enum SessionCookie {
     private static let tokensOfEverybody = ["csrf", "xsrf"].map { Array($0.utf8) }
     private static let end = Array("sid".utf8)
 
-    /// - Source: RFC 6265 §4.2.1: `name=value` pairs parted by semicolons.
     static func isIn(_ fields: borrowing FieldSection) -> Bool {
-        for index in fields.lines.indices where fields.lines[index].name == .cookie {
-            let value = fields.value(at: index).withUnsafeBufferPointer { Array($0) }
-            for pair in value.split(separator: UInt8(ascii: ";")) {
-                let name = pair.prefix { $0 != UInt8(ascii: "=") }.map(ASCII.lowercased)
-                if isSession(name) { return true }
-            }
+        var pairs = CookiePairs()
+        while let pair = pairs.next(in: fields) {
+            if isSession(fields.bytes[pair.name].map(ASCII.lowercased)) { return true }
         }
         return false
     }

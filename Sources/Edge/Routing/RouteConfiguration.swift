@@ -34,6 +34,8 @@ public struct RouteConfiguration: Sendable, Equatable {
     public var browserCaching: String?
     /// The largest body of a request; 413 beyond. Only less than ``EdgeConfiguration/Limits/requestBodyBytesMax`` has an effect.
     public var requestBodyBytesMax: Int?
+    public var rateLimit = RateLimit()
+    public var clients = ClientAccess()
     public var maintenance = Maintenance()
     public var basicAuth = BasicAuth()
     public var forwardAuth = ForwardAuth()
@@ -70,6 +72,22 @@ public struct RouteConfiguration: Sendable, Equatable {
             cache.refreshAhead = refreshAhead ?? cache.refreshAhead
             cache.storesCookies = storesCookies ?? cache.storesCookies
             cache.heedsRequests = heedsRequests ?? cache.heedsRequests
+        }
+    }
+
+    /// Whose requests are answered, by address, as trusted proxies name it; the others get 403.
+    public struct ClientAccess: Sendable, Equatable {
+        /// Everybody, when it is empty.
+        public var allowed: [AddressRange] = []
+        /// Not these, though they be allowed.
+        public var denied: [AddressRange] = []
+
+        public init() {}
+
+        var isOpen: Bool { allowed.isEmpty && denied.isEmpty }
+
+        func admits(_ ip: IPAddress?) -> Bool {
+            !denied.contains { $0.contains(ip) } && (allowed.isEmpty || allowed.contains { $0.contains(ip) })
         }
     }
 

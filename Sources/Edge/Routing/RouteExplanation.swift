@@ -68,6 +68,16 @@ extension EdgeConfiguration {
             let isExcepted = route.maintenance.exceptions.contains { $0.contains(client.ip) }
             add("maintenance", isExcepted ? "on, but not for this client" : "503 for this client, and nothing of what follows")
         }
+        if !route.clients.isOpen { add("clients", route.clients.admits(client.ip) ? "answered" : "403 for this client, and nothing of what follows") }
+        if let limit = route.rateLimit.rate {
+            let who =
+                switch route.rateLimit.client {
+                case .address: "address"
+                case .header(let name): "value of \(name)"
+                case .cookie(let name): "value of the cookie \(name)"
+                }
+            add("rate", "\(limit.count) in \(limit.period.spoken) for each \(who), \(route.rateLimit.burstMax) of them at once; 429 beyond")
+        }
         let rate = limits.transferRateMin > 0 ? ", \(limits.transferRateMin) bytes per second at least" : ""
         add(
             "body", """

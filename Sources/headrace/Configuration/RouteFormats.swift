@@ -1,4 +1,5 @@
 import Edge
+import NIOCore
 
 // How the parts of a route are written.
 
@@ -124,6 +125,48 @@ extension ValueFormat where Value == AddressRange {
                 }
                 return range
             }, render: { $0.text })
+    }
+}
+
+extension ValueFormat where Value == RateLimit.Rate {
+    /// `10/s`, `600/m`, `5000/h`.
+    static var requestRate: Self {
+        let units: [(unit: String, period: TimeAmount)] = [("s", .seconds(1)), ("m", .minutes(1)), ("h", .hours(1))]
+        return Self(
+            "rate", units: "requests as 10/s, 600/m, 5000/h", range: "1…1000000 of them",
+            parse: { word in
+                let parts = word.split(separator: "/", omittingEmptySubsequences: false)
+                guard let count = Int(parts[0]) else { throw ValueProblem("\"\(word)\" is no rate such as 10/s or 600/m") }
+                guard parts.count == 2, let unit = units.first(where: { $0.unit == parts[1] }) else {
+                    throw ValueProblem("\"\(word)\" does not say in which time: write \(count)/s, \(count)/m or \(count)/h")
+                }
+                guard (1...1_000_000).contains(count) else { throw ValueProblem("\"\(word)\" is not within 1…1000000 requests") }
+                return RateLimit.Rate(count: count, per: unit.period)
+            }, render: { rate in "\(rate.count)/\(units.first { $0.period == rate.period }?.unit ?? "s")" })
+    }
+}
+
+extension ValueFormat where Value == RateLimit.Client {
+    static var rateLimitClient: Self {
+        let choices = ["client", "header:NAME", "cookie:NAME"]
+        return Self(
+            "word", units: choices.joined(separator: ", "),
+            parse: { word in
+                if word == "client" { return .address }
+                for (prefix, make) in [("header:", Value.header), ("cookie:", Value.cookie)] where word.hasPrefix(prefix) {
+                    let name = word.dropFirst(prefix.count)
+                    guard !name.isEmpty, name.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && !"=;,:".utf8.contains($0) }) else { break }
+                    return make(String(name))
+                }
+                throw ValueProblem("\"\(word)\" is none of \(choices.joined(separator: ", "))")
+            },
+            render: { value in
+                switch value {
+                case .address: "client"
+                case .header(let name): "header:\(name)"
+                case .cookie(let name): "cookie:\(name)"
+                }
+            })
     }
 }
 

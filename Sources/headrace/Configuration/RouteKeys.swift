@@ -107,6 +107,21 @@ enum RouteKeys {
             "limits.body", \.requestBodyBytesMax, .optional(.size(0...1 << 40)), isReloadable: true,
             "A request's body; 413 beyond. Not more than edge.limits.body."),
         .init(
+            "limits.rate", \.rateLimit.rate, .optional(.requestRate), isReloadable: true,
+            "How often a client may ask, on average; 429 beyond, with RateLimit fields. Without it, as often as it likes."),
+        .init(
+            "limits.burst", \.rateLimit.burst, .optional(.number(1...1_000_000)), isReloadable: true,
+            "How many of them at once; without it, what limits.rate gives in a second, but one at least."),
+        .init(
+            "limits.per", \.rateLimit.client, .rateLimitClient, isReloadable: true,
+            "Who is a client: an address (of IPv6 its /64), or who sends the same value of a header field or cookie; without the value, the address."),
+        .init(
+            "clients.allow", \.clients.allowed, .list("networks", of: .addressRange, isEmptyAllowed: true), isReloadable: true,
+            "Whose requests are answered; 403 for all others. Empty for everybody's."),
+        .init(
+            "clients.deny", \.clients.denied, .list("networks", of: .addressRange, isEmptyAllowed: true), isReloadable: true,
+            "Whose are not, though clients.allow has them."),
+        .init(
             "maintenance.enabled", \.maintenance.isEnabled, .boolean, isReloadable: true,
             "Everybody gets 503 and a page instead of what the route gives."),
         .init("maintenance.page", \.maintenance.page, .optional(.text("file")), isReloadable: true, "The page, HTML; without it, the edge's own."),
