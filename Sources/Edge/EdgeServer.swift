@@ -185,6 +185,11 @@ public final class EdgeServer: Sendable {
 
     public func insight() -> EdgeInsight { running.withLock { $0.metrics.first }?.lists(now: .now()) ?? EdgeInsight() }
 
+    /// Returns once each event loop has had its turn, which it has within its longest step; never, when one of them hangs.
+    public func pulse() async {
+        for eventLoop in group.makeIterator() { try? await eventLoop.submit {}.get() }
+    }
+
     /// Stops accepting, lets exchanges in flight finish (at most as long as the configuration says), and ends.
     ///
     /// Each response that goes out meanwhile says `Connection: close`; a connection without a request is given a moment more,

@@ -77,6 +77,11 @@ public final class KeyspaceServer: Sendable {
         return listeners.map(\.address)
     }
 
+    /// Returns once each event loop has had its turn, which it has within its longest step; never, when one of them hangs.
+    public func pulse() async {
+        for eventLoop in group.makeIterator() { try? await eventLoop.submit {}.get() }
+    }
+
     /// Stops accepting, answers what was asked, and ends.
     public func drain() async {
         let (listeners, workers) = running.withLock { ($0.listeners, $0.workers) }

@@ -78,6 +78,11 @@ public final class PoolerServer: Sendable {
         return listeners.map(\.address)
     }
 
+    /// Returns once each event loop has had its turn, which it has within its longest step; never, when one of them hangs.
+    public func pulse() async {
+        for eventLoop in group.makeIterator() { try? await eventLoop.submit {}.get() }
+    }
+
     /// Stops accepting, ends clients that have nothing under way, lets transactions finish (at most as long as the configuration
     /// says), and ends.
     public func drain() async {

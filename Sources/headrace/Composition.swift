@@ -22,6 +22,11 @@ final class Composition: Sendable {
     private let dashboard: DashboardControl?
     private let pidPath: String?
     private let logger: Logger
+    /// Who has started the process, if they want to know how it is.
+    private let manager = ServiceManager(ProcessInfo.processInfo.environment)
+    /// How many products do not serve yet.
+    private let awaited: Lock<Int>
+    private let isEnding = Lock(false)
     private let readAgain: @Sendable () throws -> ConfigurationSources.Loaded
 
     /// - Parameters:
@@ -45,6 +50,7 @@ final class Composition: Sendable {
         pooler = try loaded.settings.readPoolerConfiguration().map { try PoolerServer(configuration: $0, logger: logger) }
         keyspace = loaded.settings.hasKeyspace
             ? KeyspaceServer(configuration: loaded.settings.keyspace, rewriting: KeyspaceRewrite(loaded).map { $0.write }, logger: logger) : nil
+        awaited = Lock([edge != nil, pooler != nil, keyspace != nil].count { $0 })
         OpenFiles.raiseLimit()
         for warning in SettingWarnings.all(loaded.settings) { logger.warning("\(warning)") }
     }
@@ -71,6 +77,16 @@ final class Composition: Sendable {
         }
         services.append(.init(service: SignalService(signals: hangups) { [self] in reload() }))
         services.append(.init(service: SignalService(signals: users) { [self] in edge?.reopenLogs() }))
+        if let manager {
+            // The group ends what it has in reverse: the first is there until the last, and the last hears of it first.
+            if let interval = manager.watchdogInterval {
+                services.insert(.init(service: WatchdogService(manager: manager, interval: interval) { [self] in await pulse() }), at: 0)
+            }
+            services.append(.init(service: EndService { [self] in
+                isEnding.withLock { $0 = true }
+                manager.stopping()
+            }))
+        }
         let group = ServiceGroup(
             configuration: .init(services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
         try await group.run()
@@ -79,22 +95,43 @@ final class Composition: Sendable {
     private func started(_ addresses: (plain: [SocketAddress], secure: [SocketAddress])) {
         let urls = addresses.plain.map { Self.url($0, "http") } + addresses.secure.map { Self.url($0, "https") }
         for url in urls { Terminal.say("edge: \(url) → \(Self.destination(loaded.settings))") }
+        oneMoreServes()
     }
 
     private func poolerStarted(_ addresses: [SocketAddress]) {
         for address in addresses {
             Terminal.say("pooler: \(Self.text(address)) → \(loaded.settings.postgres?.text ?? "")")
         }
+        oneMoreServes()
     }
 
     private func keyspaceStarted(_ addresses: [SocketAddress]) {
         let keyspace = loaded.settings.keyspace
         let bound = keyspace.bytesMax > 0 ? SizeText.render(keyspace.bytesMax) : "no bound"
         for address in addresses { Terminal.say("keyspace: \(Self.text(address)) (\(bound), \(keyspace.policy.rawValue))") }
+        oneMoreServes()
+    }
+
+    private func oneMoreServes() {
+        let isLast = awaited.withLock { awaited in
+            awaited -= 1
+            return awaited == 0
+        }
+        if isLast { manager?.ready("serving") }
+    }
+
+    /// Returns once each event loop has had its turn. Not asked of loops that may be gone.
+    private func pulse() async {
+        guard !isEnding.withLock({ $0 }) else { return }
+        await edge?.pulse()
+        await pooler?.pulse()
+        await keyspace?.pulse()
     }
 
     /// A file with a mistake changes nothing and says why.
     private func reload() {
+        manager?.reloading()
+        defer { manager?.reloaded("serving") }
         do {
             let new = try readAgain().settings
             if let edge, new.hasEdge {
@@ -167,6 +204,34 @@ private struct KeyspaceService: Service {
         started(try await keyspace.start())
         try? await gracefulShutdown()
         await keyspace.drain()
+    }
+}
+
+/// Says that the process lives, twice as often as wanted, also while it drains.
+private struct WatchdogService: Service {
+    let manager: ServiceManager
+    let interval: Duration
+    /// Returns when every event loop goes round.
+    let pulse: @Sendable () async -> Void
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown {
+            while !Task.isCancelled {
+                await pulse()
+                manager.lives()
+                try? await Task.sleep(for: interval / 2)
+            }
+        }
+    }
+}
+
+/// Does something when the end begins.
+private struct EndService: Service {
+    let action: @Sendable () -> Void
+
+    func run() async throws {
+        try? await gracefulShutdown()
+        action()
     }
 }
 
