@@ -43,6 +43,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-asn1", from: "1.7.0"),
         .package(url: "https://github.com/apple/swift-certificates", from: "1.21.0"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
+        // For the tests alone.
+        .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
@@ -56,6 +58,7 @@ let package = Package(
         .target(name: "Eviction", swiftSettings: settings),
         .target(name: "HTTPSemantics", swiftSettings: settings),
         .target(name: "HTTP1Wire", dependencies: ["HTTPSemantics", nioCore], swiftSettings: settings),
+        .target(name: "HTTP2Wire", dependencies: ["HTTPSemantics", "HTTP1Wire", nioCore], swiftSettings: settings),
         .target(
             name: "PostgresWire",
             dependencies: [
@@ -78,7 +81,7 @@ let package = Package(
         .target(
             name: "Edge",
             dependencies: [
-                "HTTPSemantics", "HTTP1Wire", "Eviction", "Transport", "Telemetry", "CCodecs", "CCrypt", "CResolver", nioCore, nioPosix,
+                "HTTPSemantics", "HTTP1Wire", "HTTP2Wire", "Eviction", "Transport", "Telemetry", "CCodecs", "CCrypt", "CResolver", nioCore, nioPosix,
                 logging,
                 .product(name: "Crypto", package: "swift-crypto"),
             ],
@@ -133,6 +136,15 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .testTarget(
+            name: "HTTP2WireTests",
+            dependencies: [
+                "HTTP2Wire", "HTTP1Wire", "HTTPSemantics", "TestSupport", nioCore,
+                // The other opinion on header compression.
+                .product(name: "NIOHPACK", package: "swift-nio-http2"),
+            ],
+            swiftSettings: settings
+        ),
         .testTarget(name: "TransportTests", dependencies: ["Transport", nioCore], swiftSettings: settings),
         .testTarget(name: "PostgresWireTests", dependencies: ["PostgresWire", "TestSupport", nioCore], swiftSettings: settings),
         .testTarget(
@@ -141,7 +153,7 @@ let package = Package(
         .testTarget(
             name: "EdgeTests",
             dependencies: [
-                "Edge", "HTTPSemantics", "HTTP1Wire", "CCodecs", "CResolver", "TestSupport", nioCore,
+                "Edge", "HTTPSemantics", "HTTP1Wire", "HTTP2Wire", "CCodecs", "CResolver", "TestSupport", nioCore, logging,
                 .product(name: "NIOEmbedded", package: "swift-nio"),
             ],
             swiftSettings: settings
@@ -164,7 +176,7 @@ let package = Package(
             swiftSettings: settings),
         // What must hold for every input, for libFuzzer and for the short fuzz of `make test`.
         .target(
-            name: "FuzzChecks", dependencies: ["HTTP1Wire", "HTTPSemantics", "RESPWire", "PostgresWire", "Keyspace", "Pooler", nioCore], path: "Fuzz/Checks",
+            name: "FuzzChecks", dependencies: ["HTTP1Wire", "HTTP2Wire", "HTTPSemantics", "RESPWire", "PostgresWire", "Keyspace", "Pooler", nioCore], path: "Fuzz/Checks",
             swiftSettings: settings),
         .testTarget(name: "FuzzTests", dependencies: ["FuzzChecks", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
@@ -175,7 +187,7 @@ let package = Package(
 if Context.environment["HEADRACE_FUZZ"] != nil {
     // Optimised, but with every `assert`; gold fails on what the sanitizers emit.
     let fuzzed: [SwiftSetting] = [.unsafeFlags(["-sanitize=fuzzer,address", "-assert-config", "Debug"])]
-    for target in package.targets where ["HTTPSemantics", "HTTP1Wire", "RESPWire", "PostgresWire", "Keyspace", "Pooler", "FuzzChecks"].contains(target.name) {
+    for target in package.targets where ["HTTPSemantics", "HTTP1Wire", "HTTP2Wire", "RESPWire", "PostgresWire", "Keyspace", "Pooler", "FuzzChecks"].contains(target.name) {
         target.swiftSettings?.append(contentsOf: fuzzed)
         // The checks see what tests see.
         if target.name == "Pooler" { target.swiftSettings?.append(.unsafeFlags(["-enable-testing"])) }

@@ -61,7 +61,7 @@ struct MessageFraming {
     }
 
     /// `1*DIGIT`, without sign, list or white space, and not over `Int.max`.
-    private static func parseLength(_ bytes: Span<UInt8>, _ start: Int, _ end: Int) throws(HTTP1Error) -> Int {
+    static func parseLength(_ bytes: Span<UInt8>, _ start: Int, _ end: Int) throws(HTTP1Error) -> Int {
         if start == end { throw HTTP1Error(.lengthMalformed) }
         var value = 0
         for index in start..<end {

@@ -111,6 +111,46 @@ public struct FieldSection: Sendable {
                 valueCount: value.count))
     }
 
+    /// Adds a line as HTTP/1 writes it, so that neighbours leave in one piece.
+    /// - Precondition: name and value are at most ``partBytesMax`` long each.
+    public mutating func appendLine(_ known: FieldName, name: Span<UInt8>, value: Span<UInt8>) {
+        precondition(name.count <= Self.partBytesMax && value.count <= Self.partBytesMax, "a field part over 65,535 bytes")
+        let nameStart = bytes.count
+        name.withUnsafeBufferPointer { bytes.append(contentsOf: $0) }
+        bytes.append(UInt8(ascii: ":"))
+        bytes.append(UInt8(ascii: " "))
+        let valueStart = bytes.count
+        value.withUnsafeBufferPointer { bytes.append(contentsOf: $0) }
+        bytes.append(UInt8(ascii: "\r"))
+        bytes.append(UInt8(ascii: "\n"))
+        append(Line(name: known, nameStart: nameStart, nameCount: name.count, valueStart: valueStart, valueCount: value.count))
+    }
+
+    /// Adds a line whose value lies in ``bytes`` already.
+    public mutating func appendLine(_ known: FieldName, name: Span<UInt8>, valueAt value: Range<Int>) {
+        let nameStart = appendBytes(name).lowerBound
+        append(Line(name: known, nameStart: nameStart, nameCount: name.count, valueStart: value.lowerBound, valueCount: value.count))
+    }
+
+    /// Makes one line of several `Cookie` lines, in the place of the first.
+    /// - Source: RFC 9113 §8.2.3.
+    public mutating func joinCookies() {
+        guard let first = firstIndex(of: .cookie) else { return }
+        var joined: [UInt8] = []
+        for line in lines where line.name == .cookie {
+            if !joined.isEmpty { joined += [UInt8(ascii: ";"), UInt8(ascii: " ")] }
+            joined += bytes[Int(line.valueStart)..<Int(line.valueStart) + Int(line.valueCount)]
+        }
+        guard joined.count <= Self.partBytesMax else { return }
+        let value = appendBytes(joined.span)
+        let line = lines[first]
+        lines.removeAll { $0.name == .cookie }
+        lines.insert(
+            Line(
+                name: .cookie, nameStart: Int(line.nameStart), nameCount: Int(line.nameCount), valueStart: value.lowerBound,
+                valueCount: value.count), at: first)
+    }
+
     /// Adds a line from text, for tests and for the few fields that we make ourselves.
     public mutating func append(_ name: String, _ value: String) {
         append(name: Array(name.utf8).span, value: Array(value.utf8).span)
