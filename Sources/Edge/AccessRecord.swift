@@ -198,7 +198,7 @@ struct AccessRecord: Sendable {
             line.escaped(request.fields.bytes.span.extracting(request.methodRange))
             line.text(" ")
             line.escaped(request.fields.bytes.span.extracting(request.target))
-            line.text(request.minorVersion == 0 ? " HTTP/1.0\" " : " HTTP/1.1\" ")
+            line.text(request.majorVersion == 2 ? " HTTP/2.0\" " : request.minorVersion == 0 ? " HTTP/1.0\" " : " HTTP/1.1\" ")
             line.decimal(exchange.status)
             line.text(" ")
             line.decimal(exchange.bodyBytes)

@@ -20,6 +20,8 @@ public struct EdgeConfiguration: Sendable, Equatable {
     /// Proxies in front of the edge that may say for whom they ask.
     public var forwarding = ForwardingConfiguration()
     public var tls = EdgeTLSConfiguration()
+    /// Speak HTTP/2 with clients that can: by ALPN where TLS is spoken, elsewhere with those that begin with it.
+    public var isHTTP2Enabled = true
     /// How many event loops serve; 0 means one per core.
     public var threads = 0
     public var compression = Compression()

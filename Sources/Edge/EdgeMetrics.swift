@@ -1,4 +1,5 @@
 import HTTP1Wire
+import HTTP2Wire
 import HTTPSemantics
 import NIOCore
 import Telemetry
@@ -25,6 +26,10 @@ final class EdgeMetrics: Sendable {
     private let deadlines = CounterRow(count: DeadlineReason.allCases.count)
     private let connectionRefusals = CounterRow(count: ConnectionRefusal.allCases.count)
     let tlsHandshakes = Counter()
+    let http2Connections = Gauge()
+    let http2Requests = Counter()
+    private let http2Floods = CounterRow(count: HTTP2Flood.allCases.count)
+    private let http2Errors = CounterRow(count: HTTP2ErrorCode.allCases.count)
     let tlsFailures = Counter()
     private let compressedFrom = Counter()
     private let compressedTo = Counter()
@@ -104,6 +109,12 @@ final class EdgeMetrics: Sendable {
 
     func connectionRefused(_ reason: ConnectionRefusal) {
         connectionRefusals.add(ConnectionRefusal.allCases.firstIndex(of: reason) ?? 0)
+    }
+
+    /// A connection of HTTP/2 was ended for what its client did.
+    func http2Failed(_ code: HTTP2ErrorCode, _ flood: HTTP2Flood?) {
+        http2Errors.add(HTTP2ErrorCode.allCases.firstIndex(of: code) ?? 0)
+        if let flood { http2Floods.add(HTTP2Flood.allCases.firstIndex(of: flood) ?? 0) }
     }
 
     func purged(_ kind: PurgeRequest.Kind, responses: Int) {
@@ -188,6 +199,28 @@ final class EdgeMetrics: Sendable {
             text.counter(
                 "headrace_edge_connections_refused_total", help: "Connections that were closed as soon as they were made.",
                 labels: [("reason", reason.rawValue)], value: sum { $0.connectionRefusals.value(index) })
+        }
+        let http2 = loops.reduce(0) { $0 + $1.http2Connections.value }
+        let (all, requests) = (loops.reduce(0) { $0 + $1.connections.value }, sum { $0.http2Requests.value })
+        let answered = Exchange.CacheResult.allCases.indices.reduce(UInt64(0)) { total, index in total &+ sum { $0.requests.value(index) } }
+        for (version, open) in [("1", all - http2), ("2", http2)] {
+            text.gauge(
+                "headrace_edge_protocol_connections", help: "Open client connections by the version of HTTP.", labels: [("version", version)],
+                value: Double(max(0, open)))
+        }
+        for (version, count) in [("1", answered &- min(answered, requests)), ("2", requests)] {
+            text.counter(
+                "headrace_edge_protocol_requests_total", help: "Exchanges by the version of HTTP.", labels: [("version", version)], value: count)
+        }
+        for (index, flood) in HTTP2Flood.allCases.enumerated() {
+            text.counter(
+                "headrace_edge_http2_floods_total", help: "Connections of HTTP/2 that were ended because there was too much of something.",
+                labels: [("kind", flood.rawValue)], value: sum { $0.http2Floods.value(index) })
+        }
+        for (index, code) in HTTP2ErrorCode.allCases.enumerated() {
+            text.counter(
+                "headrace_edge_http2_errors_total", help: "Connections of HTTP/2 that were ended for an error of the client's, by its code.",
+                labels: [("code", code.word)], value: sum { $0.http2Errors.value(index) })
         }
         text.counter(
             "headrace_edge_tls_handshakes_total", help: "Connections on which TLS was agreed on.", value: sum { $0.tlsHandshakes.value })

@@ -94,7 +94,8 @@ public final class EdgeServer: Sendable {
         guard let certificates else { return nil }
         let tls = configuration.tls
         return try TLSServerContext(
-            certificates, clientCertificates: tls.clientCertificates, authorities: tls.clientAuthorities, applicationProtocols: ["http/1.1"])
+            certificates, clientCertificates: tls.clientCertificates, authorities: tls.clientAuthorities, 
+            applicationProtocols: configuration.isHTTP2Enabled ? ["h2", "http/1.1"] : ["http/1.1"])
     }
 
     private func listen(

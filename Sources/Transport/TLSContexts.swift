@@ -117,6 +117,11 @@ public enum TLSPeer {
         if case .handshakeCompleted? = event as? TLSUserEvent { true } else { false }
     }
 
+    /// The protocol that was agreed on by ALPN, if the event says that TLS is agreed on.
+    public static func negotiatedProtocol(_ event: Any) -> String? {
+        if case .handshakeCompleted(let name)? = event as? TLSUserEvent { name } else { nil }
+    }
+
     /// Closes a server's connection below its TLS, without the word that ends it in good order. Call on the channel's event loop.
     public static func cut(_ pipeline: ChannelPipeline) {
         try? pipeline.syncOperations.context(handlerType: NIOSSLServerHandler.self).close(promise: nil)

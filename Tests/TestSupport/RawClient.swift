@@ -128,6 +128,13 @@ public final class RawClient {
         return String(decoding: received, as: UTF8.self)
     }
 
+    /// The bytes that have come, those of a moment at most.
+    public func takeBytes(milliseconds: Int) -> [UInt8] {
+        if !isClosedByPeer { readSome(milliseconds: milliseconds) }
+        defer { received = [] }
+        return received
+    }
+
     /// What has come and was not taken yet, without waiting for more than a moment.
     public func peek() -> String {
         if !isClosedByPeer { readSome(milliseconds: 1) }

@@ -36,8 +36,8 @@ extension Fetch {
 
     /// Whether the client gets the bytes as they are, so that they need not come through here.
     var takesRegions: Bool {
-        // What TLS has to encrypt comes through here.
-        if case .pass = way, let client { stream == nil && client.arrival != .tls } else { false }
+        // What TLS has to encrypt comes through here, and what goes into frames.
+        if case .pass = way, let client { stream == nil && client.arrival != .tls && client.link == nil } else { false }
     }
 
     /// The next bytes of the body, which lie in a file.

@@ -9,6 +9,7 @@ extension HTTPServerHandler {
     /// - Source: RFC 9110 §10.1.1.
     func continueIfExpected() {
         guard !isSuspended, connection.head.expectsContinue, !connection.isRequestComplete, responseFraming == nil else { return }
+        if let link { return link.connection.sendInterim(ByteBuffer(string: "HTTP/1.1 100 Continue\r\n"), on: link.stream) }
         var buffer = ByteBuffer()
         buffer.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n")
         context?.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
@@ -18,6 +19,11 @@ extension HTTPServerHandler {
     /// - Source: RFC 9110 §15.2: a client of HTTP/1.0 gets none.
     func forwardInterim(_ head: ResponseHead) {
         guard connection.head.minorVersion > 0, responseFraming == nil else { return }
+        if let link {
+            var buffer = ByteBuffer()
+            InterimResponse.write(status: head.status, head.fields, into: &buffer)
+            return link.connection.sendInterim(buffer, on: link.stream)
+        }
         turn { InterimResponse.write(status: head.status, head.fields, into: &output) }
         flush()
     }
@@ -51,7 +57,7 @@ extension HTTPServerHandler {
             exchange.savedBytes = representation.savedBytes
             if !representation.body.pieces.isEmpty { return send(representation.body.pieces) }
             exchange.bodyBytes = representation.body.byteCount
-            if representation.body.byteCount <= Self.copiedBodyBytesMax {
+            if representation.body.byteCount <= Self.copiedBodyBytesMax, link == nil {
                 output.writeImmutableBuffer(representation.body.whole)
             } else {
                 emit()
@@ -130,7 +136,7 @@ extension HTTPServerHandler {
         exchange.bodyBytes += part.readableBytes
         turn {
             if responseFraming == .chunked { output.writeChunkHeader(byteCount: part.readableBytes) }
-            if part.readableBytes <= Self.copiedBodyBytesMax {
+            if part.readableBytes <= Self.copiedBodyBytesMax, link == nil {
                 output.writeImmutableBuffer(part)
             } else {
                 emit()
@@ -168,6 +174,7 @@ extension HTTPServerHandler {
     func flush() {
         guard isUnflushed, !isInTurn else { return }
         isUnflushed = false
+        if let link { return link.connection.flush() }
         context?.flush()
     }
 
@@ -189,7 +196,12 @@ extension HTTPServerHandler {
     func endResponse(trailers: FieldSection?, now: NIODeadline) {
         if authorizationEnded(now: now) { return flushAndResume() }
         turn {
-            if responseFraming == .chunked, connection.head.method != .head { output.writeLastChunk(trailers: trailers.map { ResponseHeadWriter.trailers($0, ofCoded: exchange.coding) }) }
+            let trailers = trailers.map { ResponseHeadWriter.trailers($0, ofCoded: exchange.coding) }
+            if let link {
+                link.stream.trailers = connection.head.method == .head ? nil : trailers
+            } else if responseFraming == .chunked, connection.head.method != .head {
+                output.writeLastChunk(trailers: trailers)
+            }
             finishExchange(now: now)
         }
         flushAndResume()
@@ -207,7 +219,7 @@ extension HTTPServerHandler {
         count(now: now)
         hasBegun = false
         source = .none
-        context?.close(promise: nil)
+        cut()
     }
 
     /// A small answer of our own.
@@ -262,10 +274,7 @@ extension HTTPServerHandler {
             if case .fetch(let fetch) = source { fetch.clientGone() }
             if case .read(let reader) = source { reader.leave() }
             if case .page(let stream) = source { stream?.leave() }
-            if responseFraming != nil {
-                context?.close(promise: nil)
-                return
-            }
+            if responseFraming != nil { return cut() }
         } else {
             exchange = Exchange(started: now, trace: worker.trace(FieldSection()))
             hasBegun = true
@@ -292,6 +301,7 @@ extension HTTPServerHandler {
         exchange.appendServerTiming(now: written, to: &output)
         route?.responseRules?.apply(to: &output, from: headStart)
         if arrival == .tls { worker.strictTransportSecurity?.apply(to: &output, from: headStart) }
+        if let link { return sendHead(framing, link) }
         let isLast = isInputClosed && pending.readableBytes == 0 && !hasMoreInput
         if keepsAlive, !connection.mayKeepAlive || worker.isDraining || isLast { keepsAlive = false }
         if !keepsAlive {

@@ -14,7 +14,7 @@ extension HTTPServerHandler {
         guard !isClosing else { return }
         if !isWritable {
             if deadlineReason != .write { arm(.write, for: worker.configuration.deadlines.write, from: now) }
-        } else if deadlineReason == .write {
+        } else if deadlineReason == .write, link == nil || hasBegun {
             arm(.none, for: .zero, from: now)
             if connection.isAwaitingHead { awaitHead(hasBytes: pending.readableBytes > 0, now: now) }
         }
@@ -22,7 +22,8 @@ extension HTTPServerHandler {
 
     /// What was written and is not with the kernel yet.
     func unsentBytesNow() -> Int {
-        (try? context?.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+        if let link { return link.stream.queuedBytes }
+        return (try? context?.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
     }
 
     func deadlinePassed(now: NIODeadline) {
@@ -38,7 +39,8 @@ extension HTTPServerHandler {
         }
         if reason == .requestBody, responseFraming == nil {
             // Reading stopped because the application takes no more: then it is not the client who is late.
-            return giveUpRequestBody(.requestBody, status: isReadSuppressed ? 504 : 408, now: now)
+            let isHeldUp = isReadSuppressed || link.map { $0.stream.receivedBytes > 0 } ?? false
+            return giveUpRequestBody(.requestBody, status: isHeldUp ? 504 : 408, now: now)
         }
         worker.metrics.deadlinePassed(reason)
         switch deadlineReason {
@@ -54,7 +56,8 @@ extension HTTPServerHandler {
             respondError(504, reason: .edge(.authorizationDeadline), now: now)
             return flushAndResume()
         case .requestHead, .requestBody, .requestRate, .keepAlive, .write, .responseRate, .linger, .drain:
-            context?.close(promise: nil)
+            if link != nil { clientGone() }
+            cut()
         case .none:
             break
         }
@@ -65,8 +68,8 @@ extension HTTPServerHandler {
     func giveUpRequestBody(_ reason: DeadlineReason, status: Int, now: NIODeadline) {
         worker.metrics.deadlinePassed(reason)
         guard responseFraming == nil else {
-            context?.close(promise: nil)
-            return
+            if link != nil { clientGone() }
+            return cut()
         }
         if case .fetch(let fetch) = source { fetch.clientGone() }
         source = .none

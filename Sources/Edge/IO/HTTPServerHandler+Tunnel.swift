@@ -7,12 +7,18 @@ import NIOCore
 extension HTTPServerHandler {
     /// Says `101 Switching Protocols`; from here on bytes pass through.
     func beginTunnel(_ head: ResponseHead, _ tunnel: Tunnel, now: NIODeadline) {
-        exchange.status = 101
+        exchange.status = link == nil ? 101 : 200
         responseFraming = .untilClose
         keepsAlive = false
         source = .tunnel(tunnel)
         arm(.none, for: .zero, from: now)
-        turn { InterimResponse.write(status: 101, head.fields, into: &output) }
+        if let link {
+            var buffer = ByteBuffer()
+            InterimResponse.write(status: 200, head.fields, into: &buffer)
+            link.connection.sendInterim(buffer, on: link.stream)
+        } else {
+            turn { InterimResponse.write(status: 101, head.fields, into: &output) }
+        }
         flush()
         if pending.readableBytes > 0 {
             let early = pending
@@ -33,6 +39,10 @@ extension HTTPServerHandler {
     }
 
     func finishSendingThroughTunnel() {
+        if let link {
+            link.stream.complete()
+            return link.connection.added(to: link.stream)
+        }
         flush()
         context?.close(mode: .output, promise: nil)
     }

@@ -1,4 +1,5 @@
 import HTTP1Wire
+import HTTP2Wire
 import HTTPSemantics
 import NIOCore
 import Transport
@@ -9,14 +10,15 @@ import Glibc
 import Musl
 #endif
 
-/// One client connection: bytes in, exchanges, bytes out.
+/// One client connection of HTTP/1, or one stream of HTTP/2: bytes in, exchanges, bytes out.
 ///
 /// Everything about framing is ``HTTP1ServerConnection``'s, everything about one answer ``Exchange``'s; this class moves
-/// bytes, keeps the deadlines and writes.
+/// bytes, keeps the deadlines and writes. With a ``link`` it is no channel handler: ``HTTP2Handler`` gives it a request, and what it writes
+/// goes into the stream; all that differs then is in `HTTPServerHandler+Stream`, or asks for the link.
 ///
 /// It stops reading while the client takes nothing (the channel is not writable), while an exchange is under way and
 /// ``pendingBytesMax`` wait already, and while the application takes no more of a request's body.
-final class HTTPServerHandler: ChannelInboundHandler, DeadlineHolder {
+final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, DeadlineHolder {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
@@ -55,6 +57,10 @@ final class HTTPServerHandler: ChannelInboundHandler, DeadlineHolder {
     private let limit: ConnectionRelease
     var connection: HTTP1ServerConnection
     var context: ChannelHandlerContext?
+    /// Where the exchange goes on a stream of HTTP/2.
+    var link: StreamLink?
+    /// Another handler has taken over the channel.
+    private var isReplaced = false
     var pending = ByteBuffer()
     var output = ByteBuffer()
     private(set) var isInTurn = false
@@ -79,18 +85,18 @@ final class HTTPServerHandler: ChannelInboundHandler, DeadlineHolder {
     var headStart = 0
     /// Whether TLS is agreed on.
     private var isEncrypted = false
-    private var peer = ClientIdentity(peer: nil)
+    var peer = ClientIdentity(peer: nil)
     /// Who sent the request in progress.
-    private(set) var identity = ClientIdentity(peer: nil)
+    var identity = ClientIdentity(peer: nil)
     /// Whether ``identity`` may be another than ``peer``.
     private var isIdentityForwarded = false
     var deadlineReason = DeadlineReason.none
     var deadline = NIODeadline.distantFuture
     /// Bytes that the client had not taken when the write deadline was set.
     var unsentBytes = 0
-    private var bodyRate = TransferRate(now: .uptimeNanoseconds(0))
+    var bodyRate = TransferRate(now: .uptimeNanoseconds(0))
     /// Reading stopped since the last part of a request's body.
-    private var wasHeldUp = false
+    var wasHeldUp = false
     var sweepPosition = -1
 
     init(worker: EdgeWorker, arrival: Arrival = .plain, limit: ConnectionRelease) {
@@ -102,9 +108,9 @@ final class HTTPServerHandler: ChannelInboundHandler, DeadlineHolder {
     }
 
     var request: RequestHead { connection.head }
-    var isOpen: Bool { context != nil }
+    var isOpen: Bool { context != nil || link != nil }
     /// Whether the client takes more output now: what the channel said last, since asking it costs more than to remember.
-    private(set) var isWritable = false
+    var isWritable = false
 
     // MARK: Channel events
 
@@ -123,7 +129,7 @@ final class HTTPServerHandler: ChannelInboundHandler, DeadlineHolder {
     func handlerRemoved(context: ChannelHandlerContext) {
         worker.sweep.remove(self)
         worker.metrics.connections.subtract(1)
-        limit.release()
+        if !isReplaced { limit.release() }
         self.context = nil
         isWritable = false
     }
@@ -142,6 +148,7 @@ final class HTTPServerHandler: ChannelInboundHandler, DeadlineHolder {
         var incoming = unwrapInboundIn(data)
         let now = NIODeadline.now()
         if case .tunnel(let tunnel) = source { return tunnel.received(incoming, from: .client, now: now) }
+        if !hasServed, worker.configuration.isHTTP2Enabled, arrival != .tls, takesPreface(&incoming) { return }
         if pending.readableBytes == 0 {
             receive(&incoming, now: now)
             pending = incoming.readableBytes > 0 ? incoming : ByteBuffer()
@@ -165,6 +172,10 @@ final class HTTPServerHandler: ChannelInboundHandler, DeadlineHolder {
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         isWritable = context.channel.isWritable
+        writabilityChanged()
+    }
+
+    func writabilityChanged() {
         if isWritable {
             switch source {
             case .none, .follow, .verify, .page: resume()
@@ -181,6 +192,7 @@ final class HTTPServerHandler: ChannelInboundHandler, DeadlineHolder {
         if TLSPeer.isHandshakeEnd(event) {
             isEncrypted = true
             worker.metrics.tlsHandshakes.add()
+            if TLSPeer.negotiatedProtocol(event) == "h2" { return becomeHTTP2(context) }
         }
         guard let event = event as? ChannelEvent, event == .inputClosed else {
             context.fireUserInboundEventTriggered(event)
@@ -201,7 +213,38 @@ final class HTTPServerHandler: ChannelInboundHandler, DeadlineHolder {
         if pending.readableBytes == 0 { keepsAlive = false }
     }
 
-    private var wantsInput: Bool {
+    // MARK: HTTP/2
+
+    /// Whether the first bytes are the preface of HTTP/2, or may become it.
+    /// - Source: RFC 9113 §3.3: with prior knowledge.
+    private func takesPreface(_ incoming: inout ByteBuffer) -> Bool {
+        var bytes = pending
+        if bytes.readableBytes == 0 { bytes = incoming } else { bytes.writeImmutableBuffer(incoming) }
+        guard HTTP2Framing.isPrefaceOrBeginning(bytes.readableBytesUInt8Span) else { return false }
+        if bytes.readableBytes < HTTP2Framing.preface.utf8CodeUnitCount {
+            pending = bytes
+            awaitHead(hasBytes: true, now: .now())
+        } else if let context {
+            pending = ByteBuffer()
+            becomeHTTP2(context, bytes)
+        }
+        return true
+    }
+
+    private func becomeHTTP2(_ context: ChannelHandlerContext, _ bytes: ByteBuffer? = nil) {
+        let successor = HTTP2Handler(worker: worker, arrival: arrival, limit: limit)
+        let pipeline = context.pipeline.syncOperations
+        do {
+            try pipeline.addHandler(successor, position: .after(self))
+        } catch {
+            return context.close(promise: nil)
+        }
+        isReplaced = true
+        pipeline.removeHandler(context: context, promise: nil)
+        if let bytes { successor.received(bytes) }
+    }
+
+    var wantsInput: Bool {
         if case .tunnel(let tunnel) = source { return tunnel.wantsInput(from: .client) }
         guard isWritable else { return false }
         if connection.isAwaitingHead { return true }
@@ -210,6 +253,7 @@ final class HTTPServerHandler: ChannelInboundHandler, DeadlineHolder {
     }
 
     func resumeReading() {
+        if let link { return takeHeldBody(link) }
         guard isReadSuppressed, wantsInput, let context else { return }
         isReadSuppressed = false
         context.setReading(true)
@@ -264,6 +308,7 @@ final class HTTPServerHandler: ChannelInboundHandler, DeadlineHolder {
 
     /// Goes on with what was read ahead, once the exchange before it has ended.
     func resume() {
+        if let link { return takeHeldBody(link) }
         guard pending.readableBytes > 0, !isInTurn, !isSuspended else { return }
         var bytes = ByteBuffer()
         swap(&bytes, &pending)
@@ -283,6 +328,7 @@ final class HTTPServerHandler: ChannelInboundHandler, DeadlineHolder {
     }
 
     func awaitHead(hasBytes: Bool, now: NIODeadline) {
+        if link != nil { return }
         if hasBytes {
             if deadlineReason != .requestHead {
                 arm(.requestHead, for: worker.configuration.deadlines.requestHead, from: now)
@@ -305,7 +351,7 @@ final class HTTPServerHandler: ChannelInboundHandler, DeadlineHolder {
 
     /// - Parameter head: the connection's own, handed in: one copy for all that is asked of it. As a local constant it would be
     ///   copied, and its memory retained, at each question.
-    private func begin(_ head: RequestHead, now: NIODeadline) {
+    func begin(_ head: RequestHead, now: NIODeadline) {
         hasBegun = true
         hasServed = true
         keepsAlive = head.keepsAlive
@@ -371,6 +417,7 @@ final class HTTPServerHandler: ChannelInboundHandler, DeadlineHolder {
         source = .none
         hasBegun = false
         responseFraming = nil
+        if let link { return endStream(link, now: now) }
         switch connection.responseEnded(keepsAlive: keepsAlive) {
         case .request:
             awaitHead(hasBytes: false, now: now)
@@ -386,6 +433,7 @@ final class HTTPServerHandler: ChannelInboundHandler, DeadlineHolder {
 
     /// Closes as soon as the kernel has the whole response: what a closed channel has not written yet is lost.
     func closeWhenSent(now: NIODeadline) {
+        if let link { return endStream(link, now: now) }
         guard let context else { return }
         let sent = context.eventLoop.makePromise(of: Void.self)
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
@@ -398,12 +446,19 @@ final class HTTPServerHandler: ChannelInboundHandler, DeadlineHolder {
 
     func count(now: NIODeadline) {
         worker.metrics.ended(exchange, now: now)
+        if link != nil { worker.metrics.http2Requests.add() }
         worker.metrics.insight.ended(exchange, connection.head, nanoseconds: UInt64(clamping: (now - exchange.started).nanoseconds))
         route?.ended(status: exchange.status)
         worker.record(exchange, connection.head, client: identity.address, ended: now)
     }
 
-    private func clientGone() {
+    /// Ends what the exchange goes over: nothing more can be said.
+    func cut() {
+        if let link { return link.connection.reset(link.stream, .internalError) }
+        context?.close(promise: nil)
+    }
+
+    func clientGone() {
         switch source {
         case .none, .follow, .verify: break
         case .page(let stream): stream?.leave()
@@ -422,7 +477,7 @@ final class HTTPServerHandler: ChannelInboundHandler, DeadlineHolder {
 
     /// A tunnel ends as if its client had left; what else was under way is cut, and nobody could say more about it.
     func drainEnded(now: NIODeadline) {
-        guard hasBegun, let context else { return }
+        guard hasBegun, isOpen else { return }
         worker.metrics.deadlinePassed(.drain)
         exchange.reason = .edge(.drainDeadline)
         if case .tunnel = source {} else {
@@ -431,7 +486,7 @@ final class HTTPServerHandler: ChannelInboundHandler, DeadlineHolder {
             hasBegun = false
         }
         clientGone()
-        context.close(promise: nil)
+        cut()
     }
 
     // MARK: Output
@@ -451,6 +506,7 @@ final class HTTPServerHandler: ChannelInboundHandler, DeadlineHolder {
 
     func write(_ buffer: ByteBuffer) {
         isUnflushed = true
+        if let link { return append(buffer, to: link) }
         context?.write(wrapOutboundOut(buffer), promise: nil)
     }
 

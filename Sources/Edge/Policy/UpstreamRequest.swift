@@ -91,7 +91,7 @@ struct UpstreamRequest {
         case .length(let count): output.writeField(.contentLength, count)
         case .chunked: output.writeStaticString("Transfer-Encoding: chunked\r\n")
         }
-        let takesTrailers = fields.contains(.te) && connection.names(Self.te.span) && Self.takesTrailers(fields)
+        let takesTrailers = fields.contains(.te) && (request.majorVersion == 2 || connection.names(Self.te.span)) && Self.takesTrailers(fields)
         if takesTrailers { output.writeStaticString("TE: trailers\r\n") }
         if takesTrailers, !offersUpgrade { output.writeStaticString("Connection: TE\r\n") }
         if let hopsLeft { output.writeField(.maxForwards, max(0, hopsLeft - 1)) }
@@ -116,7 +116,7 @@ struct UpstreamRequest {
         ForwardedFields.write(client, authority: fields.bytes.span.extracting(request.authority), into: &output)
         // 128: the names and the trace are 95 bytes.
         output.writeText(bytesMax: 128) { output in
-            output.text(request.minorVersion == 0 ? "Via: 1.0 headrace\r\n" : "Via: 1.1 headrace\r\n")
+            output.text(request.majorVersion == 2 ? "Via: 2.0 headrace\r\n" : request.minorVersion == 0 ? "Via: 1.0 headrace\r\n" : "Via: 1.1 headrace\r\n")
             output.text("traceparent: 00-")
             output.hexadecimal(trace.traceID.0)
             output.hexadecimal(trace.traceID.1)

@@ -81,7 +81,9 @@ struct HTTP1ServerConnection {
         }
     }
 
-    var trailers: FieldSection { decoder.trailers }
+    var trailers: FieldSection { givenTrailers ?? decoder.trailers }
+    /// Those of a request whose parts were ``headGiven(_:)``.
+    private var givenTrailers: FieldSection?
 
     /// Whether a response that begins now may be followed by another request: the client wants it, and nothing of this
     /// request is still on its way. Otherwise the response says `Connection: close`.
@@ -131,6 +133,38 @@ struct HTTP1ServerConnection {
             buffer.moveReaderIndex(to: buffer.writerIndex)
             return .wait
         }
+    }
+
+    // MARK: What was read elsewhere
+
+    /// A request's head that has come otherwise, on a stream of HTTP/2. The memory of the last one is given for it.
+    /// - Returns: the error to refuse it with.
+    mutating func headGiven(_ given: inout RequestHead) -> HTTP1Error? {
+        swap(&head, &given)
+        givenTrailers = nil
+        bodyBytes = 0
+        bodyBytesLimit = bodyBytesMax
+        state = .exchange(isRequestComplete: head.framing.isEmpty)
+        return limitBody(to: bodyBytesMax)
+    }
+
+    /// - Returns: the error to refuse it with, if that is too much.
+    mutating func bodyGiven(_ count: Int) -> HTTP1Error? {
+        bodyBytes += count
+        guard bodyBytes > bodyBytesLimit else { return nil }
+        state = .closing
+        return HTTP1Error(.bodyTooLarge)
+    }
+
+    mutating func bodyEndGiven(trailers: FieldSection?) {
+        givenTrailers = trailers
+        state = .exchange(isRequestComplete: true)
+    }
+
+    /// The exchange is over, and what it went over with it.
+    mutating func streamEnded() {
+        state = .awaitingHead
+        forgetRequest()
     }
 
     /// Lets the body of the request in progress be only so long, if that is less than the limit of all.

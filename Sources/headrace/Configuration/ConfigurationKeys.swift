@@ -23,6 +23,9 @@ enum ConfigurationKeys {
         .init(
             "edge.root", \.edge.root, .optional(.text("folder")), isReloadable: true,
             "A folder of static files. With an application too, files come first and it answers what is no file."),
+        .init(
+            "edge.http2", \.edge.isHTTP2Enabled, .boolean,
+            "Speak HTTP/2 with clients that can: over TLS those that offer it (ALPN), elsewhere those that begin with it."),
         .init("edge.threads", \.edge.threads, .number(0...256), "Event loops; 0 is one per core."),
         .init(
             "edge.access_log", \.edge.accessLog, .accessLog, "Where one line per exchange goes."),
