@@ -303,6 +303,26 @@ class AsyncRedisCache(_Cache):
         except Away:
             return away
 
+    # Coroutine functions by `inspect.iscoroutinefunction`, too: frameworks ask that before they call.
+
+    async def get(self, key, default=None):
+        return await super().get(key, default)
+
+    async def set(self, key, value, ttl=_UNSET, *, tags=()):
+        """Gives whether it was stored. Raises TypeError for what the serializer cannot say."""
+        return await super().set(key, value, ttl, tags=tags)
+
+    async def delete(self, *keys):
+        """Gives how many were there."""
+        return await super().delete(*keys)
+
+    async def exists(self, key):
+        return await super().exists(key)
+
+    async def invalidate(self, *tags):
+        """What was stored under one of these tags is stored no more. Gives whether the server was told."""
+        return await super().invalidate(*tags)
+
     async def remember(self, key, compute, ttl=_UNSET, *, tags=(), stale=_UNSET, negative_ttl=_UNSET, jitter=_UNSET, beta=_UNSET,
                        lock=_UNSET, wait=_UNSET):
         """See `RedisCache.remember`."""

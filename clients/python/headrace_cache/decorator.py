@@ -127,7 +127,13 @@ def cache_response(ttl=_UNSET, *, key=None, cache=None, tags=(), stale=_UNSET, n
                     return kept_out.response
 
         wrapper.cache_key = cache_key
-        wrapper.forget = lambda *args, **kwargs: used().delete(cache_key(*args, **kwargs))
+        if is_async:
+            async def forget(*args, **kwargs):
+                return await used().delete(cache_key(*args, **kwargs))
+        else:
+            def forget(*args, **kwargs):
+                return used().delete(cache_key(*args, **kwargs))
+        wrapper.forget = forget
         wrapper.uncached = function
         return wrapper
 

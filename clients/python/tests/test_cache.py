@@ -1,6 +1,7 @@
 """Against a server: CACHE_TEST_URL=redis://127.0.0.1:6379/0 python3 -m unittest discover -s tests. Its keys are removed first."""
 
 import asyncio
+import inspect
 import multiprocessing
 import os
 import socket
@@ -225,6 +226,28 @@ class CacheTests(unittest.TestCase):
             with self.assertRaises(ZeroDivisionError):
                 await cache.remember("error", lambda: 1 / 0)
             self.assertFalse(await cache.exists("error"))
+            await cache.close()
+
+        asyncio.run(run())
+
+    def test_what_is_to_be_awaited_is_a_coroutine_function(self):
+        names = [name for name, _ in inspect.getmembers(AsyncRedisCache, inspect.isfunction) if not name.startswith("_")]
+        self.assertEqual(sorted(names), ["close", "delete", "exists", "get", "invalidate", "remember", "set"])
+        for name in names:
+            self.assertTrue(inspect.iscoroutinefunction(getattr(AsyncRedisCache, name)), name)
+            ours, theirs = (inspect.signature(getattr(kind, name)) for kind in (AsyncRedisCache, RedisCache))
+            self.assertEqual(ours, theirs, name)
+
+        async def run():
+            cache = AsyncRedisCache(URL)
+
+            @cache_response(ttl=60, cache=cache)
+            async def page(number):
+                return number
+
+            self.assertTrue(inspect.iscoroutinefunction(page) and inspect.iscoroutinefunction(page.forget))
+            await page(1)
+            self.assertEqual((await page.forget(1), await page.forget(1)), (1, 0))
             await cache.close()
 
         asyncio.run(run())
