@@ -24,7 +24,9 @@ final class ClientSession {
         didSet { record.text.withLock { $0.user = user.name } }
     }
     /// Between MULTI and EXEC.
-    var transaction: Transaction?
+    var transaction: Transaction? {
+        didSet { record.queuedCount.store(transaction?.commands.count ?? -1, ordering: .relaxed) }
+    }
     /// What WATCH asked for.
     var watched: [WatchedKey] = []
     var watchFlag: WatchFlag?
@@ -34,10 +36,16 @@ final class ClientSession {
     var isTracking = false
     /// `CLIENT CACHING` was said: about the next command.
     var hasSaidCaching = false
-    var isNoTouch = false
-    var isNoEvict = false
+    var isNoTouch = false {
+        didSet { record.isNoTouch.store(isNoTouch, ordering: .relaxed) }
+    }
+    var isNoEvict = false {
+        didSet { record.isNoEvict.store(isNoEvict, ordering: .relaxed) }
+    }
     var reply = ReplyMode.on
-    var isMonitor = false
+    var isMonitor = false {
+        didSet { record.isMonitor.store(isMonitor, ordering: .relaxed) }
+    }
     /// The connection ends once its answers are out.
     var isClosing = false
 
@@ -72,6 +80,7 @@ final class ClientSession {
         let copy = ClientSession(id: id, record: record, user: user, isAuthenticated: true)
         copy.database = database
         copy.isRESP3 = isRESP3
+        copy.isNoTouch = isNoTouch
         return copy
     }
 }
@@ -87,11 +96,19 @@ final class ClientRecord: Sendable {
     let lastUse: Atomic<Int64>
     let command = Atomic<Int>(-1)
     let database = Atomic<Int>(0)
-    let totalCommands = Atomic<Int>(0)
     let text = Lock(Text())
     /// A letter of `CLIENT LIST`'s flags each.
     let isBlocked = Atomic(false)
-    let isInTransaction = Atomic(false)
+    /// Blocked, and not for ever.
+    let hasDeadline = Atomic(false)
+    let isMonitor = Atomic(false)
+    let isNoTouch = Atomic(false)
+    let isNoEvict = Atomic(false)
+    /// What was read and is not yet a whole command, and what was written and not yet taken.
+    let inputBytes = Atomic<Int>(0)
+    let outputBytes = Atomic<Int>(0)
+    /// Commands since MULTI; -1 outside of a transaction.
+    let queuedCount = Atomic<Int>(-1)
     let isRESP3 = Atomic(false)
     let subscriptions = Atomic<Int>(0)
 

@@ -258,6 +258,15 @@ final class Keyspace: Sendable {
         return sum
     }
 
+    /// What of ``exactBytes(_:)`` is no key and no value: the tables that lead to them. Takes the locks one by one.
+    func tableBytes(_ call: Call?) -> Int {
+        var sum = 0
+        for shard in shards {
+            withShard(shard, call) { for database in 0..<configuration.databases { sum += shard[database].tableBytes } }
+        }
+        return sum
+    }
+
     /// Memory of all keys, to the byte. Takes the locks one by one.
     func exactBytes(_ call: Call?) -> Int {
         var sum = 0
@@ -265,30 +274,37 @@ final class Keyspace: Sendable {
         return sum
     }
 
-    struct Sums {
+    struct Sums: Sendable {
         var commands: UInt64 = 0
         var connections: UInt64 = 0
         var refused: UInt64 = 0
         var bytesIn: UInt64 = 0
         var bytesOut: UInt64 = 0
+        var reads: UInt64 = 0
+        var writes: UInt64 = 0
+        var expiryCutShort: UInt64 = 0
+        /// Nanoseconds.
+        var expiryTime: UInt64 = 0
         var hits = 0
         var misses = 0
         var expired = 0
         var evicted = 0
+
+        mutating func subtract(_ earlier: Sums) {
+            for counter in Sums.counters where self[keyPath: counter] >= earlier[keyPath: counter] { self[keyPath: counter] -= earlier[keyPath: counter] }
+        }
+
+        private static let counters: [any WritableKeyPath<Sums, UInt64> & Sendable] = [
+            \.commands, \.connections, \.refused, \.bytesIn, \.bytesOut, \.reads, \.writes, \.expiryCutShort, \.expiryTime,
+        ]
     }
 
     /// Changes since the start.
     var changeCount: UInt64 { loops.withLock { $0.reduce(0) { $0 + $1.changes.value } } }
 
     func sums(_ call: Call?) -> Sums {
-        var sums = Sums()
-        for loop in loops.withLock({ $0 }) {
-            sums.commands += loop.calls.values().reduce(0, +)
-            sums.connections += loop.connections.value
-            sums.refused += loop.refusedConnections.value
-            sums.bytesIn += loop.bytesIn.value
-            sums.bytesOut += loop.bytesOut.value
-        }
+        var sums = loopSums()
+        sums.subtract(baseline.withLock { $0.sums })
         for shard in shards {
             withShard(shard, call) {
                 sums.hits += shard.hitCount
@@ -300,9 +316,53 @@ final class Keyspace: Sendable {
         return sums
     }
 
-    /// `CONFIG RESETSTAT`. What belongs to event loops goes on counting: only its owner may write it.
+    private func loopSums() -> Sums {
+        var sums = Sums()
+        for loop in loops.withLock({ $0 }) {
+            sums.commands += loop.calls.values().reduce(0, +)
+            sums.connections += loop.connections.value
+            sums.refused += loop.refusedConnections.value
+            sums.bytesIn += loop.bytesIn.value
+            sums.bytesOut += loop.bytesOut.value
+            sums.reads += loop.reads.value
+            sums.writes += loop.writes.value
+            sums.expiryCutShort += loop.expiryCutShort.value
+            sums.expiryTime += loop.expiryTime.value
+        }
+        return sums
+    }
+
+    /// What was counted of each command.
+    var commandTotals: CommandTotals { CommandTotals(loops.withLock { $0 }).since(baseline.withLock { $0.commands }) }
+
+    func durations(of index: Int) -> CommandDurations {
+        let (start, count) = (index * DurationScale.bucketCount, DurationScale.bucketCount)
+        var counts = [UInt64](repeating: 0, count: count)
+        for loop in loops.withLock({ $0 }) { for bucket in 0..<count { counts[bucket] &+= loop.durations.value(start + bucket) } }
+        baseline.withLock { baseline in
+            guard !baseline.durations.isEmpty else { return }
+            for bucket in 0..<count { counts[bucket] -= min(baseline.durations[start + bucket], counts[bucket]) }
+        }
+        return CommandDurations(counts: counts)
+    }
+
+    /// What event loops had counted at the last `CONFIG RESETSTAT`. They go on counting: only its owner may write a counter.
+    private struct Baseline: Sendable {
+        var sums = Sums()
+        var commands = CommandTotals()
+        /// Of all commands, as in ``CallCounters/durations``; empty before the first.
+        var durations: [UInt64] = []
+    }
+
+    private let baseline = Lock(Baseline())
+
+    /// `CONFIG RESETSTAT`.
     func resetStatistics(_ call: Call?) {
         errors.reset()
+        let all = loops.withLock { $0 }
+        var new = Baseline(sums: loopSums(), commands: CommandTotals(all), durations: all.first?.durations.values() ?? [])
+        for loop in all.dropFirst() { for (place, count) in loop.durations.values().enumerated() { new.durations[place] &+= count } }
+        baseline.withLock { [new] in $0 = new }
         for shard in shards {
             withShard(shard, call) { (shard.hitCount, shard.missCount, shard.expiredCount, shard.evictedCount) = (0, 0, 0, 0) }
         }

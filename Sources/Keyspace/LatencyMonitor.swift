@@ -83,11 +83,41 @@ enum LatencyCommand {
                 throw .err("No samples available for event '\(call.text(2))'")
             }
             call.out.verbatim(graph(call.text(2), event))
-        case ("histogram", _): call.out.map(0)
+        case ("histogram", _): histogram(call)
         case ("help", 2):
             ServerCommands.help(
                 call, "LATENCY", ["DOCTOR", "GRAPH <event>", "HISTOGRAM [COMMAND ...]", "HISTORY <event>", "LATEST", "RESET [<event> ...]"])
         default: throw ServerCommands.unknownSubcommand(call)
+        }
+    }
+
+    /// By command, how many took at most 1, 2, 4, … µs: each row that has more than the one before it.
+    private static func histogram(_ call: Call) {
+        let (table, totals) = (CommandTable.shared, call.keyspace.commandTotals)
+        var indices = call.count == 2 ? Array(table.commands.indices) : []
+        for place in 2..<max(call.count, 2) {
+            if let index = table.index(call[place]), !indices.contains(index) { indices.append(index) }
+        }
+        indices = indices.filter { totals.calls[$0] > 0 }
+        call.out.map(indices.count)
+        for index in indices {
+            var rows: [(microseconds: Int64, count: Int64)] = []
+            var sum: Int64 = 0
+            for (bucket, count) in call.keyspace.durations(of: index).counts.enumerated() {
+                sum += Int64(clamping: count)
+                let isLast = bucket % 8 == 7
+                if isLast, sum > rows.last?.count ?? 0 { rows.append((Int64(clamping: (DurationScale.end(bucket) + 1) / 1000), sum)) }
+            }
+            call.out.bulk(table.commands[index].name)
+            call.out.map(2)
+            call.out.bulk("calls")
+            call.out.integer(Int64(clamping: totals.calls[index]))
+            call.out.bulk("histogram_usec")
+            call.out.map(rows.count)
+            for row in rows {
+                call.out.integer(row.microseconds)
+                call.out.integer(row.count)
+            }
         }
     }
 

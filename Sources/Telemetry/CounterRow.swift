@@ -19,9 +19,9 @@ public final class CounterRow: @unchecked Sendable {
         start.deallocate()
     }
 
-    public func add(_ index: Int) {
+    public func add(_ index: Int, _ amount: UInt64 = 1) {
         precondition(index >= 0 && index < count)
-        start[index].store(start[index].load(ordering: .relaxed) &+ 1, ordering: .relaxed)
+        start[index].store(start[index].load(ordering: .relaxed) &+ amount, ordering: .relaxed)
     }
 
     public func value(_ index: Int) -> UInt64 {

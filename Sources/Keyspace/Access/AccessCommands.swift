@@ -139,10 +139,10 @@ enum AccessCommands {
     private static func dryRun(_ call: Call) throws(CommandFailure) {
         guard let user = call.keyspace.access[call.text(2)] else { throw .err("User '\(call.text(2))' not found") }
         guard let index = CommandTable.shared.index(call[3]) else { throw .err("Command '\(call.text(3))' not found") }
-        let (arguments, command) = (call.arguments, call.command)
-        defer { (call.arguments, call.command) = (arguments, command) }
+        let (arguments, own) = (call.arguments, call.commandIndex)
+        defer { (call.arguments, call.commandIndex) = (arguments, own) }
         call.arguments.removeFirst(3)
-        call.command = CommandTable.shared.commands[index]
+        call.commandIndex = index
         let arity = call.command.arity
         guard arity > 0 ? call.count == arity : call.count >= -arity else {
             throw .err("wrong number of arguments for '\(call.command.name)' command")

@@ -120,7 +120,7 @@ final class AccessList: Sendable {
     func refused(_ reason: Refusal.Reason, _ object: [UInt8], _ call: Call, user: String, isInScript: Bool = false) {
         let context = isInScript ? "lua" : call.session.transaction != nil ? "multi" : "toplevel"
         let now = call.now
-        let client = ClientCommands.line(call.session.record, now: now)
+        let client = ClientCommands.line(call.session.record, call)
         // What was refused may be as long as a request.
         let object = Array(object.prefix(256))
         state.withLock { state in

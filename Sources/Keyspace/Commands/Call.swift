@@ -16,7 +16,13 @@ final class Call {
     /// The name first.
     var arguments: ContiguousArray<UnsafeRawBufferPointer> = []
     var session: ClientSession
-    var command: Command
+    private(set) var command: Command
+    /// Its place in the table.
+    var commandIndex = 0 {
+        didSet { command = CommandTable.shared.commands[commandIndex] }
+    }
+    /// What the command took that was carried out last; 0 for one that was refused.
+    var nanoseconds: UInt64 = 0
     /// Milliseconds since 1970, the same for all that is carried out in one go.
     var now: Int64 = 0
     var database = 0
@@ -98,8 +104,8 @@ final class Call {
     func run(_ words: [[UInt8]]) {
         Self.withPointers(words) { pointers in
             arguments = pointers
-            guard let found = CommandTable.shared.command(pointers[0]) else { return }
-            command = found
+            guard let found = CommandTable.shared.index(pointers[0]) else { return }
+            commandIndex = found
             Dispatcher.run(self)
             arguments = []
         }
@@ -185,7 +191,7 @@ final class Call {
     func write(_ key: Key) -> Entry? {
         let shard = shard(key)
         guard let entry = live(key, shard) else { return nil }
-        keyspace.eviction.used(entry, now: now, shard)
+        if !session.isNoTouch { keyspace.eviction.used(entry, now: now, shard) }
         return entry
     }
 

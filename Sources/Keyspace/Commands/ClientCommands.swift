@@ -16,7 +16,7 @@ enum ClientCommands {
             record.text.withLock { $0.name = name }
             call.out.ok()
         case ("setinfo", 4): try setInfo(call)
-        case ("info", 2): call.out.verbatim(line(record, now: call.now) + "\n")
+        case ("info", 2): call.out.verbatim(line(record, call) + "\n")
         case ("list", _): try list(call)
         case ("kill", 3...): try kill(call)
         case ("reply", 3): try reply(call)
@@ -137,29 +137,51 @@ enum ClientCommands {
         } else if call.count > 2 {
             throw .syntax
         }
-        call.out.verbatim(clients.map { line($0, now: call.now) + "\n" }.joined())
+        call.out.verbatim(clients.map { line($0, call) + "\n" }.joined())
     }
 
     private static func type(_ client: ClientRecord) -> String {
         client.subscriptions.load(ordering: .relaxed) > 0 ? "pubsub" : "normal"
     }
 
-    static func line(_ client: ClientRecord, now: Int64) -> String {
+    /// One line of `CLIENT LIST`. `fd` is 0: a client is not told by its descriptor here.
+    static func line(_ client: ClientRecord, _ call: Call) -> String {
+        let (now, hub) = (call.now, call.keyspace.hub)
         let text = client.text.withLock { $0 }
         let index = client.command.load(ordering: .relaxed)
         let command = index >= 0 ? CommandTable.shared.commands[index].name : "NULL"
-        var flags = ""
-        if client.isBlocked.load(ordering: .relaxed) { flags += "b" }
-        if client.isInTransaction.load(ordering: .relaxed) { flags += "x" }
-        if client.subscriptions.load(ordering: .relaxed) > 0 { flags += "P" }
-        if flags.isEmpty { flags = "N" }
-        let multi = client.isInTransaction.load(ordering: .relaxed) ? 0 : -1
+        let (channels, patterns, shardChannels) = hub.pubSub.withLock {
+            ($0.names(client.id, .channel).count, $0.names(client.id, .pattern).count, $0.names(client.id, .shardChannel).count)
+        }
+        let tracking = hub.tracking.withLock { $0.options(client.id) }
+        let queued = client.queuedCount.load(ordering: .relaxed)
+        let (input, output) = (client.inputBytes.load(ordering: .relaxed), client.outputBytes.load(ordering: .relaxed))
+        let redirection = tracking.map { $0.redirect ?? 0 } ?? -1
         return
             "id=\(client.id) addr=\(client.address) laddr=\(client.localAddress) fd=0 name=\(text.name) age=\(max(now - client.created, 0) / 1000) "
-            + "idle=\(max(now - client.lastUse.load(ordering: .relaxed), 0) / 1000) flags=\(flags) db=\(client.database.load(ordering: .relaxed)) "
-            + "sub=\(client.subscriptions.load(ordering: .relaxed)) psub=0 ssub=0 multi=\(multi) qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 "
-            + "rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd=\(command) user=\(text.user) redir=-1 "
+            + "idle=\(max(now - client.lastUse.load(ordering: .relaxed), 0) / 1000) flags=\(flags(client, tracking, call)) "
+            + "db=\(client.database.load(ordering: .relaxed)) sub=\(channels) psub=\(patterns) ssub=\(shardChannels) multi=\(queued) "
+            + "qbuf=\(input) qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=\(output > 0 ? 1 : 0) omem=\(output) tot-mem=\(input + output) "
+            + "events=r cmd=\(command) user=\(text.user) redir=\(redirection) "
             + "resp=\(client.isRESP3.load(ordering: .relaxed) ? 3 : 2) lib-name=\(text.libraryName) lib-ver=\(text.libraryVersion)"
+    }
+
+    /// - Source: Redis `networking.c`, `catClientInfoString`.
+    private static func flags(_ client: ClientRecord, _ tracking: Tracking.Options?, _ call: Call) -> String {
+        var flags = ""
+        if client.isMonitor.load(ordering: .relaxed) { flags += "O" }
+        if client.subscriptions.load(ordering: .relaxed) > 0 { flags += "P" }
+        if client.queuedCount.load(ordering: .relaxed) >= 0 { flags += "x" }
+        if client.isBlocked.load(ordering: .relaxed) { flags += "b" }
+        if let tracking {
+            flags += "t"
+            if let redirect = tracking.redirect, call.keyspace.clients[redirect] == nil { flags += "R" }
+            if case .broadcast = tracking.mode { flags += "B" }
+        }
+        if client.address.hasPrefix("/") { flags += "U" }
+        if client.isNoEvict.load(ordering: .relaxed) { flags += "e" }
+        if client.isNoTouch.load(ordering: .relaxed) { flags += "T" }
+        return flags.isEmpty ? "N" : flags
     }
 
     private static func kill(_ call: Call) throws(CommandFailure) {

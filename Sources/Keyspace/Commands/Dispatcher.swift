@@ -1,4 +1,5 @@
 import RESPWire
+import Telemetry
 
 /// Carries out requests: finds the command, asks whether this client may, takes the locks, runs it, and answers.
 ///
@@ -9,10 +10,10 @@ enum Dispatcher {
     static func execute(_ call: Call) {
         let session = call.session
         guard let index = CommandTable.shared.index(call[0]) else { return refuseUnknown(call) }
-        let command = CommandTable.shared.commands[index]
-        call.command = command
+        call.commandIndex = index
+        let command = call.command
+        call.nanoseconds = 0
         call.database = session.database
-        call.counters.calls.add(index)
         guard command.arity > 0 ? call.count == command.arity : call.count >= -command.arity else {
             return refuse(call, .err("wrong number of arguments for '\(command.name)' command"))
         }
@@ -45,8 +46,17 @@ enum Dispatcher {
         if !call.readyKeys.isEmpty { call.keyspace.serveWaiters(call) }
     }
 
-    /// Runs ``Call/command`` with the locks that it needs.
+    /// Runs ``Call/command`` with the locks that it needs, and counts it.
     static func run(_ call: Call) {
+        let index = call.commandIndex
+        let started = MonotonicClock.nanoseconds()
+        carryOut(call)
+        call.nanoseconds = MonotonicClock.nanoseconds() &- started
+        // Who waited was counted when it came.
+        if !call.retries { call.counters.ran(index, nanoseconds: call.nanoseconds) }
+    }
+
+    private static func carryOut(_ call: Call) {
         let command = call.command
         call.changes = 0
         call.firstHash = nil
@@ -80,7 +90,7 @@ enum Dispatcher {
     }
 
     private static func perform(_ call: Call) {
-        let start = call.out.count
+        let (start, index) = (call.out.count, call.commandIndex)
         if call.command.flags.contains(.write), call.keyspace.persistence.isSnapshotting { call.keyspace.persistence.willRun(call) }
         do {
             try call.command.run(call)
@@ -91,6 +101,7 @@ enum Dispatcher {
                 call.findNothing()
             } else {
                 call.keyspace.errors.failed(error.text)
+                call.counters.failed.add(index)
                 call.out.error(error.text)
             }
         }
@@ -118,6 +129,7 @@ enum Dispatcher {
     private static func refuse(_ call: Call, _ failure: CommandFailure) {
         call.session.transaction?.fail()
         call.keyspace.errors.failed(failure.text)
+        call.counters.rejected.add(call.commandIndex)
         call.out.error(failure.text)
     }
 

@@ -11,7 +11,7 @@ enum KeyCommands {
             "Determines whether one or more keys exist.", exists),
         .init(
             "touch", -2, [.readonly, .fast], .generic, keys: .all, "3.2.1",
-            "Returns the number of existing keys out of those specified after updating the time they were last accessed.", exists),
+            "Returns the number of existing keys out of those specified after updating the time they were last accessed.", touch),
         .init("type", 2, [.readonly, .fast], .generic, "1.0.0", "Determines the type of value stored at a key.", type),
         .init(
             "expire", -3, [.write, .fast], .generic, "1.0.0",
@@ -107,7 +107,23 @@ enum KeyCommands {
         call.out.integer(count)
     }
 
+    /// Whether a key is there is no use of it; a hit or a miss it is.
     private static func exists(_ call: Call) throws(CommandFailure) {
+        var count = 0
+        for index in 1..<call.count {
+            let key = call.key(index)
+            let isThere = call.peek(key) != nil
+            if isThere { call.shard(key).hitCount &+= 1 } else { call.shard(key).missCount &+= 1 }
+            count += isThere ? 1 : 0
+        }
+        call.out.integer(count)
+    }
+
+    /// A use whatever `CLIENT NO-TOUCH` says: that is what it is for.
+    private static func touch(_ call: Call) throws(CommandFailure) {
+        let isNoTouch = call.session.isNoTouch
+        call.session.isNoTouch = false
+        defer { call.session.isNoTouch = isNoTouch }
         var count = 0
         for index in 1..<call.count where call.read(call.key(index)) != nil { count += 1 }
         call.out.integer(count)

@@ -194,21 +194,8 @@ enum ServerCommands {
             let bytes = entry.bytes + 13 + (entry.expires ? 16 : 0)
             call.out.integer(entry.type == .string ? bytes : bytes + entry.object(as: StoredObject.self).bytes)
         case ("stats", 2):
-            let used = call.keyspace.exactBytes(call)
-            call.out.map(5)
-            call.out.bulk("peak.allocated")
-            call.out.integer(call.keyspace.peakBytes.load(ordering: .relaxed))
-            call.out.bulk("total.allocated")
-            call.out.integer(used)
-            call.out.bulk("startup.allocated")
-            call.out.integer(0)
-            call.out.bulk("keys.count")
-            var keys = 0
-            for database in 0..<call.keyspace.configuration.databases { keys += call.keyspace.keyCount(database, call).keys }
-            call.out.integer(keys)
-            call.out.bulk("dataset.bytes")
-            call.out.integer(used)
-        case ("doctor", 2): call.out.verbatim("Sam, I detected no issues in this instance.\n")
+            MemoryReports.stats(call)
+        case ("doctor", 2): call.out.verbatim(MemoryReports.doctor(MemoryFigures(call), call))
         case ("purge", 2):
             OwnProcess.giveBack()
             call.out.ok()

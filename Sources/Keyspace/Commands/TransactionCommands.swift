@@ -24,7 +24,6 @@ enum TransactionCommands {
     private static func multi(_ call: Call) throws(CommandFailure) {
         guard call.session.transaction == nil else { throw .err("MULTI calls can not be nested") }
         call.session.transaction = Transaction()
-        call.session.record.isInTransaction.store(true, ordering: .relaxed)
         call.out.ok()
     }
 
@@ -36,7 +35,6 @@ enum TransactionCommands {
 
     private static func end(_ call: Call) {
         call.session.transaction = nil
-        call.session.record.isInTransaction.store(false, ordering: .relaxed)
         forgetWatched(call)
     }
 
@@ -46,7 +44,7 @@ enum TransactionCommands {
             end(call)
             throw .text("EXECABORT Transaction discarded because of previous errors.")
         }
-        let (arguments, command) = (call.arguments, call.command)
+        let (arguments, index) = (call.arguments, call.commandIndex)
         call.session.transaction = nil
         call.keyspace.withAllShards(call) {
             // Under the locks: nobody changes a watched key between the question and the commands.
@@ -62,7 +60,7 @@ enum TransactionCommands {
         }
         end(call)
         call.arguments = arguments
-        call.command = command
+        call.commandIndex = index
         // What the commands changed each of them has told already.
         call.changes = 0
     }

@@ -32,6 +32,8 @@ struct AppendLogDirectory: ~Copyable {
     /// What replaying found.
     struct Recovery: Equatable {
         var entryCount = 0
+        /// Keys of a snapshot whose time had passed: they were left out.
+        var expiredCount = 0
         var commandCount = 0
         /// The last file's torn tail, which was cut off.
         var cutByteCount = 0

@@ -34,6 +34,24 @@ final class KeyspacePersistence: Sendable {
         /// Seconds that the last ones took; -1 before the first.
         var saveSeconds: Int64 = -1
         var rewriteSeconds: Int64 = -1
+        var rewriteCount = 0
+        var rewriteFailuresInARow = 0
+        /// When the one under way began, in seconds since 1970; `nil` when none is.
+        var began: Int64?
+        /// What the last ones copied ahead of themselves, in bytes.
+        var saveCopiedBytes = 0
+        var rewriteCopiedBytes = 0
+        /// At the start.
+        var keysLoaded = 0
+        var keysExpiredAtLoad = 0
+    }
+
+    /// How far the snapshot or rewrite is that is under way.
+    struct Progress: Sendable {
+        var keysDone = 0
+        var keysTotal = 0
+        /// Values that clients changed before they were reached: what is taken twice meanwhile.
+        var copiedBytes = 0
     }
 
     /// Another process has the directory: two that write one log would destroy it.
@@ -59,6 +77,7 @@ final class KeyspacePersistence: Sendable {
     private let log = Lock<AppendLogWriter?>(nil)
     private let statusBox = Lock(Status())
     private let isBusy = Lock(false)
+    private let progressBox = Lock(Progress())
     /// Effects of the transaction or script that holds all shards.
     private let group = Lock<[AppendLogReplay.Command]>([])
     private let pool = NIOThreadPool(numberOfThreads: 1)
@@ -69,6 +88,7 @@ final class KeyspacePersistence: Sendable {
     private let mustRewriteAgain = Atomic(false)
 
     var status: Status { statusBox.withLock { $0 } }
+    var progress: Progress { isSaving ? progressBox.withLock { $0 } : Progress() }
     var isSaving: Bool { hasSnapshot.load(ordering: .relaxed) }
     /// Asked before every command that writes: one load.
     var isSnapshotting: Bool { hasSnapshot.load(ordering: .acquiring) }
@@ -130,6 +150,7 @@ final class KeyspacePersistence: Sendable {
         guard configuration.appendOnly else {
             if let found = try SnapshotFile.load(path, databaseCount: configuration.databases, now: now, entry: store) {
                 logger.notice("\(found.entryCount) keys loaded from \(path)")
+                statusBox.withLock { ($0.keysLoaded, $0.keysExpiredAtLoad) = (found.entryCount, found.expiredCount) }
                 Self.warn(found, logger)
             }
             for database in 0..<configuration.databases { keyspace.publish(Keyspace.allShards, database) }
@@ -151,6 +172,7 @@ final class KeyspacePersistence: Sendable {
             directory: folder, prefix: AppendLogDirectory.usualPrefix, databaseCount: configuration.databases,
             cutsTornTail: configuration.cutsTornTail, now: now, into: AppendLogDirectory.Target(entry: store, commands: run), recovery: &recovery)
         for database in 0..<configuration.databases { keyspace.publish(Keyspace.allShards, database) }
+        statusBox.withLock { $0.keysLoaded = recovery.entryCount }
         logger.notice("\(recovery.entryCount) keys and \(recovery.commandCount) commands loaded from the append log")
         if recovery.cutByteCount > 0 { logger.warning("the append log ended within a command: its last \(recovery.cutByteCount) bytes were cut off") }
         Self.warn(recovery, logger)
@@ -293,7 +315,10 @@ final class KeyspacePersistence: Sendable {
         for place in places {
             let key = Key(call[place])
             let shard = call.shard(key)
-            for database in databases { shard.snapshot?.willChange(key, database: database, in: shard) }
+            for database in databases {
+                let copied = shard.snapshot?.willChange(key, database: database, in: shard) ?? 0
+                if copied > 0 { progressBox.withLock { $0.copiedBytes += copied } }
+            }
         }
     }
 
@@ -315,7 +340,12 @@ final class KeyspacePersistence: Sendable {
             if rewrites { isBegun = writer?.beginRewrite() ?? false }
             guard isBegun else { return }
             isAborted.store(false, ordering: .relaxed)
-            for shard in keyspace.shards { shard.snapshot = ShardSnapshot(databaseCount: configuration.databases) }
+            var progress = Progress()
+            for shard in keyspace.shards {
+                shard.snapshot = ShardSnapshot(databaseCount: configuration.databases)
+                for database in 0..<configuration.databases { progress.keysTotal += shard[database].count }
+            }
+            progressBox.withLock { [progress] in $0 = progress }
             hasSnapshot.store(true, ordering: .releasing)
         }
         if let call { keyspace.withAllShards(call, freeze) } else { keyspace.withShards(Keyspace.allShards, freeze) }
@@ -324,7 +354,10 @@ final class KeyspacePersistence: Sendable {
             return .rewriting
         }
         let began = WallClock.nanoseconds() / 1_000_000_000
-        statusBox.withLock { if rewrites { $0.lastRewriteAttempt = began } else { $0.lastAttempt = began } }
+        statusBox.withLock {
+            if rewrites { $0.lastRewriteAttempt = began } else { $0.lastAttempt = began }
+            $0.began = began
+        }
         let changes = keyspace.changeCount
         let source = Lock(Source(rewrites: rewrites))
         let finished: @Sendable (DiskError?) -> Void = { [self] failure in
@@ -333,13 +366,19 @@ final class KeyspacePersistence: Sendable {
             let failed = failure != nil || wasFlushed
             report(failure, wasFlushed: wasFlushed, rewrites: rewrites)
             let now = WallClock.nanoseconds() / 1_000_000_000
+            let copiedBytes = progressBox.withLock { $0.copiedBytes }
             statusBox.withLock { status in
+                status.began = nil
                 if rewrites {
                     status.lastRewriteFailed = failed && !wasFlushed
                     status.rewriteSeconds = now - began
+                    status.rewriteCopiedBytes = copiedBytes
+                    if !failed { status.rewriteCount += 1 }
+                    status.rewriteFailuresInARow = status.lastRewriteFailed ? status.rewriteFailuresInARow + 1 : 0
                 } else {
                     status.lastSaveFailed = failed && !wasFlushed
                     status.saveSeconds = now - began
+                    status.saveCopiedBytes = copiedBytes
                     if !failed {
                         status.lastSave = now
                         status.saveCount += 1
@@ -402,6 +441,7 @@ final class KeyspacePersistence: Sendable {
                 return (entries, isDone)
             }
             for entry in entries { source.rdb?.write(entry) }
+            progressBox.withLock { $0.keysDone += entries.count }
             if isDone { source.shard += 1 }
             if let count = source.rdb?.pendingByteCount, count >= Self.pieceBytes { return source.rdb?.takeBytes() }
         }

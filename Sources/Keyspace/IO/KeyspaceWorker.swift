@@ -45,7 +45,7 @@ final class KeyspaceWorker {
                 eventLoop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in
                     let keyspace = bound.value.keyspace
                     keyspace.persistence.tick(keyspace)
-                    keyspace.rate.counted(Int(clamping: keyspace.sums(nil).commands))
+                    keyspace.rate.counted(keyspace.sums(nil))
                 })
         }
     }
@@ -67,9 +67,16 @@ final class KeyspaceWorker {
         counters.cpuTime.set(Int(clamping: ThreadClock.nanoseconds()))
         let now = WallClock.nanoseconds() / 1_000_000
         let end = NIODeadline.now() + Self.expiryBudget
+        let began = MonotonicClock.nanoseconds()
         for shard in keyspace.shards where shard.index % loopCount == index {
-            while keyspace.expireDue(shard, now: now, countMax: Self.expiryBatch), NIODeadline.now() < end {}
+            while keyspace.expireDue(shard, now: now, countMax: Self.expiryBatch) {
+                guard NIODeadline.now() < end else {
+                    counters.expiryCutShort.add()
+                    break
+                }
+            }
         }
+        counters.expiryTime.add(Int(clamping: MonotonicClock.nanoseconds() &- began))
     }
 
     // MARK: Output

@@ -28,8 +28,6 @@ final class RESPClientHandler: ChannelInboundHandler {
     private var isMonitor = false
     private var isInputClosed = false
     private var isClosing = false
-    /// Bytes that were written and that the client has not taken.
-    private var unsentBytes = 0
 
     init(worker: KeyspaceWorker, release: @escaping @Sendable () -> Void) {
         self.worker = worker
@@ -86,6 +84,8 @@ final class RESPClientHandler: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var incoming = unwrapInboundIn(data)
         worker.counters.bytesIn.add(incoming.readableBytes)
+        worker.counters.reads.add()
+        defer { noteInput() }
         guard !isClosing else { return }
         if pending.readableBytes == 0 {
             receive(&incoming)
@@ -98,12 +98,21 @@ final class RESPClientHandler: ChannelInboundHandler {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable { goOn() }
+        if context.channel.isWritable {
+            session.record.outputBytes.store(0, ordering: .relaxed)
+            goOn()
+        }
         updateReading()
+    }
+
+    private func noteInput() {
+        let count = pending.readableBytes
+        if session.record.inputBytes.load(ordering: .relaxed) != count { session.record.inputBytes.store(count, ordering: .relaxed) }
     }
 
     /// Carries out what was read and not yet looked at.
     private func goOn() {
+        defer { noteInput() }
         guard pending.readableBytes > 0 else { return }
         var bytes = ByteBuffer()
         swap(&bytes, &pending)
@@ -181,12 +190,11 @@ final class RESPClientHandler: ChannelInboundHandler {
         }
         let slow = worker.keyspace.settings.slowMicroseconds.load(ordering: .relaxed)
         let latencyThreshold = worker.keyspace.latency.thresholdMilliseconds
-        let isTimed = slow >= 0 || latencyThreshold > 0
-        let started = isTimed ? MonotonicClock.nanoseconds() : 0
         let start = call.out.count
         Dispatcher.execute(call)
-        if isTimed {
-            let microseconds = Int64(clamping: (MonotonicClock.nanoseconds() - started) / 1000)
+        session.record.command.store(call.commandIndex, ordering: .relaxed)
+        let microseconds = Int64(clamping: call.nanoseconds / 1000)
+        if slow >= 0 || latencyThreshold > 0 {
             if latencyThreshold > 0, microseconds >= Int64(latencyThreshold) * 1000, call.waiter == nil {
                 worker.keyspace.latency.add(
                     call.command.flags.contains(.fast) ? "fast-command" : "command", seconds: call.now / 1000,
@@ -244,6 +252,7 @@ final class RESPClientHandler: ChannelInboundHandler {
     private func begin(_ waiter: Waiter, now: Int64) {
         self.waiter = waiter
         session.record.isBlocked.store(true, ordering: .relaxed)
+        session.record.hasDeadline.store(waiter.deadline != nil, ordering: .relaxed)
         updateReading()
         guard let deadline = waiter.deadline, let context else { return }
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
@@ -260,6 +269,7 @@ final class RESPClientHandler: ChannelInboundHandler {
         waitTimeout?.cancel()
         waitTimeout = nil
         session.record.isBlocked.store(false, ordering: .relaxed)
+        session.record.hasDeadline.store(false, ordering: .relaxed)
         if session.reply == .on { push(bytes) }
         goOn()
         updateReading()
@@ -288,11 +298,13 @@ final class RESPClientHandler: ChannelInboundHandler {
     private func write(_ bytes: UnsafeRawBufferPointer) {
         guard let context, bytes.count > 0 else { return }
         worker.counters.bytesOut.add(bytes.count)
+        worker.counters.writes.add()
         let output = worker.takeOutput(bytes)
         context.writeAndFlush(wrapOutboundOut(output), promise: nil)
         worker.giveBack(output)
         guard !context.channel.isWritable else { return }
         let unsent = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+        session.record.outputBytes.store(unsent, ordering: .relaxed)
         if unsent > worker.keyspace.configuration.outputBytesMax {
             worker.logger.warning("a client is closed that does not take its answers", metadata: ["bytes": "\(unsent)"])
             return close()

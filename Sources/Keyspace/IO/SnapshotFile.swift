@@ -72,7 +72,10 @@ struct SnapshotFile: ~Copyable {
             do throws(RDBError) { event = try reader.next() } catch { throw .snapshot(error) }
             switch event {
             case .entry(let found):
-                if let expiry = found.expiry, expiry <= now { continue }
+                if let expiry = found.expiry, expiry <= now {
+                    recovery.expiredCount += 1
+                    continue
+                }
                 recovery.entryCount += 1
                 if let reason = entry(found) { throw .notApplied(offset: reader.offset, reason: reason) }
             case .function: recovery.functionCount += 1

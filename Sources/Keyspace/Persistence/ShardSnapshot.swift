@@ -25,10 +25,12 @@ struct ShardSnapshot {
     var isDone: Bool { cursor == nil }
 
     /// A command is about to change a key, or to make it.
-    mutating func willChange(_ key: Key, database changed: Int, in shard: Shard) {
-        guard let cursor, changed > database || changed == database && UInt32(truncatingIfNeeded: key.hash >> 32) >= cursor else { return }
-        guard taken[changed].insert(key.copy).inserted, let entry = shard[changed].find(key) else { return }
+    /// - Returns: bytes that were copied.
+    mutating func willChange(_ key: Key, database changed: Int, in shard: Shard) -> Int {
+        guard let cursor, changed > database || changed == database && UInt32(truncatingIfNeeded: key.hash >> 32) >= cursor else { return 0 }
+        guard taken[changed].insert(key.copy).inserted, let entry = shard[changed].find(key) else { return 0 }
         entries.append(Self.entry(entry, changed))
+        return entry.bytes + (entry.type == .string ? 0 : entry.object(as: StoredObject.self).bytes)
     }
 
     /// Goes on by some segments.

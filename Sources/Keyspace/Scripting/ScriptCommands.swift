@@ -32,6 +32,7 @@ final class ScriptCommands {
         call.arguments.removeAll(keepingCapacity: true)
         for word in words { call.arguments.append(UnsafeRawBufferPointer(start: word.bytes, count: word.count)) }
         if let refusal = refusal() {
+            if let index = CommandTable.shared.index(call[0]) { call.counters.rejected.add(index) }
             call.out.error(refusal)
         } else {
             // SELECT within a script is the script's own.
@@ -43,19 +44,19 @@ final class ScriptCommands {
     }
 
     private func refusal() -> String? {
-        guard let command = CommandTable.shared.command(call[0]) else { return "ERR Unknown Redis command called from script" }
-        call.command = command
+        guard let index = CommandTable.shared.index(call[0]) else { return "ERR Unknown Redis command called from script" }
+        call.commandIndex = index
+        let command = call.command
         guard command.arity > 0 ? call.count == command.arity : call.count >= -command.arity else {
             return "ERR Wrong number of args calling Redis command from script"
         }
-        if let index = CommandTable.shared.index(call[0]), let refusal = AccessCheck.refusal(call, index, isInScript: true) { return refusal.text }
+        if let refusal = AccessCheck.refusal(call, index, isInScript: true) { return refusal.text }
         if command.flags.contains(.noscript) { return "ERR This Redis command is not allowed from script" }
         if isReadOnly, command.flags.contains(.write) { return "ERR Write commands are not allowed from read-only scripts." }
         // No room can be made with all shards held: that was done before the script began.
         if command.flags.contains(.denyoom), call.keyspace.isFull, call.keyspace.eviction.policy == .noeviction {
             return CommandFailure.outOfMemory.text
         }
-        if let index = CommandTable.shared.index(call[0]) { call.counters.calls.add(index) }
         return nil
     }
 }

@@ -33,6 +33,8 @@ final class ScriptInterpreter: @unchecked Sendable {
         /// Digests of scripts that came with `EVAL`, in the order in which they were compiled.
         var evaluated: [[UInt8]] = []
         var loadedBytes = 0
+        /// Of all of them.
+        var sourceBytes = 0
     }
 
     private let lua: OpaquePointer?
@@ -51,8 +53,24 @@ final class ScriptInterpreter: @unchecked Sendable {
         return digits.prefix(40).map { UInt8(bitPattern: $0) }
     }
 
-    var bytes: Int { cache.withLock { _ in lua.map { headrace_lua_bytes($0) } ?? 0 } }
-    var scriptCount: Int { cache.withLock { $0.scripts.count } }
+    /// Numbers for `INFO`, as they were after the last script. Not asked of the cache: a script that calls `INFO` holds its lock.
+    struct Figures: Sendable {
+        /// What Lua has.
+        var bytes = 0
+        /// Of the scripts' own texts.
+        var sourceBytes = 0
+        var scriptCount = 0
+    }
+
+    private let figuresBox = Lock(Figures())
+    var figures: Figures { figuresBox.withLock { $0 } }
+
+    private func note(_ cache: Cache) {
+        let figures = Figures(
+            bytes: lua.map { headrace_lua_bytes($0) } ?? 0, sourceBytes: cache.sourceBytes,
+            scriptCount: cache.scripts.count)
+        figuresBox.withLock { $0 = figures }
+    }
 
     func contains(_ digest: [UInt8]) -> Bool { cache.withLock { $0.scripts[digest] != nil } }
 
@@ -97,13 +115,18 @@ final class ScriptInterpreter: @unchecked Sendable {
         }
         let script = Script(number: number, digest: digest, isReadOnly: isReadOnly, isLoaded: isLoaded, byteCount: source.count)
         cache.scripts[digest] = script
+        cache.sourceBytes += source.count
+        defer { note(cache) }
         if isLoaded {
             cache.loadedBytes += source.count
         } else {
             cache.evaluated.append(digest)
             if cache.evaluated.count > Self.evaluatedCountMax {
                 let first = cache.evaluated.removeFirst()
-                if let old = cache.scripts.removeValue(forKey: first) { headrace_lua_forget(lua, old.number) }
+                if let old = cache.scripts.removeValue(forKey: first) {
+                    headrace_lua_forget(lua, old.number)
+                    cache.sourceBytes -= old.byteCount
+                }
             }
         }
         return script
@@ -140,6 +163,7 @@ final class ScriptInterpreter: @unchecked Sendable {
         cache.withLock { cache in
             if let lua { for script in cache.scripts.values { headrace_lua_forget(lua, script.number) } }
             cache = Cache()
+            note(cache)
         }
     }
 
@@ -154,6 +178,7 @@ final class ScriptInterpreter: @unchecked Sendable {
             isRunning.withLock { $0 = true }
             run(lua, script, call, keys: keys, isReadOnly: isReadOnly, milliseconds: milliseconds)
             isRunning.withLock { $0 = false }
+            figuresBox.withLock { $0.bytes = headrace_lua_bytes(lua) }
         }
     }
 

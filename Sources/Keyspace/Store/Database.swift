@@ -34,6 +34,11 @@ struct Database: ~Copyable {
     /// Memory of all keys, values and bookkeeping.
     var bytes: Int { table.bytes + expiry.bytes + entryBytes + queues.bytes }
 
+    /// What of ``bytes`` leads to the keys, and is none.
+    var tableBytes: Int { table.bytes + expiry.bytes + queues.bytes }
+
+    var expiryBytes: Int { expiry.bytes }
+
     /// What of ``bytes`` the keyspace's sum has not heard of.
     var unpublishedBytes: Int { bytes - publishedBytes }
     private var publishedBytes = 0

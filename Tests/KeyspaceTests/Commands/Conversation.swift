@@ -38,7 +38,9 @@ final class Conversation {
         if let call = calls[id] { return call }
         let record = ClientRecord(id: id, address: "127.0.0.1:\(id)", localAddress: "", created: now, port: ports)
         let session = ClientSession(id: id, record: record, user: keyspace.access.standard, isAuthenticated: keyspace.access.isOpen)
-        let call = Call(keyspace: keyspace, session: session, counters: CallCounters(), outputCapacity: 64)
+        let counters = CallCounters()
+        keyspace.loops.withLock { $0.append(counters) }
+        let call = Call(keyspace: keyspace, session: session, counters: counters, outputCapacity: 64)
         calls[id] = call
         keyspace.clients.add(record)
         return call

@@ -91,7 +91,7 @@ import Testing
         #expect(interpreter.contains(first))
         _ = try compile("return 'one more'")
         #expect(!interpreter.contains(first) && interpreter.contains(loaded))
-        #expect(interpreter.scriptCount == ScriptInterpreter.evaluatedCountMax + 1)
+        #expect(interpreter.figures.scriptCount == ScriptInterpreter.evaluatedCountMax + 1)
         // Loaded text has a bound of bytes.
         let large = "return '" + String(repeating: "x", count: 6 << 20) + "'"
         _ = try compile(large + " ", isLoaded: true)
