@@ -16,6 +16,12 @@ public struct PrometheusText {
         series(name, labels, String(value))
     }
 
+    /// A counter that is not counted in whole ones: seconds.
+    public mutating func counter(_ name: String, help: String, labels: Labels = [], amount: Double) {
+        begin(name, help, "counter")
+        series(name, labels, Self.number(amount))
+    }
+
     public mutating func gauge(_ name: String, help: String, labels: Labels = [], value: Double) {
         begin(name, help, "gauge")
         series(name, labels, Self.number(value))
