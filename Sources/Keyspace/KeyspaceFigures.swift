@@ -10,6 +10,15 @@ public struct KeyspaceFigures: Sendable {
     public var bytesMax = 0
     public var policy = ""
     public var clients = 0
+    public var connections: UInt64 = 0
+    /// Connections beyond the limit.
+    public var refused: UInt64 = 0
+    public var bytesIn: UInt64 = 0
+    public var bytesOut: UInt64 = 0
+    /// By database.
+    public var databaseKeys: [Int] = []
+    /// Whether there is an event loop to answer.
+    public var isServing = false
     /// CPU time of the event loops' threads.
     public var cpuNanoseconds: UInt64 = 0
 
@@ -18,8 +27,11 @@ public struct KeyspaceFigures: Sendable {
     init(_ keyspace: Keyspace) {
         let sums = keyspace.sums(nil)
         commands = sums.commands
+        (connections, refused, bytesIn, bytesOut) = (sums.connections, sums.refused, sums.bytesIn, sums.bytesOut)
         (hits, misses, evicted, expired) = (sums.hits, sums.misses, sums.evicted, sums.expired)
-        for database in 0..<keyspace.configuration.databases { keys += keyspace.keyCount(database, nil).keys }
+        databaseKeys = (0..<keyspace.configuration.databases).map { keyspace.keyCount($0, nil).keys }
+        keys = databaseKeys.reduce(0, +)
+        isServing = keyspace.loops.withLock { !$0.isEmpty }
         bytes = keyspace.exactBytes(nil)
         bytesMax = keyspace.bytesLimit
         policy = keyspace.eviction.policy.rawValue

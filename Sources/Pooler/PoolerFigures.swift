@@ -39,6 +39,8 @@ public struct PoolerFigures: Sendable {
     public internal(set) var serverLogins: UInt64 = 0
     public internal(set) var serverLoginFailures: UInt64 = 0
     public internal(set) var cpuNanoseconds: UInt64 = 0
+    /// What PostgreSQL says of its server connections' processes.
+    public internal(set) var serverProcesses: Set<UInt32> = []
     /// Of clients for a server connection.
     public internal(set) var wait = HistogramSnapshot()
     /// What took the servers longest comes first.

@@ -104,7 +104,7 @@ public final class PoolerServer: Sendable {
     /// - Parameter withStatements: What each statement has cost, too.
     /// - Returns: `nil` before it has started, and once it drains: its loops may be gone.
     public func figures(withStatements: Bool) async -> PoolerFigures? {
-        let workers = running.withLock { $0.isEnding ? [] : $0.workers }
+        let (workers, runner) = gathering()
         guard !workers.isEmpty else { return nil }
         var figures = PoolerFigures(runner.inspect { ($0.pools, $0.connections) }, now: .now())
         for (eventLoop, worker) in workers {
@@ -119,6 +119,11 @@ public final class PoolerServer: Sendable {
         }
         figures.mergeStatements()
         return figures
+    }
+
+    /// Who is asked for numbers: nobody before the start, and none once it drains.
+    func gathering() -> (workers: [(eventLoop: any EventLoop, worker: NIOLoopBound<PoolerWorker>)], runner: PoolRunner) {
+        (running.withLock { $0.isEnding ? [] : $0.workers }, runner)
     }
 
     private func stop() async {

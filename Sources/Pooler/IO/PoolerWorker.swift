@@ -164,6 +164,25 @@ final class PoolerWorker {
         runner.logger.notice("slow statement", metadata: metadata)
     }
 
+    /// Adds what this event loop has to what Prometheus is told. Sockets and statements are none of it.
+    func describe(in report: inout PoolerReport) {
+        report.clients += clients.count
+        // Counted by pool, and not by the console's rows: a row asks the kernel for addresses, and there may be ten thousand.
+        var active: [Int: Int] = [:]
+        for client in clients.values {
+            guard client.identity != nil else {
+                report.console.loginClients += 1
+                continue
+            }
+            if client.console == nil, client.phase != .waiting, client.phase != .welcoming { active[client.pool, default: 0] += 1 }
+        }
+        for (pool, count) in active where report.console.pools.indices.contains(pool) { report.console.pools[pool].clientsActive += count }
+        report.counters.add(metrics)
+        report.wait.merge(metrics.waitTime.snapshot())
+        let names = runner.inspect { $0.pools.map(\.database) }
+        for (pool, totals) in counts.totals.enumerated() where pool < names.count { report.console.add(names[pool], totals, PoolCounts.Counts()) }
+    }
+
     /// Adds what this event loop has to the pooler's figures.
     func describe(in figures: inout PoolerFigures, withStatements: Bool) {
         figures.clients += clients.count
@@ -179,6 +198,7 @@ final class PoolerWorker {
             figures.queryMicroseconds &+= totals.queryTime
             figures.waitMicroseconds &+= totals.waitTime
         }
+        for case let server? in servers { figures.serverProcesses.insert(server.session.processID) }
         guard withStatements else { return }
         let names = runner.inspect { $0.pools.map(\.database) }
         var snapshot = ConsoleSnapshot()
