@@ -172,8 +172,7 @@ final class RowSource: KeySource {
     /// PostgreSQL sends no longer message than 1 GB; so much memory one row may take.
     static let messageBytesMax = MessageFraming.messageBytesMax
 
-    private let socket: BlockingSocket
-    private var input = ByteBuffer()
+    private let session: BlockingPostgres
     private var rowNumber = 0
     private var isAtEnd = false
     private var hasColumns = false
@@ -184,36 +183,13 @@ final class RowSource: KeySource {
     init(_ url: PostgresURL, query: String, seconds: Int) throws {
         let environment = ProcessInfo.processInfo.environment
         let user = url.user ?? environment["PGUSER"] ?? environment["USER"] ?? "postgres"
-        var login = ServerLogin(
-            user: user, password: (url.password ?? environment["PGPASSWORD"]).map { Array($0.utf8) }, nonce: SCRAMNonce.make())
-        socket = try BlockingSocket(url.hosts[0], seconds: seconds)
-        var output = ByteBuffer()
-        StartupMessage(
-            user: user, database: url.database ?? user, parameters: [.init("application_name", "headrace warm"), .init("client_encoding", "UTF8")]
-        ).write(to: &output)
-        try socket.send(output)
-        var action = login.received(&input)
-        login: while true {
-            switch action {
-            case .wait:
-                guard try socket.receive(into: &input) else { throw Self.failure("closed the connection during the login", url) }
-                action = login.received(&input)
-            case .send(let bytes):
-                try socket.send(bytes)
-                action = login.received(&input)
-            case .derive(let derivation): action = login.keysDerived(derivation.run())
-            case .ready: break login
-            case .refused(let fields): throw Self.failure("\(fields.message) (\(fields.sqlState))", url)
-            case .failed(let failure): throw Self.failure("the login failed: \(failure.rawValue)", url)
-            }
+        do {
+            session = try BlockingPostgres(
+                url, user: user, password: url.password ?? environment["PGPASSWORD"], applicationName: "headrace warm", seconds: seconds)
+        } catch let failure as BlockingPostgres.Failure {
+            throw KeySourceFailure(description: failure.description)
         }
-        output.clear()
-        FrontendMessage.query(query, to: &output)
-        try socket.send(output)
-    }
-
-    private static func failure(_ text: String, _ url: PostgresURL) -> KeySourceFailure {
-        KeySourceFailure(description: "\(url.hosts[0]): \(text)")
+        try session.ask(query)
     }
 
     func next() throws -> SourcedKey? {
@@ -238,30 +214,18 @@ final class RowSource: KeySource {
             case BackendKind.readyForQuery:
                 guard hasColumns else { throw KeySourceFailure(description: "the query gives no rows at all: a SELECT is expected") }
                 isAtEnd = true
-                var goodbye = ByteBuffer()
-                FrontendMessage.terminate(to: &goodbye)
-                try? socket.send(goodbye)
+                session.sayGoodbye()
             default: break
             }
         }
         return nil
     }
 
-    /// Kind and payload of the next message.
     private func message() throws -> (kind: UInt8, payload: ByteBuffer) {
-        while true {
-            switch MessageFraming.head(in: input, at: input.readerIndex) {
-            case .malformed: throw KeySourceFailure(description: "row \(rowNumber + 1): this is not PostgreSQL's protocol")
-            case .message(let head) where input.readableBytes >= head.bytes:
-                guard var message = input.readSlice(length: head.bytes) else { break }
-                message.moveReaderIndex(forwardBy: MessageFraming.headBytes)
-                return (head.kind, message)
-            case .message, .incomplete: break
-            }
-            input.discardReadBytes()
-            guard try socket.receive(into: &input) else {
-                throw KeySourceFailure(description: "the database closed the connection after \(rowNumber) rows")
-            }
+        do {
+            return try session.message()
+        } catch let failure as BlockingPostgres.Failure {
+            throw KeySourceFailure(description: "\(failure), after \(rowNumber) rows")
         }
     }
 }
