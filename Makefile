@@ -55,3 +55,4 @@ docs: ## the pages that are printed from the program's tables
 	@$(BINARY) reference configuration > docs/configuration.md
 	@$(BINARY) reference example > headrace.example.yaml
 	@$(BINARY) reference metrics > docs/metrics.md
+	@$(BINARY) reference monitoring --into Monitoring

@@ -161,7 +161,7 @@ let package = Package(
         .testTarget(
             name: "LoadGeneratorTests",
             dependencies: ["LoadGenerator", "Telemetry", "Transport", "TestSupport", nioCore, nioPosix, nioSSL], swiftSettings: settings),
-        .testTarget(name: "DashboardTests", dependencies: ["Dashboard", "History", "Telemetry"], swiftSettings: settings),
+        .testTarget(name: "DashboardTests", dependencies: ["Dashboard", "History", "Telemetry", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "HistoryTests", dependencies: ["History"], swiftSettings: settings),
         .testTarget(name: "RESPWireTests", dependencies: ["RESPWire", "TestSupport"], swiftSettings: settings),
         .testTarget(

@@ -42,8 +42,9 @@ extension Dashboard {
     }
 
     /// Has events sent, each a whole one, once a second.
+    /// - Parameter client: who watches, as text; `nil` for an operator, who is not counted by address.
     /// - Returns: for ``unwatch(_:)``; `nil` when too many watch already.
-    public func watch(_ send: @escaping @Sendable ([UInt8]) -> Void) -> UInt64? { feed.add(send) }
+    public func watch(client: String?, _ send: @escaping @Sendable ([UInt8]) -> Void) -> UInt64? { feed.add(client: client, send) }
 
     public func unwatch(_ number: UInt64) { feed.remove(number) }
 

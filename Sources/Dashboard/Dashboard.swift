@@ -11,9 +11,14 @@ public final class Dashboard: Sendable {
         /// 95 of 100 requests should take no longer, in seconds.
         public var objectiveP95 = 0.3
         /// The share of requests that should not fail.
-        public var objectiveAvailability = 0.999
+        public var objectiveAvailability = 0.995
+        /// What a gigabyte that was not sent would have cost, and in what; `nil` when nobody says.
+        public var pricePerGigabyte: Double?
+        public var currency = "EUR"
         /// Live streams at a time.
         public var watchersMax = 1000
+        /// Of those, of one address that is no operator's: an office behind one has room, and takes not all.
+        public var watchersPerClientMax = 50
 
         public init() {}
     }
@@ -39,6 +44,8 @@ public final class Dashboard: Sendable {
         var hasFailed = false
         var facts = Facts()
         var services: [ServiceReport] = []
+        var database: DatabaseFacts?
+        var schedule: TestSchedule?
         /// Rendered for this second already, for operators and for everybody.
         var latest: [Bool: (time: Int64, bytes: [UInt8])] = [:]
     }
@@ -48,7 +55,7 @@ public final class Dashboard: Sendable {
         self.options = options
         self.history = history
         self.report = report
-        feed = LiveFeed(countMax: options.watchersMax)
+        feed = LiveFeed(countMax: options.watchersMax, clientCountMax: options.watchersPerClientMax)
         var state = State()
         // What another process of ours kept within the last hour is on the page at once.
         for sample in (try? history.samples(.second, now - SampleTier.second.keptSeconds..<now)) ?? [] { state.ring.append(sample) }
@@ -61,6 +68,20 @@ public final class Dashboard: Sendable {
     public func know(_ facts: Facts) { state.withLock { $0.facts = facts } }
 
     public func know(_ services: [ServiceReport]) { state.withLock { $0.services = services } }
+
+    /// - Parameter database: `nil` when it is not known any more.
+    public func know(_ database: DatabaseFacts?) { state.withLock { $0.database = database } }
+
+    public func know(_ schedule: TestSchedule) { state.withLock { $0.schedule = schedule } }
+
+    /// How requests fared in the last ten seconds.
+    public var traffic: TestSchedule.Traffic {
+        guard let window = withState({ Self.window($0, seconds: Self.nowSeconds) }) else { return .init() }
+        let requests = Self.seconds(window, .requests) ?? 0
+        return .init(
+            p99: window.distributions[Timed.response.place].percentile(99),
+            errorShare: requests > 0 ? (Self.seconds(window, .responses_5xx) ?? 0) / requests : nil)
+    }
 
     /// Puts a mark beside the numbers.
     public func mark(_ marker: Marker) { state.withLock { $0.markers.append(marker) } }
@@ -81,7 +102,7 @@ public final class Dashboard: Sendable {
             guard reading.time - state.flushedAt >= Self.flushSeconds else { return (sample, nil) }
             return (sample, state.takeBatch(now: reading.time))
         }
-        if let sample { feed.send(Array(event(sample).utf8)) }
+        if let sample, feed.count > 0 { feed.send(Array(event(sample).utf8)) }
         if let batch { keep(batch.samples, batch.markers, now: reading.time) }
     }
 
@@ -108,6 +129,39 @@ public final class Dashboard: Sendable {
     }
 
     // MARK: Numbers out
+
+    /// What the metrics say besides the layers' own counters.
+    public struct Standing: Sendable {
+        public var options: Options
+        public var facts: Facts
+        public var services: [ServiceReport]
+        /// The last reading, whose counters are since the start.
+        public var reading: Reading?
+        /// The most that an event loop of the edge came late within the last minute, in seconds.
+        public var loopLagSeconds: Double?
+        public var database: DatabaseFacts?
+
+        public init(
+            options: Options = .init(), facts: Facts = .init(), services: [ServiceReport] = [], reading: Reading? = nil, loopLagSeconds: Double? = nil,
+            database: DatabaseFacts? = nil
+        ) {
+            self.options = options
+            self.facts = facts
+            self.services = services
+            self.reading = reading
+            self.loopLagSeconds = loopLagSeconds
+            self.database = database
+        }
+    }
+
+    public var standing: Standing {
+        state.withLock { state in
+            Standing(
+                options: options, facts: state.facts, services: state.services, reading: state.previous,
+                loopLagSeconds: Self.window(state, seconds: 60).flatMap { Self.seconds($0, .loop_lag_seconds) },
+                database: state.database)
+        }
+    }
 
     /// The last so many seconds as one sample; `nil` before the first is over.
     static func window(_ state: State, seconds: Int) -> Sample? {

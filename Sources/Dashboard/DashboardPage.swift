@@ -113,7 +113,7 @@ enum DashboardPage {
         .scroll{overflow:auto;max-height:24rem}table{border-collapse:collapse;width:100%;font-size:.84rem}
         th,td{text-align:left;padding:.3rem .6rem .3rem 0;border-bottom:1px solid var(--grid);vertical-align:top}th{font-weight:600;color:var(--soft);white-space:nowrap}
         td.n,th.n{text-align:right;white-space:nowrap}td.t{font-family:ui-monospace,Menlo,Consolas,monospace;font-size:.8rem;overflow-wrap:anywhere;unicode-bidi:isolate;min-width:12rem}
-        td .hint{display:block;font-family:system-ui,sans-serif;color:var(--warn)}
+        td .hint{display:block;white-space:pre-line;font-family:system-ui,sans-serif;color:var(--warn)}
         #tables{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,560px),1fr));gap:.8rem;margin-top:.8rem}
         footer{padding:0 clamp(.8rem,3vw,2rem) 2rem;color:var(--soft);font-size:.85rem;max-width:1680px;margin:auto}footer a{color:var(--focus)}
         .skip{position:absolute;left:-999px}.skip:focus{left:1rem;top:.5rem;z-index:9;background:var(--card);padding:.3rem .6rem}

@@ -265,6 +265,7 @@ extension DashboardPage {
         over("lag", "Event loop lag", "How late the edge's loops came to what was due, at worst.", "line", secs, s => [["lag", s.loop_lag_seconds, C(0)]], {needsTraffic: false});
         over("memory", "Memory", "Resident, and what the response cache has of it.", "line", bytes, s => [["process", s.memory_bytes, C(5)], ["response cache", s.cache_bytes, C(0)]], {needsTraffic: false});
         over("files", "Connections and descriptors", "Open now.", "line", num, s => [["descriptors", s.open_files, C(5)], ["clients of the edge", s.connections, C(0)], ["to the application", s.upstream_connections, C(1)]], {needsTraffic: false});
+        over("burn", "Error budget burn", "How many times as fast as the objective allows: 1 is just what it does.", "line", v => num(v) + "×", s => [["burn", zip((f, r) => r > 0 && latest ? f / r / Math.max(1e-9, 1 - latest.objective.availability) : 0, s.responses_5xx, s.requests), C(4)]], {needsTraffic: false});
         charts.push({id: "bench", title: "Bench history", note: "Requests per second at each number of users; the bar is the spread over the run's seconds.", draw(c) { benches(c, latest ? latest.benches : []); }});
         charts.push({id: "proof", title: "What each layer is worth", note: "Change of the median response time by having the layer, with its 95 % interval.", draw(c) { forest(c, latest && latest.proof); }});
         function on(name) { return latest && latest.layers.some(l => l.name === name && l.state !== "off"); }
@@ -277,11 +278,13 @@ extension DashboardPage {
           ["paths", "Top paths, by total time", "Numbers in paths are stars. A hint where something can be done.", [{t: "path", code: 1}, {t: "requests", n: 1}, {t: "total", n: 1}, {t: "mean", n: 1}, {t: "from cache", n: 1}], d => (d.paths || []).map(p => [{text: p.pattern, hint: p.hint || ""}, num(p.requests), secs(p.seconds), ms(p.average_response_time_ms), percent(p.hit_share)])],
           ["statements", "Top statements, by total time", "Normalised by the pooler; no value of anybody's is in them.", [{t: "statement", code: 1}, {t: "calls", n: 1}, {t: "total", n: 1}, {t: "mean", n: 1}, {t: "p95", n: 1}, {t: "rows", n: 1}], d => (d.statements || []).map(s => [s.text, num(s.calls), secs(s.seconds), ms(s.mean_ms), ms(s.p95_ms), num(s.rows)])],
           ["statements-mean", "Top statements, by mean time", "", [{t: "statement", code: 1}, {t: "calls", n: 1}, {t: "mean", n: 1}, {t: "total", n: 1}], d => (d.statements_by_mean || []).map(s => [s.text, num(s.calls), ms(s.mean_ms), secs(s.seconds)])],
+          ...[["total", "total"], ["mean", "mean"]].map(([by, word]) => ["pg-" + by, "pg_stat_statements, by " + word + " time", "As PostgreSQL itself counts, whoever asked.", [{t: "statement", code: 1}, {t: "calls", n: 1}, {t: "total", n: 1}, {t: "mean", n: 1}, {t: "rows", n: 1}], d => (d["pg_stat_statements_by_" + by] || []).map(s => [s.text, num(s.calls), secs(s.seconds), ms(s.mean_ms), num(s.rows)]), "Not measured: there is no pg_stat_statements, or PostgreSQL does not let us in."]),
+          ["schedule", "Scheduled tests", "Light, medium and heavy load, and the proof. Times of the expressions are UTC.", ["test", "when", "next", "last", "how it ended"], d => d.schedule.map(s => [s.name, s.cron, s.is_running ? "running now" : s.next_at ? clock(s.next_at, 1) : "–", s.last ? ago(s.last.ended_at) : "–", {text: s.last ? s.last.ending + (s.last.words ? ": " + s.last.words : "") : "–", hint: s.last && s.last.log ? s.last.log.join("\n") : ""}]), "No test is scheduled: schedule.load and schedule.proof."],
           ["reasons", "Why the cache had no answer", "Named reasons, since the start.", ["outcome", "reason", {t: "requests", n: 1}], d => d.reasons.map(r => [r.outcome, r.reason, num(r.count)])],
           ["routes", "Routes", "", ["route", {t: "requests", n: 1}, {t: "failed", n: 1}], d => (d.routes || []).map(r => [r.name, num(r.requests), num(r.failed_requests)])],
           ["upstreams", "Upstreams", "", ["group", "member", "state", {t: "active", n: 1}, {t: "requests", n: 1}, {t: "failures", n: 1}], d => (d.upstreams || []).map(u => [u.group, u.address, u.is_up ? "up" : "out", num(u.active), num(u.requests), num(u.failures)])],
           ["pools", "Pools", "", ["database", "user", {t: "waiting", n: 1}, {t: "busy", n: 1}, {t: "idle", n: 1}, {t: "longest wait", n: 1}], d => (d.pools || []).map(p => [p.database, p.user, num(p.clients_waiting), num(p.servers_active), num(p.servers_idle), secs(p.max_wait_seconds)])]
-        ].map(([id, title, note, heads, rows]) => Object.assign(card($("tables"), id, title, note), {title, heads, rows}));
+        ].map(([id, title, note, heads, rows, none]) => Object.assign(card($("tables"), id, title, note), {title, heads, rows, none}));
 
         function drawLatest() {
           const d = latest, now = d.now.rates, byName = {};
@@ -295,7 +298,7 @@ extension DashboardPage {
           }));
           for (const l of lists) {
             const rows = l.rows(d);
-            if (!rows.length) { empty(l, !d.is_operator && !["Services", "Why the cache had no answer"].includes(l.title) ? "For operators." : "Nothing yet."); continue; }
+            if (!rows.length) { empty(l, !d.is_operator && !["Services", "Why the cache had no answer", "Scheduled tests"].includes(l.title) ? "For operators." : l.none || "Nothing yet."); continue; }
             l.content.replaceChildren(scroll(table(l.heads, rows), l.title));
             l.root.dataset.points = rows.length;
           }
@@ -311,8 +314,9 @@ extension DashboardPage {
           const slow = known(p.p95) && p.p95 > d.objective.p95_ms;
           $("verdict").textContent = (down.length ? down.map(s => s.name).join(", ") + (down.length > 1 ? " are" : " is") + " down. " : d.services.length ? "All " + d.services.length + " services are up. " : "") + (r.requests > 0 ? `${num(r.requests)} requests/s, 95 of 100 within ${ms(p.p95)} (objective ${ms(d.objective.p95_ms)}${slow ? ": missed" : ""}), ${failing > 0 ? percent(failing) + " failing" : "none failing"}.` + (known(share) ? ` ${percent(share)} are answered without asking the application.` : "") : "No requests at this moment.");
           const s = model ? model.series : {}, tile = (value, label, values, color) => el("li", {}, el("b", {text: value}), el("span", {text: label}), values ? spark(values, color || C(0)) : null);
-          const burn = d.objective.burn_rate_1h;
-          $("tiles").replaceChildren(tile(num(r.requests), "requests/s", s.requests), tile(ms(p.p95), "p95", model && model.percentiles_ms.response.p95, C(1)), tile(percent(failing), "failing", s.responses_5xx, C(4)), tile(percent(share), "from the response cache", s.cache_hits), tile(byteRate((r.saved_by_compression_bytes || 0) + (r.saved_by_not_modified_bytes || 0)), "spared", s.saved_by_compression_bytes, C(2)), on("pooler") ? tile(num(r.pool_transactions), "transactions/s", s.pool_transactions, C(3)) : "", on("keyspace") ? tile(num(r.keyspace_commands), "commands/s", s.keyspace_commands, C(2)) : "", tile(num(r.cpu_seconds), "cores of " + d.headrace.cores, s.cpu_seconds, C(5)), tile(known(burn) ? num(burn) + "×" : "–", "error budget burn, 1 h", null));
+          const burn = d.objective.burn_rate_1h, past = d.database && on("pooler") ? d.database.sessions_past_the_pooler : 0;
+          if (past > 0) $("verdict").append(` ${num(past)} ${past === 1 ? "session of PostgreSQL goes" : "sessions of PostgreSQL go"} past the pooler.`);
+          $("tiles").replaceChildren(tile(num(r.requests), "requests/s", s.requests), tile(ms(p.p95), "p95", model && model.percentiles_ms.response.p95, C(1)), tile(percent(failing), "failing", s.responses_5xx, C(4)), tile(percent(share), "from the response cache", s.cache_hits), tile(byteRate((r.saved_by_compression_bytes || 0) + (r.saved_by_not_modified_bytes || 0)), "spared", s.saved_by_compression_bytes, C(2)), on("pooler") ? tile(num(r.pool_transactions), "transactions/s", s.pool_transactions, C(3)) : "", on("keyspace") ? tile(num(r.keyspace_commands), "commands/s", s.keyspace_commands, C(2)) : "", tile(num(r.cpu_seconds), "cores of " + d.headrace.cores, s.cpu_seconds, C(5)), tile(known(burn) ? num(burn) + "×" : "–", "error budget burn, 1 h", null), known(d.spared.money) ? tile(num(d.spared.money) + " " + d.spared.currency, "spared since the start", null) : "");
         }
         function drawCharts() { for (const c of charts) c.draw(c); }
 

@@ -68,7 +68,7 @@ extension Dashboard {
                     })
             ),
             ("services", .array(state.services.map { service($0, isOperator: isOperator) })),
-            ("layers", .array(Layer.all(minute, facts).map(\.json))),
+            ("layers", .array(Layer.all(minute, facts, state.database).map(\.json))),
             (
                 "now",
                 .object([
@@ -91,9 +91,10 @@ extension Dashboard {
             ("reasons", .array(facts.reasons.prefix(2 * listMax).map(reason))),
             ("benches", .array(facts.benches.map { bench($0, isOperator: isOperator) })),
             ("proof", facts.proof.map { proof($0, isOperator: isOperator) } ?? .null),
-            ("is_operator", .boolean(isOperator)),
+            ("database", state.database.map(database) ?? .null), ("schedule", .array((state.schedule?.jobs ?? []).map { job($0, state.schedule, isOperator: isOperator) })),
+            ("spared", spared(total, options)), ("is_operator", .boolean(isOperator)),
         ]
-        if isOperator { document += lists(facts) }
+        if isOperator { document += lists(facts) + databaseLists(state.database) }
         return .object(document)
     }
 
@@ -150,12 +151,50 @@ extension Dashboard {
         ]
     }
 
+    /// A scheduled measurement: its times, and what became of the last one. What it said is for operators: it names addresses.
+    private static func job(_ job: TestSchedule.Job, _ schedule: TestSchedule?, isOperator: Bool) -> JSON {
+        var last = JSON.null
+        if let run = job.last {
+            last = .object([
+                ("started_at", .integer(run.startedAt)), ("ended_at", .integer(run.endedAt)), ("ending", .text(run.ending.rawValue)),
+                ("words", .text(run.words)), ("log", isOperator ? .array(run.log.map(JSON.text)) : .null),
+            ])
+        }
+        return .object([
+            ("name", .text(job.kind.rawValue)), ("cron", .text(job.cron.description)), ("next_at", job.nextAt.map { .integer($0) } ?? .null),
+            ("is_running", .boolean(schedule?.isRunning == job.kind)), ("last", last),
+        ])
+    }
+
+    /// Bytes that were not sent since the start, and what they would have cost.
+    private static func spared(_ total: (Series) -> Double?, _ options: Options) -> JSON {
+        let bytes = (total(.saved_by_compression_bytes) ?? 0) + (total(.saved_by_not_modified_bytes) ?? 0)
+        return .object([
+            ("bytes", .number(bytes)), ("price_per_gigabyte", .optional(options.pricePerGigabyte)),
+            ("money", .optional(options.pricePerGigabyte.map { $0 * bytes / 1e9 })), ("currency", .optional(options.pricePerGigabyte == nil ? nil : options.currency)),
+        ])
+    }
+
+    private static func database(_ database: DatabaseFacts) -> JSON {
+        .object([
+            ("sessions_pooled", .integer(database.sessionsPooled)), ("sessions_past_the_pooler", .integer(database.sessionsPast)),
+            ("is_standby", .boolean(database.isStandby)), ("lag_seconds", .optional(database.lagSeconds)),
+        ])
+    }
+
+    private static func databaseLists(_ database: DatabaseFacts?) -> [(String, JSON)] {
+        func list(_ statements: [Facts.Statement]?) -> JSON { statements.map { .array($0.prefix(listMax).map(statement)) } ?? .null }
+        return [
+            ("pg_stat_statements_by_total", list(database?.statementsByTotal)), ("pg_stat_statements_by_mean", list(database?.statementsByMean)),
+        ]
+    }
+
     private static func statement(_ statement: Facts.Statement) -> JSON {
         .object([
             ("text", .text(statement.text)), ("database", .text(statement.database)), ("calls", .number(statement.calls)),
             ("rows", .number(statement.rows)), ("errors", .number(statement.errors)), ("seconds", .number(statement.seconds)),
             ("mean_ms", statement.calls > 0 ? .number(statement.seconds / statement.calls * 1000) : .null),
-            ("p95_ms", .number(statement.p95Seconds * 1000)), ("wait_seconds", .number(statement.waitSeconds)),
+            ("p95_ms", .optional(statement.p95Seconds.isNaN ? nil : statement.p95Seconds * 1000)), ("wait_seconds", .number(statement.waitSeconds)),
         ])
     }
 

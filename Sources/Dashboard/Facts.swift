@@ -205,6 +205,22 @@ public struct Facts: Sendable {
     }
 }
 
+/// What PostgreSQL says of itself, asked past the pooler.
+public struct DatabaseFacts: Sendable {
+    public var version: String?
+    /// Sessions of clients: those of the pooler, and those of whoever connects past it.
+    public var sessionsPooled = 0
+    public var sessionsPast = 0
+    public var isStandby = false
+    /// How far it is behind, or its slowest standby; `nil` when nobody follows anybody.
+    public var lagSeconds: Double?
+    /// `nil` without pg_stat_statements.
+    public var statementsByTotal: [Facts.Statement]?
+    public var statementsByMean: [Facts.Statement]?
+
+    public init() {}
+}
+
 /// Which layers are there, and on.
 public struct LayerSwitches: Sendable, Equatable {
     public var edge = false

@@ -24,7 +24,7 @@ struct Layer: Sendable {
     let memory: Double?
 
     /// - Parameter minute: the last one, as one sample; `nil` before the first second is over.
-    static func all(_ minute: Sample?, _ facts: Facts) -> [Layer] {
+    static func all(_ minute: Sample?, _ facts: Facts, _ database: DatabaseFacts? = nil) -> [Layer] {
         func total(_ series: Series) -> Double {
             guard let value = minute?.values[series.place], !value.isNaN else { return 0 }
             return value
@@ -67,7 +67,8 @@ struct Layer: Sendable {
                 share: share(total(.keyspace_hits), of: lookups), shareOf: "lookups found", worth: proof("keyspace"),
                 cpu: perSecond(.cpu_keyspace_seconds), memory: measured(.keyspace_bytes)),
             Layer(
-                name: "pooler", title: "Pooler", state: state(switches.pooler, total(.pool_transactions)), share: nil,
+                name: "pooler", title: "Pooler", state: state(switches.pooler, total(.pool_transactions)),
+                share: database.flatMap { share(Double($0.sessionsPooled), of: Double($0.sessionsPooled + $0.sessionsPast)) },
                 shareOf: "of PostgreSQL's sessions", worth: proof("pooler"), cpu: perSecond(.cpu_pooler_seconds), memory: nil),
             Layer(
                 name: "upstreams", title: "Upstreams", state: state(switches.upstreams, total(.upstream_requests)),

@@ -59,9 +59,9 @@ struct SampleRollup {
     /// The shortest step of a table that people can read off an axis.
     static func step(_ times: Range<Int64>, countMax: Int, tier: SampleTier) -> Int64 {
         let length = times.upperBound - times.lowerBound
-        let steps: [Int64] = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400]
+        let steps: [Int64] = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400, 172_800, 259_200, 432_000, 864_000, 1_728_000]
         // One more point than the length has steps: the range seldom begins where a step does.
-        return steps.first { $0 >= Int64(tier.seconds) && $0 % Int64(tier.seconds) == 0 && length / $0 + 1 <= Int64(max(2, countMax)) } ?? 86_400
+        return steps.first { $0 >= Int64(tier.seconds) && $0 % Int64(tier.seconds) == 0 && (length + $0 - 1) / $0 + 1 <= Int64(max(2, countMax)) } ?? 1_728_000
     }
 }
 

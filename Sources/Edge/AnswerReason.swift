@@ -116,6 +116,8 @@ enum EdgeReason: String, Sendable, CaseIterable {
     case forwardAuth = "forward-auth"
     /// Another server's word did not come in time.
     case authorizationDeadline = "authorization-deadline"
+    /// A page of our own was not made in time.
+    case pageDeadline = "page-deadline"
     /// The rest of a request's head did not come in time.
     case requestHeadDeadline = "request-head-deadline"
     /// More of a request's body did not come in time.

@@ -11,6 +11,12 @@ public struct BuiltInPages: Sendable {
         /// From this machine, or with the operators' token.
         public var isOperator: Bool
         public var isDraining: Bool
+        /// The client's address, as text.
+        public var client: String
+        /// What `Accept` says; empty when it is not there.
+        public var accept: String
+        /// Of ``RouteConfiguration/BuiltInPage/metrics``: the edge's own families, in Prometheus' text format. Empty for other pages.
+        public var metrics: String
     }
 
     public enum Answer: Sendable {

@@ -45,11 +45,13 @@ final class Composition: Sendable {
         self.logger = logger
         let hasDashboard = loaded.settings.hasEdge && loaded.settings.edge.pages.access != .off
         dashboard = hasDashboard ? DashboardControl(loaded.settings, logger: logger) : nil
-        edge = loaded.settings.hasEdge
-            ? try EdgeServer(configuration: loaded.settings.edgeConfiguration, pages: dashboard?.pages, logger: logger) : nil
         pooler = try loaded.settings.readPoolerConfiguration().map { try PoolerServer(configuration: $0, logger: logger) }
         keyspace = loaded.settings.hasKeyspace
             ? KeyspaceServer(configuration: loaded.settings.keyspace, rewriting: KeyspaceRewrite(loaded).map { $0.write }, logger: logger) : nil
+        edge = loaded.settings.hasEdge
+            ? try EdgeServer(
+                configuration: loaded.settings.edgeConfiguration, pages: OwnPages(pooler: pooler, keyspace: keyspace, dashboard: dashboard).pages,
+                logger: logger) : nil
         awaited = Lock([edge != nil, pooler != nil, keyspace != nil].count { $0 })
         OpenFiles.raiseLimit()
         for warning in SettingWarnings.all(loaded.settings) { logger.warning("\(warning)") }
@@ -94,6 +96,8 @@ final class Composition: Sendable {
 
     private func started(_ addresses: (plain: [SocketAddress], secure: [SocketAddress])) {
         let urls = addresses.plain.map { Self.url($0, "http") } + addresses.secure.map { Self.url($0, "https") }
+        // An address that stands for all of them is no address to connect to.
+        if let url = urls.first { dashboard?.serves(at: url.replacing("//0.0.0.0:", with: "//127.0.0.1:").replacing("//[::]:", with: "//[::1]:")) }
         for url in urls { Terminal.say("edge: \(url) → \(Self.destination(loaded.settings))") }
         oneMoreServes()
     }

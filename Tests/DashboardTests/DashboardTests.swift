@@ -208,9 +208,9 @@ import Testing
     @Test func `who watches gets each second; one more than the bound is refused`() throws {
         let dashboard = try dashboard { $0.watchersMax = 2 }
         let seen = Mutex<[String]>([])
-        let first = try #require(dashboard.watch { bytes in seen.withLock { $0.append(String(decoding: bytes, as: UTF8.self)) } })
-        _ = try #require(dashboard.watch { _ in })
-        #expect(dashboard.watch { _ in } == nil)
+        let first = try #require(dashboard.watch(client: nil) { bytes in seen.withLock { $0.append(String(decoding: bytes, as: UTF8.self)) } })
+        _ = try #require(dashboard.watch(client: nil) { _ in })
+        #expect(dashboard.watch(client: nil) { _ in } == nil)
         run(dashboard, seconds: 3)
         let events = seen.withLock { $0 }
         #expect(events.count == 3)
@@ -219,7 +219,80 @@ import Testing
         let document = try #require(try JSONSerialization.jsonObject(with: Data(data.utf8)) as? [String: Any])
         #expect((document["series"] as? [String: Any])?["requests"] as? [Double] == [10])
         dashboard.unwatch(first)
-        #expect(dashboard.watch { _ in } != nil)
+        #expect(dashboard.watch(client: nil) { _ in } != nil)
+    }
+
+    @Test func `one client takes its places and no more; operators are not counted by address`() throws {
+        let dashboard = try dashboard { ($0.watchersMax, $0.watchersPerClientMax) = (5, 2) }
+        let first = try #require(dashboard.watch(client: "192.0.2.7") { _ in })
+        _ = try #require(dashboard.watch(client: "192.0.2.7") { _ in })
+        #expect(dashboard.watch(client: "192.0.2.7") { _ in } == nil)
+        #expect(dashboard.watch(client: "192.0.2.8") { _ in } != nil)
+        #expect(dashboard.watch(client: nil) { _ in } != nil)
+        dashboard.unwatch(first)
+        dashboard.unwatch(first)
+        #expect(dashboard.watch(client: "192.0.2.7") { _ in } != nil)
+        #expect(dashboard.watch(client: "192.0.2.7") { _ in } == nil)
+        #expect(dashboard.watch(client: nil) { _ in } != nil)
+        #expect(dashboard.watch(client: nil) { _ in } == nil, "the whole bound holds for all")
+    }
+
+    @Test func `few points of many days keep the oldest day`() throws {
+        for (range, points) in [("15d", 2), ("15d", 10), ("15d", 600), ("7d", 3), ("5m", 2)] {
+            let length: Int64 = ["15d": 1_296_000, "7d": 604_800, "5m": 300][range] ?? 0
+            for begin in [Self.start, Self.start + 12_345] {
+                let samples = stride(from: begin, to: begin + length, by: 60).map { time in
+                    var reading = Reading(time: time + 60)
+                    reading[.requests] = 1
+                    return reading.sample(since: Reading(time: time))
+                }
+                let made = SampleRollup.points(samples, begin..<begin + length, countMax: points, tier: .minute)
+                #expect(made.points.count <= points)
+                let sum = made.points.reduce(0) { $0 + $1.values[Series.requests.place] }
+                #expect(sum == Double(samples.count), "\(range) in \(points) points: \(made.points.count) of step \(made.step)")
+            }
+        }
+    }
+
+    @Test func `sessions past the pooler, money and the schedule are in the document, and addresses for operators only`() throws {
+        let dashboard = try dashboard { ($0.pricePerGigabyte, $0.currency) = (0.5, "EUR") }
+        var facts = Facts()
+        facts.switches.pooler = true
+        dashboard.know(facts)
+        var database = DatabaseFacts()
+        (database.sessionsPooled, database.sessionsPast) = (6, 2)
+        database.statementsByTotal = [
+            .init(text: "SELECT $1", database: "", calls: 2, rows: 2, errors: 0, seconds: 4, waitSeconds: 0, p95Seconds: .nan)
+        ]
+        dashboard.know(database)
+        var schedule = TestSchedule([(.load, try CronExpression("@hourly"))], limits: .init(), now: Self.start) { _ in 0 }
+        let next = try #require(schedule.jobs.first?.nextAt)
+        _ = schedule.secondPassed(now: next, traffic: .init()) { _ in 0 }
+        schedule.ended(problem: "it ended with status 69", log: ["http://10.0.0.1/ refused"], now: next + 5)
+        dashboard.know(schedule)
+        for second in 0...2 {
+            var reading = Reading(time: Self.start + Int64(second))
+            reading[.requests] = 1
+            reading[.saved_by_compression_bytes] = 3e9
+            reading[.saved_by_not_modified_bytes] = 1e9
+            dashboard.add(reading)
+        }
+        let document = try ask(dashboard, "/latest.json", seconds: 3)
+        let spared = try #require(document["spared"] as? [String: Any])
+        #expect(spared["money"] as? Double == 2 && spared["currency"] as? String == "EUR")
+        let layers = try #require(document["layers"] as? [[String: Any]])
+        #expect(layers.first { $0["name"] as? String == "pooler" }?["share"] as? Double == 0.75)
+        #expect((document["database"] as? [String: Any])?["sessions_past_the_pooler"] as? Int == 2)
+        let statement = try #require((document["pg_stat_statements_by_total"] as? [[String: Any]])?.first)
+        #expect(statement["mean_ms"] as? Double == 2000 && statement["p95_ms"] is NSNull)
+        #expect(document["pg_stat_statements_by_mean"] is NSNull)
+        let job = try #require((document["schedule"] as? [[String: Any]])?.first)
+        #expect(job["cron"] as? String == "@hourly" && job["next_at"] as? Int64 == next + 3600)
+        let last = try #require(job["last"] as? [String: Any])
+        #expect(last["ending"] as? String == "failed" && (last["log"] as? [String])?.count == 1)
+        let less = try ask(dashboard, "/latest.json", seconds: 3, isOperator: false)
+        let public_ = try #require(((less["schedule"] as? [[String: Any]])?.first)?["last"] as? [String: Any])
+        #expect(public_["log"] is NSNull && less["pg_stat_statements_by_total"] == nil)
     }
 
     @Test func `a clock that is set back ends nothing`() throws {

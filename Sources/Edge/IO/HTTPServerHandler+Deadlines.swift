@@ -55,6 +55,11 @@ extension HTTPServerHandler {
             source = .none
             respondError(504, reason: .edge(.authorizationDeadline), now: now)
             return flushAndResume()
+        case .page:
+            guard case .page(nil) = source else { break }
+            source = .none
+            turn { respondError(504, reason: .edge(.pageDeadline), now: now) }
+            return flushAndResume()
         case .requestHead, .requestBody, .requestRate, .keepAlive, .write, .responseRate, .linger, .drain:
             if link != nil { clientGone() }
             cut()

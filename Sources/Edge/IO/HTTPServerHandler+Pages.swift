@@ -21,14 +21,37 @@ extension HTTPServerHandler {
     /// Bodies of pages are compressed up to here while the loop waits: about 3 ms.
     private static let compressedPageBytesMax = OneShotCompressor.loopBytesMax
 
+    /// Whoever makes a page may wait for the disk, and for those who asked before. Nobody waits longer than this.
+    private static let pageTime = TimeAmount.seconds(10)
+
+    /// Who came through the password of the page's own route, or by another server's word, is an operator. Nothing can be changed there: a
+    /// page of somebody else's that makes a browser ask, gets no answer to see.
+    private func isLoggedIn(_ plan: RoutePlan) -> Bool { plan.basic != nil || plan.forward != nil }
+
+    /// Whose place a stream takes: who has an IPv6 address has a whole /64 of them (RFC 6177).
+    private static func place(_ identity: ClientIdentity) -> String {
+        guard let ip = identity.ip, !ip.isIPv4 else { return String(decoding: identity.address, as: UTF8.self) }
+        return String(ip.high, radix: 16) + "::/64"
+    }
+
+    /// All lines of the field as one.
+    /// - Source: RFC 9110 §5.2.
+    private static func accept(_ head: RequestHead) -> String {
+        guard head.fields.contains(.accept) else { return "" }
+        return head.fields.lines.indices.filter { head.fields.lines[$0].name == .accept }.map { String(copying: head.fields.value(at: $0)) }
+            .joined(separator: ",")
+    }
+
     func answer(_ page: RouteConfiguration.BuiltInPage, _ plan: RoutePlan, _ head: RequestHead, now: NIODeadline) {
         guard let pages = worker.pages else { return respondError(404, reason: .edge(.noRoute), now: now) }
         guard head.method == .get || head.method == .head else { return respondError(405, reason: .edge(.method), now: now) }
         let (path, query) = Self.parts(String(copying: head.fields.bytes.span.extracting(head.target)), behind: plan.route.match)
         let request = BuiltInPages.Request(
-            page: page, path: path, query: query, isOperator: worker.routing.router.isOperator(head, identity),
-            isDraining: worker.isDraining)
+            page: page, path: path, query: query, isOperator: isLoggedIn(plan) || worker.routing.router.isOperator(head, identity),
+            isDraining: worker.isDraining, client: Self.place(identity), accept: Self.accept(head),
+            metrics: page == .metrics ? worker.metrics.text() : "")
         source = .page(nil)
+        if connection.isRequestComplete { arm(.page, for: Self.pageTime, from: now) }
         let bound = NIOLoopBound(self, eventLoop: worker.eventLoop)
         let (eventLoop, serial) = (worker.eventLoop, exchange.trace.parentID)
         pages.answer(request) { answer in
@@ -48,6 +71,7 @@ extension HTTPServerHandler {
 
     private func pageAnswered(_ answer: BuiltInPages.Answer, serial: UInt64) {
         guard case .page(nil) = source, exchange.trace.parentID == serial, isOpen else { return }
+        if deadlineReason == .page { arm(.none, for: .zero, from: .now()) }
         switch answer {
         case .whole(let status, let contentType, let fields, let body):
             source = .none

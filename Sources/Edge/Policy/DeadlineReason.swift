@@ -9,6 +9,8 @@ enum DeadlineReason: String, CaseIterable, Sendable {
     case requestRate = "request-rate"
     /// Another server's word on the request: 504.
     case authorization
+    /// A page that another part of the process makes: 504.
+    case page
     /// The next request.
     case keepAlive = "keep-alive"
     /// That the client takes more of its response.

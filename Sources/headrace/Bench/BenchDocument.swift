@@ -70,17 +70,37 @@ struct BenchDocument: Codable {
         var isGeneratorLimited: Bool
     }
 
+    /// The machine that the generator ran on, at the end of the run: what else it had to do.
+    struct Machine: Codable, Sendable {
+        var cores: Int
+        /// Of the last minute, the run's own among it; `nil` where the system does not say.
+        var loadAverage: Double?
+        var availableMemoryBytes: Double?
+
+        /// - Source: proc(5), /proc/meminfo; getloadavg(3).
+        static func now() -> Machine {
+            var loads = [0.0]
+            let hasLoad = getloadavg(&loads, 1) == 1
+            let lines = ((try? String(contentsOfFile: "/proc/meminfo", encoding: .utf8)) ?? "").split(separator: "\n")
+            let available = lines.first { $0.hasPrefix("MemAvailable:") }.flatMap { Double($0.split(separator: " ").dropFirst().first ?? "") }
+            return Machine(
+                cores: ProcessInfo.processInfo.activeProcessorCount, loadAverage: hasLoad ? loads[0] : nil, availableMemoryBytes: available.map { $0 * 1024 })
+        }
+    }
+
     var headrace = "bench"
     var schema = 2
     var model = "closed-loop"
     var url: [String]
     var levels: [Level]
     var knee: Knee?
+    var machine: Machine?
 
     init(urls: [String], reports: [LoadReport]) {
         url = urls
         if reports.contains(where: { $0.open != nil }) { model = "open-loop" }
         levels = reports.map { Level($0) }
+        machine = .now()
     }
 
     /// Reads what ``text()`` wrote.

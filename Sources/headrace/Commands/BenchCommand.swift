@@ -15,6 +15,7 @@ import UnixSignals
 /// | `model` | `"open-loop"` or `"closed-loop"` |
 /// | `url` | the URLs, as given |
 /// | `levels` | an object per run: one for each level of concurrency or step of a search, in order |
+/// | `machine` | the generator's, at the end: `cores`, `load_average`, `available_memory_bytes` |
 /// | `knee` | with `--find-knee`: `objective`, `holds_per_second`, `fails_per_second`, `is_generator_limited` |
 ///
 /// | key of a level | unit |

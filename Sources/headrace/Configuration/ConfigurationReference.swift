@@ -134,6 +134,7 @@ enum ConfigurationReference {
         case "pooler.password": "file:/etc/headrace/postgres-password"
         case "keyspace.password": "file:/etc/headrace/keyspace-password"
         case "keyspace.directory": "/var/lib/headrace"
+        case "dashboard.traffic_price": "0.08EUR"
         default: "…"
         }
     }

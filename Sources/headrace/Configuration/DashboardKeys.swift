@@ -8,14 +8,24 @@ struct DashboardSettings: Sendable, Equatable {
     var state: String?
     var objectiveP95 = TimeAmount.milliseconds(300)
     var objectiveAvailability = 0.995
+    var price: MoneyPerGigabyte?
 
     func options(path: String?) -> Dashboard.Options {
         var options = Dashboard.Options()
         if let path { options.path = path }
         options.objectiveP95 = Double(objectiveP95.nanoseconds) / 1e9
         options.objectiveAvailability = objectiveAvailability
+        options.pricePerGigabyte = price?.amount
+        if let price { options.currency = price.currency }
         return options
     }
+}
+
+/// What a gigabyte (10⁹ bytes) costs.
+struct MoneyPerGigabyte: Sendable, Equatable {
+    var amount: Double
+    /// ISO 4217.
+    var currency: String
 }
 
 enum DashboardKeys {
@@ -46,6 +56,9 @@ enum DashboardKeys {
         .init(
             "dashboard.objective_availability", \.dashboard.objectiveAvailability, .share,
             "The share of requests that should not fail (5xx): what the error budget is reckoned by."),
+        .init(
+            "dashboard.traffic_price", \.dashboard.price, .optional(.moneyPerGigabyte),
+            "What a gigabyte of traffic costs: what is not sent is shown as money, too."),
     ]
 }
 
@@ -53,5 +66,19 @@ extension ValueFormat where Value == EdgeConfiguration.Pages.Access {
     static var pageAccess: Self {
         let word = ValueFormat<String>.choice(Value.allCases.map(\.rawValue))
         return Self(word.name, units: word.units, parse: { Value(rawValue: try word.parse([$0])) ?? .local }, render: { $0.rawValue })
+    }
+}
+
+extension ValueFormat where Value == MoneyPerGigabyte {
+    static var moneyPerGigabyte: Self {
+        Self(
+            "price", units: "0.08EUR",
+            parse: { word in
+                let (digits, letters) = (word.prefix { !$0.isLetter }, word.drop { !$0.isLetter })
+                guard let amount = Double(digits.filter { $0 != " " }), amount >= 0, amount <= 1000, letters.count == 3,
+                    letters.allSatisfy({ $0.isASCII && $0.isUppercase })
+                else { throw ValueProblem("\"\(word)\" is no price such as 0.08EUR, and 1000 at most") }
+                return MoneyPerGigabyte(amount: amount, currency: String(letters))
+            }, render: { "\($0.amount)\($0.currency)" })
     }
 }

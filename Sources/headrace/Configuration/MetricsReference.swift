@@ -1,5 +1,3 @@
-import Edge
-
 /// `docs/metrics.md`: every family of metrics, as the program itself says it.
 enum MetricsReference {
     struct Family: Equatable {
@@ -29,14 +27,19 @@ enum MetricsReference {
     }
 
     static func markdown() -> String {
-        let rows = families(MetricsExample.text()).map { family in
+        let rows = families(MetricsPage.example()).map { family in
             "| `\(family.name)` | \(family.type) | \(family.labels.map { "`\($0)`" }.joined(separator: ", ")) | \(family.help) |"
         }
         return """
             # Metrics
 
             Printed by `headrace reference metrics`; a test holds this page to the program. `edge.metrics_path` serves them in Prometheus' text \
-            format. Units are seconds and bytes; labels come from closed lists and from the configuration, so that no client makes a new series.
+            format, or as OpenMetrics when `Accept` asks for it: to this machine, and to whoever sends `edge.metrics_token`. Units are seconds and \
+            bytes; labels come from closed lists, from the configuration, and for pools from databases and users that logged in, so that no \
+            client makes a new series. Families of layers that are not there are left out.
+
+            `pgbouncer_…` and `redis_…` are the names of prometheus-community's pgbouncer_exporter and of redis_exporter: dashboards that were made \
+            for those go on. `process_…` are those of every Prometheus client.
 
             | family | type | labels | |
             |---|---|---|---|

@@ -62,7 +62,10 @@ enum RouteKeys {
         .init("redirect.keep_query", \.redirect.keepsQuery, .boolean, isReloadable: true, "Put the request's query behind it."),
         .init(
             "page", \.page, .optional(.builtInPage), isReloadable: true,
-            "A page of the edge's own: metrics (for this machine, and whoever knows edge.metrics_token) or health (503 while it drains)."),
+            """
+            A page of the edge's own: metrics (for this machine, and whoever knows edge.metrics_token), health (503 while it drains), ready, or \
+            dashboard, which shows everything to whom basic_auth or forward_auth of the route lets in.
+            """),
         .init("respond.status", \.respond.status, .optional(.responseStatus), isReloadable: true, "An answer that stands here: its status,"),
         .init("respond.content_type", \.respond.contentType, .text("media type"), isReloadable: true, "its media type"),
         .init("respond.body", \.respond.body, .optionalText, isReloadable: true, "and its body."),

@@ -29,6 +29,12 @@ enum SettingContradictions {
         for (key, path) in [("path", pages.dashboard), ("ready_path", pages.ready)] where path == "/" {
             texts.append("dashboard.\(key) is /, below which is everything: it would take all requests")
         }
+        if settings.schedule.proof != nil, settings.application == nil {
+            texts.append("schedule.proof is set, but no application to prove anything on: edge.app")
+        }
+        if !settings.schedule.jobs.isEmpty, pages.access == .off || !settings.hasEdge {
+            texts.append("schedule.load or schedule.proof is set, but no dashboard to watch over it: an edge, and dashboard.access other than off")
+        }
         // A part that nobody set shrinks with its whole: see Settings.edgeConfiguration.
         func isSet(_ path: String) -> Bool { loaded.origins[path] != nil }
         if isSet("edge.limits.request_line"), settings.edge.limits.requestLineBytesMax > settings.edge.limits.headBytesMax {

@@ -19,6 +19,7 @@ struct Settings: Sendable {
 
     var keyspace = KeyspaceConfiguration()
     var dashboard = DashboardSettings()
+    var schedule = ScheduleSettings()
 
     var hasKeyspace: Bool { !keyspace.listen.isEmpty }
 

@@ -17,12 +17,15 @@ final class DashboardControl: Sendable {
     private static let waitingMax = 20
     private static let factsSeconds: Int64 = 5
     private static let probeSeconds: Int64 = 5
+    private static let databaseSeconds: Int64 = 15
 
     let dashboard: Dashboard
     private let settings: Settings
     private let logger: Logger
     private let thread = NIOThreadPool(numberOfThreads: 1)
+    private let network = NIOThreadPool(numberOfThreads: 1)
     private let waiting = Gauge()
+    private let address = Lock<String?>(nil)
     private let startedAt = WallClock.nanoseconds() / 1_000_000_000
 
     init(_ settings: Settings, logger: Logger) {
@@ -46,6 +49,7 @@ final class DashboardControl: Sendable {
             preconditionFailure("SQLite has a database in memory: \(error)")
         }
         thread.start()
+        network.start()
         mark("start", "Headrace \(Headrace.version)")
     }
 
@@ -56,18 +60,17 @@ final class DashboardControl: Sendable {
 
     // MARK: Pages
 
-    var pages: BuiltInPages {
-        BuiltInPages { [self] request, reply in
-            // From memory: whoever balances load does not wait behind whoever looks at weeks.
-            if request.page == .ready { return reply(answer(request)) }
-            guard waiting.value < Self.waitingMax else {
-                return reply(.whole(status: 503, contentType: "text/plain; charset=utf-8", fields: [], body: Array("busy\n".utf8)))
-            }
-            waiting.add()
-            thread.submit { [self] state in
-                waiting.subtract()
-                reply(state == .active ? answer(request) : .whole(status: 503, contentType: "text/plain; charset=utf-8", fields: [], body: []))
-            }
+    /// Answers at once or from a thread of its own, once.
+    func answer(_ request: BuiltInPages.Request, _ reply: @escaping @Sendable (BuiltInPages.Answer) -> Void) {
+        // From memory: whoever balances load does not wait behind whoever looks at weeks.
+        if request.page == .ready { return reply(answer(request)) }
+        guard waiting.value < Self.waitingMax else {
+            return reply(.whole(status: 503, contentType: "text/plain; charset=utf-8", fields: [], body: Array("busy\n".utf8)))
+        }
+        waiting.add()
+        thread.submit { [self] state in
+            waiting.subtract()
+            reply(state == .active ? answer(request) : .whole(status: 503, contentType: "text/plain; charset=utf-8", fields: [], body: []))
         }
     }
 
@@ -88,7 +91,8 @@ final class DashboardControl: Sendable {
         case .whole(let status, let contentType, let fields, let body):
             return .whole(status: status, contentType: contentType, fields: fields, body: body)
         case .events:
-            return .events(.init(begin: { [dashboard] in dashboard.watch($0) }, end: { [dashboard] in dashboard.unwatch($0) }))
+            let client = request.isOperator ? nil : request.client
+            return .events(.init(begin: { [dashboard] in dashboard.watch(client: client, $0) }, end: { [dashboard] in dashboard.unwatch($0) }))
         }
     }
 
@@ -99,9 +103,11 @@ final class DashboardControl: Sendable {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.readNumbers(edge, pooler, keyspace) }
             group.addTask { await self.probe(edge, pooler, keyspace) }
+            group.addTask { await self.measure() }
         }
         let now = WallClock.nanoseconds() / 1_000_000_000
-        await blocking { $0.dashboard.finish(now: now) }
+        _ = await blocking { $0.dashboard.finish(now: now) }
+        try? await network.shutdownGracefully()
         try? await thread.shutdownGracefully()
     }
 
@@ -129,33 +135,72 @@ final class DashboardControl: Sendable {
                 factsAt = now
                 facts.openFilesMax = process.openFilesMax
                 if let edge { facts.add(edge.insight()) }
-                if let kept = runs.read(now: Double(now)) { (facts.benches, facts.proof) = kept }
+                let kept = await blocking { [runs] _ in
+                    var runs = runs
+                    let kept = runs.read(now: Double(now))
+                    return (runs, kept)
+                }
+                if let kept { runs = kept.0 }
+                if let kept = kept?.1 { (facts.benches, facts.proof) = kept }
                 dashboard.know(facts)
             }
             let finished = reading
-            await blocking { $0.dashboard.add(finished) }
+            _ = await blocking { $0.dashboard.add(finished) }
             // To just behind the next full second.
             let nanoseconds = 1_020_000_000 - WallClock.nanoseconds() % 1_000_000_000
             try? await Task.sleep(for: .nanoseconds(nanoseconds))
         }
     }
 
+    /// The edge listens, and may be asked there.
+    func serves(at url: String) { address.withLock { $0 = url } }
+
+    /// Scheduled measurements.
+    private func measure() async {
+        guard !settings.schedule.jobs.isEmpty else { return }
+        var url: String?
+        while url == nil, !Task.isCancelled {
+            url = address.withLock { $0 }
+            if url == nil { try? await Task.sleep(for: .milliseconds(200)) }
+        }
+        guard let url else { return }
+        await ScheduledRuns(
+            settings: settings.schedule, application: settings.application.map(ValueFormat.application.render), history: runsPath,
+            folder: settings.dashboard.state ?? FileManager.default.temporaryDirectory.path, dashboard: dashboard, logger: logger
+        ).run(address: url)
+    }
+
     private func probe(_ edge: EdgeServer?, _ pooler: PoolerServer?, _ keyspace: KeyspaceServer?) async {
         var probes = ServiceProbes(settings: settings, edge: edge, keyspace: keyspace)
+        var databaseAt: Int64 = 0
         while !Task.isCancelled {
             let figures = await pooler?.figures(withStatements: false)
             let reports = await probes.probe(figures, now: WallClock.nanoseconds() / 1_000_000_000)
             dashboard.know(reports)
+            let now = WallClock.nanoseconds() / 1_000_000_000
+            if let figures, let postgres = settings.postgres, now - databaseAt >= Self.databaseSeconds || now < databaseAt {
+                databaseAt = now
+                let password = settings.postgresPassword
+                // A connection that the pooler opens while it is asked counts as past it, until the next time.
+                let facts = await slow { DatabaseProbe.read(postgres, password: password, pooled: figures.serverProcesses) }
+                dashboard.know(facts ?? nil)
+            }
             try? await Task.sleep(for: .seconds(Self.probeSeconds))
         }
     }
 
-    private func blocking(_ body: @escaping @Sendable (DashboardControl) -> Void) async {
+    /// On the thread that may wait for another machine: pages do not wait behind it.
+    private func slow<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value? {
         await withCheckedContinuation { continuation in
-            thread.submit { [self] state in
-                if state == .active { body(self) }
-                continuation.resume()
-            }
+            network.submit { state in continuation.resume(returning: state == .active ? body() : nil) }
+        }
+    }
+
+    /// On the thread that may wait for the disk.
+    /// - Returns: `nil` when that thread has ended.
+    private func blocking<Value: Sendable>(_ body: @escaping @Sendable (DashboardControl) -> Value) async -> Value? {
+        await withCheckedContinuation { continuation in
+            thread.submit { [self] state in continuation.resume(returning: state == .active ? body(self) : nil) }
         }
     }
 

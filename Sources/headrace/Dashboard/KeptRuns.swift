@@ -3,7 +3,7 @@ import Foundation
 import History
 
 /// The runs of `bench` and `prove` that the page shows, out of the history that those commands write.
-struct KeptRuns {
+struct KeptRuns: Sendable {
     /// Runs of `bench` on the page: a month of daily ones.
     static let benchesMax = 30
     private static let days = 400.0

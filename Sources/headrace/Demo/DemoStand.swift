@@ -50,6 +50,9 @@ struct DemoStand {
                   listen: 127.0.0.1:0
                 dashboard:
                   state: \(Self.state(in: stage.folder).path)
+                  traffic_price: 0.08EUR
+                schedule:
+                  load: "@hourly"
 
                 """
             try Data(text.utf8).write(to: file)

@@ -164,6 +164,53 @@ import Testing
         #expect(try RawClient.getOwnPage(port: open.port, "/performance/latest.json").text.contains("\"paths\""))
     }
 
+    @Test func `who logs in at a route of its own is an operator from elsewhere, too`() throws {
+        let users = try TemporaryFile("ann:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n")
+        let origin = try ScriptedOrigin(body: "the application's")
+        let file = try TemporaryFile(
+            """
+            edge:
+              app: \(origin.url)
+              forwarded: {trusted: [127.0.0.1]}
+              routes:
+                - {match: {path: [/performance]}, page: dashboard, basic_auth: {file: "\(users.path)"}}
+            """, name: "headrace.yaml")
+        let edge = try HeadraceProcess(["--config", file.path])
+        let visitor = "X-Forwarded-For: 192.0.2.7"
+        let login = "Authorization: Basic " + Data("ann:secret".utf8).base64EncodedString()
+        let refused = try RawClient.getOwnPage(port: edge.port, "/performance/latest.json", [visitor])
+        #expect(refused.status == 401 && refused.field("WWW-Authenticate")?.hasPrefix("Basic") == true)
+        let wrong = "Authorization: Basic " + Data("ann:Secret".utf8).base64EncodedString()
+        #expect(try RawClient.getOwnPage(port: edge.port, "/performance", [visitor, wrong]).status == 401)
+        #expect(try RawClient.getOwnPage(port: edge.port, "/performance", [visitor, login]).text.contains("<title>Performance"))
+        let document = try RawClient.getOwnPage(port: edge.port, "/performance/latest.json", [visitor, login])
+        #expect(document.text.contains("\"is_operator\":true") && document.field("Cross-Origin-Resource-Policy") == "same-origin")
+        #expect(document.field("Access-Control-Allow-Origin") == nil)
+        // From this machine nobody is asked.
+        #expect(try RawClient.getOwnPage(port: edge.port, "/performance/latest.json").text.contains("\"is_operator\":true"))
+    }
+
+    @Test func `one address takes no more than its places in the stream`() throws {
+        let origin = try ScriptedOrigin(body: "x")
+        let edge = try HeadraceProcess(["--app", origin.url, "--set", "dashboard.access=public", "--set", "edge.forwarded.trusted=127.0.0.1"])
+        func watch(_ address: String) throws -> RawClient {
+            let client = try RawClient(port: edge.port)
+            client.send("GET /performance/events HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: \(address)\r\n\r\n")
+            return client
+        }
+        var watching: [RawClient] = []
+        for _ in 0..<50 {
+            let client = try watch("192.0.2.7")
+            #expect(Self.read(client) { $0.contains("retry: 2000") }.hasPrefix("HTTP/1.1 200"))
+            watching.append(client)
+        }
+        #expect(Self.read(try watch("192.0.2.7")) { $0.contains("\r\n\r\n") }.hasPrefix("HTTP/1.1 503"))
+        #expect(Self.read(try watch("192.0.2.8")) { $0.contains("retry: 2000") }.hasPrefix("HTTP/1.1 200"))
+        watching.removeLast().reset()
+        #expect(try eventually(seconds: 30) { Self.read(try watch("192.0.2.7")) { $0.contains("\r\n\r\n") }.hasPrefix("HTTP/1.1 200") })
+        withExtendedLifetime(watching) {}
+    }
+
     @Test func `the page says what may run in it, and goes out compressed`() throws {
         let origin = try ScriptedOrigin(body: "x")
         let edge = try HeadraceProcess(["--app", origin.url])
@@ -247,7 +294,7 @@ import Testing
     private static let browser = ["chromium", "chromium-browser", "google-chrome"].first { Command.find($0) != nil }
     private static let driver = HeadraceProcess.repository.appending(path: "Tests/IntegrationTests/Dashboard/browse.py")
 
-    @Test(.enabled(if: browser != nil, "Chromium is not installed: run scripts/setup"), arguments: [("light", 1440), ("dark", 360)])
+    @Test(.enabled(if: browser != nil, "Chromium is not installed: run scripts/setup"), arguments: [("light", 1440), ("dark", 360), ("dark", 1440), ("light", 360)])
     func `the page shows live figures without an error, an outside request or anything out of reach`(scheme: String, width: Int) throws {
         let origin = try DashboardIntegrationTests.application()
         let edge = try HeadraceProcess(["--app", origin.url, "--keyspace", "127.0.0.1:0"])
@@ -280,7 +327,7 @@ import Testing
         let outside = requests.filter { !$0.hasPrefix("http://127.0.0.1:\(edge.port)/performance") && !$0.hasPrefix("data:") && $0 != "about:blank" }
         #expect(outside.isEmpty, "\(outside)")
         let points = try #require(seen["points"] as? [String: Int])
-        for chart in ["requests", "latency", "heatmap", "stages", "cache", "saved", "cpu", "lag", "memory", "files", "services", "paths"] {
+        for chart in ["requests", "latency", "heatmap", "stages", "cache", "saved", "cpu", "lag", "memory", "files", "burn", "keyspace-memory", "services", "paths", "routes"] {
             #expect((points[chart] ?? 0) > 0, "\(chart) has nothing: \(points)")
         }
         for name in ["tooWide", "faint", "faintLines", "nameless"] { #expect((seen[name] as? [String])?.isEmpty == true, "\(name): \(seen[name] ?? "")") }
@@ -291,5 +338,36 @@ import Testing
         #expect(seen["scripts"] as? Int == 1 && seen["images"] as? Int == 0, "hostile text is text")
         #expect((seen["background"] as? String)?.contains(scheme == "dark" ? "14" : "24") == true, "\(seen["background"] ?? "")")
         #expect(try Data(contentsOf: URL(filePath: picture)).starts(with: [0x89, 0x50, 0x4E, 0x47]))
+    }
+
+    @Test(.enabled(if: browser != nil, "Chromium is not installed: run scripts/setup"))
+    func `the page that stays open sees the server go and come back`() throws {
+        let origin = try DashboardIntegrationTests.application()
+        // A port of an address that nobody else takes ports of: the second server must get the one that the first had.
+        let address = "127.7.8.1:\(20_000 + Int(getpid()) % 30_000)"
+        let arguments = ["--app", origin.url, "--listen", address]
+        let first = try HeadraceProcess(arguments)
+        let folder = try TemporaryFolder()
+        let (output, errors) = (folder.path + "/out", folder.path + "/err")
+        for file in [output, errors] { try Data().write(to: URL(filePath: file)) }
+        let looking = Process()
+        looking.executableURL = Command.find("python3")
+        looking.arguments = [Self.driver.path, try #require(Self.browser), "http://\(address)/performance", "--events", "3", "--restarts"]
+        looking.standardOutput = try FileHandle(forWritingTo: URL(filePath: output))
+        looking.standardError = try FileHandle(forWritingTo: URL(filePath: errors))
+        looking.standardInput = FileHandle.nullDevice
+        try Starter.shared.start(looking)
+        defer { if looking.isRunning { kill(looking.processIdentifier, SIGKILL) } }
+        func said() -> String { (try? String(contentsOfFile: errors, encoding: .utf8)) ?? "" }
+        try #require(eventually(seconds: 120) { said().contains("watching") || !looking.isRunning })
+        first.terminate()
+        #expect(first.waitForExit(seconds: 60) == 0)
+        #expect(eventually(seconds: 120) { said().contains("gone") || !looking.isRunning })
+        let second = try HeadraceProcess(arguments)
+        #expect(eventually(seconds: 240) { !looking.isRunning })
+        let seen = try #require(try JSONSerialization.jsonObject(with: Data(contentsOf: URL(filePath: output))) as? [String: Any], "\(said())")
+        #expect(seen["sawTheEnd"] as? Bool == true && seen["sawTheReturn"] as? Bool == true)
+        #expect((seen["console"] as? [String])?.isEmpty == true, "\(seen["console"] ?? "")")
+        #expect(second.isRunning)
     }
 }

@@ -150,6 +150,7 @@ def main():
     parser.add_argument("--picture")
     parser.add_argument("--events", type=int, default=3)
     parser.add_argument("--full", action="store_true", help="the whole page in the picture")
+    parser.add_argument("--restarts", action="store_true", help="says 'watching' and then 'gone' on standard error, and waits until the server is back")
     parser.add_argument("--scale", type=float, default=1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
@@ -167,6 +168,16 @@ def main():
             has_events = browser.wait(f"Number(document.body && document.body.dataset.events || 0) >= {options.events}", 90)
             seen = browser.evaluate(LOOK)
             seen["hasEvents"] = has_events
+            if options.restarts:
+                errors = len(browser.console)
+                print("watching", file=sys.stderr, flush=True)
+                seen["sawTheEnd"] = browser.wait("document.getElementById('live').textContent.includes('again')", 90)
+                print("gone", file=sys.stderr, flush=True)
+                at = browser.evaluate("Number(document.body.dataset.events)")
+                seen["sawTheReturn"] = browser.wait(
+                    f"Number(document.body.dataset.events) >= {at} + 3 && document.getElementById('live').textContent === 'live'", 120)
+                # That nobody answered meanwhile is said by the browser itself, and is no error of the page.
+                del browser.console[errors:]
             # The keyboard: into the first chart, a value read by arrows, away again.
             browser.evaluate("document.querySelector('.plot > svg')?.focus()")
             browser.key("ArrowLeft", 37)

@@ -1,0 +1,47 @@
+import Edge
+import Keyspace
+import Pooler
+import Telemetry
+
+/// The pages that the edge serves for the rest of the process: the metrics, and the dashboard's when there is one.
+final class OwnPages: Sendable {
+    /// Scrapes that may be in progress; more are refused with 503.
+    private static let waitingMax = 20
+
+    private let pooler: PoolerServer?
+    private let keyspace: KeyspaceServer?
+    private let dashboard: DashboardControl?
+    private let waiting = Lock(0)
+
+    init(pooler: PoolerServer?, keyspace: KeyspaceServer?, dashboard: DashboardControl?) {
+        self.pooler = pooler
+        self.keyspace = keyspace
+        self.dashboard = dashboard
+    }
+
+    var pages: BuiltInPages {
+        BuiltInPages { [self] request, reply in
+            guard request.page == .metrics else {
+                if let dashboard { return dashboard.answer(request, reply) }
+                return reply(.whole(status: 404, contentType: "text/plain; charset=utf-8", fields: [], body: Array("there is no dashboard\n".utf8)))
+            }
+            let isAdmitted = waiting.withLock { waiting in
+                guard waiting < Self.waitingMax else { return false }
+                waiting += 1
+                return true
+            }
+            guard isAdmitted else {
+                return reply(.whole(status: 503, contentType: "text/plain; charset=utf-8", fields: [], body: Array("busy\n".utf8)))
+            }
+            // Ends with the figures of the pooler's event loops, which answer or are gone; bounded by what may wait.
+            Task {
+                let report = await pooler?.report()
+                let text = MetricsPage.text(
+                    edge: request.metrics, pooler: report, keyspace: keyspace?.figures(), process: ProcessFigures(),
+                    standing: dashboard?.dashboard.standing)
+                waiting.withLock { $0 -= 1 }
+                reply(MetricsPage.answer(text, accept: request.accept))
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+import Dashboard
+import Foundation
+import History
+import Logging
+import Telemetry
+
+/// Runs the measurements of ``TestSchedule`` as children of this process, and says on the page what becomes of them.
+struct ScheduledRuns: Sendable {
+    let settings: ScheduleSettings
+    /// The application, for proofs.
+    let application: String?
+    /// Where runs are kept.
+    let history: String
+    /// A folder for the log of the run in progress.
+    let folder: String
+    let dashboard: Dashboard
+    let logger: Logger
+
+    /// Looks once a second until the task is cancelled; then the child in progress is ended.
+    /// - Parameter address: where this process' own edge is reached.
+    func run(address: String) async {
+        let jobs = settings.jobs
+        guard !jobs.isEmpty else { return }
+        var schedule = TestSchedule(jobs, limits: settings.limits, now: Self.now, chance: Self.chance)
+        var child: ScheduledChild?
+        dashboard.know(schedule)
+        while !Task.isCancelled {
+            if let running = child, let problem = running.ending() {
+                schedule.ended(problem: problem.isEmpty ? nil : problem, log: running.lines, now: Self.now)
+                child = nil
+                report(schedule)
+            }
+            switch schedule.secondPassed(now: Self.now, traffic: dashboard.traffic, chance: Self.chance) {
+            case .wait: break
+            case .stop: child?.stop()
+            case .start(let kind):
+                do {
+                    child = try ScheduledChild(
+                        arguments(kind, address: address), cpuSeconds: settings.cpuSeconds, log: "\(folder)/schedule-\(kind.rawValue).log")
+                } catch {
+                    schedule.ended(problem: "\(error)", log: [], now: Self.now)
+                }
+            }
+            dashboard.know(schedule)
+            try? await Task.sleep(for: .seconds(1))
+        }
+        guard var running = child else { return }
+        running.stop()
+        for _ in 0..<50 where running.ending() == nil { usleep(100_000) }
+        running.stop()
+    }
+
+    private func report(_ schedule: TestSchedule) {
+        guard let job = schedule.jobs.filter({ $0.last?.endedAt ?? 0 > 0 }).max(by: { $0.last?.endedAt ?? 0 < $1.last?.endedAt ?? 0 }), let last = job.last
+        else { return }
+        dashboard.mark(Marker(time: last.endedAt, kind: "test", text: "\(job.kind.rawValue): \(last.ending.rawValue)"))
+        guard last.ending != .finished else { return }
+        logger.warning("a scheduled measurement gave no good result", metadata: ["kind": "\(job.kind.rawValue)", "ending": "\(last.ending.rawValue)", "reason": "\(last.words)"])
+    }
+
+    /// - Parameter address: of the own edge, which is asked when no other target is named.
+    func arguments(_ kind: TestSchedule.Kind, address: String) -> [String] {
+        let targets = settings.targets.isEmpty ? [address + "/"] : settings.targets
+        switch kind {
+        case .load:
+            return [
+                "bench", "--concurrency", settings.levels.map(String.init).joined(separator: ","), "--duration",
+                DurationText.render(settings.levelTime), "--history", history,
+            ] + targets
+        case .proof:
+            let paths = targets.map { target in
+                let rest = target.components(separatedBy: "://").last ?? ""
+                return rest.firstIndex(of: "/").map { String(rest[$0...]) } ?? "/"
+            }
+            return ["prove", "--quick", "--app", application ?? "", "--history", history] + paths
+        }
+    }
+
+    private static var now: Int64 { WallClock.nanoseconds() / 1_000_000_000 }
+    private static func chance(_ most: Int64) -> Int64 { Int64.random(in: 0...max(0, most)) }
+}
