@@ -38,6 +38,7 @@ final class Keyspace: Sendable {
     private let bytesMax: Atomic<Int>
     let peakBytes = Atomic<Int>(0)
     let rate = CommandRate()
+    let misses: CacheMisses
     /// 40 hexadecimal digits, anew at each start.
     let runID: String
     private let tcpPort = Atomic<Int>(0)
@@ -52,6 +53,7 @@ final class Keyspace: Sendable {
 
     init(_ configuration: KeyspaceConfiguration, observer: (any KeyspaceObserver)? = nil, rewriting: ConfigurationRewriting? = nil) {
         self.configuration = configuration
+        misses = CacheMisses(configuration.cachePatterns)
         rewriteConfiguration = rewriting
         hub = KeyspaceHub(clients: clients, persistence: persistence)
         self.observer = observer ?? hub

@@ -16,6 +16,8 @@ public struct KeyspaceConfiguration: Sendable, Equatable {
     /// Users besides `default`, each as `ACL SETUSER` takes it: a name, then rules. See ``problem(ofUser:)``.
     public var users: [String] = []
     public var clientsMax = 10_000
+    /// Keys that are a cache's, as patterns of `KEYS`: those that may be missing for a while. See ``KeyspaceServer/goWithoutCache(milliseconds:)``.
+    public var cachePatterns: [String] = []
     /// Answers that a client has not taken yet; one that lets more pile up is closed.
     public var outputBytesMax = 256 << 20
     /// Requests that have been read and not carried out.

@@ -82,6 +82,12 @@ public final class KeyspaceServer: Sendable {
         for eventLoop in group.makeIterator() { try? await eventLoop.submit {}.get() }
     }
 
+    /// Has commands that read find nothing under ``KeyspaceConfiguration/cachePatterns``, for all clients and for so long. May be called on any
+    /// thread.
+    public func goWithoutCache(milliseconds: Int64) {
+        keyspace.misses.begin(milliseconds: milliseconds, now: WallClock.nanoseconds() / 1_000_000)
+    }
+
     /// Stops accepting, answers what was asked, and ends.
     public func drain() async {
         let (listeners, workers) = running.withLock { ($0.listeners, $0.workers) }

@@ -177,7 +177,7 @@ final class Call {
     @inline(__always)
     func read(_ key: Key) -> Entry? {
         let shard = shard(key)
-        guard let entry = live(key, shard) else {
+        guard !keyspace.misses.isMissing(key.bytes, now: now), let entry = live(key, shard) else {
             shard.missCount &+= 1
             return nil
         }
