@@ -19,6 +19,7 @@ public struct Facts: Sendable {
     public var benches: [BenchRun] = []
     public var proof: ProofRun?
     public var proofs: Int = 0
+    public var heldOut: [HeldOut] = []
 
     public init() {}
 
@@ -124,6 +125,29 @@ public struct Facts: Sendable {
             self.seconds = seconds
             self.waitSeconds = waitSeconds
             self.p95Seconds = p95Seconds
+        }
+    }
+
+    /// What a layer is worth on visitors' requests, of which a share goes past it.
+    public struct HeldOut: Sendable {
+        /// ``Layer/name``: `response_cache`.
+        public var layer: String
+        public var words: String
+        public var past: Double
+        public var through: Double
+        /// Of those that went past; and of all the others.
+        public var pastSeconds: Double
+        public var throughSeconds: Double
+        public var pastBytes: Double
+        public var throughBytes: Double
+        /// Hundredths of the response time, and the ends of their interval at 95 %; `nil` until enough went past.
+        public var change: Double?
+        public var low: Double?
+        public var high: Double?
+
+        public init(layer: String, words: String) {
+            (self.layer, self.words) = (layer, words)
+            (past, through, pastSeconds, throughSeconds, pastBytes, throughBytes) = (0, 0, 0, 0, 0, 0)
         }
     }
 

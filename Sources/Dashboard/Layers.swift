@@ -19,6 +19,8 @@ struct Layer: Sendable {
     let shareOf: String
     /// The latest proof's row.
     let worth: Facts.ProofRun.Row?
+    /// What visitors' own requests say, as far as a share of them goes past it.
+    var heldOut: Facts.HeldOut?
     /// Cores, in the last minute.
     let cpu: Double?
     let memory: Double?
@@ -47,7 +49,7 @@ struct Layer: Sendable {
         let fromCache = total(.cache_hits) + total(.cache_served_stale) + total(.cache_revalidated) + total(.cache_coalesced)
         let coded = total(.responses_gzip) + total(.responses_br) + total(.responses_zstd)
         let lookups = total(.keyspace_hits) + total(.keyspace_misses)
-        return [
+        let layers = [
             Layer(
                 name: "edge", title: "Edge", state: state(switches.edge, requests), share: requests > 0 ? 1 : nil, shareOf: "requests",
                 worth: proof("all layers together"), cpu: perSecond(.cpu_edge_seconds), memory: nil),
@@ -78,6 +80,11 @@ struct Layer: Sendable {
                 name: "postgresql", title: "PostgreSQL", state: state(switches.postgres, total(.pool_queries)), share: nil,
                 shareOf: "of its time", worth: nil, cpu: nil, memory: nil),
         ]
+        return layers.map { layer in
+            var layer = layer
+            layer.heldOut = facts.heldOut.first { $0.layer == layer.name }
+            return layer
+        }
     }
 
     var json: JSON {
@@ -88,9 +95,20 @@ struct Layer: Sendable {
                 ("low_percent", .optional(row.low)), ("high_percent", .optional(row.high)),
             ])
         }
+        var held = JSON.null
+        if let heldOut {
+            func mean(_ sum: Double, _ count: Double) -> JSON { count > 0 ? .number(sum / count) : .null }
+            held = .object([
+                ("words", .text(heldOut.words)), ("requests", .number(heldOut.past)), ("through_requests", .number(heldOut.through)),
+                ("change_percent", .optional(heldOut.change)), ("low_percent", .optional(heldOut.low)), ("high_percent", .optional(heldOut.high)),
+                ("mean_ms", mean(heldOut.pastSeconds * 1000, heldOut.past)), ("through_mean_ms", mean(heldOut.throughSeconds * 1000, heldOut.through)),
+                ("bytes_per_request", mean(heldOut.pastBytes, heldOut.past)),
+                ("through_bytes_per_request", mean(heldOut.throughBytes, heldOut.through)),
+            ])
+        }
         return .object([
             ("name", .text(name)), ("title", .text(title)), ("state", .text(state.rawValue)), ("share", .optional(share)),
-            ("share_of", .text(shareOf)), ("worth", worth), ("cpu_cores", .optional(cpu)), ("memory_bytes", .optional(memory)),
+            ("share_of", .text(shareOf)), ("worth", worth), ("held_out", held), ("cpu_cores", .optional(cpu)), ("memory_bytes", .optional(memory)),
         ])
     }
 }

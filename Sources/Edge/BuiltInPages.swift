@@ -39,6 +39,8 @@ public struct BuiltInPages: Sendable {
         }
     }
 
+    /// A signed request goes past layers that are not the edge's own: see ``EdgeLayers/keyspace``. Called on an event loop.
+    public var switchLayers: @Sendable (EdgeLayers) -> Void = { _ in }
     public var answer: @Sendable (Request, _ reply: @escaping @Sendable (Answer) -> Void) -> Void
 
     public init(answer: @escaping @Sendable (Request, @escaping @Sendable (Answer) -> Void) -> Void) {

@@ -31,6 +31,7 @@ public struct EdgeConfiguration: Sendable, Equatable {
     public var browserCachingPolicies: [String: BrowserCachingPolicy] = [:]
     public var cache = Cache()
     public var purge = PurgeConfiguration()
+    public var proof = ProofConfiguration()
     public var limits = Limits()
     public var deadlines = Deadlines()
     public var accessLog = AccessLog.stdout
@@ -107,6 +108,7 @@ public struct EdgeConfiguration: Sendable, Equatable {
         // The new one was held to a size that waits for a restart.
         adopted.cache.objectBytesMax = min(new.cache.objectBytesMax, bytesMax)
         adopted.purge = new.purge
+        adopted.proof = new.proof
         adopted.tls.certificates = new.tls.certificates
         adopted.tls.keys = new.tls.keys
         adopted.tls.strictTransportSecurity = new.tls.strictTransportSecurity

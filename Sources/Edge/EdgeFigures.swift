@@ -35,6 +35,9 @@ public struct EdgeFigures: Sendable {
     /// The most that any loop came late to its sweep since the last time that this was asked.
     public var loopLagNanoseconds: UInt64 = 0
 
+    /// What each layer is worth on visitors' requests, as far as some are held out of it.
+    public var holdOut: [HoldOut.Figures] = []
+
     public init() {}
 }
 

@@ -38,6 +38,10 @@ final class EdgeMetrics: Sendable {
     private let purgeRefusals = CounterRow(count: PurgeRefusal.allCases.count)
     private let purgedResponses = Counter()
     private let refreshes = CounterRow(count: 2)
+    private let proofRefusals = CounterRow(count: ProofRefusal.allCases.count)
+    /// Signed requests by the layers that they went past: at most ``provedMax`` kinds, of which only who has the secret can make one.
+    private let proved = Lock<[EdgeLayers: ProvedCounts]>([:])
+    private let heldOut = Lock<[HoldOut.Layer: HoldOut.Figures]>([:])
     private let savedByCompression = Counter()
     private let savedByNotModified = Counter()
     private let compressionTime = Counter()
@@ -68,6 +72,33 @@ final class EdgeMetrics: Sendable {
         self.process = process
     }
 
+    /// What signed requests came to that went past the same layers.
+    private struct ProvedCounts {
+        /// ``values`` in words, for the metric.
+        static let names = ["answered", "upstream", "connected", "coalesced", "hit", "gzip", "br", "zstd"]
+        var values = [UInt64](repeating: 0, count: names.count)
+        var bodyBytes: UInt64 = 0
+
+        init() {}
+
+        init(_ exchange: borrowing Exchange) {
+            let isHit = exchange.cacheResult == .hit || exchange.cacheResult == .servedStale
+            let facts = [
+                true, exchange.upstreamNanoseconds > 0, exchange.hasConnected, exchange.cacheResult == .coalesced, isHit, exchange.coding == .gzip,
+                exchange.coding == .brotli, exchange.coding == .zstd,
+            ]
+            values = facts.map { $0 ? 1 : 0 }
+            bodyBytes = UInt64(clamping: exchange.bodyBytes)
+        }
+
+        mutating func add(_ other: Self) {
+            for index in values.indices { values[index] &+= other.values[index] }
+            bodyBytes &+= other.bodyBytes
+        }
+    }
+
+    private static let provedMax = 64
+
     // MARK: Counting, on the event loop
 
     func ended(_ exchange: borrowing Exchange, now: NIODeadline) {
@@ -80,6 +111,29 @@ final class EdgeMetrics: Sendable {
         if exchange.savedBytes > 0 { (exchange.status == 304 ? savedByNotModified : savedByCompression).add(exchange.savedBytes) }
         let time = exchange.isStream ? exchange.headNanoseconds : (now - exchange.started).nanoseconds
         responseTime.record(nanoseconds: UInt64(clamping: time))
+        if exchange.holdOut != nil || !exchange.proofAnswer.isEmpty { studied(exchange, nanoseconds: time) }
+    }
+
+    private func studied(_ exchange: borrowing Exchange, nanoseconds: Int64) {
+        let bytes = exchange.bodyBytes
+        if let part = exchange.holdOut {
+            let status = exchange.status
+            heldOut.withLock {
+                $0[part.layer, default: .init(layer: part.layer)].ended(
+                    isPast: part.isPast, status: status, seconds: Double(nanoseconds) / 1e9, bytes: bytes)
+            }
+        } else {
+            let without = exchange.without
+            let one = ProvedCounts(exchange)
+            proved.withLock { counts in
+                guard counts[without] != nil || counts.count < Self.provedMax else { return }
+                counts[without, default: .init()].add(one)
+            }
+        }
+    }
+
+    func proofRefused(_ refusal: ProofRefusal) {
+        proofRefusals.add(caseNumber(refusal))
     }
 
     /// The routes are these now: their rows, which those that were there before keep.
@@ -306,6 +360,12 @@ final class EdgeMetrics: Sendable {
             value: sum { $0.compressedFrom.value })
         text.counter(
             "headrace_compression_out_bytes_total", help: "What those bytes became.", value: sum { $0.compressedTo.value })
+        for (index, reason) in ProofRefusal.allCases.enumerated() {
+            text.counter(
+                "headrace_edge_proof_refused_total", help: "Requests whose Headrace-Proof field did nothing.", labels: [("reason", reason.rawValue)],
+                value: sum { $0.proofRefusals.value(index) })
+        }
+        appendStudies(loops, to: &text)
         let background = process.background.snapshot()
         text.gauge(
             "headrace_compression_queue_jobs", help: "Jobs that wait for background compression.",
@@ -319,6 +379,46 @@ final class EdgeMetrics: Sendable {
             "headrace_access_log_dropped_bytes_total", help: "Access-log bytes that were lost because the disk was slow.",
             value: UInt64(max(0, process.accessLogDropped())))
         return text.finish()
+    }
+
+    /// What is known of requests that went past layers.
+    private func appendStudies(_ loops: [EdgeMetrics], to text: inout PrometheusText) {
+        // Every family is there from the start.
+        var proved: [EdgeLayers: ProvedCounts] = [[]: .init()]
+        for loop in loops {
+            for (without, counts) in loop.proved.withLock({ $0 }) { proved[without, default: .init()].add(counts) }
+        }
+        for (without, counts) in proved.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+            for (name, value) in zip(ProvedCounts.names, counts.values) {
+                text.counter(
+                    "headrace_edge_proved_requests_total", help: "Signed requests by the layers that they went past, and what became of them.",
+                    labels: [("without", without.text), ("what", name)], value: value)
+            }
+            text.counter(
+                "headrace_edge_proved_body_bytes_total", help: "Body bytes sent to them.", labels: [("without", without.text)], value: counts.bodyBytes)
+        }
+        for figures in Self.holdOut(loops) {
+            for (way, sums) in [("past", figures.past), ("through", figures.through)] {
+                let labels = [("layer", figures.layer.rawValue), ("way", way)]
+                text.counter(
+                    "headrace_edge_hold_out_requests_total", help: "Visitors' requests that were drawn to go past a layer, and through it.",
+                    labels: labels, value: sums.requests)
+                text.counter(
+                    "headrace_edge_hold_out_failed_total", help: "Of those that were drawn, the ones that failed (5xx).", labels: labels, value: sums.failed)
+                text.counter(
+                    "headrace_edge_hold_out_body_bytes_total", help: "Body bytes sent to them.", labels: labels, value: sums.bodyBytes)
+            }
+        }
+    }
+
+    private static func holdOut(_ loops: [EdgeMetrics]) -> [HoldOut.Figures] {
+        HoldOut.Layer.allCases.map { layer in
+            var figures = HoldOut.Figures(layer: layer)
+            for loop in loops {
+                if let own = loop.heldOut.withLock({ $0[layer] }) { figures.add(own) }
+            }
+            return figures
+        }
     }
 
     /// The same as values.
@@ -360,6 +460,7 @@ final class EdgeMetrics: Sendable {
         figures.cacheBytes = totals.memoryBytes
         figures.cacheEvictions = UInt64(totals.evicted)
         figures.cpuNanoseconds = UInt64(clamping: level { $0.cpuTime.value })
+        figures.holdOut = Self.holdOut(loops).filter { $0.past != HoldOut.Sums() || $0.through != HoldOut.Sums() }
         return figures
     }
 

@@ -65,6 +65,14 @@ struct Exchange: ~Copyable {
     var accepted = AcceptedCodings.identityOnly
     var requestCacheControl = CacheControl()
 
+    /// Layers that it goes past.
+    var without: EdgeLayers = []
+    /// What the answer says to a ``ProofField`` that was right; empty when there was none.
+    var proofAnswer = ""
+    var holdOut: HoldOut.Part?
+    /// A connection to the application was made for it.
+    var hasConnected = false
+
     init(started: NIODeadline, trace: TraceParent) {
         self.started = started
         self.trace = trace

@@ -26,7 +26,8 @@ final class Router: Sendable {
 
     /// Routes for operators answer this machine and whoever knows the token, and for everybody else they are not there. Who is one is
     /// asked when such a route would be it, which is seldom.
-    func route(_ request: borrowing RequestHead, from client: borrowing ClientIdentity) -> Choice {
+    /// - Parameter hasProof: the request is signed: it is an operator's, wherever it comes from.
+    func route(_ request: borrowing RequestHead, from client: borrowing ClientIdentity, hasProof: Bool = false) -> Choice {
         if request.method == .connect { return .tunnel }
         var choice = table.choose(request, client: client.ip, isOperator: true)
         let mayBeForOperators =
@@ -36,7 +37,7 @@ final class Router: Sendable {
             case .ambiguous: true
             case .none: false
             }
-        if mayBeForOperators, !isOperator(request, client) { choice = table.choose(request, client: client.ip, isOperator: false) }
+        if mayBeForOperators, !hasProof, !isOperator(request, client) { choice = table.choose(request, client: client.ip, isOperator: false) }
         switch choice {
         case .route(let number): return .route(number)
         case .none: return .none

@@ -63,6 +63,13 @@ public struct AcceptedCodings: Equatable, Sendable {
         }
     }
 
+    /// The same without some codings; identity stays as it is.
+    public func without(_ codings: CodingSet) -> AcceptedCodings {
+        var left = self
+        for coding in ContentCoding.allCases where coding != .identity && codings.contains(CodingSet(coding)) { left.weights[Int(coding.rawValue)] = 0 }
+        return left
+    }
+
     public func accepts(_ coding: ContentCoding) -> Bool { weights[Int(coding.rawValue)] > 0 }
 
     /// The coding to send: the highest weight wins, and among equals the first of `serverOrder`, identity last.

@@ -8,7 +8,7 @@ public enum FieldName: UInt8, CaseIterable, Sendable {
     case accept, acceptEncoding, acceptLanguage, acceptRanges, age, allow, authorization
     case cacheControl, cacheStatus, cdnCacheControl, connection, contentEncoding, contentLength, contentLocation
     case contentRange, contentType, cookie
-    case date, etag, expect, expires, forwarded, headraceCacheControl, host
+    case date, etag, expect, expires, forwarded, headraceCacheControl, headraceProof, host
     case ifMatch, ifModifiedSince, ifNoneMatch, ifRange, ifUnmodifiedSince
     case keepAlive, lastModified, link, location, maxForwards, origin, pragma
     case proxyAuthenticate, proxyAuthorization, proxyConnection
@@ -44,6 +44,7 @@ public enum FieldName: UInt8, CaseIterable, Sendable {
         case .expires: "Expires"
         case .forwarded: "Forwarded"
         case .headraceCacheControl: "Headrace-Cache-Control"
+        case .headraceProof: "Headrace-Proof"
         case .host: "Host"
         case .ifMatch: "If-Match"
         case .ifModifiedSince: "If-Modified-Since"
@@ -136,7 +137,7 @@ extension FieldName {
             case 13:
                 Self.pick(
                     name, .cacheControl, .ifNoneMatch, .lastModified, .authorization, .contentRange, .acceptRanges, .serverTiming)
-            case 14: Self.pick(name, .contentLength)
+            case 14: Self.pick(name, .contentLength, .headraceProof)
             case 15: Self.pick(name, .acceptEncoding, .acceptLanguage, .xForwardedFor)
             case 16: Self.pick(name, .contentEncoding, .contentLocation, .xForwardedHost, .proxyConnection)
             case 17: Self.pick(name, .ifModifiedSince, .transferEncoding, .xForwardedProto, .cdnCacheControl, .surrogateControl)

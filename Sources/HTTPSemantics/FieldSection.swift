@@ -156,6 +156,12 @@ public struct FieldSection: Sendable {
         append(name: Array(name.utf8).span, value: Array(value.utf8).span)
     }
 
+    /// Takes all lines of that name off; ``bytes`` stay as they are.
+    public mutating func removeLines(of name: FieldName) {
+        lines.removeAll { $0.name == name }
+        present &= ~(1 &<< UInt64(name.rawValue))
+    }
+
     /// Whether a line of that name is there. One bit test; ``FieldName/other`` has no answer and gives `false`.
     public func contains(_ name: FieldName) -> Bool {
         name != .other && present & (1 &<< UInt64(name.rawValue)) != 0

@@ -30,6 +30,10 @@ final class EdgeWorker {
     /// 32: with an application that answers within 100 ms some 300 a second; what is left waits for its end, when clients make it come.
     static let refreshesAheadMax = 32
     private(set) var isDraining = false
+    /// Judges what is signed.
+    var proof: ProofPolicy
+    /// `nil` when no request is held out.
+    private(set) var holdOut: HoldOutThrow?
     /// What is said on connections with TLS.
     private(set) var strictTransportSecurity: HeaderRuleSet?
 
@@ -70,6 +74,8 @@ final class EdgeWorker {
         random = TraceRandom()
         self.upstreams = upstreams
         strictTransportSecurity = configuration.tls.strictTransportSecurityRules
+        proof = ProofPolicy(configuration.proof)
+        holdOut = HoldOutThrow(configuration.proof)
         route(resources)
         adjustClock(now: .now())
     }
@@ -113,6 +119,8 @@ final class EdgeWorker {
         self.configuration = configuration
         accessRecord = AccessRecord(configuration.accessRecords)
         strictTransportSecurity = configuration.tls.strictTransportSecurityRules
+        proof = ProofPolicy(configuration.proof)
+        holdOut = HoldOutThrow(configuration.proof)
         route(resources)
     }
 

@@ -63,6 +63,8 @@ extension Fetch {
             return
         }
         wasReused = connection.exchangeCount > 0
+        if !wasReused { client?.noteConnected() }
+        connection.isForOne = isOnItsOwn
         guard connection.isOpen else { return failed(.closedEarly, at: connection.member) }
         self.connection = connection
         started = .now()

@@ -55,12 +55,14 @@ final class Fetch: DeadlineHolder {
         let trace: TraceParent
         let identity: ClientIdentity
         let authorizedRules: HeaderRuleSet?
+        let without: EdgeLayers
 
         init(_ client: HTTPServerHandler) {
             accepted = client.exchange.accepted
             trace = client.exchange.trace
             identity = client.identity
             authorizedRules = client.authorizedRules
+            without = client.exchange.without
         }
     }
 
@@ -101,6 +103,8 @@ final class Fetch: DeadlineHolder {
     var attempts = 0
     var tried: [Int] = []
     var wantsNewConnection = false
+    /// The connection is made for this request and closed behind it: see ``EdgeLayers/upstreamKeepAlive``.
+    let isOnItsOwn: Bool
     /// What ``UpstreamConnector`` knows it by while it waits.
     var ticket: UInt64 = 0
     var isWaiting = false
@@ -153,13 +157,16 @@ final class Fetch: DeadlineHolder {
         accepted = asker.accepted
         trace = asker.trace
         identity = asker.identity
+        isOnItsOwn = asker.without.contains(.upstreamKeepAlive)
+        wantsNewConnection = isOnItsOwn
         started = now
         isRequestEnded = request.framing.isEmpty
         // In place: built apart, it would be copied.
         plan.rules = route.requestRules
         plan.authorizedRules = asker.authorizedRules
         plan.framing = request.framing
-        plan.wantsIdentity = route.compression.isEnabled
+        // Without compression, what the application does by itself shows, where nobody else gets it.
+        plan.wantsIdentity = route.compression.isEnabled && (lease != nil || !asker.without.isSuperset(of: .compression))
         plan.offersUpgrade = UpgradePolicy.isOffered(request)
         if let stale, stale.response.hasValidator {
             plan.conditions = .revalidate(stale.response.entityTag, lastModified: stale.response.lastModified)

@@ -51,7 +51,7 @@ extension HTTPServerHandler {
         exchange.status = response.status
         headStart = output.readableBytes
         output.writeImmutableBuffer(representation.head)
-        if let advice = response.browserCaching { output.writeBytes(advice.lines(for: head.fields)) }
+        if let advice = response.browserCaching, !exchange.without.contains(.browserCaching) { output.writeBytes(advice.lines(for: head.fields)) }
         finishHead(.length(representation.body.byteCount), age: exchange.ageSeconds, now: now)
         if head.method != .head {
             exchange.savedBytes = representation.savedBytes
@@ -77,7 +77,7 @@ extension HTTPServerHandler {
         headStart = output.readableBytes
         let known = response.entityTag.flatMap { EntityTagVariants.known(head.fields, as: $0) }
         ResponseHeadWriter.writeNotModified(representation, entityTag: known, date: worker.httpDate(now: now), into: &output)
-        if let advice = response.browserCaching { output.writeBytes(advice.lines(for: head.fields)) }
+        if let advice = response.browserCaching, !exchange.without.contains(.browserCaching) { output.writeBytes(advice.lines(for: head.fields)) }
         finishHead(.noBody, age: exchange.ageSeconds, now: now)
         finishExchange(now: now)
     }
@@ -110,6 +110,8 @@ extension HTTPServerHandler {
 
     // MARK: Notes that a fetch makes in the exchange
 
+    func noteConnected() { exchange.hasConnected = true }
+
     func noteUpstream(nanoseconds: Int64) { exchange.upstreamNanoseconds = max(nanoseconds, 1) }
     func noteNotStored(_ reason: NotStoredReason) { exchange.reason = .notStored(reason) }
     func noteStored(_ isStored: Bool) { exchange.isStored = isStored }
@@ -125,7 +127,7 @@ extension HTTPServerHandler {
         turn {
             headStart = output.readableBytes
             writer.write(status: status, fields, date: worker.httpDate(now: now), into: &output)
-            if let advice = writer.browserCaching { output.writeBytes(advice.lines(for: connection.head.fields)) }
+            if let advice = writer.browserCaching, !exchange.without.contains(.browserCaching) { output.writeBytes(advice.lines(for: connection.head.fields)) }
             if writer.framing == .untilClose { keepsAlive = false }
             finishHead(writer.framing, age: age, now: now)
         }
@@ -300,6 +302,7 @@ extension HTTPServerHandler {
         exchange.headNanoseconds = (written - exchange.started).nanoseconds
         exchange.appendServerTiming(now: written, to: &output)
         route?.responseRules?.apply(to: &output, from: headStart)
+        if !exchange.proofAnswer.isEmpty { output.writeString("\(ProofField.name): \(exchange.proofAnswer)\r\n") }
         if arrival == .tls { worker.strictTransportSecurity?.apply(to: &output, from: headStart) }
         if let link { return sendHead(framing, link) }
         let isLast = isInputClosed && pending.readableBytes == 0 && !hasMoreInput

@@ -5,11 +5,10 @@ import NIOCore
 
 extension HTTPServerHandler {
     func lookUp(_ head: RequestHead, _ route: RoutePlan, now: NIODeadline) {
-        if let reason = route.isPersonal ? .forwardAuth : SharedCachePolicy.bypassReason(head, route.cache) {
-            exchange.cacheResult = .bypass
-            exchange.reason = .bypass(reason)
-            return fetch(lease: nil, stale: nil, now: now)
-        }
+        let bypass = route.isPersonal ? .forwardAuth : SharedCachePolicy.bypassReason(head, route.cache)
+        if let holdOut = worker.holdOut, isHeldOut(head, route, holdOut, isLookedUp: bypass == nil) { return goPast(.holdOut, now: now) }
+        if let bypass { return goPast(bypass, now: now) }
+        if exchange.without.contains(.responseCache) { return goPast(.switchedOff, now: now) }
         if head.fields.contains(.cacheControl) || head.fields.contains(.pragma) {
             exchange.requestCacheControl = CacheControl(head.fields)
         }
@@ -42,6 +41,12 @@ extension HTTPServerHandler {
             exchange.isForwardedOnRequest = reason.isOfRequest
             join(stale: worker.store.withShard(worker.key) { [key = worker.key] in $0.ready(of: response, key: key) }, now: now)
         }
+    }
+
+    private func goPast(_ reason: SharedCachePolicy.BypassReason, now: NIODeadline) {
+        exchange.cacheResult = .bypass
+        exchange.reason = .bypass(reason)
+        fetch(lease: nil, stale: nil, now: now)
     }
 
     /// Makes the key of a request.
@@ -112,6 +117,7 @@ extension HTTPServerHandler {
         // What must be asked for every time is asked for by everybody on their own; see `alwaysRevalidates`.
         var isShared = !(stale?.response.alwaysRevalidates ?? false)
         if stale == nil, isShared, worker.store.forecast.isForOneClient(worker.key, head) { isShared = false }
+        if exchange.without.contains(.coalescing) { isShared = false }
         var wish = PartWish.none
         if stale == nil, case .application? = route.flatMap(Self.origin) { wish = PartWish(head) }
         let key = worker.key

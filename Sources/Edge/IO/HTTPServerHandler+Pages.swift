@@ -47,7 +47,7 @@ extension HTTPServerHandler {
         guard head.method == .get || head.method == .head else { return respondError(405, reason: .edge(.method), now: now) }
         let (path, query) = Self.parts(String(copying: head.fields.bytes.span.extracting(head.target)), behind: plan.route.match)
         let request = BuiltInPages.Request(
-            page: page, path: path, query: query, isOperator: isLoggedIn(plan) || worker.routing.router.isOperator(head, identity),
+            page: page, path: path, query: query, isOperator: isLoggedIn(plan) || !exchange.proofAnswer.isEmpty || worker.routing.router.isOperator(head, identity),
             isDraining: worker.isDraining, client: Self.place(identity), accept: Self.accept(head),
             metrics: page == .metrics ? worker.metrics.text() : "")
         source = .page(nil)

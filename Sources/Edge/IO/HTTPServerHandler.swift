@@ -382,7 +382,13 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
             isIdentityForwarded = false
         }
         if head.method == .other, let method = CacheMethod(head) { return answer(method, head, now: now) }
-        switch routing.router.route(head, from: identity) {
+        if head.fields.contains(.headraceProof) { return chooseWithProof(now: now) }
+        choose(head, hasProof: false, now: now)
+    }
+
+    func choose(_ head: RequestHead, hasProof: Bool, now: NIODeadline) {
+        let routing = worker.routing
+        switch routing.router.route(head, from: identity, hasProof: hasProof) {
         case .tunnel: respondError(501, reason: .edge(.method), now: now)
         case .ambiguous: respondError(400, reason: .edge(.pathAmbiguous), now: now)
         case .none: respondError(404, reason: .edge(.noRoute), now: now)

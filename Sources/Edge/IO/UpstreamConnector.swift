@@ -46,7 +46,8 @@ final class UpstreamConnector {
         serial &+= 1
         fetch.ticket = serial
         let request = UpstreamMachine.Request(
-            ticket: .init(loop: loop, serial: serial), key: fetch.balancingKey, tried: fetch.tried, random: worker.randomNumber())
+            ticket: .init(loop: loop, serial: serial), key: fetch.balancingKey, tried: fetch.tried, random: worker.randomNumber(),
+            isOnItsOwn: fetch.isOnItsOwn)
         let (leased, message) = shared.withMachine { $0.requested(request, now: now) }
         if let message { shared.deliver([message]) }
         switch leased {
@@ -118,7 +119,7 @@ final class UpstreamConnector {
     /// A connection has done its exchange and can be used again.
     func release(_ connection: UpstreamHandler, _ outcome: UpstreamMachine.Outcome, now: NIODeadline) {
         let end = group.connectionLifetime.map { connection.opened + $0 } ?? .distantFuture
-        let isKept = !worker.isDraining && now < end && connection.isOpen
+        let isKept = !worker.isDraining && now < end && connection.isOpen && !connection.isForOne
         let member = connection.member
         let (keeps, messages) = shared.withMachine { [loop] in
             $0.released(loop: loop, member: member, outcome, isKept: isKept, now: now)

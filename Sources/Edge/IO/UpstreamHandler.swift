@@ -27,6 +27,8 @@ final class UpstreamHandler: ChannelInboundHandler, DeadlineHolder {
     private var outcome = UpstreamMachine.Outcome.neutral
     /// Exchanges that this connection has begun; the first one cannot fail because the connection had grown old.
     private(set) var exchangeCount = 0
+    /// It is closed behind its exchange.
+    var isForOne = false
     private(set) var deadline = NIODeadline.distantFuture
     private var isAwaitingFirstByte = false
     var sweepPosition = -1

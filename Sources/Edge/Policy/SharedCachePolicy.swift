@@ -14,6 +14,10 @@ enum SharedCachePolicy {
         case forwardAuth = "forward-auth"
         /// A GET with a body means something that only the application knows.
         case requestBody = "request-body"
+        /// The request is one of `headrace prove`, which measures how it is without the cache.
+        case switchedOff = "switched-off"
+        /// It is one of the share of requests by which the cache's worth is measured.
+        case holdOut = "hold-out"
         /// What is asked for is another protocol.
         case upgrade
     }

@@ -176,6 +176,14 @@ struct HTTP1ServerConnection {
         return HTTP1Error(.bodyTooLarge)
     }
 
+    /// Takes a field off the request in progress, so that nothing that follows sees it.
+    /// - Returns: its value; `nil` when there is not one line of it, but none or several.
+    mutating func takeField(_ name: FieldName) -> [UInt8]? {
+        defer { head.fields.removeLines(of: name) }
+        guard head.fields.count(of: name) == 1, let index = head.fields.firstIndex(of: name) else { return nil }
+        return head.fields.value(at: index).withUnsafeBufferPointer { Array($0) }
+    }
+
     /// What is said from here on, until the next head is whole, is no answer to the request that has ended. The memory of its
     /// fields is kept for the next one.
     private mutating func forgetRequest() {

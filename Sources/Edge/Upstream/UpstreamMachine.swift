@@ -31,6 +31,8 @@ struct UpstreamMachine {
         /// Members that it was sent to already.
         var tried: [Int] = []
         var random: UInt64 = 0
+        /// It wants a connection that nobody used before, as long as there is room for one: idle ones are left to others.
+        var isOnItsOwn = false
     }
 
     enum Leased: Equatable {
@@ -191,7 +193,7 @@ struct UpstreamMachine {
         if request.tried.isEmpty { budget.requested(now: now) }
         switch choose(request, now: now) {
         case .member(let index):
-            return (take(index, loop: request.ticket.loop), nil)
+            return (take(index, request), nil)
         case .nobody:
             return (.nobody, nil)
         case .busy:
@@ -378,8 +380,11 @@ struct UpstreamMachine {
     }
 
     private func hasRoom(_ index: Int, loop: Int) -> Bool {
-        if members[index].idle[loop] > 0 { return true }
-        return open < group.connectionsMax && members[index].open < group.memberConnectionsMax ?? .max
+        members[index].idle[loop] > 0 || hasRoomForMore(index)
+    }
+
+    private func hasRoomForMore(_ index: Int) -> Bool {
+        open < group.connectionsMax && members[index].open < group.memberConnectionsMax ?? .max
     }
 
     private func weight(_ index: Int, now: NIODeadline) -> Double {
@@ -390,10 +395,11 @@ struct UpstreamMachine {
         return whole * min(1, max(0.05, share))
     }
 
-    private mutating func take(_ index: Int, loop: Int) -> Leased {
+    private mutating func take(_ index: Int, _ request: Request) -> Leased {
+        let loop = request.ticket.loop
         standings[index].active += 1
         members[index].requests += 1
-        if members[index].idle[loop] > 0 {
+        if members[index].idle[loop] > 0, !request.isOnItsOwn || !hasRoomForMore(index) {
             members[index].idle[loop] -= 1
             return .idle(index)
         }
@@ -443,7 +449,7 @@ struct UpstreamMachine {
             return .refused(request.ticket)
         case .member(let member):
             waiting.remove(at: index)
-            let isIdle = take(member, loop: request.ticket.loop) == .idle(member)
+            let isIdle = take(member, request) == .idle(member)
             return .granted(request.ticket, member, isIdle: isIdle)
         }
     }

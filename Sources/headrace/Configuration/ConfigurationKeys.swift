@@ -6,7 +6,7 @@ import NIOCore
 enum ConfigurationKeys {
     static let all: [ConfigurationKey] =
         edge + ResponseCacheKeys.edge + EdgeTLSKeys.all + bounds + files + UpstreamKeys.application + PoolerKeys.all
-        + PoolerSecurityKeys.all + KeyspaceKeys.all + DashboardKeys.all + ScheduleKeys.all
+        + PoolerSecurityKeys.all + KeyspaceKeys.all + DashboardKeys.all + ScheduleKeys.all + ProofKeys.all
 
     private static let files = StaticFilesKeys.keys(
         "edge.files", index: \.edge.files.indexNames, listing: \.edge.files.hasListing, fallback: \.edge.files.fallback,

@@ -119,7 +119,11 @@ final class DashboardControl: Sendable {
             let now = WallClock.nanoseconds() / 1_000_000_000
             let isTimeForFacts = now - factsAt >= Self.factsSeconds || now < factsAt
             var reading = Reading(time: now)
-            if let edge { reading.add(edge.figures()) }
+            if let edge {
+                let figures = edge.figures()
+                reading.add(figures)
+                facts.heldOut = figures.holdOut.map { Facts.HeldOut($0) }
+            }
             if let pooler, let figures = await pooler.figures(withStatements: isTimeForFacts) {
                 reading.add(figures)
                 if isTimeForFacts { facts.add(figures) }

@@ -12,6 +12,8 @@ final class OwnPages: Sendable {
     private let keyspace: KeyspaceServer?
     private let dashboard: DashboardControl?
     private let waiting = Lock(0)
+    /// Longer than signed requests are apart, and shorter than the pause between two arms of `headrace prove`.
+    private static let millisecondsWithoutCache: Int64 = 400
 
     init(pooler: PoolerServer?, keyspace: KeyspaceServer?, dashboard: DashboardControl?) {
         self.pooler = pooler
@@ -20,7 +22,7 @@ final class OwnPages: Sendable {
     }
 
     var pages: BuiltInPages {
-        BuiltInPages { [self] request, reply in
+        var pages = BuiltInPages { [self] request, reply in
             guard request.page == .metrics else {
                 if let dashboard { return dashboard.answer(request, reply) }
                 return reply(.whole(status: 404, contentType: "text/plain; charset=utf-8", fields: [], body: Array("there is no dashboard\n".utf8)))
@@ -43,5 +45,9 @@ final class OwnPages: Sendable {
                 reply(MetricsPage.answer(text, accept: request.accept))
             }
         }
+        pages.switchLayers = { [keyspace] layers in
+            if layers.contains(.keyspace) { keyspace?.goWithoutCache(milliseconds: Self.millisecondsWithoutCache) }
+        }
+        return pages
     }
 }

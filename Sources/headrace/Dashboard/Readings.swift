@@ -1,5 +1,6 @@
 import Dashboard
 import Edge
+import Foundation
 import Keyspace
 import Pooler
 
@@ -79,6 +80,36 @@ extension Reading {
         self[.memory_bytes] = Double(process.residentBytes)
         self[.open_files] = Double(process.openFiles)
         self[.threads] = Double(process.threads)
+    }
+}
+
+extension Facts.HeldOut {
+    init(_ figures: HoldOut.Figures) {
+        let layer =
+            switch figures.layer {
+            case .responseCache: "response_cache"
+            case .compression: "compression"
+            }
+        self.init(layer: layer, words: Self.words(figures))
+        (past, through) = (Double(figures.past.requests), Double(figures.through.requests))
+        (pastSeconds, throughSeconds) = (figures.past.seconds, figures.through.seconds)
+        (pastBytes, throughBytes) = (Double(figures.past.bodyBytes), Double(figures.through.bodyBytes))
+        guard let estimate = figures.estimate else { return }
+        (change, low, high) = (estimate.middle * 100, estimate.low * 100, estimate.high * 100)
+    }
+
+    /// As ``Verdict`` says it: "faster by 61 % (95 % CI 55 to 66 %, 1203 requests held out)".
+    static func words(_ figures: HoldOut.Figures) -> String {
+        let held = "\(figures.past.requests) requests held out"
+        guard let estimate = figures.estimate else { return "too few yet: \(held)" }
+        func percent(_ value: Double) -> String { String(format: abs(value) < 0.1 ? "%.1f" : "%.0f", value * 100) }
+        func range(_ sign: Double) -> String {
+            let ends = [estimate.low * sign, estimate.high * sign].sorted()
+            return "95 % CI \(percent(ends[0])) to \(percent(ends[1])) %, \(held)"
+        }
+        let isFound = estimate.low > 0 || estimate.high < 0
+        if !isFound { return "no measurable effect yet (\(range(1)))" }
+        return estimate.middle < 0 ? "faster by \(percent(-estimate.middle)) % (\(range(-1)))" : "costs you \(percent(estimate.middle)) % (\(range(1)))"
     }
 }
 

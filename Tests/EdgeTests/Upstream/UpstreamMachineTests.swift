@@ -49,6 +49,19 @@ import Testing
         machine.checkInvariants()
     }
 
+    @Test func `who wants a connection of its own leaves idle ones to others, as long as there is room`() {
+        var machine = make(members: 1, loops: 1) { $0.connectionsMax = 2 }
+        _ = machine.requested(request(1), now: t0)
+        _ = machine.released(loop: 0, member: 0, .success, isKept: true, now: t0)
+        var own = request(2)
+        own.isOnItsOwn = true
+        #expect(machine.requested(own, now: t0).0 == .connect(0))
+        // No room for more: the idle one's slot is taken, and the loop makes a new connection in it.
+        own.ticket = .init(loop: 0, serial: 3)
+        #expect(machine.requested(own, now: t0).0 == .idle(0))
+        machine.checkInvariants()
+    }
+
     @Test func `so many idle connections of a loop are kept, and not one more`() {
         var machine = make(members: 1) { $0.idleConnectionsMax = 2 }
         for serial in UInt64(0)..<3 { _ = machine.requested(request(serial), now: t0) }
