@@ -172,7 +172,8 @@ let package = Package(
         .testTarget(name: "HeadraceTests", dependencies: ["headrace", "Dashboard", "Edge", "History", "LoadGenerator", "Telemetry"], swiftSettings: settings),
         .testTarget(name: "SimulationTests", dependencies: ["Edge", "HTTPSemantics", "Pooler", "TestSupport", nioCore], swiftSettings: settings),
         .testTarget(
-            name: "IntegrationTests", dependencies: ["TestSupport", nioCore, nioPosix], exclude: ["Keyspace/differential.py", "Keyspace/peers.py", "Dashboard/browse.py", "PoolerPeers"],
+            name: "IntegrationTests", dependencies: ["TestSupport", nioCore, nioPosix, .product(name: "Crypto", package: "swift-crypto")],
+            exclude: ["Keyspace/differential.py", "Keyspace/peers.py", "Dashboard/browse.py", "PoolerPeers"],
             swiftSettings: settings),
         // What must hold for every input, for libFuzzer and for the short fuzz of `make test`.
         .target(

@@ -8,6 +8,8 @@ struct Experiment {
         var name: String
         /// Its rate, length and warm-up are the experiment's.
         var plan: LoadPlan
+        /// Makes the plan anew for each block, for requests that carry the time.
+        var renewed: (@Sendable () throws -> LoadPlan)?
     }
 
     struct Options: Sendable {
@@ -38,6 +40,8 @@ struct Experiment {
         /// Over all rounds, by arm.
         var reports: [LoadReport]
         var isInterrupted: Bool
+        /// Why it was given up before its end, by who watches over it.
+        var abortion: String?
     }
 
     private let arms: [Arm]
@@ -51,15 +55,19 @@ struct Experiment {
     /// - Parameters:
     ///   - reference: the place of the arm that the others are compared with.
     ///   - control: the place of the A/A control.
+    ///   - watch: is asked behind each round whether to give up, and why.
     /// - Throws: `LoadRun.Unreachable`.
-    func run(reference: Int, control: Int?, stop: LoadStop) async throws -> Result {
+    func run(
+        reference: Int, control: Int?, stop: LoadStop, watch: (([Comparison.Block?]) async throws -> String?)? = nil
+    ) async throws -> Result {
         var comparison = Comparison(arms: arms.map(\.name), reference: reference, control: control)
         var blocks = RandomisedBlocks(armCount: arms.count, seed: options.seed)
         var reports = Array(repeating: LoadReport?.none, count: arms.count)
+        var abortion: String?
         for round in 1...options.roundsMax {
             var measured = Array(repeating: Comparison.Block?.none, count: arms.count)
             for arm in blocks.next() {
-                let report = try await LoadRun(plan(arm, round: round), stop: stop).run()
+                let report = try await LoadRun(try plan(arm, round: round), stop: stop).run()
                 guard !stop.isSet else { break }
                 measured[arm] = .init(report)
                 if reports[arm] == nil { reports[arm] = report } else { reports[arm]?.merge(report) }
@@ -67,13 +75,17 @@ struct Experiment {
             guard !stop.isSet else { break }
             comparison.add(measured)
             say(round, measured, comparison)
+            abortion = try await watch?(measured)
+            if abortion != nil { break }
             if round >= options.roundsMin, comparison.isPrecise(options.measure) { break }
         }
-        return Result(comparison: comparison, reports: reports.map { $0 ?? LoadReport(users: options.connectionsMax) }, isInterrupted: stop.isSet)
+        return Result(
+            comparison: comparison, reports: reports.map { $0 ?? LoadReport(users: options.connectionsMax) },
+            isInterrupted: stop.isSet || abortion != nil, abortion: abortion)
     }
 
-    private func plan(_ arm: Int, round: Int) -> LoadPlan {
-        var plan = arms[arm].plan
+    private func plan(_ arm: Int, round: Int) throws -> LoadPlan {
+        var plan = try arms[arm].renewed?() ?? arms[arm].plan
         let profile = RateProfile(steady: options.rate, seconds: options.blockSeconds)
         // One seed for all arms of a round: they meet the same arrivals.
         plan.arrivals = .open(

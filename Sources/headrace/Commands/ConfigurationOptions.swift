@@ -34,6 +34,9 @@ struct ConfigurationOptions: ParsableArguments {
         return FileManager.default.fileExists(atPath: "headrace.yaml") ? "headrace.yaml" : nil
     }
 
+    /// Whether there is one.
+    var hasFile: Bool { filePath(ProcessInfo.processInfo.environment) != nil }
+
     /// - Throws: `ConfigurationProblems`.
     func load() throws(ConfigurationProblems) -> ConfigurationSources.Loaded {
         var sources = ConfigurationSources()

@@ -4,7 +4,7 @@ import History
 import LoadGenerator
 import UnixSignals
 
-/// `headrace prove --app URL PATH…`: what is each layer of the edge worth on this application?
+/// `headrace prove --app URL PATH…`, `headrace prove --against URL PATH…`: what is each layer of the edge worth on this application?
 ///
 /// Exit codes: 0, whatever the verdicts; 1 when a request failed or the control differs from itself; 3 when the generator was the limit;
 /// 69 when the application cannot be reached; 130 when it was interrupted, after printing what there was.
@@ -17,24 +17,50 @@ struct ProveCommand: AsyncParsableCommand {
               headrace prove --app http://127.0.0.1:3000 / /products     each layer, six arms in turns
               headrace prove --app http://127.0.0.1:3000 / --quick       all on, all off; two minutes
               headrace prove --app http://127.0.0.1:3000 / --rate 20 --dry-run
+              headrace prove --against https://shop.example / /products --secret env:PROOF
 
-            Starts an edge for each arm on a free port, in front of the application, and drives them in turns, in random order, with the same \
-            arrivals: everything on, everything off, everything but one layer, and everything on once more as a control. Only GET requests \
-            are sent. The edges that serve your users are not touched, but the application feels the load: half of what it can take, or \
-            --rate.
+            With --app it starts an edge for each arm on a free port, in front of the application, and drives them in turns, in random order, \
+            with the same arrivals: everything on, everything off, everything but one layer, and everything on once more as a control. The \
+            edges that serve your users are not touched, but the application feels the load: half of what it can take, or --rate.
+
+            With --against nothing is started: the edge that serves at that address lets this command's requests go past layers, because \
+            they are signed with its prove.secret and come from its prove.clients. Your users' requests are served as ever. Without --rate \
+            it is 10 requests/s; it gives up when answers fail or become slow.
+
+            Only GET requests are sent.
             """)
 
     @Argument(help: ArgumentHelp("Paths that are asked for in rotation.", valueName: "path"))
     var paths: [String] = ["/"]
 
     @Option(help: ArgumentHelp("The application behind the edge.", valueName: "url"))
-    var app: String
+    var app: String?
+
+    @Option(help: ArgumentHelp("An edge that serves: its layers are switched for this command's requests alone.", valueName: "url"))
+    var against: String?
+
+    @Option(help: ArgumentHelp(
+        "prove.secret of that edge: env:NAME or file:PATH. Without it the one in the configuration (--config, $HEADRACE_CONFIG, ./headrace.yaml).",
+        valueName: "secret"))
+    var secret: String?
+
+    @Option(help: ArgumentHelp("Where that edge's metrics are.", valueName: "path"))
+    var metricsPath = "/metrics"
+
+    @Flag(help: "With --against: what the keyspace is worth, too. Keys of prove.keyspace are missing for everybody while that is measured.")
+    var keyspace = false
+
+    @Flag(name: .customLong("insecure"), help: "Take any certificate of that edge.")
+    var isInsecure = false
 
     @Option(help: ArgumentHelp("A configuration file for the edges; the application and the address are this command's.", valueName: "file"))
     var config: String?
 
     @Flag(help: "Everything on and everything off alone; exact figures for each layer.")
     var quick = false
+
+    @Flag(help: "Each layer alone, too; and with --app the rates that hold with and without layers, and a cold start.")
+    var full = false
 
     @Option(help: "Requests per second; without it half of what the application holds without layers.")
     var rate: Double?
@@ -71,13 +97,17 @@ struct ProveCommand: AsyncParsableCommand {
 
     func run() async throws {
         let options = try options()
+        let deployed = try deployed(options)
         if dryRun {
-            let arms = Prove.arms(isQuick: quick).map { "  \($0.name)\($0.off.isEmpty ? "" : ": \($0.off.joined(separator: " "))")" }
+            let arms = deployed.map { DeployedProof.arms($0, isQuick: quick, isFull: full).map { ($0.name, $0.without.isEmpty ? "" : $0.without.text) } }
+                ?? Prove.arms(isQuick: quick, isFull: full).map { ($0.name, $0.off.joined(separator: " ")) }
+            let lines = arms.map { "  \($0.0)\($0.1.isEmpty ? "" : ": \($0.1)")" } + ["  everything on, again: the control"]
+            let usual = deployed == nil ? "half of what holds \(slo)" : "\(DeployedProof.rateDefault)"
             return Terminal.print(
                 """
-                \(Prove.arithmetic(options))
-                \((arms + ["  everything on, again: the control"]).joined(separator: "\n"))
-                GET \(paths.joined(separator: " ")) at \(rate.map { "\($0)" } ?? "half of what holds \(slo)") requests/s, to \(app)
+                \(Prove.arithmetic(options, arms: arms.count + 1))
+                \(lines.joined(separator: "\n"))
+                GET \(paths.joined(separator: " ")) at \(rate.map { "\($0)" } ?? usual) requests/s, to \(subject)
                 """)
         }
         let folder = FileManager.default.temporaryDirectory.appending(path: "headrace-prove-\(UUID().uuidString)")
@@ -90,23 +120,48 @@ struct ProveCommand: AsyncParsableCommand {
         defer { interruption.cancel() }
         let report: ProofReport
         do {
-            report = try await Prove(options, folder: folder).run(stop: stop)
+            report = if let deployed {
+                try await DeployedProof(deployed, options).run(stop: stop)
+            } else {
+                try await Prove(options, folder: folder).run(stop: stop)
+            }
         } catch {
             Terminal.fail("\(error)")
             throw ExitCode.unavailable
         }
         let document = try ComparisonTable.json(report.document())
         Terminal.print(json ? document : report.rendered())
-        history.keep(.prove, startedAt: startedAt, subject: "\(app) \(paths.joined(separator: " "))", document: document)
+        history.keep(.prove, startedAt: startedAt, subject: "\(subject) \(paths.joined(separator: " "))", document: document)
+        if report.result.abortion != nil { throw ExitCode.failure }
         if report.result.isInterrupted { throw ExitCode(130) }
         if !report.limits.isEmpty { throw ExitCode(3) }
         if report.result.comparison.isTooNoisy(measure) || report.result.reports.contains(where: { $0.failed > 0 }) { throw ExitCode.failure }
     }
 
+    private var subject: String { against ?? app ?? "" }
+
+    /// - Returns: `nil` without --against.
+    private func deployed(_ options: Prove.Options) throws -> DeployedProof.Options? {
+        guard let against else { return nil }
+        let front: HTTPURL
+        do {
+            front = try HTTPURL(against)
+        } catch {
+            throw ValidationError("--against: \(error)")
+        }
+        var deployed = DeployedProof.Options(front: front, secret: dryRun ? "" : try ProofSecret.read(secret, file: config))
+        deployed.verifies = !isInsecure
+        deployed.metricsPath = metricsPath
+        deployed.hasKeyspaceArm = keyspace
+        deployed.acceptEncoding = options.fields.last { $0.name.lowercased() == "accept-encoding" }?.value ?? ""
+        return deployed
+    }
+
     private func options() throws -> Prove.Options {
+        guard (app == nil) != (against == nil) else { throw ValidationError("which one? --app URL, or --against URL of an edge that serves") }
         for path in paths where !path.hasPrefix("/") { throw ValidationError("\(path): a path begins with /") }
         do {
-            var options = Prove.Options(application: app, paths: paths)
+            var options = Prove.Options(application: subject, paths: paths)
             for path in paths { _ = try HTTPURL("http://localhost\(path)") }
             options.fields = try headers.map { text in
                 guard let colon = text.firstIndex(of: ":") else { throw ValidationError("--header \(text): 'Name: value'") }
@@ -117,7 +172,10 @@ struct ProveCommand: AsyncParsableCommand {
                 guard rate > 0, rate <= RateText.rateMax else { throw ValidationError("--rate: above 0") }
             }
             options.rate = rate
+            guard !(quick && full) else { throw ValidationError("--quick and --full: one of them") }
             options.isQuick = quick
+            options.isFull = full
+            options.isDeployed = against != nil
             options.roundsMin = rounds ?? (quick ? 12 : 20)
             options.roundsMax = roundsMax ?? (quick ? options.roundsMin : 3 * options.roundsMin)
             guard (1...10_000).contains(options.roundsMin), (options.roundsMin...10_000).contains(options.roundsMax) else {

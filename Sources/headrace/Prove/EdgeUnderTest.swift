@@ -1,3 +1,4 @@
+import Edge
 import Foundation
 
 /// An edge of its own for one arm, in a process of its own in front of the application: live traffic never sees it.
@@ -40,7 +41,7 @@ final class EdgeUnderTest: Sendable {
             case "headrace_edge_requests_total": counters.requests += value
             case "headrace_edge_upstream_seconds_count": counters.upstreamRequests += value
             case "headrace_edge_upstream_connects_total": counters.upstreamConnects += value
-            case "headrace_edge_codings_total" where !series.contains("\"identity\""): counters.coded += value
+            case "headrace_edge_codings_total" where !series.contains("\"identity\""): counters.add(value, coding: series)
             default: break
             }
         }
@@ -64,6 +65,37 @@ extension ProvedLayer.Counters {
         Self(
             requests: later.requests - earlier.requests, upstreamRequests: later.upstreamRequests - earlier.upstreamRequests,
             upstreamConnects: later.upstreamConnects - earlier.upstreamConnects, coded: later.coded - earlier.coded,
-            cpuSeconds: later.cpuSeconds - earlier.cpuSeconds)
+            gzip: later.gzip - earlier.gzip, brotli: later.brotli - earlier.brotli, zstd: later.zstd - earlier.zstd,
+            coalesced: later.coalesced - earlier.coalesced, cpuSeconds: later.cpuSeconds.map { $0 - (earlier.cpuSeconds ?? 0) })
     }
+
+    /// - Parameter series: names the coding in one of its labels.
+    fileprivate mutating func add(_ value: Double, coding series: Substring) {
+        coded += value
+        if series.contains("\"gzip\"") { gzip += value }
+        if series.contains("\"br\"") { brotli += value }
+        if series.contains("\"zstd\"") { zstd += value }
+    }
+
+    /// What an edge counted of signed requests that went past these layers.
+    /// - Parameter text: the edge's page of metrics.
+    init(metrics text: String, without: EdgeLayers) {
+        self.init()
+        for line in text.split(separator: "\n") where line.hasPrefix("headrace_edge_proved_requests_total{") {
+            guard let space = line.lastIndex(of: " "), let value = Double(line[line.index(after: space)...]),
+                line.contains("without=\"\(without.text)\"")
+            else { continue }
+            let series = line[..<space]
+            switch Self.words.first(where: { series.contains("what=\"\($0)\"") }) {
+            case "answered": requests += value
+            case "upstream": upstreamRequests += value
+            case "connected": upstreamConnects += value
+            case "coalesced": coalesced += value
+            case .some: add(value, coding: series)
+            case nil: continue
+            }
+        }
+    }
+
+    private static let words = ["answered", "upstream", "connected", "coalesced", "gzip", "br", "zstd"]
 }

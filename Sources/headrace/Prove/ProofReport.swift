@@ -26,7 +26,8 @@ struct ProofReport {
         var bytesPerRequest: Double
         var upstreamRequestsPerRequest: Double
         var upstreamConnectsPerRequest: Double
-        var edgeCpuMicrosecondsPerRequest: Double
+        /// `nil` where the process serves others at the same time.
+        var edgeCpuMicrosecondsPerRequest: Double?
     }
 
     struct Document: Codable, Sendable {
@@ -38,13 +39,21 @@ struct ProofReport {
         var rounds: Int
         var isTooNoisy: Bool
         var isInterrupted: Bool
+        /// Why it was given up before its end.
+        var abortion: String?
         var generatorLimits: [String]
         var layers: [Row]
+        /// With `--full`: each layer alone; the rates that hold; a cold start.
+        var alone: [Row]?
+        var knees: Knees?
+        var coldStart: ColdStart?
         var figures: [Figures]
         var measurements: ComparisonTable.Document
     }
 
     let application: String
+    /// The generator runs where the edge does.
+    var isSameHost = true
     let rate: Double
     let seed: UInt64
     let measure: Comparison.Measure
@@ -55,6 +64,39 @@ struct ProofReport {
     let layerArms: [(layer: ProvedLayer, arm: Int?)]
     /// The place of the arm without any layer.
     let offArm: Int
+    /// The place of the arm that has this layer alone; with `--full`.
+    var aloneArms: [(layer: ProvedLayer, arm: Int)] = []
+    var knees: Knees?
+    var coldStart: ColdStart?
+
+    /// Requests per second at which the objective holds.
+    struct Knees: Codable, Sendable {
+        var on: Double
+        var off: Double
+    }
+
+    /// The mean time of each page's first request to an edge that has just started, and that of a warm one.
+    struct ColdStart: Codable, Sendable {
+        var starts: Int
+        var coldMs: Double
+        var warmMs: Double
+    }
+
+    /// What having one layer is worth to who has none of the others.
+    func aloneRows() -> [Row] {
+        guard !aloneArms.isEmpty else { return [] }
+        var comparison = Comparison(arms: ["off"] + aloneArms.map(\.layer.name), reference: 0)
+        for round in result.comparison.rounds { comparison.add([round[offArm]] + aloneArms.map { round[$0.arm] }) }
+        let verdicts = comparison.verdicts(measure)
+        return aloneArms.enumerated().map { index, entry in
+            let verdict = verdicts[index + 1]
+            func percent(_ value: Double?) -> Double? { value.flatMap { $0.isFinite ? Verdict.percent($0) : nil } }
+            return Row(
+                layer: entry.layer.name, verdict: verdict?.kind.rawValue ?? "no-data",
+                words: verdict?.words(secondsPerRound: secondsPerRound, costs: true) ?? "no data", changePercent: percent(verdict?.estimate?.middle),
+                changePercentLow: percent(verdict?.estimate?.low), changePercentHigh: percent(verdict?.estimate?.high), isUsed: true)
+        }
+    }
 
     /// What taking a layer away does, turned around: what having it is worth.
     func rows() -> [Row] {
@@ -87,15 +129,16 @@ struct ProofReport {
                 arm: arm.name, requests: Int(arm.counters.requests), bytesPerRequest: arm.bytesPerRequest,
                 upstreamRequestsPerRequest: arm.counters.upstreamRequests / requests,
                 upstreamConnectsPerRequest: arm.counters.upstreamConnects / requests,
-                edgeCpuMicrosecondsPerRequest: arm.counters.cpuSeconds / requests * 1e6)
+                edgeCpuMicrosecondsPerRequest: arm.counters.cpuSeconds.map { $0 / requests * 1e6 })
         }
     }
 
     var limits: [GeneratorLimit] { Set(result.reports.flatMap(\.limits)).sorted() }
 
     func rendered() -> String {
-        var lines = ["\(application) at \(String(format: "%.1f", rate)) requests/s, seed \(seed); from this machine: generator and edge share its cores"]
+        var lines = ["\(application) at \(String(format: "%.1f", rate)) requests/s, seed \(seed)\(isSameHost ? "; from this machine: generator and edge share its cores" : "")"]
         if result.comparison.isTooNoisy(measure) { lines.insert(ComparisonTable.stamp.uppercased(), at: 0) }
+        if let abortion = result.abortion { lines.append("GIVEN UP: \(abortion)") }
         if result.isInterrupted { lines.append("cut short: what follows is what was measured until then") }
         for limit in limits { lines.append("generator-limited: \(limit.advice)") }
         var exact = TextTable(columns: [
@@ -106,7 +149,7 @@ struct ProofReport {
             exact.add([
                 figures.arm, "\(figures.requests)", String(format: "%.0f", figures.bytesPerRequest),
                 String(format: "%.4f", figures.upstreamRequestsPerRequest), String(format: "%.4f", figures.upstreamConnectsPerRequest),
-                String(format: "%.0f", figures.edgeCpuMicrosecondsPerRequest),
+                figures.edgeCpuMicrosecondsPerRequest.map { String(format: "%.0f", $0) } ?? "–",
             ])
         }
         var times = TextTable(columns: [.left("response times"), .right("p50 ms"), .right("p95 ms"), .right("p99 ms"), .right("failed")])
@@ -116,16 +159,29 @@ struct ProofReport {
         }
         var verdicts = TextTable(columns: [.left("layer"), .left("what it is worth, by \(measure.rawValue) of the response time")])
         for row in rows() { verdicts.add([row.layer, row.words]) }
-        return lines.joined(separator: "\n") + "\n\n" + exact.rendered() + "\n" + times.rendered() + "\n" + verdicts.rendered()
+        var more = ""
+        if !aloneArms.isEmpty {
+            var alone = TextTable(columns: [.left("layer, alone"), .left("what it is worth to who has none of the others")])
+            for row in aloneRows() { alone.add([row.layer, row.words]) }
+            more += "\n" + alone.rendered()
+        }
+        if let knees { more += String(format: "\nThe objective holds up to %.0f requests/s with all layers, %.0f without.\n", knees.on, knees.off) }
+        if let coldStart {
+            more += String(
+                format: "\nBehind a restart each page's first request takes %.1f ms, %.1f once it is warm (the mean of %d starts).\n", coldStart.coldMs,
+                coldStart.warmMs, coldStart.starts)
+        }
+        return lines.joined(separator: "\n") + "\n\n" + exact.rendered() + "\n" + times.rendered() + "\n" + verdicts.rendered() + more
             + "\nLayers overlap: what each is worth beside all others does not add up to what they are worth together.\n"
     }
 
     func document() -> Document {
         let table = ComparisonTable(result: result, measure: measure, secondsPerRound: secondsPerRound)
         return Document(
-            application: application, isSameHost: true, rate: rate, rounds: result.comparison.rounds.count,
-            isTooNoisy: result.comparison.isTooNoisy(measure), isInterrupted: result.isInterrupted, generatorLimits: limits.map(\.rawValue),
-            layers: rows(), figures: figures(), measurements: table.document("prove", seed: seed))
+            application: application, isSameHost: isSameHost, rate: rate, rounds: result.comparison.rounds.count,
+            isTooNoisy: result.comparison.isTooNoisy(measure), isInterrupted: result.isInterrupted, abortion: result.abortion, generatorLimits: limits.map(\.rawValue),
+            layers: rows(), alone: aloneArms.isEmpty ? nil : aloneRows(), knees: knees, coldStart: coldStart, figures: figures(),
+            measurements: table.document("prove", seed: seed))
     }
 }
 

@@ -19,6 +19,10 @@ struct Prove {
         /// Requests per second; found if it is `nil`.
         var rate: Double?
         var isQuick = false
+        /// Each layer alone besides, a cold start, and the knees.
+        var isFull = false
+        /// The edge is one that serves: its knee is not looked for.
+        var isDeployed = false
         var roundsMin = 20
         var roundsMax = 60
         var seed: UInt64 = 1
@@ -37,6 +41,7 @@ struct Prove {
     /// Whatever the edge without layers could take: nobody needs more to see a difference.
     static let rateMax = 500.0
     static let rateMin = 2.0
+    private static let coldStarts = 3
 
     private let options: Options
     private let folder: URL
@@ -47,14 +52,14 @@ struct Prove {
     }
 
     /// The arms of a tier, with what is taken away; the reference first.
-    static func arms(isQuick: Bool) -> [(name: String, off: [String])] {
+    static func arms(isQuick: Bool, isFull: Bool = false) -> [(name: String, off: [String])] {
         let layers = ProvedLayer.all.map { (name: "without \($0.name)", off: $0.off) }
-        return [("everything on", []), ("everything off", ProvedLayer.allOff)] + (isQuick ? [] : layers)
+        let alone = ProvedLayer.all.map { layer in (name: "only \(layer.name)", off: ProvedLayer.allOff.filter { !layer.off.contains($0) }) }
+        return [("everything on", []), ("everything off", ProvedLayer.allOff)] + (isQuick ? [] : layers) + (isFull ? alone : [])
     }
 
     /// How long it takes, said before it begins.
-    static func arithmetic(_ options: Options) -> String {
-        let count = arms(isQuick: options.isQuick).count + 1
+    static func arithmetic(_ options: Options, arms count: Int) -> String {
         let experiment = Experiment.Options()
         let perRound = experiment.secondsPerRound(arms: count)
         let minutes = Double(options.roundsMin) * perRound / 60
@@ -62,13 +67,13 @@ struct Prove {
         func shown(_ minutes: Double) -> String { minutes < 1.05 ? "about a minute" : "about \(Int(minutes.rounded(.up))) minutes" }
         return "\(count) arms × \(String(format: "%.1f", perRound / Double(count))) s × \(options.roundsMin) rounds: \(shown(minutes))"
             + (options.roundsMax > options.roundsMin ? ", up to \(options.roundsMax) rounds (\(shown(most))) until the intervals are narrow enough" : "")
-            + (options.rate == nil ? "; before that a search for the rate, about a minute" : "")
+            + (options.rate == nil && !options.isDeployed ? "; before that a search for the rate, about a minute" : "")
     }
 
     func run(stop: LoadStop) async throws -> ProofReport {
         var edges: [EdgeUnderTest] = []
         defer { for edge in edges { edge.stop() } }
-        let arms = Self.arms(isQuick: options.isQuick)
+        let arms = Self.arms(isQuick: options.isQuick, isFull: options.isFull)
         // In the quick tier, layers have exact figures and no rounds.
         let layerArms = ProvedLayer.all.map { (name: "without \($0.name)", off: $0.off) }
         for (index, arm) in (options.isQuick ? arms + layerArms : arms).enumerated() {
@@ -79,8 +84,15 @@ struct Prove {
         let plans = try edges.map { try plan($0.front) }
         for plan in plans { try await warm(plan) }
         var rate = options.rate ?? 0
-        if options.rate == nil { rate = try await findRate(plans[1], stop: stop) }
-        Terminal.say("\(String(format: "%.1f", rate)) requests/s; \(Self.arithmetic(options))")
+        var knees: ProofReport.Knees?
+        if options.isFull {
+            let found = ProofReport.Knees(on: try await knee(plans[0], "with all layers", stop: stop), off: try await knee(plans[1], "without layers", stop: stop))
+            if options.rate == nil { rate = min(max(found.off / 2, Self.rateMin), Self.rateMax) }
+            knees = found
+        } else if options.rate == nil {
+            rate = min(max(try await knee(plans[1], "without layers", stop: stop) / 2, Self.rateMin), Self.rateMax)
+        }
+        Terminal.say("\(String(format: "%.1f", rate)) requests/s; \(Self.arithmetic(options, arms: arms.count + 1))")
 
         var before: [ProvedLayer.Counters] = []
         for edge in edges { before.append(try await edge.counters()) }
@@ -104,10 +116,35 @@ struct Prove {
             figures.append(
                 .init(name: arm.name, counters: try await edges[index].counters() - before[index], bytesPerRequest: bytes[index]))
         }
-        return ProofReport(
+        var report = ProofReport(
             application: options.application, rate: rate, seed: options.seed, measure: options.measure,
             secondsPerRound: experiment.secondsPerRound(arms: measured.count), result: result, arms: figures,
             layerArms: ProvedLayer.all.enumerated().map { ($1, options.isQuick ? nil : $0 + 2) }, offArm: 1)
+        if options.isFull {
+            report.aloneArms = ProvedLayer.all.enumerated().map { ($1, $0 + 2 + ProvedLayer.all.count) }
+            report.knees = knees
+            report.coldStart = try await coldStart(warm: result.reports[0].meanMilliseconds, stop: stop)
+        }
+        return report
+    }
+
+    /// Each page once, of an edge that has just started and knows nothing: what the first visitor has behind a restart.
+    private func coldStart(warm: Double, stop: LoadStop) async throws -> ProofReport.ColdStart? {
+        var times: [Double] = []
+        for start in 0..<Self.coldStarts where !stop.isSet {
+            let edge = try await EdgeUnderTest(
+                "edge-cold-\(start)", arguments: ["--app", options.application] + options.serveArguments, off: [], folder: folder)
+            defer { edge.stop() }
+            var plan = try plan(edge.front)
+            plan.arrivals = .closed(users: 1)
+            plan.warmUp = .fixed(.zero)
+            plan.duration = .seconds(60)
+            plan.requestsMax = options.paths.count
+            let report = try await LoadRun(plan, stop: stop).run()
+            if report.succeeded > 0 { times.append(report.meanMilliseconds) }
+        }
+        guard !times.isEmpty else { return nil }
+        return ProofReport.ColdStart(starts: times.count, coldMs: times.reduce(0, +) / Double(times.count), warmMs: warm)
     }
 
     private func plan(_ front: String) throws -> LoadPlan {
@@ -129,9 +166,9 @@ struct Prove {
         }
     }
 
-    /// Half of the highest rate at which the edge without layers holds the objective.
-    private func findRate(_ plan: LoadPlan, stop: LoadStop) async throws -> Double {
-        Terminal.say("looking for the rate that it holds without layers …")
+    /// The highest rate at which an edge holds the objective, as far as anybody needs to know it.
+    private func knee(_ plan: LoadPlan, _ which: String, stop: LoadStop) async throws -> Double {
+        Terminal.say("looking for the rate that it holds \(which) …")
         var search = KneeSearch(start: Self.firstRate)
         while !stop.isSet, case .measure(let rate) = search.step {
             // What is twice of what we would use anyway need not be known.
@@ -144,8 +181,7 @@ struct Prove {
             search.judged(options.objective.allSatisfy { $0.holds(report) } ? .holds : .fails)
             if search.bracketRatio < 1.3 { break }
         }
-        guard let holds = search.highestHeld else { return Self.rateMin }
-        return min(max(holds / 2, Self.rateMin), Self.rateMax)
+        return search.highestHeld ?? Self.rateMin
     }
 
     /// One block, for counters alone.

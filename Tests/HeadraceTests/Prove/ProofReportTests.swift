@@ -22,6 +22,45 @@ import Testing
         #expect(EdgeUnderTest.counters(metrics: "").requests == 0)
     }
 
+    @Test func `counters of signed requests are those of the same layers alone`() {
+        let text = """
+            headrace_edge_proved_requests_total{without="none",what="answered"} 50
+            headrace_edge_proved_requests_total{without="response-cache",what="answered"} 40
+            headrace_edge_proved_requests_total{without="response-cache",what="upstream"} 39
+            headrace_edge_proved_requests_total{without="response-cache",what="connected"} 2
+            headrace_edge_proved_requests_total{without="response-cache",what="br"} 30
+            headrace_edge_proved_requests_total{without="response-cache",what="gzip"} 5
+            headrace_edge_proved_requests_total{without="response-cache+br",what="answered"} 7
+            headrace_edge_requests_total{cache="hit"} 90
+            """
+        let counters = ProvedLayer.Counters(metrics: text, without: .responseCache)
+        #expect(counters.requests == 40 && counters.upstreamRequests == 39 && counters.upstreamConnects == 2)
+        #expect(counters.coded == 35 && counters.brotli == 30 && counters.gzip == 5 && counters.cpuSeconds == nil)
+        #expect(ProvedLayer.Counters(metrics: text, without: []).requests == 50)
+    }
+
+    @Test func `codings are taken away one by one where another can take their place`() {
+        #expect(ProvedLayer.deployed(acceptEncoding: "gzip").map(\.name) == ["response cache", "compression", "coalescing", "upstream keep-alive"])
+        #expect(
+            ProvedLayer.deployed(acceptEncoding: "gzip, br;q=0.9").map(\.name)
+                == ["response cache", "compression", "br", "gzip", "coalescing", "upstream keep-alive"])
+    }
+
+    @Test func `it gives up when answers fail, or when what visitors get stays slow, and not for one slow round`() {
+        func metrics(_ good: Int, _ bad: Int) -> String {
+            "headrace_edge_responses_total{class=\"2xx\"} \(good)\nheadrace_edge_responses_total{class=\"5xx\"} \(bad)\n"
+        }
+        var failing = DeployedProof.Guard(metrics(1000, 50))
+        #expect(failing.judge(everythingOn: .init(milliseconds: 5), metrics: metrics(2000, 55)) == nil)
+        #expect(failing.judge(everythingOn: .init(milliseconds: 5), metrics: metrics(2100, 65))?.contains("10 of 110 answers failed") == true)
+        var slow = DeployedProof.Guard("")
+        for time in [10.0, 12, 11, 90, 12, 90, 90] { #expect(slow.judge(everythingOn: .init(milliseconds: time), metrics: "") == nil) }
+        #expect(slow.judge(everythingOn: .init(milliseconds: 90), metrics: "")?.contains("3 rounds") == true)
+        var fast = DeployedProof.Guard("")
+        for _ in 0..<20 { #expect(fast.judge(everythingOn: .init(milliseconds: 1), metrics: "") == nil) }
+        for _ in 0..<20 { #expect(fast.judge(everythingOn: .init(milliseconds: 19), metrics: "") == nil) }
+    }
+
     /// Everything on takes 10 ms, everything off 30, without the cache 25, without compression 9, without keep-alive 10.
     private func report(used: Bool = true, isQuick: Bool = false, control: Double = 10) -> ProofReport {
         let names = ["everything on", "everything off"] + (isQuick ? [] : ProvedLayer.all.map { "without \($0.name)" }) + ["everything on, again"]
@@ -38,6 +77,31 @@ import Testing
             result: .init(comparison: comparison, reports: names.map { _ in LoadReport(users: 1) }, isInterrupted: false),
             arms: names.dropLast().map { .init(name: $0, counters: counters, bytesPerRequest: 5000) },
             layerArms: ProvedLayer.all.enumerated().map { ($1, isQuick ? nil : $0 + 2) }, offArm: 1)
+    }
+
+    @Test func `a layer alone is judged beside nothing, and stands in a table of its own`() throws {
+        // Everything off takes 30 ms, with the cache alone 12, with compression alone 31, with keep-alive alone 30.
+        let names = ["everything on", "everything off"] + ProvedLayer.all.map { "without \($0.name)" } + ProvedLayer.all.map { "only \($0.name)" }
+        let times = [10.0, 30, 25, 9, 10, 12, 34, 30]
+        var comparison = Comparison(arms: names, reference: 0)
+        for round in 0..<20 { comparison.add(times.enumerated().map { .init(milliseconds: $1 * (1 + 0.002 * Double((round * 7 + $0) % 5 - 2))) }) }
+        comparison.judgesReference = true
+        var report = ProofReport(
+            application: "http://a", rate: 50, seed: 1, measure: .median, secondsPerRound: 13,
+            result: .init(comparison: comparison, reports: names.map { _ in LoadReport(users: 1) }, isInterrupted: false),
+            arms: names.map { .init(name: $0, counters: .init(requests: 10), bytesPerRequest: 1) },
+            layerArms: ProvedLayer.all.enumerated().map { ($1, $0 + 2) }, offArm: 1)
+        #expect(report.aloneRows().isEmpty && report.document().alone == nil)
+        report.aloneArms = ProvedLayer.all.enumerated().map { ($1, $0 + 5) }
+        report.knees = .init(on: 400, off: 30)
+        report.coldStart = .init(starts: 3, coldMs: 55, warmMs: 10)
+        let rows = report.aloneRows()
+        #expect(rows.map(\.layer) == ["response cache", "compression", "upstream keep-alive"])
+        #expect(rows[0].words.hasPrefix("faster by 60 %") && rows[1].words.hasPrefix("costs you 13 %") && rows[2].words.hasPrefix("no measurable effect"))
+        let text = report.rendered()
+        #expect(text.contains("holds up to 400 requests/s with all layers, 30 without") && text.contains("first request takes 55.0 ms, 10.0 once it is warm"))
+        let document = try ProofReport.Document(text: ComparisonTable.json(report.document()))
+        #expect(document.alone?.count == 3 && document.knees?.on == 400 && document.coldStart?.starts == 3)
     }
 
     @Test func `a verdict is on having a layer, not on its absence`() {
