@@ -76,8 +76,9 @@ public final class ScriptedOrigin: Sendable {
     /// - Parameter readsBodies: whether an answer waits for the whole request; if not, each connection answers one head, and what
     ///   follows it is thrown away.
     /// - Parameter afterHead: with `readsBodies` off, what is done for each piece that comes behind that head.
+    /// - Parameter host: where it listens.
     public init(
-        readsBodies: Bool = true, afterHead: (@Sendable (String) -> [Step])? = nil, _ script: @escaping Script
+        host: String = "127.0.0.1", readsBodies: Bool = true, afterHead: (@Sendable (String) -> [Step])? = nil, _ script: @escaping Script
     ) throws {
         group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let received = Received()
@@ -92,7 +93,7 @@ public final class ScriptedOrigin: Sendable {
                     try channel.pipeline.syncOperations.addHandler(ScriptHandler(script: script, received: received, readsBodies: readsBodies, afterHead: afterHead))
                 }
             }
-            .bind(host: "127.0.0.1", port: 0).wait()
+            .bind(host: host, port: 0).wait()
     }
 
     /// Answers every request with a head of these fields and a body of known length.
