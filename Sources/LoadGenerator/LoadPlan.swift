@@ -19,6 +19,9 @@ public struct LoadPlan: Sendable {
         public var seed: UInt64
         /// Connections that may be open at a time; a request for which none is free waits, and its wait counts.
         public var connectionsMax: Int
+        /// Intended starts, in seconds from the beginning, in rising order: in the place of the profile's, of which the length and the mean
+        /// rate are these'. The first is for the first request of the workload's order, and so on; for one event loop.
+        public var recorded: [Double]?
 
         public init(_ profile: RateProfile, shape: ArrivalShape = .constant, seed: UInt64 = 1, connectionsMax: Int = 2000) {
             self.profile = profile

@@ -117,6 +117,55 @@ import Testing
         #expect(classes.map { $0["requests"] as? Int } == [20, 10, 10])
     }
 
+    @Test func `an access log is replayed with its timing, faster on request`() throws {
+        let origin = try origin(milliseconds: 1)
+        // Three in the first second, one four seconds later: the log is not in order, since it is written when requests end.
+        let lines = [("05", "/d"), ("01", "/a"), ("01", "/b"), ("01", "/c")].map { #"127.0.0.1 - - [31/Jan/2026:12:00:\#($0) +0000] "GET \#($1) HTTP/1.1" 200 5"# }
+        let log = try TemporaryFile(lines.joined(separator: "\n"), name: "access.log")
+        let arguments = ["bench", "--json", origin.url + "/", "--access-log", log.path, "--replay-speed", "2", "--history", "none"]
+        let result = try headrace(arguments)
+        #expect([0, 3].contains(result.status), "\(result.errors)")
+        let level = try #require((try object(result)["levels"] as? [[String: Any]])?.first)
+        #expect(level["requests"] as? Int == 4 && level["failed"] as? Int == 0)
+        #expect(origin.requests.map(\.target) == ["/a", "/b", "/c", "/d"])
+        // Two seconds at twice the speed; a machine that is busy makes it longer, and never shorter.
+        #expect(try #require(level["seconds"] as? Double) >= 1.9)
+        #expect(try headrace(arguments + ["--rate", "5"]).status == 64)
+        let timeless = try TemporaryFile(#"127.0.0.1 - - [d] "GET /a HTTP/1.1" 200 5"#, name: "access.log")
+        #expect(try headrace(["bench", origin.url + "/", "--access-log", timeless.path, "--replay-speed", "1"]).status == 64)
+    }
+
+    @Test func `visitors fetch what pages are made of, and the second time only what their browsers may not keep`() throws {
+        let html = "<link rel=stylesheet href=/a.css><script src=/s.js></script><img src=/i.png>" + Self.page
+        let origin = try ScriptedOrigin { request in
+            let (fields, body): ([String], String) =
+                switch request.target {
+                case "/page": (["Content-Type: text/html", "Cache-Control: no-cache", "ETag: \"p\""], html)
+                case "/a.css": (["Content-Type: text/css", "Cache-Control: max-age=600"], "@font-face{src:url(f.woff2)}")
+                case "/f.woff2": (["Content-Type: font/woff2", "Cache-Control: max-age=600"], "font")
+                case "/s.js": (["Content-Type: text/javascript", "Cache-Control: no-store"], "script")
+                default: (["Content-Type: image/png", "Cache-Control: max-age=600"], "picture")
+                }
+            let isSame = request.field("If-None-Match") == "\"p\"" && request.target == "/page"
+            return [.send(isSame ? "HTTP/1.1 304 Not Modified\r\nETag: \"p\"\r\n\r\n" : ScriptedOrigin.response(fields: fields, body: body))]
+        }
+        let edge = try HeadraceProcess(["--app", origin.url])
+        let bare = ["bench", "--json", "--visitor", "--rate", "5", "--duration", "1s", "--view-pause", "0s", "--repeat-views", "2", "--history", "none"]
+        // Through the edge, too: the page comes compressed, and what it names is found all the same.
+        for url in [origin.url, "http://127.0.0.1:\(edge.port)"] {
+            let result = try headrace(bare + [url + "/page"])
+            #expect(result.status == 0, "\(result.errors)")
+            let document = try object(result)
+            let (first, repeated) = (try #require(document["first"] as? [String: Any]), try #require(document["repeated"] as? [String: Any]))
+            #expect(first["views"] as? Int == 5 && repeated["views"] as? Int == 10, "\(document)")
+            #expect(first["requests_per_view"] as? Double == 5 && first["from_cache_per_view"] as? Double == 0)
+            // The page is asked about, the script fetched anew; style, font and picture come from the browser's cache.
+            #expect(repeated["requests_per_view"] as? Double == 2 && repeated["not_modified_per_view"] as? Double == 1, "\(document)")
+            #expect(repeated["from_cache_per_view"] as? Double == 3 && repeated["bytes_per_view"] as? Double == 6)
+        }
+        #expect(try headrace(["bench", "--visitor", origin.url + "/page", "--concurrency", "5"]).status == 64)
+    }
+
     @Test func `the suite is light, medium and heavy, at the edge of the configuration`() throws {
         let origin = try origin(milliseconds: 1)
         let file = try TemporaryFile("edge:\n  app: http://127.0.0.1:9\n  listen: 127.0.0.1:\(origin.port)\n", name: "headrace.yaml")
@@ -185,6 +234,24 @@ import Testing
         #expect(arms[2]["is_control"] as? Bool == true)
     }
 
+    /// `make test-full`: 20 real comparisons of a server with itself. At 95 % one of 20 finds something; four or more are one chance in 60.
+    @Test(.enabled(if: ProcessInfo.processInfo.environment["HEADRACE_LONG"] != nil, "HEADRACE_LONG is not set"))
+    func `a server beside itself is called different in no more of 20 real runs than the confidence explains`() throws {
+        let origin = try origin(milliseconds: 10)
+        var found: [String] = []
+        for seed in 1...20 {
+            let result = try headrace(
+                [
+                    "compare", "--json", origin.url + "/a", origin.url + "/a", "--rate", "50", "--rounds", "8", "--rounds-max", "8", "--block", "500ms", "--seed",
+                    "\(seed)", "--history", "none",
+                ])
+            let arms = try #require(try object(result)["arms"] as? [[String: Any]], "\(result.errors)")
+            let (low, high) = (arms[1]["change_percent_low"] as? Double ?? 0, arms[1]["change_percent_high"] as? Double ?? 0)
+            if low > 0 || high < 0 { found.append("seed \(seed): \(low) to \(high) %") }
+        }
+        #expect(found.count <= 3, "\(found)")
+    }
+
     @Test func `two documents of runs that took no turns are no finding`() throws {
         let origin = try origin(milliseconds: 1)
         let folder = FileManager.default.temporaryDirectory
@@ -242,6 +309,10 @@ import Testing
         #expect(try figure("everything off", "upstream_requests_per_request") > 0.9)
         #expect(try figure("without response cache", "upstream_requests_per_request") > 0.9)
         #expect(try figure("without compression", "bytes_per_request") > 3 * figure("everything on", "bytes_per_request"))
+        let full = try headrace(["prove", "--app", origin.url, "/a", "--rate", "20", "--dry-run", "--full"])
+        #expect(full.status == 0 && full.text.contains("only compression: edge.cache.enabled=false edge.upstream.idle_connections=0"), "\(full.text)")
+        #expect(try headrace(["prove", "--app", origin.url, "/a", "--against", origin.url]).status == 64)
+        #expect(try headrace(["prove", "/a"]).status == 64)
         let plan = try headrace(["prove", "--app", origin.url, "/a", "--rate", "20", "--dry-run"])
         #expect(plan.status == 0 && plan.text.contains("without compression: edge.compression.enabled=false"))
     }

@@ -142,8 +142,10 @@ final class LoadWorker {
         return done.futureResult
     }
 
-    private func makePacer(_ profile: RateProfile, _ open: LoadPlan.OpenLoop, seed: UInt64, start: UInt64) -> Pacer {
-        Pacer(ArrivalSequence(profile, shape: open.shape, share: share, seed: seed, start: start), timeout: timeout)
+    private func makePacer(
+        _ profile: RateProfile, _ open: LoadPlan.OpenLoop, seed: UInt64, start: UInt64, recorded: [Double]? = nil
+    ) -> Pacer {
+        Pacer(ArrivalSequence(profile, shape: open.shape, share: share, seed: seed, start: start, recorded: recorded), timeout: timeout)
     }
 
     // MARK: Closed loop
@@ -220,7 +222,8 @@ final class LoadWorker {
         let start = shared.window.measuredFrom
         guard start != .max, pacer.nextIntended >= start else { return }
         isMeasuring = true
-        self.pacer = makePacer(open.profile, open, seed: open.seed, start: start)
+        if open.recorded != nil { position = 0 }
+        self.pacer = makePacer(open.profile, open, seed: open.seed, start: start, recorded: open.recorded)
     }
 
     /// Whether the next request may begin; when not, none begins any more.

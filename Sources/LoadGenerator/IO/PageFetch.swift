@@ -54,33 +54,61 @@ public struct PageFetch: Sendable {
         } catch {
             throw Failure(kind: .malformed, description: "\(error)")
         }
-        let request = workload.requests[0]
-        let time = TimeAmount.nanoseconds(Int64(clamping: timeout.nanosecondsClamped))
         let tls = url.isSecure ? try TLSClient(host: url.host, verifies: verifies) : nil
         let start = MonotonicClock.nanoseconds()
+        let channel = try await Self.connect(to: url, timeout: timeout, tls: tls)
+        defer { channel.close(promise: nil) }
+        return try await Self.ask(channel, url, workload.requests[0], timeout: timeout, start: start)
+    }
+
+    /// A connection on which ``ask(_:_:_:timeout:start:)`` asks, with TLS agreed on if there is any.
+    static func connect(to url: HTTPURL, timeout: Duration, tls: TLSClient?) async throws -> any Channel {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
-        let promise = loop.makePromise(of: Page.self)
+        let time = TimeAmount.nanoseconds(Int64(clamping: timeout.nanosecondsClamped))
+        let ready = loop.makePromise(of: Void.self)
         let channel: any Channel
         do {
             channel = try await ClientBootstrap(group: loop).connectTimeout(time)
                 .channelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
-                        let handler = PageFetchHandler(url: url, request: request, start: start, isSecure: tls != nil, promise: promise)
-                        try channel.pipeline.syncOperations.addHandler(handler)
+                        try channel.pipeline.syncOperations.addHandler(PageFetchHandler(url, isSecure: tls != nil, ready))
                         try tls?.add(to: channel)
                     }
                 }
                 .connect(host: url.host, port: url.port).get()
         } catch {
-            promise.fail(error)
+            ready.fail(error)
             throw Failure(kind: .connect, description: "\(url.authority): \(Self.reason(error))")
         }
         let deadline = loop.scheduleTask(in: time) {
+            ready.fail(Failure(kind: .timeout, description: "\(url.origin)\(url.target): no TLS within \(timeout)"))
+        }
+        defer { deadline.cancel() }
+        do {
+            try await ready.futureResult.get()
+        } catch {
+            channel.close(promise: nil)
+            throw error
+        }
+        return channel
+    }
+
+    /// Asks on a connection on which nobody waits for anything.
+    /// - Parameter start: when the connection was begun, in nanoseconds of the monotonic clock; now, when it stood already.
+    static func ask(
+        _ channel: any Channel, _ url: HTTPURL, _ request: Workload.Request, timeout: Duration, start: UInt64 = MonotonicClock.nanoseconds()
+    ) async throws -> Page {
+        let loop = channel.eventLoop
+        let promise = loop.makePromise(of: Page.self)
+        let deadline = loop.scheduleTask(in: .nanoseconds(Int64(clamping: timeout.nanosecondsClamped))) {
             promise.fail(Failure(kind: .timeout, description: "\(url.origin)\(url.target): no whole response within \(timeout)"))
         }
-        defer {
-            deadline.cancel()
-            channel.close(promise: nil)
+        defer { deadline.cancel() }
+        loop.execute {
+            guard channel.isActive, let handler = try? channel.pipeline.syncOperations.handler(type: PageFetchHandler.self) else {
+                return promise.fail(Failure(kind: .closed, description: "\(url.origin)\(url.target): the server ended the connection before a response"))
+            }
+            handler.begin(url, request, start: start, promise)
         }
         return try await promise.futureResult.get()
     }
@@ -100,11 +128,19 @@ private final class PageFetchHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
+    /// What is being asked for.
+    private struct Asked {
+        let url: HTTPURL
+        let request: Workload.Request
+        let start: UInt64
+        let promise: EventLoopPromise<PageFetch.Page>
+    }
+
     private let url: HTTPURL
-    private let request: Workload.Request
-    private let start: UInt64
-    private let promise: EventLoopPromise<PageFetch.Page>
+    private let ready: EventLoopPromise<Void>
     private var isReady: Bool
+    private var asked: Asked?
+    private var context: ChannelHandlerContext?
     private var sentAt: UInt64 = 0
     private var firstByteAt: UInt64 = 0
     private var pending = ByteBuffer()
@@ -114,28 +150,46 @@ private final class PageFetchHandler: ChannelInboundHandler {
     private var interimCount = 0
     private var body: [UInt8] = []
 
-    init(url: HTTPURL, request: Workload.Request, start: UInt64, isSecure: Bool, promise: EventLoopPromise<PageFetch.Page>) {
+    /// - Parameter ready: succeeds when it can be asked, with TLS behind the handshake.
+    init(_ url: HTTPURL, isSecure: Bool, _ ready: EventLoopPromise<Void>) {
         self.url = url
-        self.request = request
-        self.start = start
-        self.promise = promise
+        self.ready = ready
         isReady = !isSecure
     }
 
+    /// - Precondition: nothing is being asked for.
+    func begin(_ url: HTTPURL, _ request: Workload.Request, start: UInt64, _ promise: EventLoopPromise<PageFetch.Page>) {
+        precondition(asked == nil, "two requests at the same time on one connection")
+        asked = Asked(url: url, request: request, start: start, promise: promise)
+        (firstByteAt, interimCount, decoder, body) = (0, 0, nil, [])
+        head = ResponseHead()
+        sentAt = MonotonicClock.nanoseconds()
+        context?.writeAndFlush(wrapOutboundOut(request.bytes), promise: nil)
+    }
+
     func channelActive(context: ChannelHandlerContext) {
-        if isReady { send(context) }
+        if isReady { ready.succeed() }
         context.fireChannelActive()
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if !isReady, TLSClient.isHandshakeCompleted(event) {
             isReady = true
-            send(context)
+            ready.succeed()
         }
         context.fireUserInboundEventTriggered(event)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard asked != nil else { return context.close(promise: nil) }
         if firstByteAt == 0 { firstByteAt = MonotonicClock.nanoseconds() }
         var bytes = unwrapInboundIn(data)
         pending.writeBuffer(&bytes)
@@ -162,14 +216,9 @@ private final class PageFetchHandler: ChannelInboundHandler {
         context.close(promise: nil)
     }
 
-    private func send(_ context: ChannelHandlerContext) {
-        sentAt = MonotonicClock.nanoseconds()
-        context.writeAndFlush(wrapOutboundOut(request.bytes), promise: nil)
-    }
-
     private func isComplete() throws(HTTP1Error) -> Bool {
         while decoder == nil {
-            guard try parser.parse(&pending, into: &head, answering: request.http?.method ?? .get) else { return false }
+            guard try parser.parse(&pending, into: &head, answering: asked?.request.http?.method ?? .get) else { return false }
             interimCount += 1
             if head.status >= 200 { decoder = HTTP1BodyDecoder(head.framing) }
             if interimCount > HTTP1Conversation.interimMax { fail(.malformed, "too many interim responses") }
@@ -189,14 +238,23 @@ private final class PageFetchHandler: ChannelInboundHandler {
     }
 
     private func succeed(_ context: ChannelHandlerContext) {
+        guard let asked else { return }
+        self.asked = nil
+        // More than was asked for: where the next response would begin is anybody's guess.
+        if pending.readableBytes > 0 { context.close(promise: nil) }
         let now = MonotonicClock.nanoseconds()
-        promise.succeed(
+        asked.promise.succeed(
             PageFetch.Page(
-                url: url, head: head, body: body, connectTime: sentAt &- start, firstByteTime: firstByteAt &- sentAt, wholeTime: now &- start,
-                certificateExpiry: TLSClient.certificateExpiry(of: context.channel), receivedAt: WallClock.nanoseconds() / 1_000_000_000))
+                url: asked.url, head: head, body: body, connectTime: sentAt &- min(asked.start, sentAt), firstByteTime: firstByteAt &- sentAt,
+                wholeTime: now &- asked.start, certificateExpiry: TLSClient.certificateExpiry(of: context.channel),
+                receivedAt: WallClock.nanoseconds() / 1_000_000_000))
     }
 
     private func fail(_ kind: FailureKind, _ text: String) {
-        promise.fail(PageFetch.Failure(kind: kind, description: "\(url.origin)\(url.target): \(text)"))
+        let failure = PageFetch.Failure(kind: kind, description: "\(url.origin)\((asked?.url ?? url).target): \(text)")
+        if !isReady { ready.fail(failure) }
+        let promise = asked?.promise
+        asked = nil
+        promise?.fail(failure)
     }
 }

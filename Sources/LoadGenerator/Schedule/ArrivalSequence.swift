@@ -23,12 +23,17 @@ struct ArrivalSequence: Sendable {
     private let start: UInt64
     private let shareCount: Double
     private var number: Double
+    /// What is left of a recorded sequence, in seconds; `nil` when the profile makes it.
+    private var recorded: ArraySlice<Double>?
     private var random: SeededNumbers
 
     /// - Parameter share: which of how many event loops; the seed is one for all of them.
-    init(_ profile: RateProfile, shape: ArrivalShape, share: (index: Int, count: Int) = (0, 1), seed: UInt64, start: UInt64) {
+    init(
+        _ profile: RateProfile, shape: ArrivalShape, share: (index: Int, count: Int) = (0, 1), seed: UInt64, start: UInt64, recorded: [Double]? = nil
+    ) {
         precondition(share.count > 0 && (0..<share.count).contains(share.index))
         self.profile = profile
+        self.recorded = recorded?[...]
         self.shape = shape
         self.start = start
         shareCount = Double(share.count)
@@ -42,6 +47,7 @@ struct ArrivalSequence: Sendable {
     /// The next intended start, never earlier than the one before.
     /// - Returns: `nil` behind the last.
     mutating func next() -> UInt64? {
+        if recorded != nil { return recorded?.popFirst().map { start &+ UInt64(min(max($0, 0), 8_640_000) * 1e9) } }
         guard let seconds = profile.seconds(ofArrival: number) else { return nil }
         switch shape {
         case .constant: number += shareCount

@@ -8,6 +8,8 @@ struct AccessLogLine: Equatable {
     var method: String
     /// In origin-form; what was logged in another is not replayed.
     var target: String
+    /// Seconds since 1970; `nil` when the line has no time, or one that is not known here.
+    var time: Double?
 
     /// - Returns: `nil` for a line that names no request.
     init?(_ line: some StringProtocol) {
@@ -16,21 +18,24 @@ struct AccessLogLine: Equatable {
         guard parts.target.hasPrefix("/"), !parts.method.isEmpty, parts.method.allSatisfy({ $0.isASCII && $0.isLetter }) else { return nil }
         method = parts.method
         target = parts.target
+        time = parts.time.flatMap { LogTime.seconds($0) }
     }
 
     /// `… [date] "GET /path HTTP/1.1" status …`: the first quoted part behind the date.
-    private static func combined(_ line: String) -> (method: String, target: String)? {
+    private static func combined(_ line: String) -> (method: String, target: String, time: String?)? {
         guard let date = line.firstIndex(of: "]"), let open = line[date...].firstIndex(of: "\"") else { return nil }
         let rest = line[line.index(after: open)...]
         guard let close = rest.firstIndex(of: "\"") else { return nil }
-        return request(String(rest[..<close]))
+        let time = line[..<date].lastIndex(of: "[").map { String(line[line.index(after: $0)..<date]) }
+        return request(String(rest[..<close])).map { ($0.method, $0.target, time) }
     }
 
-    private static func object(_ line: String) -> (method: String, target: String)? {
+    private static func object(_ line: String) -> (method: String, target: String, time: String?)? {
         guard let object = (try? JSONSerialization.jsonObject(with: Data(line.utf8))) as? [String: Any] else { return nil }
         func text(_ keys: String...) -> String? { keys.lazy.compactMap { object[$0] as? String }.first }
-        if let method = text("method", "request_method"), let target = text("target", "request_uri", "uri") { return (method, target) }
-        return text("request").flatMap { request($0) }
+        let time = text("time", "time_iso8601", "time_local", "msec") ?? (object["msec"] as? Double).map { "\($0)" }
+        if let method = text("method", "request_method"), let target = text("target", "request_uri", "uri") { return (method, target, time) }
+        return text("request").flatMap { request($0) }.map { ($0.method, $0.target, time) }
     }
 
     private static func request(_ text: String) -> (method: String, target: String)? {

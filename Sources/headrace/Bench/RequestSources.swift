@@ -53,6 +53,24 @@ struct RequestSources {
         return requests
     }
 
+    /// An access log's requests with its timing.
+    /// - Returns: the requests in the order of their times, and when each begins, in seconds from the first.
+    static func replay(_ path: String, base: HTTPURL?, methods: Set<String>, speed: Double) throws -> (requests: [RequestSpecification], offsets: [Double]) {
+        guard let base else { throw Failure(description: "\(path): a log names paths: say which URL they belong to") }
+        var requests: [RequestSpecification] = []
+        var times: [Double] = []
+        for (index, line) in try text(path).split(separator: "\n").enumerated() {
+            guard requests.count < requestsMax else { break }
+            guard let entry = AccessLogLine(line), methods.contains(entry.method), let url = try? HTTPURL(base.origin + entry.target) else { continue }
+            guard let time = entry.time else { throw Failure(description: "\(path):\(index + 1): the line has no time that is understood, and its timing was asked for") }
+            requests.append(RequestSpecification(url, method: entry.method))
+            times.append(time)
+        }
+        guard !requests.isEmpty else { throw Failure(description: "\(path) has no request that may be replayed (\(methods.sorted().joined(separator: ", ")))") }
+        let (order, offsets) = LogTime.schedule(times, speed: speed)
+        return (order.map { requests[$0] }, offsets)
+    }
+
     private static func text(_ path: String) throws -> String {
         do {
             let data = try Data(contentsOf: URL(filePath: path))

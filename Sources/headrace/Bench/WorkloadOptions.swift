@@ -67,7 +67,7 @@ struct WorkloadOptions: ParsableArguments {
                     if let content { requests[index].body = Array(content.utf8) }
                 }
             }
-            let fields = try headers.map { try Self.field($0) }
+            let fields = try fields()
             var common = fields
             if let data {
                 requests = try Self.filled(requests, fields: fields, table: try RequestSources.table(data))
@@ -84,6 +84,9 @@ struct WorkloadOptions: ParsableArguments {
             throw ValidationError("\(error)")
         }
     }
+
+    /// Those of --header.
+    func fields() throws -> [Workload.Field] { try headers.map { try Self.field($0) } }
 
     func tls(_ workload: Workload) throws -> TLSClient? {
         guard workload.isSecure, case .tcp(let host, _) = workload.endpoint else { return nil }

@@ -52,6 +52,8 @@ struct BenchCommand: AsyncParsableCommand {
               headrace bench http://127.0.0.1:8080/ --find-knee --slo 'p99<250ms,errors<0.1%'
               headrace bench http://127.0.0.1:8080/ --fail-if 'p95>300ms'
               headrace bench http://127.0.0.1:8080/ --concurrency 5,20,50    the closed loop of old
+              headrace bench http://127.0.0.1:8080/ --access-log access.log --replay-speed 2     with its timing, twice as fast
+              headrace bench http://127.0.0.1:8080/ --visitor                browsers: first and repeated views
               headrace bench --suite --fail-if 'p95>500ms'                   light, medium, heavy, at the configured edge
               headrace bench redis://127.0.0.1:6379 --rate 20000 --pipeline 16 --value-size 1KB
               headrace bench postgres://app@127.0.0.1:6432/shop --script select-only --protocol prepared
@@ -111,6 +113,18 @@ struct BenchCommand: AsyncParsableCommand {
     @Option(help: "Methods that are replayed from an access log.")
     var replayMethods = "GET,HEAD"
 
+    @Option(help: ArgumentHelp("With --access-log: begin requests when the log says, so many times as fast; 1 is its own timing.", valueName: "n"))
+    var replaySpeed: Double?
+
+    @Flag(help: "Visitors with browsers: pages with their style sheets, scripts, images and fonts, and once more with what the browser kept. --rate is visitors per second, 2 unless said.")
+    var visitor = false
+
+    @Option(help: "Visitors: views of the same page behind the first.")
+    var repeatViews = 1
+
+    @Option(help: "Visitors: how long each waits between two views.")
+    var viewPause = "1s"
+
     @OptionGroup(title: "What is sent") var options: WorkloadOptions
 
     @OptionGroup(title: "What is sent to redis://") var commandOptions: CommandOptions
@@ -154,7 +168,7 @@ struct BenchCommand: AsyncParsableCommand {
                 urls = [try RunningEdge(options.loadOrExit().settings.edgeConfiguration, to: nil).address.origin + "/"]
             }
         }
-        _ = try plans()
+        if visitor { _ = try visitorPlan() } else { _ = try plans() }
         _ = try conditions()
         if findKnee {
             guard slo != nil else { throw ValidationError("--find-knee: say what must hold with --slo") }
@@ -165,8 +179,9 @@ struct BenchCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let plans = try plans()
         let stop = LoadStop()
+        if visitor { return try await runVisitors(stop) }
+        let plans = try plans()
         let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
         let interruption = Task {
             for await _ in signals { stop.set() }
@@ -192,6 +207,47 @@ struct BenchCommand: AsyncParsableCommand {
             history.keep(.bench, startedAt: startedAt, subject: shownURLs.joined(separator: " "), document: try document.text())
         }
         try judge(reports, knee, isInterrupted: stop.isSet)
+    }
+
+    /// Visitors instead of requests.
+    private func visitorPlan() throws -> VisitorPlan {
+        guard concurrency == nil, !findKnee, !suite, failIf.isEmpty, accessLog == nil, csv == nil, html == nil, hdr == nil else {
+            throw ValidationError("--visitor: comes by --rate, and has none of --concurrency, --find-knee, --suite, --fail-if, --access-log, --csv, --html, --hdr")
+        }
+        let pages = try specifications().map(\.url)
+        for page in pages where page.origin != pages[0].origin { throw ValidationError("--visitor: \(page.origin) is not \(pages[0].origin)") }
+        var plan = VisitorPlan(pages: pages) { Decoding.decoded($0, $1) }
+        let rate = Double(self.rate ?? "2")
+        guard let rate, rate > 0, rate <= 10_000 else { throw ValidationError("--visitor: --rate is a number of visitors per second") }
+        let duration = try WorkloadOptions.duration(duration, "--duration")
+        guard duration > .zero else { throw ValidationError("--duration: nothing can be measured in no time") }
+        guard (0...100).contains(repeatViews) else { throw ValidationError("--repeat-views: from 0 to 100") }
+        plan.fields = try options.fields()
+        if !plan.fields.contains(where: { $0.name.lowercased() == "accept-encoding" }) { plan.fields.append(.init("Accept-Encoding", "gzip, br, zstd")) }
+        plan.rate = rate
+        plan.seconds = Double(duration.components.seconds) + Double(duration.components.attoseconds) / 1e18
+        plan.shape = arrivals
+        plan.seed = seed
+        plan.repeatedViews = repeatViews
+        plan.pause = try WorkloadOptions.duration(viewPause, "--view-pause")
+        plan.timeout = try options.timeLimit()
+        plan.verifies = !options.isInsecure
+        return plan
+    }
+
+    private func runVisitors(_ stop: LoadStop) async throws {
+        let plan = try visitorPlan()
+        let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
+        let interruption = Task { for await _ in signals { stop.set() } }
+        defer { interruption.cancel() }
+        Terminal.say("\(plan.rate) visitors/s for \(duration), \(1 + plan.repeatedViews) views each …")
+        let report = try await VisitorRun(plan, stop: stop).run()
+        let document = VisitorDocument(urls: shownURLs, rate: plan.rate, report)
+        let text = try ComparisonTable.json(document)
+        Terminal.print(json ? text : document.rendered())
+        history.keep(.bench, startedAt: document.startedAt, subject: shownURLs.joined(separator: " "), document: text)
+        if stop.isSet { throw ExitCode(130) }
+        if report.first.failed + report.repeated.failed > 0 || report.first.views == 0 { throw ExitCode.failure }
     }
 
     private func measure(_ plan: LoadPlan, _ stop: LoadStop) async throws -> LoadReport {
@@ -315,19 +371,40 @@ struct BenchCommand: AsyncParsableCommand {
                 return plan
             }
         }
-        let profile = try RateText.parse(rate ?? "50", duration: duration)
+        let replayed = try replay()
+        let profile = try replayed.map { offsets in
+            let seconds = (offsets.last ?? 0) + 0.001
+            return RateProfile(steady: Double(offsets.count) / seconds, seconds: seconds)
+        } ?? RateText.parse(rate ?? "50", duration: duration)
         let warmUp: WarmUp =
-            switch self.warmUp ?? "auto" {
+            switch self.warmUp ?? (replayed == nil ? "auto" : "0s") {
             case "auto": .untilSteady(block: .seconds(1), blocksMax: 10)
             case let text: .fixed(try WorkloadOptions.duration(text, "--warm-up"))
             }
+        var open = LoadPlan.OpenLoop(profile, shape: arrivals, seed: seed, connectionsMax: connections)
+        open.recorded = replayed
         var plan = LoadPlan(
-            workload: workload, endpoint: options.endpoint,
-            open: .init(profile, shape: arrivals, seed: seed, connectionsMax: connections), warmUp: warmUp, requestsMax: requests,
+            workload: workload, endpoint: options.endpoint, open: open, warmUp: warmUp, requestsMax: requests,
             timeout: timeout, threads: threads)
         plan.tls = tls
         return [plan]
     }
+
+    /// When the requests of an access log begin that is replayed with its timing; `nil` without one.
+    private func replay() throws -> [Double]? {
+        guard let replaySpeed else { return nil }
+        guard let accessLog else { throw ValidationError("--replay-speed: is the timing of --access-log") }
+        guard replaySpeed >= 0.001, replaySpeed <= 1_000_000 else { throw ValidationError("--replay-speed: above 0, as in 1 or 10") }
+        guard rate == nil, !findKnee, threads == 1 else { throw ValidationError("--replay-speed: the log says when, and one thread sends: no --rate, --find-knee, --threads") }
+        do {
+            let base = try urls.first.flatMap { try RequestLine.parse($0, base: nil) }?.url
+            return try RequestSources.replay(accessLog, base: base, methods: replayedMethods, speed: replaySpeed).offsets
+        } catch {
+            throw ValidationError("\(error)")
+        }
+    }
+
+    private var replayedMethods: Set<String> { Set(replayMethods.split(separator: ",").map(String.init)) }
 
     private var shownURLs: [String] { urls.map { RedisURL.withoutPassword($0) } }
 
@@ -363,8 +440,8 @@ struct BenchCommand: AsyncParsableCommand {
             if let urlFile { return try RequestSources.urlFile(urlFile, base: base) }
             if let sitemap { return try RequestSources.sitemap(sitemap, base: base) }
             if let accessLog {
-                let methods = Set(replayMethods.split(separator: ",").map(String.init))
-                return try RequestSources.accessLog(accessLog, base: base, methods: methods)
+                guard let replaySpeed else { return try RequestSources.accessLog(accessLog, base: base, methods: replayedMethods) }
+                return try RequestSources.replay(accessLog, base: base, methods: replayedMethods, speed: replaySpeed).requests
             }
             guard !named.isEmpty else { throw ValidationError("there is no URL") }
             return named
