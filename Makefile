@@ -13,7 +13,7 @@ ifdef ONCE
 DEMO += --once
 endif
 ifdef QUICK
-DEMO += --rounds 1 --duration 1s --proof-rounds 0
+DEMO += --rounds 1 --duration 1s --proof-rounds 2
 endif
 
 .PHONY: help demo build test test-full bench docs
@@ -36,7 +36,7 @@ test: ## every test, those against real peers too
 	@scripts/test
 
 test-full: test ## the long ones besides: fuzzing, hit rates, sanitizers, soak
-	@HEADRACE_LONG=1 swift test --filter 'HTTP1WireTests|EvictionTests|KeyQueuesTests|CrashTests|FuzzTests'
+	@HEADRACE_LONG=1 swift test --filter 'HTTP1WireTests|EvictionTests|KeyQueuesTests|CrashTests|FuzzTests|MeasuringTests'
 	@Fuzz/run 60
 	@swift test --scratch-path .build-tsan --sanitize=thread -Xswiftc -DHEADRACE_THREAD_SANITIZER $(SANITIZED)
 	@LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/leaks.suppressions swift test --scratch-path .build-asan --sanitize=address $(SANITIZED)
