@@ -388,26 +388,32 @@ final class EdgeMetrics: Sendable {
         for loop in loops {
             for (without, counts) in loop.proved.withLock({ $0 }) { proved[without, default: .init()].add(counts) }
         }
-        for (without, counts) in proved.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+        let arms = proved.sorted { $0.key.rawValue < $1.key.rawValue }
+        for (without, counts) in arms {
             for (name, value) in zip(ProvedCounts.names, counts.values) {
                 text.counter(
                     "headrace_edge_proved_requests_total", help: "Signed requests by the layers that they went past, and what became of them.",
                     labels: [("without", without.text), ("what", name)], value: value)
             }
+        }
+        for (without, counts) in arms {
             text.counter(
                 "headrace_edge_proved_body_bytes_total", help: "Body bytes sent to them.", labels: [("without", without.text)], value: counts.bodyBytes)
         }
-        for figures in Self.holdOut(loops) {
-            for (way, sums) in [("past", figures.past), ("through", figures.through)] {
-                let labels = [("layer", figures.layer.rawValue), ("way", way)]
-                text.counter(
-                    "headrace_edge_hold_out_requests_total", help: "Visitors' requests that were drawn to go past a layer, and through it.",
-                    labels: labels, value: sums.requests)
-                text.counter(
-                    "headrace_edge_hold_out_failed_total", help: "Of those that were drawn, the ones that failed (5xx).", labels: labels, value: sums.failed)
-                text.counter(
-                    "headrace_edge_hold_out_body_bytes_total", help: "Body bytes sent to them.", labels: labels, value: sums.bodyBytes)
-            }
+        let ways = Self.holdOut(loops).flatMap { figures in
+            [("past", figures.past), ("through", figures.through)].map { (labels: [("layer", figures.layer.rawValue), ("way", $0.0)], sums: $0.1) }
+        }
+        for (labels, sums) in ways {
+            text.counter(
+                "headrace_edge_hold_out_requests_total", help: "Visitors' requests that were drawn to go past a layer, and through it.",
+                labels: labels, value: sums.requests)
+        }
+        for (labels, sums) in ways {
+            text.counter(
+                "headrace_edge_hold_out_failed_total", help: "Of those that were drawn, the ones that failed (5xx).", labels: labels, value: sums.failed)
+        }
+        for (labels, sums) in ways {
+            text.counter("headrace_edge_hold_out_body_bytes_total", help: "Body bytes sent to them.", labels: labels, value: sums.bodyBytes)
         }
     }
 
