@@ -153,7 +153,7 @@ struct DoctorTests {
         let expected = [
             "page-compression", "file-compression", "page-cacheable", "file-lifetime", "validators", "file-cookies", "broken",
             "services", "idle-layers", "pooler-crossed", "sessions", "keyspace-crossed", "hit-rate", "certificates", "application-door", "postgresql-door",
-            "pooler-door", "keyspace-door", "descriptors", "memory",
+            "pooler-door", "keyspace-door", "memory",
         ]
         #expect(Set(expected).subtracting(problems.keys) == [], "\(result.text)")
         #expect(problems["sessions"]?.contains { $0.contains("\"nightly-report\"") && $0.contains("postgres@shop from 127.0.0.1:") } == true, "\(problems["sessions"] ?? [])")

@@ -23,10 +23,24 @@ struct SocketOwners: Sendable {
     init() {
         var sockets: [Socket] = []
         for file in ["/proc/net/tcp", "/proc/net/tcp6"] {
-            guard let text = try? String(contentsOfFile: file, encoding: .utf8) else { continue }
-            sockets += Self.sockets(text)
+            sockets += Self.sockets(Self.whole(file))
         }
         self.init(sockets: sockets, owners: Self.owners())
+    }
+
+    /// A file of the kernel's, until it says that there is no more: it gives a page at a time, and has no length.
+    private static func whole(_ path: String) -> String {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return "" }
+        defer { close(descriptor) }
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 64 << 10)
+        while true {
+            let count = read(descriptor, &chunk, chunk.count)
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { return String(decoding: bytes, as: UTF8.self) }
+            bytes += chunk[..<count]
+        }
     }
 
     init(sockets: [Socket], owners: [String: Owner]) {
