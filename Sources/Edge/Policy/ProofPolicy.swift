@@ -5,7 +5,7 @@ public struct ProofConfiguration: Sendable, Equatable {
     /// What ``ProofField`` is signed with; `nil` when nobody may.
     public var secret: String?
     /// From where such requests may come: this machine, unless told otherwise.
-    public var clients: [AddressRange] = ["127.0.0.0/8", "::1"].compactMap { AddressRange($0) }
+    public var clients: [AddressRange] = ["127.0.0.0/8"].compactMap { AddressRange($0) }
     /// The share of requests that goes past ``holdOutLayer``, chosen at random; 0 for none.
     public var holdOutShare = 0.0
     public var holdOutLayer = HoldOut.Layer.responseCache

@@ -19,7 +19,7 @@ enum ProofKeys {
             plenty. Only GET requests without Authorization and Cookie are drawn.
             """),
         .init(
-            "prove.keyspace", \.keyspace.cachePatterns, .list("patterns", of: .text("pattern"), isEmptyAllowed: true),
+            "prove.keyspace", \.keyspace.cachePatterns, .list("patterns", of: .keyspacePattern, isEmptyAllowed: true),
             """
             Which keys are a cache's, as KEYS writes it (cache:*): those that headrace prove --keyspace lets be missing, for all clients, while it \
             measures what the keyspace is worth. Never locks, sessions or queues. Without any, it may not.
@@ -36,6 +36,18 @@ extension ValueFormat where Value == HoldOut.Layer {
 }
 
 extension ValueFormat where Value == String {
+    /// `cache:*`
+    static var keyspacePattern: Self {
+        Self(
+            "pattern", units: "",
+            parse: { word in
+                guard !word.isEmpty, word.utf8.count <= 256, word.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) else {
+                    throw ValueProblem("\"\(word)\" is no pattern of keys such as cache:*")
+                }
+                return word
+            }, render: { $0 })
+    }
+
     static var proofSecret: Self {
         Self(
             "secret", units: "16 characters or more",
