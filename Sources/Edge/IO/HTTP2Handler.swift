@@ -400,6 +400,7 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
     }
 
     func drainEnded(now: NIODeadline) {
+        for stream in connection.streams { stream.exchange?.drainEnded(now: now) }
         endStreams()
         context?.close(promise: nil)
     }
