@@ -94,7 +94,7 @@ import Testing
         let origin = try ScriptedOrigin { request in [.send(ScriptedOrigin.response(body: "\(request.body.utf8.count)"))] }
         let site = try await Site.start(origin)
         let peer = try HTTP2Peer(port: site.port)
-        peer.send(F.headers(1, F.request("/up", method: "PUT"), endsStream: false))
+        peer.send(F.headers(1, F.request("/up", method: "PUT", [("content-length", "\(body.count)")]), endsStream: false))
         var (position, stream, connection) = (0, 65_535, 65_535)
         var seen = 0
         while position < body.count {
