@@ -90,7 +90,7 @@ enum DashboardPage {
         h2{font-size:1.05rem;margin:1.6rem 0 .3rem}h3{font-size:.95rem;margin:0;font-weight:600}
         .note{color:var(--soft);margin:.1rem 0 .7rem;font-size:.88rem}
         .verdict>p{font-size:clamp(1.05rem,2.2vw,1.4rem);line-height:1.35;margin:.4rem 0 .9rem;max-width:60em;letter-spacing:-.01em}
-        #tiles{list-style:none;margin:0;padding:0;display:grid;grid-template-columns:repeat(auto-fit,minmax(132px,1fr));gap:.6rem}
+        #tiles{list-style:none;margin:0;padding:0;display:grid;grid-template-columns:repeat(auto-fit,minmax(122px,1fr));gap:.6rem}
         #tiles li{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:.6rem .75rem}
         #tiles b{display:block;font-size:1.45rem;font-weight:650;letter-spacing:-.02em;line-height:1.2}#tiles span{color:var(--soft);font-size:.82rem}
         #tiles svg{display:block;width:100%;height:22px;margin-top:.25rem}

@@ -106,8 +106,10 @@ extension DashboardPage {
             const t = x0 + (x1 - x0) * k / (n - 1);
             root.append(svg("text", {x: x(t), y: H - 5, "text-anchor": k === 0 ? "start" : k === n - 1 ? "end" : "middle", text: clock(t, long).replace(/:\d\d(?=$| [AP]M)/, m => x1 - x0 > 900 && !long ? "" : m)}));
           }
-          for (const m of (model.markers || [])) if (m.time >= x0 && m.time <= x1)
-            root.append(svg("line", {x1: x(m.time), x2: x(m.time), y1: T, y2: H - B, stroke: "var(--c5)", "stroke-dasharray": "3 3"}, svg("title", {text: m.kind + ": " + m.text})), svg("text", {x: x(m.time) + (x(m.time) > w - 60 ? -3 : 3), y: T + 9, "text-anchor": x(m.time) > w - 60 ? "end" : "start", text: m.kind}));
+          let written = -1e9; // words that would stand on each other are left out; the line has them as its title
+          for (const m of (model.markers || [])) if (m.time >= x0 && m.time <= x1) {
+            const isFree = Math.abs(x(m.time) - written) > 40; if (isFree) written = x(m.time);
+            root.append(svg("line", {x1: x(m.time), x2: x(m.time), y1: T, y2: H - B, stroke: "var(--c5)", "stroke-dasharray": "3 3"}, svg("title", {text: m.kind + ": " + m.text})), svg("text", {x: x(m.time) + (x(m.time) > w - 60 ? -3 : 3), y: T + 9, "text-anchor": x(m.time) > w - 60 ? "end" : "start", text: isFree ? m.kind : ""})); }
           const gap = 3 * spec.step;
           function pieces(l) { // parts without a hole in time
             const out = []; let part = [];
@@ -269,7 +271,7 @@ extension DashboardPage {
         charts.push({id: "bench", title: "Bench history", note: "Requests per second at each number of users; the bar is the spread over the run's seconds.", draw(c) { benches(c, latest ? latest.benches : []); }});
         charts.push({id: "proof", title: "What each layer is worth", note: "Change of the median response time by having the layer, with its 95 % interval.", draw(c) { forest(c, latest && latest.proof); }});
         function on(name) { return latest && latest.layers.some(l => l.name === name && l.state !== "off"); }
-        const seriesNames = [...new Set(("requests responses_2xx responses_3xx responses_4xx responses_5xx response_seconds upstream_seconds pool_query_seconds pool_wait_seconds compression_cpu_seconds cache_hits cache_revalidated cache_coalesced cache_served_stale cache_stale cache_misses cache_bypassed body_bytes saved_by_compression_bytes saved_by_not_modified_bytes keyspace_commands keyspace_hits keyspace_misses keyspace_evictions keyspace_bytes pool_servers_active pool_servers_idle pool_clients pool_clients_waiting pool_transactions cpu_seconds cpu_edge_seconds cpu_pooler_seconds cpu_keyspace_seconds loop_lag_seconds memory_bytes cache_bytes open_files connections upstream_connections").split(" "))];
+        const seriesNames = [...new Set(("requests responses_2xx responses_3xx responses_4xx responses_5xx response_seconds upstream_seconds pool_query_seconds pool_wait_seconds compression_cpu_seconds cache_hits cache_revalidated cache_coalesced cache_served_stale cache_stale cache_misses cache_bypassed body_bytes saved_by_compression_bytes saved_by_not_modified_bytes keyspace_commands keyspace_hits keyspace_misses keyspace_evictions keyspace_bytes pool_servers_active pool_servers_idle pool_clients pool_clients_waiting pool_queries cpu_seconds cpu_edge_seconds cpu_pooler_seconds cpu_keyspace_seconds loop_lag_seconds memory_bytes cache_bytes open_files connections upstream_connections").split(" "))];
         for (const c of charts) Object.assign(c, card($("charts"), c.id, c.title, c.note));
 
         // Lists
@@ -316,7 +318,7 @@ extension DashboardPage {
           const s = model ? model.series : {}, tile = (value, label, values, color) => el("li", {}, el("b", {text: value}), el("span", {text: label}), values ? spark(values, color || C(0)) : null);
           const burn = d.objective.burn_rate_1h, past = d.database && on("pooler") ? d.database.sessions_past_the_pooler : 0;
           if (past > 0) $("verdict").append(` ${num(past)} ${past === 1 ? "session of PostgreSQL goes" : "sessions of PostgreSQL go"} past the pooler.`);
-          $("tiles").replaceChildren(tile(num(r.requests), "requests/s", s.requests), tile(ms(p.p95), "p95", model && model.percentiles_ms.response.p95, C(1)), tile(percent(failing), "failing", s.responses_5xx, C(4)), tile(percent(share), "from the response cache", s.cache_hits), tile(byteRate((r.saved_by_compression_bytes || 0) + (r.saved_by_not_modified_bytes || 0)), "spared", s.saved_by_compression_bytes, C(2)), on("pooler") ? tile(num(r.pool_transactions), "transactions/s", s.pool_transactions, C(3)) : "", on("keyspace") ? tile(num(r.keyspace_commands), "commands/s", s.keyspace_commands, C(2)) : "", tile(num(r.cpu_seconds), "cores of " + d.headrace.cores, s.cpu_seconds, C(5)), tile(known(burn) ? num(burn) + "×" : "–", "error budget burn, 1 h", null), known(d.spared.money) ? tile(num(d.spared.money) + " " + d.spared.currency, "spared since the start", null) : "");
+          $("tiles").replaceChildren(tile(num(r.requests), "requests/s", s.requests), tile(ms(p.p95), "p95", model && model.percentiles_ms.response.p95, C(1)), tile(percent(failing), "failing", s.responses_5xx, C(4)), tile(percent(share), "from the response cache", s.cache_hits), tile(byteRate((r.saved_by_compression_bytes || 0) + (r.saved_by_not_modified_bytes || 0)), "spared", s.saved_by_compression_bytes, C(2)), on("pooler") ? tile(num(r.pool_queries), "queries/s", s.pool_queries, C(3)) : "", on("keyspace") ? tile(num(r.keyspace_commands), "commands/s", s.keyspace_commands, C(2)) : "", tile(num(r.cpu_seconds), "cores of " + d.headrace.cores, s.cpu_seconds, C(5)), tile(known(burn) ? num(burn) + "×" : "–", "error budget burn, 1 h", null), known(d.spared.money) ? tile(num(d.spared.money), d.spared.currency + " of traffic spared", null) : "");
         }
         function drawCharts() { for (const c of charts) c.draw(c); }
 

@@ -63,7 +63,7 @@ extension Dashboard {
                         .object([
                             ("users", .integer(level.users)), ("requests_per_second", .number(level.requestsPerSecond)),
                             ("average_response_time_ms", .number(level.meanMs)), ("failed_requests", .number(level.failed)),
-                            ("measured_at", .number(latest?.startedAt ?? 0)),
+                            ("measured_at", moment(latest?.startedAt ?? 0)),
                         ])
                     })
             ),
@@ -217,9 +217,12 @@ extension Dashboard {
         return .object(members)
     }
 
+    /// Whole seconds: six digits of a moment would be hours off.
+    private static func moment(_ time: Double) -> JSON { .integer(Int64(exactly: time.rounded(.down)) ?? 0) }
+
     private static func bench(_ run: Facts.BenchRun, isOperator: Bool) -> JSON {
         .object([
-            ("number", .integer(run.number)), ("started_at", .number(run.startedAt)), ("subject", isOperator ? .text(run.subject) : .null),
+            ("number", .integer(run.number)), ("started_at", moment(run.startedAt)), ("subject", isOperator ? .text(run.subject) : .null),
             (
                 "levels",
                 .array(
@@ -237,7 +240,7 @@ extension Dashboard {
 
     private static func proof(_ run: Facts.ProofRun, isOperator: Bool) -> JSON {
         .object([
-            ("number", .integer(run.number)), ("started_at", .number(run.startedAt)), ("subject", isOperator ? .text(run.subject) : .null),
+            ("number", .integer(run.number)), ("started_at", moment(run.startedAt)), ("subject", isOperator ? .text(run.subject) : .null),
             ("rate", .number(run.rate)), ("rounds", .integer(run.rounds)), ("is_too_noisy", .boolean(run.isTooNoisy)),
             (
                 "layers",

@@ -69,7 +69,7 @@ struct Layer: Sendable {
                 share: share(total(.keyspace_hits), of: lookups), shareOf: "lookups found", worth: proof("keyspace"),
                 cpu: perSecond(.cpu_keyspace_seconds), memory: measured(.keyspace_bytes)),
             Layer(
-                name: "pooler", title: "Pooler", state: state(switches.pooler, total(.pool_transactions)),
+                name: "pooler", title: "Pooler", state: state(switches.pooler, total(.pool_queries)),
                 share: database.flatMap { share(Double($0.sessionsPooled), of: Double($0.sessionsPooled + $0.sessionsPast)) },
                 shareOf: "of PostgreSQL's sessions", worth: proof("pooler"), cpu: perSecond(.cpu_pooler_seconds), memory: nil),
             Layer(

@@ -52,7 +52,7 @@ import Testing
         var facts = Facts()
         facts.benches = [
             .init(
-                number: 1, startedAt: 5, subject: "x",
+                number: 1, startedAt: 1_795_914_727.75, subject: "x",
                 levels: [.init(users: 20, requestsPerSecond: 123, band: 100...130, meanMs: 7, p95Ms: 9, failed: 0)])
         ]
         dashboard.know(facts)
@@ -66,6 +66,8 @@ import Testing
         #expect(document["failed_requests"] as? Double == 31)
         let level = try #require((document["load_levels"] as? [[String: Any]])?.first)
         #expect(level["users"] as? Int == 20 && level["requests_per_second"] as? Double == 123)
+        #expect(level["measured_at"] as? Int == 1_795_914_727, "to the second, not to six digits")
+        #expect((document["benches"] as? [[String: Any]])?.first?["started_at"] as? Int == 1_795_914_727)
         let totals = try #require(document["totals"] as? [String: Any])
         #expect(totals["requests"] as? Int == 310)
         #expect(totals["pool_queries"] is NSNull, "what is not there is null")

@@ -116,7 +116,7 @@ enum MetricsPage {
             ("edge", switches.edge, total([.requests])),
             ("compression", switches.compression, total([.responses_gzip, .responses_br, .responses_zstd])),
             ("browser_caching", switches.browserCaching, total([.not_modified])), ("response_cache", switches.responseCache, total(looked)),
-            ("keyspace", switches.keyspace, total([.keyspace_hits, .keyspace_misses])), ("pooler", switches.pooler, total([.pool_transactions])),
+            ("keyspace", switches.keyspace, total([.keyspace_hits, .keyspace_misses])), ("pooler", switches.pooler, total([.pool_queries])),
             ("upstreams", switches.upstreams, total([.upstream_requests])),
         ]
     }
