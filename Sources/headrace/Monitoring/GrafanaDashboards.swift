@@ -127,7 +127,7 @@ enum GrafanaDashboards {
                 ]),
             Panel(
                 title: "Why the cache had no answer", unit: .perSecond,
-                queries: [("topk(10, " + rate("headrace_edge_reasons_total", by: "kind, reason") + " > 0)", "{{kind}}: {{reason}}")]),
+                queries: [("topk(10, " + rate("headrace_edge_reasons_total", by: "kind, reason") + " > 0) or vector(0)", "{{kind}}: {{reason}}")]),
             Panel(
                 title: "Bytes spared", unit: .bytesPerSecond,
                 queries: [
