@@ -16,7 +16,7 @@ import Testing
         try HeadraceProcess(["--keyspace", "127.0.0.1:0"] + arguments, saying: "keyspace: ")
     }
 
-    @Test(arguments: [("redis-py", "redis"), ("rq", "rq"), ("django", "django_redis")])
+    @Test(arguments: [("redis-py", "redis"), ("rq", "rq"), ("django", "django_redis"), ("hiredis", "ctypes")])
     func `Python's libraries find a Redis`(peer: String, module: String) throws {
         guard Self.hasModule(module) else {
             Issue.record("Python's module \(module) is not installed: run scripts/setup")
@@ -101,5 +101,43 @@ import Testing
         #expect(try run("--hotkeys").contains("keyname: \"big\""))
         #expect(try run("--latency").split(separator: " ").count >= 4)
         #expect(try run("--memkeys").contains("\"big\""))
+        // It goes on until it is ended.
+        let stat = try Command.run("stdbuf", ["-oL", "timeout", "3", "redis-cli", "-p", "\(headrace.port)", "--stat", "-i", "0.2"])
+        #expect(stat.text.contains("requests") && stat.text.split(separator: "\n").contains { $0.contains("2 ") }, "\(stat.text)")
+        #expect(try run("--csv", "LRANGE", "list", "0", "1").contains("\"0\",\"1\"") && run("-3", "HELLO").contains("redis"))
+    }
+
+    /// All that `redis-benchmark` does by itself; an error reply ends it with a status of its own.
+    @Test(.enabled(if: Command.find("redis-benchmark") != nil, "redis-benchmark is not installed: run scripts/setup"), arguments: ["1", "16"])
+    func `redis-benchmark's tests run without an error`(pipeline: String) throws {
+        let headrace = try start()
+        let result = try Command.run("redis-benchmark", ["-p", "\(headrace.port)", "-n", "3000", "-P", pipeline, "-r", "1000", "-q"])
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(!result.text.lowercased().contains("error") && !result.errors.lowercased().contains("error"), "\(result.text)\(result.errors)")
+        for name in ["PING_INLINE", "PING_MBULK", "SET", "GET", "INCR", "LPUSH", "RPUSH", "LPOP", "RPOP", "SADD", "HSET", "SPOP", "ZADD", "ZPOPMIN", "LRANGE_600", "MSET (10 keys)"] {
+            #expect(result.text.contains(name), "\(name)")
+        }
+        let client = try RedisClient(port: headrace.port)
+        let stats = try client.call("INFO", "stats").text ?? ""
+        #expect(stats.contains("total_error_replies:0"), "\(stats)")
+    }
+
+    /// Keys whose time has passed leave by themselves. How soon, on a quiet machine, is `Benchmarks/keyspace --only expiry`.
+    @Test func `a hundred thousand keys that end at one instant leave unread, while others are served`() throws {
+        let headrace = try start()
+        let client = try RedisClient(port: headrace.port)
+        let end = (Int(Date().timeIntervalSince1970) + 5) * 1000
+        for start in stride(from: 0, to: 100_000, by: 1000) {
+            for number in start..<start + 1000 {
+                try client.send([Array("SET".utf8), Array("k:\(number)".utf8), Array("v".utf8), Array("PXAT".utf8), Array("\(end)".utf8)])
+            }
+            for _ in 0..<1000 { #expect(try client.reply() == .status("OK")) }
+        }
+        #expect(try client.call("SET", "stays", "v") == .status("OK"))
+        #expect(try eventually(seconds: 60) { try client.call("DBSIZE") == .integer(1) })
+        #expect(try client.call("GET", "stays").text == "v")
+        // What a slow machine has sent after the end was never there.
+        let expired = try client.call("INFO", "stats").text?.firstMatch(of: /expired_keys:(\d+)/).flatMap { Int($0.1) } ?? 0
+        #expect(expired > 0 && expired <= 100_000, "\(expired)")
     }
 }

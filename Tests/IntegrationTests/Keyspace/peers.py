@@ -1,4 +1,4 @@
-"""What Python applications do with a server of Redis' protocol: `peers.py redis-py|rq|django PORT`. Exit 0: all of it worked."""
+"""What Python applications do with a server of Redis' protocol: `peers.py redis-py|rq|django|hiredis PORT`. Exit 0: all of it worked."""
 
 import os
 import sys
@@ -104,5 +104,84 @@ def django(port):
         pass
 
 
+def hiredis(port):
+    """The C library itself, called as a C program calls it; and below redis-py in the place of its own parser."""
+    import ctypes
+    import ctypes.util
+    name = ctypes.util.find_library("hiredis")
+    check("libhiredis is installed (scripts/setup)", name)
+    library = ctypes.CDLL(name)
+    version = [int(part) for part in name.split(".so.")[1].split(".")]
+
+    class Reply(ctypes.Structure):
+        pass
+
+    # hiredis.h, redisReply. What RESP3 needs came with 1.0.
+    number = ("dval", ctypes.c_double)
+    form = ("vtype", ctypes.c_char * 4)
+    Reply._fields_ = [("type", ctypes.c_int), ("integer", ctypes.c_longlong), *([number] if version[0] >= 1 else []), ("len", ctypes.c_size_t),
+                      ("str", ctypes.POINTER(ctypes.c_char)), *([form] if version[0] >= 1 else []), ("elements", ctypes.c_size_t),
+                      ("element", ctypes.POINTER(ctypes.POINTER(Reply)))]
+    library.redisConnect.restype = ctypes.c_void_p
+    library.redisConnect.argtypes = [ctypes.c_char_p, ctypes.c_int]
+    library.redisCommandArgv.restype = ctypes.POINTER(Reply)
+    vector = lambda words: ((ctypes.c_char_p * len(words))(*words), (ctypes.c_size_t * len(words))(*map(len, words)))
+    context = ctypes.c_void_p(library.redisConnect(b"127.0.0.1", port))
+    library.freeReplyObject.argtypes = [ctypes.POINTER(Reply)]
+
+    def value(reply):
+        """hiredis.h, REDIS_REPLY_*."""
+        kind = reply.type
+        if kind in (1, 5, 6, 7, 13, 14):  # STRING, STATUS, ERROR, DOUBLE, BIGNUM, VERB
+            return ({5: "+", 6: "-"}.get(kind, "") + ctypes.string_at(reply.str, reply.len).decode("latin-1"))
+        if kind in (2, 9, 10, 12):  # ARRAY, MAP, SET, PUSH
+            return [value(reply.element[index].contents) for index in range(reply.elements)]
+        return {3: int(reply.integer), 4: None, 8: bool(reply.integer)}[kind]
+
+    def taken(pointer):
+        check("a reply", bool(pointer))
+        found = value(pointer.contents)
+        library.freeReplyObject(pointer)
+        return found
+
+    def command(*words):
+        words = [word if isinstance(word, bytes) else str(word).encode() for word in words]
+        return taken(library.redisCommandArgv(context, len(words), *vector(words)))
+
+    check("SET", command("FLUSHALL") == "+OK" and command("SET", "k", b"a\x00\r\nb") == "+OK")
+    check("GET of any bytes", command("GET", "k") == "a\x00\r\nb" and command("GET", "absent") is None)
+    check("an integer and an error", command("INCR", "n") == 1 and command("INCR", "k").startswith("-ERR value is not an integer"))
+    check("nested replies", command("EVAL", "return {1, {2, 'x', false}, redis.status_reply('S')}", 0) == [1, [2, "x", None], "+S"])
+    check("a large value", command("SET", "big", b"x" * 3_000_000) == "+OK" and len(command("GET", "big")) == 3_000_000)
+    for number in range(1000):
+        words = [b"RPUSH", b"list", b"%d" % number]
+        check("a command of a pipeline", library.redisAppendCommandArgv(context, len(words), *vector(words)) == 0)
+    replies = []
+    for _ in range(1000):
+        pointer = ctypes.POINTER(Reply)()
+        check("a reply of a pipeline", library.redisGetReply(context, ctypes.byref(pointer)) == 0)
+        replies.append(taken(pointer))
+    check("a pipeline", replies == list(range(1, 1001)))
+    check("a long array", command("LRANGE", "list", 0, -1) == [str(number) for number in range(1000)])
+    check("MULTI", [command(*words) for words in (["MULTI"], ["INCR", "n"], ["EXEC"])] == ["+OK", "+QUEUED", [2]])
+    if version[0] >= 1:
+        check("RESP3", isinstance(command("HELLO", "3"), list) and command("HSET", "h", "f", "v") == 1 and command("HGETALL", "h") == ["f", "v"])
+        check("null, double and set", command("GET", "absent") is None and command("ZADD", "z", "1.5", "m") == 1
+              and command("ZSCORE", "z", "m") == "1.5" and command("SADD", "s", "m") == 1 and command("SMEMBERS", "s") == ["m"])
+    library.redisFree.argtypes = [ctypes.c_void_p]
+    library.redisFree(context)
+    for parser in (redis.connection.HiredisParser, redis.connection.PythonParser):
+        client = redis.Redis(connection_pool=redis.ConnectionPool(port=port, parser_class=parser))
+        check("redis-py's parser is the one", isinstance(client.connection_pool.get_connection("_")._parser, parser))
+        client.flushall()
+        check("values", client.set("k", b"\x00\r\n") and client.get("k") == b"\x00\r\n" and client.get("absent") is None)
+        check("a pipeline", client.pipeline().rpush("l", *range(2000)).lrange("l", 0, -1).execute() == [2000, [b"%d" % n for n in range(2000)]])
+        check("an error", client.pipeline().incr("l").execute(raise_on_error=False)[0].args[0].startswith("WRONGTYPE"))
+        subscriber = client.pubsub()
+        subscriber.subscribe("c")
+        check("SUBSCRIBE", subscriber.get_message(timeout=5)["data"] == 1)
+        check("a message", client.publish("c", "m") == 1 and subscriber.get_message(timeout=5)["data"] == b"m")
+
+
 if __name__ == "__main__":
-    {"redis-py": redis_py, "rq": rq, "django": django}[sys.argv[1]](int(sys.argv[2]))
+    {"redis-py": redis_py, "rq": rq, "django": django, "hiredis": hiredis}[sys.argv[1]](int(sys.argv[2]))
