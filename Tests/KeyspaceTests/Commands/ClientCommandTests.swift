@@ -131,7 +131,7 @@ import Testing
     @Test func `CLIENT KILL ends connections by their address, ID, user and type, QUIT its own`() async throws {
         let served = try await ServedKeyspace()
         let killer = try served.client()
-        func gone(_ victim: RedisClient) -> Bool { (try? victim.call("PING")) == nil }
+        func gone(_ victim: RedisClient) -> Bool { eventually(seconds: 30) { (try? victim.call("PING")) == nil } }
         let first = try served.client()
         let id = try first.call("CLIENT", "ID").integer ?? 0
         #expect(try killer.call("CLIENT", "KILL", "ID", "\(id)") == .integer(1) && gone(first))
