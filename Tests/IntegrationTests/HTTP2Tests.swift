@@ -40,13 +40,15 @@ final class HTTP2Tests {
     }
 
     @Test func `curl agrees on HTTP-2 over TLS, unless it is switched off`() throws {
-        let edge = try secureEdge(hello(), ["edge.tls.hsts=4380h"])
+        let origin = try hello()
+        defer { _ = origin }
+        let edge = try secureEdge(origin, ["edge.tls.hsts=4380h"])
         let both = try curl(["--http2", "-D", path("head"), "https://localhost:\(edge.port)/a", "https://localhost:\(edge.port)/a"])
         #expect(both.text == "hello of /a|2hello of /a|2", "\(both.text)\(both.errors)")
         let head = try String(contentsOfFile: path("head"), encoding: .utf8)
         #expect(head.contains("strict-transport-security: max-age=15768000\r\n") && head.contains("cache-status: headrace; hit"))
         #expect(try curl(["--http1.1", "https://localhost:\(edge.port)/a"]).text == "hello of /a|1.1")
-        let off = try secureEdge(hello(), ["edge.http2=false"])
+        let off = try secureEdge(origin, ["edge.http2=false"])
         #expect(try curl(["--http2", "https://localhost:\(off.port)/a"]).text == "hello of /a|1.1")
     }
 
@@ -65,7 +67,9 @@ final class HTTP2Tests {
     }
 
     @Test func `h2load loses nothing, over TLS and without`() throws {
-        let edge = try secureEdge(hello())
+        let origin = try hello()
+        defer { _ = origin }
+        let edge = try secureEdge(origin)
         let said = try #require(edge.errorOutput.range(of: "http://127.0.0.1:"))
         let plain = try #require(Int(edge.errorOutput[said.upperBound...].prefix { $0.isNumber }))
         for url in ["https://127.0.0.1:\(edge.port)/a", "http://127.0.0.1:\(plain)/a"] {

@@ -44,8 +44,9 @@ final class TLSTests {
         return try HeadraceProcess(["--app", origin.url] + all.flatMap { ["--set", $0] }, saying: "https://")
     }
 
+    /// By HTTP/1.1; what is asked by HTTP/2 is in `HTTP2Tests`.
     private func curl(_ edge: HeadraceProcess, _ target: String, _ arguments: [String] = []) throws -> Command.Result {
-        try Command.run("curl", ["-sS", "--max-time", "20", "--cacert", path("authority.pem")] + arguments + ["https://localhost:\(edge.port)\(target)"])
+        try Command.run("curl", ["-sS", "--http1.1", "--max-time", "20", "--cacert", path("authority.pem")] + arguments + ["https://localhost:\(edge.port)\(target)"])
     }
 
     /// What `openssl s_client` says of a handshake.

@@ -44,6 +44,8 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
     /// Nothing more comes from the client, or it has said that no request does.
     private var isLeaving = false
     private var isClosed = false
+    /// All was said, and is on its way.
+    private var isEnding = false
     private var deadlineReason = DeadlineReason.none
     var deadline = NIODeadline.distantFuture
     var sweepPosition = -1
@@ -67,7 +69,7 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
         worker.metrics.connections.add(1)
         worker.metrics.http2Connections.add(1)
         arm(.requestHead, for: worker.configuration.deadlines.requestHead)
-        pump()
+        if worker.isDraining { drainBegan(now: .now()) } else { pump() }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
@@ -236,6 +238,8 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
         stream.exchange = nil
         exchange.link = nil
         exchange.isWritable = false
+        exchange.deadlineReason = .none
+        exchange.deadline = .distantFuture
         worker.sweep.remove(exchange)
         // One that was cut short may still be known to a fetch.
         if isWhole, spares.count < Self.sparesMax, !isClosed { spares.append(exchange) }
@@ -338,15 +342,24 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
 
     /// Says no more, and reads on for a moment: to close at once would reset the connection, and could take with it what was sent last.
     private func closeGently() {
-        guard let context, deadlineReason != .linger else { return }
+        guard let context, !isEnding else { return }
+        isEnding = true
         if !connection.isFailed {
             connection.closing()
             gather()
-            if output.readableBytes > 0 {
-                context.writeAndFlush(wrapOutboundOut(output), promise: nil)
-                output = ByteBuffer()
-            }
         }
+        // Behind all that was written before; what the kernel has not taken yet is the end of a response.
+        arm(.write, for: worker.configuration.deadlines.write)
+        let sent = context.eventLoop.makePromise(of: Void.self)
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        sent.futureResult.whenComplete { _ in bound.value.linger() }
+        let last = output
+        output = ByteBuffer()
+        context.writeAndFlush(wrapOutboundOut(last), promise: sent)
+    }
+
+    private func linger() {
+        guard let context else { return }
         arm(.linger, for: HTTPServerHandler.lingerTime)
         context.close(mode: .output, promise: nil)
     }
@@ -359,13 +372,14 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
     private func updateDeadline() {
         let deadlines = worker.configuration.deadlines
         switch deadlineReason {
-        case .linger, .drain: return
+        case .linger, .drain, .write: return
         default: break
         }
         if !connection.isEstablished || connection.isInBlock {
             if deadlineReason != .requestHead { arm(.requestHead, for: deadlines.requestHead) }
         } else if connection.streams.isEmpty {
-            arm(.keepAlive, for: deadlines.keepAlive)
+            // Once: what comes and is no request does not lengthen it.
+            if deadlineReason != .keepAlive { arm(.keepAlive, for: deadlines.keepAlive) }
         } else {
             deadlineReason = .none
             deadline = .distantFuture
@@ -393,7 +407,7 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
 
     /// Requests that are on their way are served; a moment later the client knows, and those that it still sends are not looked at.
     func drainBegan(now: NIODeadline) {
-        guard deadlineReason != .linger, !connection.isFailed else { return }
+        guard !isEnding, !connection.isFailed else { return }
         connection.drainBegan()
         arm(.drain, for: HTTPServerHandler.drainIdleTime)
         pump()

@@ -276,7 +276,11 @@ extension HTTPServerHandler {
             if case .fetch(let fetch) = source { fetch.clientGone() }
             if case .read(let reader) = source { reader.leave() }
             if case .page(let stream) = source { stream?.leave() }
-            if responseFraming != nil { return cut() }
+            if responseFraming != nil {
+                // A connection's end tells that its exchange has ended; a stream's does not.
+                if link != nil { clientGone() }
+                return cut()
+            }
         } else {
             exchange = Exchange(started: now, trace: worker.trace(FieldSection()))
             hasBegun = true

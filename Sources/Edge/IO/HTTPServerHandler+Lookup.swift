@@ -146,7 +146,7 @@ extension HTTPServerHandler {
     }
 
     private func leaderFinished(_ outcome: ResponseShard.FollowerOutcome, serial: UInt64) {
-        guard case .follow = source, exchange.trace.parentID == serial, context != nil else { return }
+        guard case .follow = source, exchange.trace.parentID == serial, isOpen else { return }
         source = .none
         turn { follow(outcome, now: .now()) }
         flushAndResume()

@@ -48,7 +48,10 @@ extension HTTPServerHandler {
 
     /// Takes what was held of the request's body, as far as somebody wants it.
     func takeHeldBody(_ link: StreamLink) {
-        guard link.stream.receivedBytes > 0 || link.stream.isRequestEnded && !connection.isRequestComplete else { return }
+        // A tunnel's request is complete from its beginning, and ends when the tunnel is told.
+        let isTunnel = if case .tunnel = source { true } else { false }
+        let isEndWanted = isTunnel ? !isInputClosed : !connection.isRequestComplete
+        guard link.stream.receivedBytes > 0 || link.stream.isRequestEnded && isEndWanted else { return }
         if isInTurn {
             // Behind the turn: nobody asks again.
             let bound = NIOLoopBound((handler: self, link: link), eventLoop: worker.eventLoop)

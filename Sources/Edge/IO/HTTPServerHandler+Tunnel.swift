@@ -41,7 +41,8 @@ extension HTTPServerHandler {
     func finishSendingThroughTunnel() {
         if let link {
             link.stream.complete()
-            return link.connection.added(to: link.stream)
+            link.connection.added(to: link.stream)
+            return link.connection.flush()
         }
         flush()
         context?.close(mode: .output, promise: nil)
@@ -55,5 +56,6 @@ extension HTTPServerHandler {
         hasBegun = false
         isClosing = true
         turn { closeWhenSent(now: now) }
+        if link != nil { flush() }
     }
 }

@@ -18,7 +18,7 @@ enum ForwardAuthRequest {
         }
         let method = String(copying: bytes.extracting(head.methodRange))
         let target = String(copying: bytes.extracting(head.target))
-        fields.append("X-Forwarded-Method", method)
+        if method.utf8.count <= FieldSection.partBytesMax { fields.append("X-Forwarded-Method", method) }
         if target.utf8.count <= FieldSection.partBytesMax { fields.append("X-Forwarded-Uri", target) }
         // The path and the authority belong to no line, and lie behind them all.
         request.target = fields.appendBytes(path.utf8.span)

@@ -176,7 +176,8 @@ struct HTTP2ServerConnection {
     private mutating func fail(_ code: HTTP2ErrorCode, _ text: StaticString, _ flood: HTTP2Flood? = nil) -> Input {
         state = .failed
         block = nil
-        control.writeGoAway(lastStream: lastStream, code, text: text)
+        // §6.8: never a later stream than was said before.
+        control.writeGoAway(lastStream: lastServed ?? lastStream, code, text: text)
         return .failed(code, flood)
     }
 
@@ -225,6 +226,8 @@ struct HTTP2ServerConnection {
 
     /// Something has come for a stream that is not there.
     private mutating func endedReceived(_ id: UInt32) -> Input {
+        // Of a request that GOAWAY has left to others.
+        if let lastServed, id > lastServed { return .handled }
         // On its way when we ended it.
         if remembered.contains(id | Self.isOurs) { return .handled }
         // §5.1.1: a number that was passed over is no stream.

@@ -99,9 +99,19 @@ final class HTTP2Stream {
 
     // MARK: Request
 
+    /// What parts that wait are gathered into, so that small ones do not keep all of the memory that they were read into.
+    private static let gatheredBytes = 16 << 10
+
     func hold(_ part: ByteBuffer) {
-        received.append(part)
         receivedBytes += part.readableBytes
+        if let last = received.indices.last, received[last].readableBytes + part.readableBytes <= Self.gatheredBytes {
+            received[last].writeImmutableBuffer(part)
+            return
+        }
+        var own = ByteBuffer()
+        own.reserveCapacity(part.readableBytes)
+        own.writeImmutableBuffer(part)
+        received.append(own)
     }
 
     func takeReceived() -> ByteBuffer? {

@@ -133,6 +133,7 @@ enum ConfigurationReference {
         case "pooler.postgres": "postgres://app@127.0.0.1:5432/shop"
         case "pooler.password": "file:/etc/headrace/postgres-password"
         case "keyspace.password": "file:/etc/headrace/keyspace-password"
+        case "prove.secret": "file:/etc/headrace/prove-secret"
         case "keyspace.directory": "/var/lib/headrace"
         case "dashboard.traffic_price": "0.08EUR"
         default: "…"

@@ -111,15 +111,14 @@ struct DeployedProof {
         return plan
     }
 
-    private func get(_ path: String, _ field: Workload.Field) async throws -> PageFetch.Page {
-        try await PageFetch(timeout: options.timeout, verifies: deployed.verifies).get(
-            try HTTPURL(deployed.front.origin + path), fields: options.fields + [field])
+    private func get(_ path: String, _ fields: [Workload.Field]) async throws -> PageFetch.Page {
+        try await PageFetch(timeout: options.timeout, verifies: deployed.verifies).get(try HTTPURL(deployed.front.origin + path), fields: fields)
     }
 
     /// Whether the edge at that address knows the secret, and lets us.
     private func check() async throws {
         let field = signature([])
-        let page = try await get(options.paths[0], field)
+        let page = try await get(options.paths[0], options.fields + [field])
         guard page.head.fields.string(.headraceProof) == ProofField.answer(to: field.value, without: [], secret: deployed.secret) else {
             let ahead = page.head.fields.firstIndex(of: .date).flatMap { HTTPDate.parse(page.head.fields.value(at: $0)) }.map { $0 - page.receivedAt }
             let clock = ahead.map { abs($0) > ProofField.secondsMax ? "; its clock is \(abs($0)) s \($0 > 0 ? "ahead of" : "behind") ours, which is too much" : "" }
@@ -132,7 +131,7 @@ struct DeployedProof {
     }
 
     private func metrics() async throws -> String {
-        let page = try await get(deployed.metricsPath, signature([]))
+        let page = try await get(deployed.metricsPath, [signature([]), Workload.Field("Accept-Encoding", "identity")])
         let text = String(decoding: page.body, as: UTF8.self)
         guard page.head.status == 200, text.contains("headrace_edge_proved_requests_total") else {
             throw Prove.Failure(description: "\(deployed.front.origin)\(deployed.metricsPath) is not the edge's page of metrics: --metrics-path PATH")

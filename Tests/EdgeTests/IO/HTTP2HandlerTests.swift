@@ -75,6 +75,22 @@ import Testing
         await site.server.drain()
     }
 
+    @Test(arguments: ["max-age=600", "private"]) func `streams that wait for another's fetch get what it brings, or fetch for themselves`(caching: String) async throws {
+        let gate = ScriptedOrigin.Gate()
+        let origin = try ScriptedOrigin { request in
+            [.waitFor(gate), .send(ScriptedOrigin.response(fields: ["Cache-Control: \(caching)"], body: "\(request.number)"))]
+        }
+        let site = try await Site.start(origin)
+        let peer = try HTTP2Peer(port: site.port)
+        peer.send(F.streams(20) { id in F.headers(id, F.request("/a")) })
+        #expect(eventually { origin.requestCount == 1 })
+        gate.open()
+        let bodies = (0..<20).map { peer.response(UInt32(2 * $0 + 1)).text }
+        #expect(Set(bodies).count == (caching == "private" ? 20 : 1) && !bodies.contains(""), "\(bodies)")
+        #expect(origin.requestCount == (caching == "private" ? 20 : 1))
+        await site.server.drain()
+    }
+
     @Test func `a request's body goes on with its length or without, and its trailers with it`() async throws {
         let site = try await Site.start(Self.hello(["Cache-Control: no-store"]))
         let peer = try HTTP2Peer(port: site.port)

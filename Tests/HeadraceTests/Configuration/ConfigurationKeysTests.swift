@@ -105,14 +105,14 @@ import Testing
         let lines = ConfigurationReference.example().split(separator: "\n", omittingEmptySubsequences: false)
         // A key's line is a comment with one word and a colon; help lines have more words before theirs.
         let text = lines.map { line in
-            line.firstMatch(of: /^( +)# ([a-z_]+: .*)$/).map { "\($0.1)\($0.2)" } ?? String(line)
+            line.firstMatch(of: /^( +)# ([a-z0-9_]+: .*)$/).map { "\($0.1)\($0.2)" } ?? String(line)
         }.joined(separator: "\n")
         var sources = ConfigurationSources()
         // Who has a server to stand before needs an address for clients, and TLS a certificate.
         sources.file = (
             "headrace.yaml",
             text.replacing("listen: []", with: "listen: [127.0.0.1:6432]").replacing(" certificates: []", with: " certificates: [shop.pem]"))
-        sources.readSecret = { _ in "secret" }
+        sources.readSecret = { _ in "a secret of many characters" }
         let loaded = try sources.load()
         #expect(loaded.origins.count == ConfigurationKeys.all.count)
         for key in ConfigurationKeys.all where !["", "[]"].contains(key.render(Settings())) {
