@@ -180,6 +180,7 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
         swap(&head, &connection.head)
         var refusal = refusal
         if refusal == nil, let wanted = connection.connectProtocol {
+            stream.isExtendedConnect = true
             if wanted == "websocket" { ExtendedConnect.makeUpgrade(&head, random: (worker.randomNumber(), worker.randomNumber())) } else {
                 refusal = HTTP1Error(.targetForm)
             }

@@ -120,6 +120,11 @@ extension HTTPServerHandler {
         let hasBody = framing != .noBody && framing != .length(0) && connection.head.method != .head
         if framing == .chunked { responseFraming = .untilClose }
         let start = output.readerIndex + headStart
+        // A tunnel's head does not come by here: what speaks no other protocol must not say that it does.
+        if link.stream.isExtendedConnect, (200..<300).contains(exchange.status) {
+            exchange.status = 502
+            output.setString("502", at: start + "HTTP/1.1 ".utf8.count)
+        }
         if let head = output.getSlice(at: start, length: output.writerIndex - start) {
             link.connection.sendHead(head, on: link.stream, endsStream: !hasBody)
         }

@@ -23,6 +23,8 @@ final class HTTP2Stream {
     var receiveWindow: Int
     /// The client has sent all.
     var isRequestEnded = false
+    /// Another protocol is asked for: a 2xx says that it is spoken from here on (RFC 8441 §5).
+    var isExtendedConnect = false
     /// All was sent that there is.
     var isResponseEnded = false
     var isClosed = false

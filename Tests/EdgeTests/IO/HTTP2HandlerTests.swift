@@ -282,6 +282,8 @@ import Testing
         peer.send(F.headers(3, F.request("/late")))
         #expect(peer.response(3).text == "/late")
         #expect(peer.read { $0.isTold(lastStream: 3, 0) })
+        // Sent before the client could know: nobody looks at it, and what is served goes on.
+        peer.send(F.headers(5, F.request("/too-late", method: "POST"), endsStream: false), F.data(5, Array("body".utf8), endsStream: true))
         gate.open()
         #expect(peer.response(1).text == "/slow")
         #expect(peer.client.isClosed(seconds: 20))
@@ -362,7 +364,7 @@ import Testing
     // MARK: Tunnels
 
     @Test func `a WebSocket goes through a stream, RFC 8441`() async throws {
-        let origin = try ScriptedOrigin(readsBodies: false, afterHead: { [.send("<\($0)>")] }) { request in
+        let origin = try ScriptedOrigin(readsBodies: false, afterHead: { $0 == "bye" ? [.send("<bye>"), .close] : [.send("<\($0)>")] }) { request in
             [.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\nSec-WebSocket-Protocol: chat\r\n\r\n")]
         }
         let site = try await Site.start(origin)
@@ -381,8 +383,25 @@ import Testing
         #expect(peer.read { $0.responses[1]?.text == "<hello>" })
         peer.send(F.headers(3, F.request("/other", method: "CONNECT")))
         #expect(peer.response(3).resetCode == 1)
+        // The application's end passes, though nothing else happens on the connection.
+        peer.send(F.data(1, Array("bye".utf8)))
+        #expect(peer.read { $0.responses[1]?.isComplete == true && $0.responses[1]?.text == "<hello><bye>" })
         peer.client.reset()
         #expect(try eventually { try site.metric("headrace_edge_tunnels") == 0 })
+        await site.server.drain()
+    }
+
+    @Test func `what is no WebSocket does not say 2xx to who wants one, RFC 8441 §5`() async throws {
+        let site = try await Site.start(Self.hello())
+        let peer = try HTTP2Peer(port: site.port)
+        let fields = [
+            (":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"), (":path", "/page"), (":authority", "a.example"),
+            ("sec-websocket-version", "13"),
+        ]
+        peer.send(F.headers(1, fields, endsStream: false))
+        #expect(peer.read { $0.responses[1]?.status == 502 })
+        peer.send(F.headers(3, F.request("/page")))
+        #expect(peer.response(3).status == 200)
         await site.server.drain()
     }
 }
