@@ -80,8 +80,9 @@ extension Dashboard {
         let times = max(0, end - length)..<end
         do throws(SampleHistory.Unusable) {
             let (tier, samples) = try samples(times, now: request.now)
-            let document = Self.seriesDocument(
-                samples, tier: tier, times, pointsMax: Int(points), names: names, markers: try markers(times))
+            // What a reload has changed names addresses and paths.
+            let marks = try markers(times).map { request.isOperator || $0.kind != "reload" ? $0 : Marker(time: $0.time, kind: $0.kind, text: "") }
+            let document = Self.seriesDocument(samples, tier: tier, times, pointsMax: Int(points), names: names, markers: marks)
             return Self.json(200, Array(document.rendered.utf8))
         } catch {
             return Self.problem(503, "the history cannot be read: \(error)")

@@ -23,6 +23,9 @@ public enum ServerTLSMode: String, Sendable, CaseIterable {
     /// And made out to the host that we connect to.
     case verifyFull = "verify-full"
 
+    /// Whether a connection without TLS may do.
+    public var allowsPlain: Bool { self == .disable || self == .prefer }
+
     var verification: TLSClientContext.Verification {
         switch self {
         case .disable, .prefer, .require: .none

@@ -44,7 +44,7 @@ final class Composition: Sendable {
         logger.logLevel = .notice
         self.logger = logger
         let hasDashboard = loaded.settings.hasEdge && loaded.settings.edge.pages.access != .off
-        dashboard = hasDashboard ? DashboardControl(loaded.settings, logger: logger) : nil
+        dashboard = hasDashboard ? DashboardControl(loaded.settings, configuration: loaded.fileName, logger: logger) : nil
         pooler = try loaded.settings.readPoolerConfiguration().map { try PoolerServer(configuration: $0, logger: logger) }
         keyspace = loaded.settings.hasKeyspace
             ? KeyspaceServer(configuration: loaded.settings.keyspace, rewriting: KeyspaceRewrite(loaded).map { $0.write }, logger: logger) : nil
@@ -134,8 +134,10 @@ final class Composition: Sendable {
 
     /// A file with a mistake changes nothing and says why.
     private func reload() {
-        manager?.reloading()
-        defer { manager?.reloaded("serving") }
+        // Before all of it serves, being ready is not said.
+        let told = awaited.withLock { $0 } == 0 ? manager : nil
+        told?.reloading()
+        defer { told?.reloaded("serving") }
         do {
             let new = try readAgain().settings
             if let edge, new.hasEdge {

@@ -37,4 +37,18 @@ import Testing
         try FileManager.default.removeItem(atPath: folder + "/ca-key.pem")
         #expect(throws: DevelopmentAuthority.Unusable.self) { try DevelopmentAuthority(folder: folder, now: now) }
     }
+
+    @Test func `the authority's own files are nobody's certificate, and no key is there for others at any moment`() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "authority-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755])
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let authority = try DevelopmentAuthority(folder: folder, now: Date())
+        for name in ["ca", "CA", "ca-key"] { #expect(throws: DevelopmentAuthority.Unusable.self) { try authority.issue(to: [name, "localhost"], now: Date()) } }
+        // Whoever waits with a link gets nothing written through it.
+        let trap = folder + "/elsewhere"
+        try FileManager.default.createSymbolicLink(atPath: folder + "/localhost.pem.new", withDestinationPath: trap)
+        let issued = try authority.issue(to: ["localhost"], now: Date())
+        #expect(!FileManager.default.fileExists(atPath: trap))
+        #expect(try FileManager.default.attributesOfItem(atPath: issued.file)[.posixPermissions] as? Int == 0o600)
+    }
 }

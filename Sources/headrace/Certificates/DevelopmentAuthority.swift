@@ -131,6 +131,7 @@ struct DevelopmentAuthority {
         var names: [GeneralName] = []
         for subject in subjects { names.append(try Subject(subject).generalName) }
         guard let first = subjects.first else { throw Unusable("a certificate is made out to one host at least") }
+        guard !["ca", "ca-key"].contains(first.lowercased()) else { throw Unusable("\(first): the authority's own file has that name: name another host first") }
         let key = P256.Signing.PrivateKey()
         let expires = now + Self.lifetime
         let file = folder + "/" + first.replacing("*", with: "_").replacing(":", with: "_") + ".pem"
@@ -159,11 +160,14 @@ struct DevelopmentAuthority {
     static func day(_ date: Date) -> String { String(date.ISO8601Format().prefix(10)) }
 
     /// In one step: an edge that reads it meanwhile has the old one or the new one. Nobody else can read it at any moment, unless `mode` says so.
-    private static func write(_ text: String, to path: String, mode: Int) throws {
+    private static func write(_ text: String, to path: String, mode: mode_t) throws {
         let new = path + ".new"
-        try? FileManager.default.removeItem(atPath: new)
-        guard FileManager.default.createFile(atPath: new, contents: Data(text.utf8), attributes: [.posixPermissions: mode]), rename(new, path) == 0 else {
-            throw Unusable("cannot be written")
-        }
+        unlink(new)
+        let descriptor = open(new, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode)
+        guard descriptor >= 0 else { throw Unusable("cannot be written: \(String(cString: strerror(errno)))") }
+        let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+        try file.write(contentsOf: Data(text.utf8))
+        try file.synchronize()
+        guard rename(new, path) == 0 else { throw Unusable("cannot be written: \(String(cString: strerror(errno)))") }
     }
 }

@@ -28,22 +28,18 @@ struct ConfigurationOptions: ParsableArguments {
     var assignments: [String] = []
 
     /// Where the file is, if any.
-    private func filePath(_ environment: [String: String]) -> String? {
+    private static func filePath(_ config: String?, _ environment: [String: String]) -> String? {
         if let config { return config }
         if let path = environment["HEADRACE_CONFIG"], !path.isEmpty { return path }
         return FileManager.default.fileExists(atPath: "headrace.yaml") ? "headrace.yaml" : nil
     }
 
     /// Whether there is one.
-    var hasFile: Bool { filePath(ProcessInfo.processInfo.environment) != nil }
+    var hasFile: Bool { Self.filePath(config, ProcessInfo.processInfo.environment) != nil }
 
     /// - Throws: `ConfigurationProblems`.
     func load() throws(ConfigurationProblems) -> ConfigurationSources.Loaded {
-        var sources = ConfigurationSources()
-        sources.environment = ProcessInfo.processInfo.environment
-        if let path = filePath(sources.environment) {
-            sources.file = (path, try Self.text(ofFile: path))
-        }
+        var sources = try Self.sources(config)
         if let app { sources.flags.append(("--app", "edge.app", [app])) }
         if let root { sources.flags.append(("--root", "edge.root", [root])) }
         if !listen.isEmpty { sources.flags.append(("--listen", "edge.listen", listen)) }
@@ -52,6 +48,15 @@ struct ConfigurationOptions: ParsableArguments {
         if !keyspace.isEmpty { sources.flags.append(("--keyspace", "keyspace.listen", keyspace)) }
         for text in assignments { sources.flags.append(ConfigurationSources.assignment(text)) }
         return try sources.load()
+    }
+
+    /// File and environment, without flags.
+    /// - Throws: `ConfigurationProblems`.
+    static func sources(_ config: String?) throws(ConfigurationProblems) -> ConfigurationSources {
+        var sources = ConfigurationSources()
+        sources.environment = ProcessInfo.processInfo.environment
+        if let path = filePath(config, sources.environment) { sources.file = (path, try text(ofFile: path)) }
+        return sources
     }
 
     /// ``load()`` for a command: what is wrong goes to standard error.

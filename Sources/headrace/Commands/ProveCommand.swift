@@ -168,6 +168,12 @@ struct ProveCommand: AsyncParsableCommand {
                 return Workload.Field(String(text[..<colon]), text[text.index(after: colon)...].trimmingCharacters(in: .whitespaces))
             }
             options.serveArguments = config.map { ["--config", $0] } ?? []
+            // A pooler that the configuration has would take the address of the one that serves.
+            if against == nil {
+                var sources = try ConfigurationOptions.sources(config)
+                sources.flags.append(("--app", "edge.app", [subject]))
+                if try sources.load().settings.poolerConfiguration != nil { options.serveArguments += ["--pooler", "127.0.0.1:0"] }
+            }
             if let rate {
                 guard rate > 0, rate <= RateText.rateMax else { throw ValidationError("--rate: above 0") }
             }

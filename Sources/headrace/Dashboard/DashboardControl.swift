@@ -21,6 +21,7 @@ final class DashboardControl: Sendable {
 
     let dashboard: Dashboard
     private let settings: Settings
+    private let configuration: String?
     private let logger: Logger
     private let thread = NIOThreadPool(numberOfThreads: 1)
     private let network = NIOThreadPool(numberOfThreads: 1)
@@ -28,8 +29,10 @@ final class DashboardControl: Sendable {
     private let address = Lock<String?>(nil)
     private let startedAt = WallClock.nanoseconds() / 1_000_000_000
 
-    init(_ settings: Settings, logger: Logger) {
+    /// - Parameter configuration: the file that the settings came from, if any.
+    init(_ settings: Settings, configuration: String?, logger: Logger) {
         self.settings = settings
+        self.configuration = configuration
         self.logger = logger
         let (values, distributions) = (Series.allCases.map(\.rawValue), Timed.allCases.map(\.rawValue))
         var history: SampleHistory?
@@ -169,7 +172,7 @@ final class DashboardControl: Sendable {
         }
         guard let url else { return }
         await ScheduledRuns(
-            settings: settings.schedule, application: settings.application.map(ValueFormat.application.render), history: runsPath,
+            settings: settings.schedule, application: settings.application.map(ValueFormat.application.render), configuration: configuration, history: runsPath,
             folder: settings.dashboard.state ?? FileManager.default.temporaryDirectory.path, dashboard: dashboard, logger: logger
         ).run(address: url)
     }
@@ -182,7 +185,8 @@ final class DashboardControl: Sendable {
             let reports = await probes.probe(figures, now: WallClock.nanoseconds() / 1_000_000_000)
             dashboard.know(reports)
             let now = WallClock.nanoseconds() / 1_000_000_000
-            if let figures, let postgres = settings.postgres, now - databaseAt >= Self.databaseSeconds || now < databaseAt {
+            // Asked without TLS: not where the pooler must have it.
+            if let figures, let postgres = settings.postgres, settings.pooler.tls.server.allowsPlain, now - databaseAt >= Self.databaseSeconds || now < databaseAt {
                 databaseAt = now
                 let password = settings.postgresPassword
                 // A connection that the pooler opens while it is asked counts as past it, until the next time.
@@ -230,7 +234,7 @@ final class DashboardControl: Sendable {
     /// Where `bench` and `prove` keep their runs.
     private var runsPath: String {
         if let state = settings.dashboard.state { return state + "/history.sqlite" }
-        return HistoryOptions.standardPath ?? ""
+        return HistoryOptions.standardPath ?? HistoryOptions.none
     }
 }
 

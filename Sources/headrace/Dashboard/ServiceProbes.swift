@@ -49,7 +49,7 @@ struct ServiceProbes: Sendable {
             report(
                 "pooler", isServing ? nil : "it does not answer", version: version,
                 detail: settings.pooler.listen.map(\.description).joined(separator: ", "))
-            report("postgresql", await Self.error(postgres, password: settings.postgresPassword), detail: postgres.text)
+            report("postgresql", await Self.error(postgres, password: settings.postgresPassword, logsIn: settings.pooler.tls.server.allowsPlain), detail: postgres.text)
         }
         if let keyspace {
             let reply = keyspace.local.execute([Array("PING".utf8)])
@@ -106,18 +106,19 @@ struct ServiceProbes: Sendable {
     // MARK: PostgreSQL
 
     /// A query past the pooler. Where clients bring their own name, nobody is there to ask as: then a connection has to do.
-    private static func error(_ postgres: PostgresURL, password: String?) async -> String? {
+    /// - Parameter logsIn: it has no TLS: where the pooler must have it, a connection has to do as well.
+    private static func error(_ postgres: PostgresURL, password: String?, logsIn: Bool) async -> String? {
         var errors: [String] = []
         // As the pooler does: one that answers is enough.
         for endpoint in postgres.hosts {
-            guard !Task.isCancelled, let error = await error(postgres, at: endpoint, password: password) else { return nil }
+            guard !Task.isCancelled, let error = await error(postgres, at: endpoint, password: password, logsIn: logsIn) else { return nil }
             errors.append(error)
         }
         return errors.isEmpty ? "it has no address" : errors.joined(separator: "; ")
     }
 
-    private static func error(_ postgres: PostgresURL, at endpoint: SocketEndpoint, password: String?) async -> String? {
-        guard let user = postgres.user, let secret = password ?? postgres.password else { return await connectError(endpoint.description) }
+    private static func error(_ postgres: PostgresURL, at endpoint: SocketEndpoint, password: String?, logsIn: Bool) async -> String? {
+        guard logsIn, let user = postgres.user, let secret = password ?? postgres.password else { return await connectError(endpoint.description) }
         do {
             let workload = try TransactionScript.workload(
                 [(1, try TransactionScript("SELECT 1", name: "SELECT 1"))],

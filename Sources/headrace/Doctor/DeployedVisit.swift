@@ -31,15 +31,20 @@ struct DeployedVisit: Sendable {
         let edge = settings.edgeConfiguration
         evidence.url = url.origin + url.target
         evidence.passage = await passage()
+        // Who is somebody else is not told our token.
+        let publicOrigin = if case .elsewhere = evidence.passage { nil as String? } else { url.origin }
         // Before anybody else is asked: what comes of these requests alone is looked for.
-        evidence.crossing = await crossing()
-        evidence.latest = try? await latest()
-        evidence.certificates = await certificates()
+        evidence.crossing = await crossing(publicOrigin)
+        evidence.latest = try? await latest(publicOrigin)
+        evidence.certificates = await certificates(publicOrigin)
         let owners = SocketOwners()
         if settings.poolerConfiguration != nil, let postgres = settings.postgres {
-            let found = await Self.onThread { [settings] in Self.database(postgres, password: settings.postgresPassword, owners) }
-            evidence.sessions = found.sessions
-            evidence.databaseClockAhead = found.clockAhead
+            // Asked without TLS: not where the pooler must have it.
+            if settings.pooler.tls.server.allowsPlain {
+                let found = await Self.onThread { [settings] in Self.database(postgres, password: settings.postgresPassword, owners) }
+                evidence.sessions = found.sessions
+                evidence.databaseClockAhead = found.clockAhead
+            }
             evidence.poolerDoors = await doors(settings.pooler.listen, knock: Self.knockPostgres(postgres))
             evidence.postgresDoors = await doors(postgres.hosts, knock: Self.knockPostgres(postgres))
         }
@@ -101,12 +106,12 @@ struct DeployedVisit: Sendable {
         }
     }
 
-    private func latest() async throws -> DeployedEvidence.Latest {
+    private func latest(_ publicOrigin: String?) async throws -> DeployedEvidence.Latest {
         let edge = settings.edgeConfiguration
         guard let path = edge.pages.dashboard, edge.pages.access != .off else { throw DoctorProblem(description: "the dashboard is off") }
         // At the edge's own address if the public one leads elsewhere.
         let own = try? RunningEdge(edge, to: nil).address.origin
-        for origin in [own, url.origin].compactMap(\.self) {
+        for origin in [own, publicOrigin].compactMap(\.self) {
             guard let page = try? await get(try HTTPURL(origin + path + "/latest.json")), page.head.status == 200,
                 let latest = try? DeployedEvidence.Latest(Data(page.body))
             else { continue }
@@ -116,23 +121,23 @@ struct DeployedVisit: Sendable {
     }
 
     /// Sends requests that go past the cache, so that the application has to answer, and looks at what it asked for meanwhile.
-    private func crossing() async -> DeployedEvidence.Crossing? {
+    private func crossing(_ publicOrigin: String?) async -> DeployedEvidence.Crossing? {
         guard settings.edge.proof.secret != nil, settings.hasKeyspace || settings.poolerConfiguration != nil else { return nil }
-        guard (try? await Task.sleep(for: Self.totalsDelay)) != nil, let before = try? await latest() else { return nil }
+        guard (try? await Task.sleep(for: Self.totalsDelay)) != nil, let before = try? await latest(publicOrigin) else { return nil }
         var sent = 0
         for _ in 0..<Self.markedRequests {
             if let page = try? await get(url, .responseCache), page.head.fields.contains(.headraceProof) { sent += 1 }
         }
-        guard (try? await Task.sleep(for: Self.totalsDelay)) != nil, let after = try? await latest() else { return nil }
+        guard (try? await Task.sleep(for: Self.totalsDelay)) != nil, let after = try? await latest(publicOrigin) else { return nil }
         func grown(_ name: String) -> Double { after.total(name) - before.total(name) }
         return .init(requests: sent, upstream: grown("upstream_requests"), transactions: grown("pool_transactions"), commands: grown("keyspace_commands"))
     }
 
-    private func certificates() async -> [(file: String, days: Double)] {
+    private func certificates(_ publicOrigin: String?) async -> [(file: String, days: Double)] {
         let edge = settings.edgeConfiguration
         guard !edge.tls.certificates.isEmpty, let path = edge.metricsPath else { return [] }
         let own = try? RunningEdge(edge, to: nil).address.origin
-        for origin in [own, url.origin].compactMap(\.self) {
+        for origin in [own, publicOrigin].compactMap(\.self) {
             guard let page = try? await get(try HTTPURL(origin + path)), page.head.status == 200 else { continue }
             return Self.certificates(metrics: String(decoding: page.body, as: UTF8.self), now: Date().timeIntervalSince1970)
         }

@@ -10,7 +10,8 @@ final class EdgeUnderTest: Sendable {
     ///   - arguments: of `headrace serve`: application and configuration.
     ///   - off: settings that take layers away.
     init(_ name: String, arguments: [String], off: [String], folder: URL) async throws {
-        let settings = off + ["edge.access_log=\(folder.appending(path: "\(name).log").path)"]
+        // It measures, and does nothing else that the configuration may say.
+        let settings = ["schedule.load=off", "schedule.proof=off", "dashboard.access=off", "edge.tls.listen=", "keyspace.listen="] + off + ["edge.access_log=\(folder.appending(path: "\(name).log").path)"]
         child = try ChildProcess(
             name, ChildProcess.ownBinary, ["serve", "--listen", "127.0.0.1:0", "--until-eof"] + arguments + settings.flatMap { ["--set", $0] },
             folder: folder)

@@ -18,8 +18,9 @@ struct ScheduledChild {
     /// - Parameters:
     ///   - arguments: of this same program.
     ///   - cpuSeconds: more, and the kernel ends it.
+    ///   - seconds: the same for time, if nobody has ended it before.
     ///   - log: the file for what it says, which is made anew.
-    init(_ arguments: [String], cpuSeconds: Int, log: String) throws {
+    init(_ arguments: [String], cpuSeconds: Int, seconds: Int, log: String) throws {
         self.log = log
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
@@ -37,13 +38,30 @@ struct ScheduledChild {
         defer { posix_spawn_file_actions_destroy(&files) }
         posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0)
-        posix_spawn_file_actions_addopen(&files, 2, log, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
-        let words = ["/bin/sh", "-c", "ulimit -t \"$1\"; shift; exec nice -n 15 \"$@\"", "sh", String(cpuSeconds), ChildProcess.ownBinary.path] + arguments
+        // A file of its own, whoever else may write to the folder.
+        unlink(log)
+        posix_spawn_file_actions_addopen(&files, 2, log, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
+        // NIO's sockets are not closed by exec: it would keep listeners, and clients' connections open that the server has closed. What is
+        // accepted between this look and the spawn it keeps all the same.
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? [] {
+            if let descriptor = Int32(name), descriptor > 2 { posix_spawn_file_actions_addclose(&files, descriptor) }
+        }
+        // `timeout` ends it, too, should this process be killed.
+        let words = [
+            "/bin/sh", "-c", "ulimit -t \"$1\"; limit=$2; shift 2; exec nice -n 15 timeout -k 10 \"$limit\" \"$@\"", "sh", String(cpuSeconds), String(seconds),
+            ChildProcess.ownBinary.path,
+        ] + arguments
         var pointers: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
         pointers.append(nil)
         defer { for pointer in pointers { free(pointer) } }
+        // What it says to a service manager would be taken for ours.
+        let unsaid = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"]
+        var variables: [UnsafeMutablePointer<CChar>?] = ProcessInfo.processInfo.environment.filter { !unsaid.contains($0.key) }
+            .map { strdup("\($0.key)=\($0.value)") }
+        variables.append(nil)
+        defer { for variable in variables { free(variable) } }
         var process: pid_t = 0
-        let problem = posix_spawn(&process, "/bin/sh", &files, &attributes, pointers, environ)
+        let problem = posix_spawn(&process, "/bin/sh", &files, &attributes, pointers, variables)
         guard problem == 0 else { throw Failure(description: "/bin/sh cannot be run: \(String(cString: strerror(problem)))") }
         self.process = process
     }

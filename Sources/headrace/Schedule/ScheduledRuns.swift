@@ -9,6 +9,8 @@ struct ScheduledRuns: Sendable {
     let settings: ScheduleSettings
     /// The application, for proofs.
     let application: String?
+    /// The file that this process was configured by: what is proved is what serves.
+    let configuration: String?
     /// Where runs are kept.
     let history: String
     /// A folder for the log of the run in progress.
@@ -36,7 +38,8 @@ struct ScheduledRuns: Sendable {
             case .start(let kind):
                 do {
                     child = try ScheduledChild(
-                        arguments(kind, address: address), cpuSeconds: settings.cpuSeconds, log: "\(folder)/schedule-\(kind.rawValue).log")
+                        arguments(kind, address: address), cpuSeconds: settings.cpuSeconds, seconds: Int(settings.limits.seconds) + 30,
+                        log: "\(folder)/schedule-\(kind.rawValue).log")
                 } catch {
                     schedule.ended(problem: "\(error)", log: [], now: Self.now)
                 }
@@ -46,7 +49,8 @@ struct ScheduledRuns: Sendable {
         }
         guard var running = child else { return }
         running.stop()
-        for _ in 0..<50 where running.ending() == nil { usleep(100_000) }
+        // In a task of its own: this one is cancelled, and would not wait.
+        for _ in 0..<50 where running.ending() == nil { await Task { try? await Task.sleep(for: .milliseconds(100)) }.value }
         running.stop()
     }
 
@@ -72,7 +76,7 @@ struct ScheduledRuns: Sendable {
                 let rest = target.components(separatedBy: "://").last ?? ""
                 return rest.firstIndex(of: "/").map { String(rest[$0...]) } ?? "/"
             }
-            return ["prove", "--quick", "--app", application ?? "", "--history", history] + paths
+            return ["prove", "--quick", "--app", application ?? "", "--history", history] + (configuration.map { ["--config", $0] } ?? []) + paths
         }
     }
 
