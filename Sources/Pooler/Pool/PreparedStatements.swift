@@ -466,7 +466,8 @@ struct ServerStatements {
     /// - Returns: who must be closed first.
     mutating func add(_ id: Int) -> Int? {
         var victim: Int?
-        if isFull { victim = lastUse.min { $0.value < $1.value }?.key }
+        // Of those that were restored, the oldest: what a session does hangs on nothing but what it was asked.
+        if isFull { victim = lastUse.min { ($0.value, $0.key) < ($1.value, $1.key) }?.key }
         if let victim { lastUse[victim] = nil }
         uses += 1
         lastUse[id] = uses

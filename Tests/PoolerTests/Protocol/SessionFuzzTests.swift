@@ -32,7 +32,7 @@ import Testing
             switch Int.random(in: 0..<10, using: &random) {
             case 0: return ["Q:" + random.pick(["one", "begin", "commit", "error", "empty"])]
             case 1:
-                guard let name = known.randomElement(using: &random) else { return ["S:"] }
+                guard let name = known.sorted().randomElement(using: &random) else { return ["S:"] }
                 known.remove(name)
                 return ["Q:DEALLOCATE \(name)"]
             case 2: return ["Q:copyin", "d:some", "d:rows", "c:"]
@@ -59,11 +59,11 @@ import Testing
                     known.insert(name)
                 case 2: messages += ["P:|\(random.pick(Self.texts))"] + (random.chance(oneIn: 2) ? ["D:S"] : []) + ["B:||", "E:\0\0\0\0\0"]
                 case 3:
-                    guard let name = known.randomElement(using: &random), random.chance(oneIn: 2) else { continue }
+                    guard let name = known.sorted().randomElement(using: &random), random.chance(oneIn: 2) else { continue }
                     messages.append("C:S\(name)")
                     known.remove(name)
                 default:
-                    guard let name = known.randomElement(using: &random) else { continue }
+                    guard let name = known.sorted().randomElement(using: &random) else { continue }
                     if random.chance(oneIn: 3) { messages.append("D:S\(name)") }
                     messages.append("B:|\(name)|")
                     if random.chance(oneIn: 2) { messages.append("D:P") }
