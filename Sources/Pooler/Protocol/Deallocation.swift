@@ -6,6 +6,13 @@ enum Deallocation {
     /// What is longer is no such query, or one with a comment.
     private static let bytesMax = 200
 
+    /// Whether it is not all here, and may turn out to be such a query. It is so short that to wait for its end costs nothing.
+    static func isIncomplete(_ head: MessageFraming.Head, in buffer: ByteBuffer, at index: Int) -> Bool {
+        guard head.bytes <= bytesMax, index + head.bytes > buffer.writerIndex else { return false }
+        let first = buffer.getInteger(at: index + MessageFraming.headBytes, as: UInt8.self)
+        return first.map { $0 | 0x20 == UInt8(ascii: "d") } ?? true
+    }
+
     /// The name, folded and unquoted as SQL does it.
     /// - Returns: `nil` for any other query, `DEALLOCATE ALL` among them.
     static func name(_ head: MessageFraming.Head, in buffer: ByteBuffer, at index: Int) -> String? {

@@ -238,18 +238,25 @@ extension ServerSession {
                 statements.remove(first.statement)
                 outdated.insert(first.statement)
             }
+            var undone: [ReplyQueue.Entry] = []
             isSkipping = !queue.skipToSync { entry in
+                if entry.statement != 0 { undone.append(entry) }
                 switch entry.kind {
-                case .parse:
-                    guard entry.statement != 0 else { break }
-                    statements.remove(entry.statement)
-                    client.changeSkipped()
-                case .parseUnseen: statements.remove(entry.statement)
+                case .parse: if entry.statement != 0 { client.changeSkipped() }
                 case .parseAnswered, .closeAnswered: client.changeSkipped()
-                case .closeUnseen: if entry.statement != 0 { statements.restore(entry.statement) }
-                case .closeOutdated: outdated.insert(entry.statement)
                 case .query, .functionCall: client.unitSkipped()
-                case .setup, .probe, .bind, .describe, .describeUnseen, .execute, .close, .sync, .syncUnseen, .copyEnd, .deallocateAnswered: break
+                case .setup, .probe, .parseUnseen, .bind, .describe, .describeUnseen, .execute, .close, .closeUnseen, .closeOutdated, .sync, .syncUnseen,
+                    .copyEnd, .deallocateAnswered:
+                    break
+                }
+            }
+            // What came last first: one that was to be prepared, and then to make room for another, was never there.
+            for entry in undone.reversed() {
+                switch entry.kind {
+                case .parse, .parseUnseen: statements.remove(entry.statement)
+                case .closeUnseen: statements.restore(entry.statement)
+                case .closeOutdated: outdated.insert(entry.statement)
+                default: break
                 }
             }
             client.skipEnded()

@@ -34,6 +34,7 @@ extension ServerSession {
             }
             switch head.kind {
             case FrontendKind.query:
+                if renamesStatements, !isSkipping, Deallocation.isIncomplete(head, in: input, at: at) { break walk }
                 isRepeatable = false
                 let deallocated = renamesStatements && !isSkipping ? Deallocation.name(head, in: input, at: at) : nil
                 if let deallocated, client.isUndecided(deallocated) { break walk }

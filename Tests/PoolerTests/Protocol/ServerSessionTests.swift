@@ -112,6 +112,22 @@ import Testing
         #expect(Deallocation.name(head, in: bytes, at: 0) == name)
     }
 
+    @Test func `a DEALLOCATE of which a part has come waits for the rest: the server knows the statement by another name`() {
+        let whole = Talk.bytes(["Q:DEALLOCATE s1"], isRequest: true)
+        for count in 1..<whole.readableBytes {
+            var talk = Talk()
+            _ = talk.ask("P:s1|select 1", "S:")
+            _ = talk.answer("1:", "Z:I")
+            guard let part = whole.getSlice(at: 0, length: count), let rest = whole.getSlice(at: count, length: whole.readableBytes - count) else {
+                return #expect(Bool(false))
+            }
+            var (requests, replies) = talk.pass(part)
+            #expect(requests.readableBytes == 0 && replies.readableBytes == 0, "\(count)")
+            (requests, replies) = talk.pass(rest)
+            #expect(requests.readableBytes == 0 && Talk.read(replies, isRequest: false) == ["C:DEALLOCATE", "Z:I"], "\(count)")
+        }
+    }
+
     @Test func `what waits is dropped up to its end, if that is there`() {
         for (messages, isDropped, rest) in [
             (["Q:a", "Q:b"], true, ["Q:b"]), (["P:|a", "B:||", "E:", "S:", "Q:b"], true, ["Q:b"]), (["P:|a", "E:"], false, ["P:|a", "E"]),
@@ -131,6 +147,21 @@ import Testing
         #expect(talk.ask("P:c|C", "S:").requests == ["C:Sheadrace_2", "P:headrace_3|C", "S"])
         #expect(talk.answer("3:", "1:", "Z:I") == ["1", "Z:I"])
         #expect(talk.session.statements.count == 2)
+    }
+
+    @Test func `what was to be prepared and made room in the same batch is not there when the batch has failed`() {
+        var talk = Talk(preparedMax: 2, clientMax: 10)
+        _ = talk.ask("P:a|A", "P:b|B", "S:")
+        _ = talk.answer("1:", "1:", "Z:I")
+        #expect(
+            talk.ask("P:|bad", "P:c|C", "P:d|D", "P:e|E", "S:").requests
+                == ["P:|bad", "C:Sheadrace_1", "P:headrace_3|C", "C:Sheadrace_2", "P:headrace_4|D", "C:Sheadrace_3", "P:headrace_5|E", "S"])
+        #expect(talk.answer("E:42601", "Z:I") == ["E:42601", "Z:I"])
+        #expect(talk.session.statements.count == 2)
+        // Those two are there yet, and no other.
+        #expect(talk.ask("B:|a|", "B:|b|", "S:").requests == ["B:|headrace_1", "B:|headrace_2", "S"])
+        _ = talk.answer("2:", "2:", "Z:I")
+        #expect(talk.ask("P:c|C", "S:").requests == ["C:Sheadrace_1", "P:headrace_3|C", "S"])
     }
 
     @Test func `after an error the server has skipped what followed, and what was not prepared is prepared anew`() {

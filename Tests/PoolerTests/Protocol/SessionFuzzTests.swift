@@ -25,10 +25,21 @@ import Testing
             random = SeededRandom(seed: seed)
         }
 
-        private static let texts = ["one", "two", "three", "four"]
+        private static let texts = ["one", "two", "three", "four", "begin", "commit", "error"]
 
         /// Messages up to one that is answered by ReadyForQuery.
-        mutating func unit() -> [String] {
+        /// - Parameter isFailed: the transaction has failed: then it prepares nothing and gives nothing back, since the session answers both
+        ///   by itself, and says yes where the server says 25P02.
+        mutating func unit(isFailed: Bool) -> [String] {
+            if isFailed {
+                switch Int.random(in: 0..<4, using: &random) {
+                case 0: return ["Q:" + random.pick(["one", "commit", "error", "empty"])]
+                case 1: return ["P:|\(random.pick(Self.texts))", "B:||", "E:\0\0\0\0\0", "S:"]
+                default:
+                    guard let name = known.sorted().randomElement(using: &random) else { return ["Q:commit"] }
+                    return (random.chance(oneIn: 3) ? ["D:S\(name)"] : []) + ["B:|\(name)|", "E:\0\0\0\0\0", "S:"]
+                }
+            }
             switch Int.random(in: 0..<10, using: &random) {
             case 0: return ["Q:" + random.pick(["one", "begin", "commit", "error", "empty"])]
             case 1:
@@ -75,7 +86,9 @@ import Testing
         }
     }
 
-    /// A PostgreSQL that knows as much as the protocol needs.
+    /// A PostgreSQL that knows as much as the protocol needs. In a transaction that has failed it makes no statement and runs none but the
+    /// transaction's end, and looks for a name before it says so.
+    /// - Source: exec_parse_message, exec_bind_message and exec_describe_statement_message of PostgreSQL's postgres.c.
     private struct ModelServer {
         private var statements: [String: String] = [:]
         private var portals: [String: String] = [:]
@@ -98,6 +111,10 @@ import Testing
             }
             return Talk.bytes(replies, isRequest: false)
         }
+
+        var isFailed: Bool { status == .failed }
+
+        private func isBarred(_ text: String) -> Bool { status == .failed && text != "commit" && text != "empty" }
 
         private var ready: String { "Z:\(String(decoding: [status.rawValue], as: UTF8.self))" }
 
@@ -123,16 +140,18 @@ import Testing
                 }
                 let replies = run(text, isQuery: true)
                 return replies + [ready]
-            case FrontendKind.functionCall: return ["V:\0\0\0\0", ready]
+            case FrontendKind.functionCall: return (status == .failed ? failed("25P02") : ["V:\0\0\0\0"]) + [ready]
             case FrontendKind.parse:
                 let (name, text) = (message.readNullTerminatedString() ?? "", message.readNullTerminatedString() ?? "")
                 if name.isEmpty { statements[""] = nil }
                 guard text != "bad" else { return skip("42601") }
+                if isBarred(text) { return skip("25P02") }
                 statements[name] = text
                 return ["1:"]
             case FrontendKind.bind:
                 let (portal, name) = (message.readNullTerminatedString() ?? "", message.readNullTerminatedString() ?? "")
                 guard let text = statements[name] else { return skip("26000") }
+                if isBarred(text) { return skip("25P02") }
                 guard text != "nobind" else { return skip("22P02") }
                 portals[portal] = text
                 return ["2:"]
@@ -140,6 +159,7 @@ import Testing
                 let target = message.readInteger(as: UInt8.self)
                 let name = message.readNullTerminatedString() ?? ""
                 guard let text = (target == UInt8(ascii: "S") ? statements : portals)[name] else { return skip("26000") }
+                if isBarred(text) { return skip("25P02") }
                 return (target == UInt8(ascii: "S") ? ["t:\0\0"] : []) + ["T:=\(text)"]
             case FrontendKind.execute:
                 guard let text = portals[message.readNullTerminatedString() ?? ""] else { return skip("34000") }
@@ -167,6 +187,7 @@ import Testing
         private mutating func run(_ text: String, isQuery: Bool) -> [String] {
             if isQuery { statements[""] = nil }
             if text.hasPrefix("DEALLOCATE ") {
+                if status == .failed { return failed("25P02") }
                 statements[String(text.dropFirst(11))] = nil
                 return ["C:DEALLOCATE"]
             }
@@ -195,7 +216,7 @@ import Testing
     }
 
     @Test func `a client sees what it would see without a pooler`() {
-        for seed in 1...400 as ClosedRange<UInt64> {
+        for seed in 1...1_000 as ClosedRange<UInt64> {
             var (client, random) = (ModelClient(seed: seed), SeededRandom(seed: seed &* 7919))
             var (direct, behind) = (ModelServer(), ModelServer(unnamed: "foreign"))
             var talk = Talk(preparedMax: 2, clientMax: 10, mode: seed.isMultiple(of: 2) ? .strict : nil)
@@ -207,7 +228,7 @@ import Testing
                 switch Int.random(in: 0..<4, using: &random) {
                 case 0 where units > 0:
                     units -= 1
-                    let bytes = Talk.bytes(client.unit(), isRequest: true)
+                    let bytes = Talk.bytes(client.unit(isFailed: direct.isFailed), isRequest: true)
                     expected.writeImmutableBuffer(direct.received(bytes))
                     toPooler.writeImmutableBuffer(bytes)
                 case 1:
