@@ -78,7 +78,7 @@ extension HTTPServerHandler {
         source = .authorize(fetch)
         isAuthorized = false
         arm(.authorization, for: forward.timeout, from: now)
-        fetch.start()
+        fetch.start(now: now)
     }
 
     /// The head of the other server's answer.

@@ -56,10 +56,10 @@ extension Fetch {
         requestBody.forget()
     }
 
-    func connected(_ connection: UpstreamHandler) {
+    func connected(_ connection: UpstreamHandler, now: NIODeadline) {
         isWaiting = false
         guard !isOver else {
-            if case .application(let upstream) = origin { upstream.release(connection, .neutral, now: .now()) }
+            if case .application(let upstream) = origin { upstream.release(connection, .neutral, now: now) }
             return
         }
         wasReused = connection.exchangeCount > 0
@@ -67,7 +67,7 @@ extension Fetch {
         connection.isForOne = isOnItsOwn
         guard connection.isOpen else { return failed(.closedEarly, at: connection.member) }
         self.connection = connection
-        started = .now()
+        started = now
         plan.expectsContinue = request.expectsContinue && !isRequestEnded && requestBody.bytes == 0
         var head = worker.takeOutput()
         plan.write(request, client: identity, trace: trace, into: &head)
@@ -78,7 +78,7 @@ extension Fetch {
         }
         for part in requestBody.parts { write(part) }
         requestBody.sent()
-        if isRequestEnded { endRequest() } else { connection.flush() }
+        if isRequestEnded { endRequest(now: now) } else { connection.flush() }
         worker.giveBack(head)
         client?.resumeReading()
     }
@@ -102,16 +102,16 @@ extension Fetch {
         }
     }
 
-    func requestBodyEnded(trailers: FieldSection) {
+    func requestBodyEnded(trailers: FieldSection, now: NIODeadline) {
         guard !isOver, !isSubrequest else { return }
         continueDeadline = .distantFuture
         isRequestEnded = true
         requestTrailers = trailers
         if isBuffering {
             isBuffering = false
-            ask(now: .now())
+            ask(now: now)
         } else if connection != nil {
-            endRequest()
+            endRequest(now: now)
         }
     }
 
@@ -127,13 +127,13 @@ extension Fetch {
         connection?.sendBody(framed)
     }
 
-    func endRequest() {
+    func endRequest(now: NIODeadline) {
         if request.framing == .chunked {
             var end = ByteBuffer()
             end.writeLastChunk(trailers: requestTrailers)
             connection?.sendBody(end)
         }
-        connection?.requestEnded(now: .now())
+        connection?.requestEnded(now: now)
     }
 
     func upstreamWritable() {

@@ -110,12 +110,11 @@ extension Fetch {
         failed(.truncated)
     }
 
-    func responseEnded(trailers: FieldSection?) {
+    func responseEnded(trailers: FieldSection?, now: NIODeadline) {
         guard !isOver else { return }
         end()
         connection = nil
         source = nil
-        let now = NIODeadline.now()
         switch way {
         case .undecided:
             fail(.truncated, now: now)

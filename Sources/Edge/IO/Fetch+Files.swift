@@ -47,7 +47,7 @@ extension Fetch {
         source = nil
         if let upstream = route.upstream {
             origin = .application(upstream)
-            return start()
+            return start(now: .now())
         }
         end()
         finish(.notStored)

@@ -121,7 +121,7 @@ final class Fetch: DeadlineHolder {
 
     var way = Way.undecided
     var head = ResponseHead()
-    var headReceived = NIODeadline.now()
+    var headReceived: NIODeadline
     var body = ByteBuffer()
     /// What of a part has come that is to be stored.
     var part: PartInProgress?
@@ -160,6 +160,7 @@ final class Fetch: DeadlineHolder {
         isOnItsOwn = asker.without.contains(.upstreamKeepAlive)
         wantsNewConnection = isOnItsOwn
         started = now
+        headReceived = now
         isRequestEnded = request.framing.isEmpty
         // In place: built apart, it would be copied.
         plan.rules = route.requestRules
@@ -204,10 +205,10 @@ final class Fetch: DeadlineHolder {
 
     var method: Method { request.method }
 
-    func start() {
+    func start(now: NIODeadline) {
         switch origin {
         case .application(let upstream):
-            startAsking(upstream, now: .now())
+            startAsking(upstream, now: now)
         case .files(let files):
             let text = request.fields.bytes
             guard let path = try? StaticFilePath(text.span.extracting(request.target)),

@@ -181,7 +181,7 @@ final class FileSource {
     private func end() {
         let fetch = self.fetch
         self.fetch = nil
-        fetch?.responseEnded(trailers: nil)
+        fetch?.responseEnded(trailers: nil, now: .now())
     }
 
     func abandon() {

@@ -100,7 +100,7 @@ extension HTTPServerHandler {
         fetch.isAhead = isAhead
         if isAhead { worker.refreshesAhead += 1 }
         worker.metrics.refreshed(isAhead: isAhead)
-        fetch.start()
+        fetch.start(now: now)
     }
 
     private static func origin(of route: RoutePlan) -> Fetch.Origin? {
@@ -211,6 +211,6 @@ extension HTTPServerHandler {
             worker: worker, route: route, origin: origin, asker: Fetch.Asker(self), client: self, request: request, isForPart: isForPart,
             lease: lease, stale: stale, now: now)
         source = .fetch(fetch)
-        fetch.start()
+        fetch.start(now: now)
     }
 }

@@ -82,8 +82,9 @@ extension HTTPServerHandler {
             !connection.isRequestComplete
         else { return }
         connection.bodyEndGiven(trailers: link.stream.receivedTrailers)
-        if deadlineReason == .requestBody { arm(.none, for: .zero, from: .now()) }
-        if case .fetch(let fetch) = source { fetch.requestBodyEnded(trailers: connection.trailers) }
+        let now = NIODeadline.now()
+        if deadlineReason == .requestBody { arm(.none, for: .zero, from: now) }
+        if case .fetch(let fetch) = source { fetch.requestBodyEnded(trailers: connection.trailers, now: now) }
     }
 
     /// Whether a part of the request's body can go on now, or is for nobody.

@@ -298,7 +298,7 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
             case .bodyEnd:
                 hasMoreInput = bytes.readableBytes > 0
                 arm(.none, for: .zero, from: now)
-                if case .fetch(let fetch) = source { fetch.requestBodyEnded(trailers: connection.trailers) }
+                if case .fetch(let fetch) = source { fetch.requestBodyEnded(trailers: connection.trailers, now: now) }
             case .refused(let error):
                 refuse(error, now: now)
                 return

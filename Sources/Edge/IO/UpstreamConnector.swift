@@ -51,7 +51,7 @@ final class UpstreamConnector {
         let (leased, message) = shared.withMachine { $0.requested(request, now: now) }
         if let message { shared.deliver([message]) }
         switch leased {
-        case .idle(let member): use(member, for: fetch)
+        case .idle(let member): use(member, for: fetch, now: now)
         case .connect(let member): connect(member, for: fetch)
         case .wait: waiting[serial] = (fetch, now + group.waitTimeout)
         case .full: fetch.failed(.queueFull)
@@ -77,7 +77,7 @@ final class UpstreamConnector {
         case .granted(let ticket, let member, let isIdle):
             guard let fetch = waiting.removeValue(forKey: ticket.serial)?.fetch else { return giveBack(member, isIdle: isIdle) }
             if fetch.isOver { return giveBack(member, isIdle: isIdle) }
-            if isIdle, !isPromiseBroken(member) { use(member, for: fetch) } else { connect(member, for: fetch) }
+            if isIdle, !isPromiseBroken(member) { use(member, for: fetch, now: .now()) } else { connect(member, for: fetch) }
         case .refused(let ticket):
             waiting.removeValue(forKey: ticket.serial)?.fetch.failed(.noMember)
         case .evict(_, let member):
@@ -95,7 +95,7 @@ final class UpstreamConnector {
         return true
     }
 
-    private func use(_ member: Int, for fetch: Fetch) {
+    private func use(_ member: Int, for fetch: Fetch, now: NIODeadline) {
         guard let connection = idle.takeNewest(member) else {
             assertionFailure("a slot without its connection")
             return connect(member, for: fetch)
@@ -104,7 +104,7 @@ final class UpstreamConnector {
             connection.closeUncounted()
             return connect(member, for: fetch)
         }
-        fetch.connected(connection)
+        fetch.connected(connection, now: now)
     }
 
     /// The slot of a request that is gone.
@@ -199,8 +199,9 @@ final class UpstreamConnector {
                     return connector.connectFailed(member, .connectFailed, for: fetch)
                 }
                 connector.openCount += 1
-                handler.opened(connector: connector, worker: connector.worker, member: member, now: .now())
-                fetch.connected(handler)
+                let now = NIODeadline.now()
+                handler.opened(connector: connector, worker: connector.worker, member: member, now: now)
+                fetch.connected(handler, now: now)
             case .failure(let error):
                 if case .connectTimeout? = error as? ChannelError {
                     connector.connectFailed(member, .connectTimeout, for: fetch)

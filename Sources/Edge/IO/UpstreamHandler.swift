@@ -203,7 +203,7 @@ final class UpstreamHandler: ChannelInboundHandler, DeadlineHolder {
             switch connection.inputClosed() {
             case .end:
                 outcome = judged()
-                fetch.responseEnded(trailers: nil)
+                fetch.responseEnded(trailers: nil, now: .now())
             case .failed(let failure):
                 // An old connection may be closed at any time; who closes a new one before answering has failed.
                 outcome = failure == .closedEarly && exchangeCount > 1 ? .neutral : .failure
@@ -285,7 +285,7 @@ final class UpstreamHandler: ChannelInboundHandler, DeadlineHolder {
         let isReusable = connection.isIdle && isRequestSent && pending.readableBytes == 0
         pending = ByteBuffer()
         outcome = judged()
-        fetch.responseEnded(trailers: connection.trailers)
+        fetch.responseEnded(trailers: connection.trailers, now: now)
         if isReusable, isOpen { connector?.release(self, outcome, now: now) } else { close() }
     }
 
