@@ -51,7 +51,14 @@ final class Keyspace: Sendable {
     /// Writes what `CONFIG SET` has changed where the configuration came from; `nil` when that is no file.
     let rewriteConfiguration: ConfigurationRewriting?
 
-    init(_ configuration: KeyspaceConfiguration, observer: (any KeyspaceObserver)? = nil, rewriting: ConfigurationRewriting? = nil) {
+    /// Ends the process in order, for `SHUTDOWN`; `nil` when it serves more than the keyspace.
+    let endProcess: (@Sendable () -> Void)?
+
+    init(
+        _ configuration: KeyspaceConfiguration, observer: (any KeyspaceObserver)? = nil, rewriting: ConfigurationRewriting? = nil,
+        ending: (@Sendable () -> Void)? = nil
+    ) {
+        endProcess = ending
         self.configuration = configuration
         misses = CacheMisses(configuration.cachePatterns)
         rewriteConfiguration = rewriting

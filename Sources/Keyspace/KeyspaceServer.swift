@@ -22,15 +22,19 @@ public final class KeyspaceServer: Sendable {
         var listeners: [Listener] = []
     }
 
-    /// - Parameter rewriting: what `CONFIG REWRITE` does; without it there is no file to write.
-    public init(configuration: KeyspaceConfiguration, rewriting: ConfigurationRewriting? = nil, logger: Logger) {
+    /// - Parameters:
+    ///   - rewriting: what `CONFIG REWRITE` does; without it there is no file to write.
+    ///   - ending: what `SHUTDOWN` does, which comes back before the end; without it the command is refused.
+    public init(
+        configuration: KeyspaceConfiguration, rewriting: ConfigurationRewriting? = nil, ending: (@Sendable () -> Void)? = nil, logger: Logger
+    ) {
         var configuration = configuration
         if configuration.threads <= 0 { configuration.threads = System.coreCount }
         self.configuration = configuration
         self.logger = logger
         group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
         limit = ConnectionLimit(max: configuration.clientsMax)
-        keyspace = Keyspace(configuration, rewriting: rewriting)
+        keyspace = Keyspace(configuration, rewriting: rewriting, ending: ending)
         local = LocalKeyspace(keyspace)
     }
 

@@ -46,8 +46,13 @@ final class Composition: Sendable {
         let hasDashboard = loaded.settings.hasEdge && loaded.settings.edge.pages.access != .off
         dashboard = hasDashboard ? DashboardControl(loaded.settings, configuration: loaded.fileName, logger: logger) : nil
         pooler = try loaded.settings.readPoolerConfiguration().map { try PoolerServer(configuration: $0, logger: logger) }
+        // SHUTDOWN: a client of the keyspace has no say over what else is served.
+        let isAlone = !loaded.settings.hasEdge && pooler == nil
+        let ending: @Sendable () -> Void = { _ = kill(getpid(), SIGTERM) }
         keyspace = loaded.settings.hasKeyspace
-            ? KeyspaceServer(configuration: loaded.settings.keyspace, rewriting: KeyspaceRewrite(loaded).map { $0.write }, logger: logger) : nil
+            ? KeyspaceServer(
+                configuration: loaded.settings.keyspace, rewriting: KeyspaceRewrite(loaded).map { $0.write }, ending: isAlone ? ending : nil,
+                logger: logger) : nil
         edge = loaded.settings.hasEdge
             ? try EdgeServer(
                 configuration: loaded.settings.edgeConfiguration, pages: OwnPages(pooler: pooler, keyspace: keyspace, dashboard: dashboard).pages,

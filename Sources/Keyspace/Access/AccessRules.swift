@@ -218,16 +218,12 @@ enum AccessCategory {
         "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
     ]
 
-    /// Commands that are dangerous and no administration: they cost all others time, or show all there is.
-    private static let dangerous: Set<String> = ["flushall", "flushdb", "info", "keys", "role", "sort", "sort_ro", "swapdb", "restore", "migrate"]
-
     /// - Parameter category: with its `@`.
     static func members(_ category: String) -> [Int] {
         if category == "@all" { return Array(CommandTable.shared.commands.indices) }
         guard names.contains(String(category.dropFirst())) else { return [] }
         return CommandTable.shared.commands.indices.filter { index in
-            let command = CommandTable.shared.commands[index]
-            return command.categories.contains(category) || category == "@dangerous" && dangerous.contains(command.name)
+            CommandTable.shared.commands[index].categories.contains(category)
         }
     }
 }

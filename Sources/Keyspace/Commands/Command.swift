@@ -22,12 +22,16 @@ struct Command: Sendable {
         static let movableKeys = Flags(rawValue: 1 << 14)
         /// Carried out at once even in a transaction: MULTI, EXEC, DISCARD, WATCH, QUIT, RESET.
         static let notQueued = Flags(rawValue: 1 << 15)
+        /// Told to clients and nothing to us: Redis answers it while a script runs for too long; not while a replica loads; may have no keys.
+        static let allowBusy = Flags(rawValue: 1 << 16)
+        static let noAsyncLoading = Flags(rawValue: 1 << 17)
+        static let noMandatoryKeys = Flags(rawValue: 1 << 18)
 
         static let names: [(Flags, StaticString)] = [
             (.write, "write"), (.readonly, "readonly"), (.denyoom, "denyoom"), (.admin, "admin"), (.pubsub, "pubsub"),
             (.noscript, "noscript"), (.blocking, "blocking"), (.loading, "loading"), (.stale, "stale"), (.fast, "fast"),
             (.noAuth, "no_auth"), (.noMulti, "no_multi"), (.skipMonitor, "skip_monitor"), (.skipSlowlog, "skip_slowlog"),
-            (.movableKeys, "movablekeys"),
+            (.movableKeys, "movablekeys"), (.allowBusy, "allow_busy"), (.noAsyncLoading, "no_async_loading"), (.noMandatoryKeys, "no_mandatory_keys"),
         ]
     }
 
@@ -115,6 +119,17 @@ struct Command: Sendable {
         if flags.contains(.admin) { names += ["@admin", "@dangerous"] }
         if flags.contains(.blocking) { names.append("@blocking") }
         names.append(flags.contains(.fast) ? "@fast" : "@slow")
+        if let others = Self.otherCategories[name] { names = names.filter { !others.without.contains($0) } + others.with }
         return names
     }
+
+    /// Where a group and the flags do not say it all. Dangerous is also what costs all others time, or shows all there is.
+    /// - Source: `COMMAND INFO` of Redis 7.
+    private static let otherCategories: [String: (with: [String], without: [String])] = [
+        "keys": (["@dangerous"], []), "restore": (["@dangerous"], []), "info": (["@dangerous"], []), "command": (["@connection"], []),
+        "sort": (["@set", "@sortedset", "@list", "@dangerous"], ["@keyspace"]), "sort_ro": (["@set", "@sortedset", "@list", "@dangerous"], ["@keyspace"]),
+        "wait": (["@connection"], ["@keyspace"]), "dbsize": (["@keyspace"], []), "flushdb": (["@keyspace", "@dangerous"], []),
+        "flushall": (["@keyspace", "@dangerous"], []), "swapdb": (["@keyspace", "@dangerous"], []), "role": (["@admin", "@dangerous"], []),
+        "lastsave": (["@admin", "@dangerous"], []), "eval_ro": ([], ["@read"]), "evalsha_ro": ([], ["@read"]),
+    ]
 }

@@ -86,6 +86,7 @@ final class KeyspacePersistence: Sendable {
     /// A job was ended by a flush, through nobody's fault: it begins again with the next tick.
     private let mustSaveAgain = Atomic(false)
     private let mustRewriteAgain = Atomic(false)
+    private let forgoesLastSave = Atomic(false)
 
     var status: Status { statusBox.withLock { $0 } }
     var progress: Progress { isSaving ? progressBox.withLock { $0 } : Progress() }
@@ -197,7 +198,7 @@ final class KeyspacePersistence: Sendable {
 
     /// The end: a last snapshot where there are save points, as Redis does at SIGTERM, and all of the log that waits.
     func close(_ keyspace: Keyspace) {
-        let hasSavePoints = keyspace.settings.values.withLock { !$0.savePoints.isEmpty }
+        let hasSavePoints = keyspace.settings.values.withLock { !$0.savePoints.isEmpty } && !forgoesLastSave.load(ordering: .relaxed)
         if hasSavePoints, directoryLock.withLock({ $0 != nil }) {
             // One that is under way shows an earlier instant.
             while isBusy.withLock({ $0 }) { usleep(10_000) }
@@ -209,6 +210,9 @@ final class KeyspacePersistence: Sendable {
         log.withLock { $0 }?.close()
         directoryLock.withLock { $0 = nil }
     }
+
+    /// `SHUTDOWN NOSAVE`.
+    func forgoLastSave() { forgoesLastSave.store(true, ordering: .relaxed) }
 
     /// Once a second: syncs the log, and begins what is due.
     func tick(_ keyspace: Keyspace) {

@@ -193,6 +193,32 @@ import Testing
         #expect(try Data(contentsOf: folder.url.appending(path: "appendonlydir/appendonly.aof.1.incr.aof")) == Data(bytes))
     }
 
+    @Test func `SHUTDOWN saves, or not, as it is told, and ends the process in order`() throws {
+        let folder = try TemporaryFolder()
+        let expected = ["SAVE": "SAVE", "NOSAVE": "SAVE", "": ""]
+        for how in ["SAVE", "NOSAVE", ""] {
+            let headrace = try start(folder, .snapshots)
+            let client = try RedisClient(port: headrace.port)
+            #expect(try client.call("SHUTDOWN", "NOW", "LATER") == .error("ERR syntax error"))
+            #expect(try client.call("SHUTDOWN", "SAVE", "NOSAVE") == .error("ERR syntax error"))
+            #expect(try client.call("SHUTDOWN", "ABORT") == .error("ERR No shutdown in progress."))
+            #expect(try client.call("SET", "k", how) == .status("OK"))
+            try client.send(["SHUTDOWN", how].filter { !$0.isEmpty }.map { Array($0.utf8) })
+            #expect(throws: (any Error).self, "the connection ends without an answer") { try client.reply() }
+            #expect(headrace.waitForExit() == 0, "\(how): \(headrace.errorOutput)")
+            let next = try start(folder, .snapshots)
+            #expect(try RedisClient(port: next.port).call("GET", "k").text == expected[how], "\(how)")
+            kill(next.processIdentifier, SIGKILL)
+            #expect(next.waitForExit() != nil)
+        }
+        let both = try HeadraceProcess(["--keyspace", "127.0.0.1:0", "--app", "http://127.0.0.1:1"], saying: "keyspace: ")
+        guard case .error(let refusal) = try RedisClient(port: both.port).call("SHUTDOWN") else {
+            Issue.record("a client of the keyspace has ended the edge")
+            return
+        }
+        #expect(refusal.contains("serves more than the keyspace") && both.isRunning)
+    }
+
     @Test func `one process at a time has a directory`() throws {
         let folder = try TemporaryFolder()
         let first = try start(folder, .snapshots)
