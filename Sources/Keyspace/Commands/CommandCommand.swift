@@ -36,7 +36,8 @@ enum CommandCommand {
             } else {
                 throw .syntax
             }
-        case ("getkeys", 3...): try keys(call)
+        case ("getkeys", 4...): try keys(call)
+        case ("getkeys", _): throw .err("wrong number of arguments for 'command|getkeys' command")
         case ("help", 2):
             ServerCommands.help(
                 call, "COMMAND", ["COUNT", "DOCS [<command-name> ...]", "GETKEYS <full-command>", "INFO [<command-name> ...]", "LIST"])
@@ -60,6 +61,13 @@ enum CommandCommand {
         call.arguments = ContiguousArray(all.dropFirst(2))
         var places: ContiguousArray<Int> = []
         command.keyPlaces(call, &places)
+        var isCountRight = true
+        if case .counted(let at, _) = command.keys {
+            isCountRight = DecimalText.parse(call[at]).map { (0...Int64(call.count - at - 1)).contains($0) } ?? false
+            // A script needs none.
+            if command.group != .scripting, DecimalText.parse(call[at]) == 0 { isCountRight = false }
+        }
+        guard isCountRight else { throw .err("Invalid arguments specified for command") }
         guard !places.isEmpty else { throw .err("The command has no key arguments") }
         call.out.array(places.count)
         for place in places { call.out.bulk(call[place]) }
@@ -69,7 +77,15 @@ enum CommandCommand {
     private static func describe(_ command: Command, _ call: Call) {
         let flags = Command.Flags.names.filter { command.flags.contains($0.0) }
         var (first, last, step) = (0, 0, 0)
-        if case .range(let a, let b, let c) = command.keys { (first, last, step) = (a, b, c) }
+        switch command.keys {
+        case .range(let a, let b, let c): (first, last, step) = (a, b, c)
+        // The one that is always in the same place.
+        case .counted(_, let also) where also > 0: (first, last, step) = (also, also, 1)
+        case .found: (first, last, step) = (1, 1, 1)
+        default: break
+        }
+        // They have none by themselves: their subcommands have.
+        if ["object", "memory", "debug"].contains(command.name) { (first, last, step) = (0, 0, 0) }
         call.out.array(10)
         call.out.bulk(command.name)
         call.out.integer(command.arity)

@@ -11,7 +11,7 @@ enum ConnectionCommands {
             "echo", 2, [.loading, .stale, .fast], .connection, keys: .none, locks: .none, "1.0.0",
             "Returns the given string."
         ) { $0.out.bulk($0[1]) },
-        .init("quit", -1, [.noscript, .loading, .stale, .fast, .noAuth, .notQueued], .connection, keys: .none, locks: .none, "1.0.0", "Closes the connection.") { call in
+        .init("quit", -1, [.allowBusy, .noscript, .loading, .stale, .fast, .noAuth, .notQueued], .connection, keys: .none, locks: .none, "1.0.0", "Closes the connection.") { call in
             call.session.isClosing = true
             call.out.ok()
         },
@@ -19,13 +19,13 @@ enum ConnectionCommands {
             "select", 2, [.loading, .stale, .fast], .connection, keys: .none, locks: .none, "1.0.0",
             "Changes the selected database.", select),
         .init(
-            "hello", -1, [.noscript, .loading, .stale, .fast, .noAuth], .connection, keys: .none, locks: .none, "6.0.0",
+            "hello", -1, [.allowBusy, .noscript, .loading, .stale, .fast, .noAuth], .connection, keys: .none, locks: .none, "6.0.0",
             "Handshakes with the Redis server.", hello),
         .init(
-            "auth", -2, [.noscript, .loading, .stale, .fast, .noAuth], .connection, keys: .none, locks: .none, "1.0.0",
+            "auth", -2, [.allowBusy, .noscript, .loading, .stale, .fast, .noAuth], .connection, keys: .none, locks: .none, "1.0.0",
             "Authenticates the connection.", auth),
         .init(
-            "reset", 1, [.noscript, .loading, .stale, .fast, .noAuth, .notQueued], .connection, keys: .none, locks: .none, "6.2.0",
+            "reset", 1, [.allowBusy, .noscript, .loading, .stale, .fast, .noAuth, .notQueued], .connection, keys: .none, locks: .none, "6.2.0",
             "Resets the connection.", reset),
         .init(
             "client", -2, [.noscript, .loading, .stale], .connection, keys: .none, locks: .none, "2.4.0",

@@ -165,8 +165,9 @@ enum HashCommands {
     }
 
     private static func hscan(_ call: Call) throws(CommandFailure) {
-        let options = try ScanOptions(call, cursorAt: 2, from: 3)
+        _ = try ScanOptions.cursor(call, 2)
         guard let hash = try object(call) else { return ElementScan.nothing(call) }
+        let options = try ScanOptions(call, cursorAt: 2, from: 3)
         ElementScan.run(call, options) { cursor, add in
             hash.scan(cursor) { field, value in
                 if options.pattern?.matches(field) != false { add([[UInt8](field), [UInt8](value)]) } else { add([]) }

@@ -91,7 +91,7 @@ enum KeyCommands {
             "object", -2, [.readonly], .generic, keys: .range(first: 2, last: 2, step: 1), "2.2.3",
             "A container for object introspection commands.", object),
         .init(
-            "wait", 3, [.blocking], .generic, keys: .none, "3.0.0",
+            "wait", 3, [.noscript], .generic, keys: .none, "3.0.0",
             "Blocks until the asynchronous replication of all preceding write commands sent by the connection is completed.", wait),
     ]
 
@@ -416,9 +416,13 @@ struct ScanOptions {
     private(set) var count = 10
     private(set) var type: String?
 
+    static func cursor(_ call: Call, _ index: Int) throws(CommandFailure) -> UInt64 {
+        guard let cursor = UInt64(call.text(index)) else { throw .err("invalid cursor") }
+        return cursor
+    }
+
     init(_ call: Call, cursorAt: Int, from: Int, takesType: Bool = false) throws(CommandFailure) {
-        guard let cursor = UInt64(call.text(cursorAt)) else { throw .err("invalid cursor") }
-        self.cursor = cursor
+        cursor = try Self.cursor(call, cursorAt)
         var index = from
         while index < call.count {
             guard index + 1 < call.count else { throw .syntax }

@@ -94,13 +94,13 @@ enum ListCommands {
             "lmpop", -4, [.write, .movableKeys], .list, keys: .counted(at: 1, also: 0), "7.0.0",
             "Returns multiple elements from a list after removing them. Deletes the list if the last element was popped."
         ) { call throws(CommandFailure) in
-            try popMany(call, countAt: 1, timeout: nil)
+            try popMany(call, countAt: 1, waits: false)
         },
         .init(
-            "blmpop", -5, [.write, .noscript, .blocking, .movableKeys], .list, keys: .counted(at: 2, also: 0), "7.0.0",
+            "blmpop", -5, [.write, .blocking, .movableKeys], .list, keys: .counted(at: 2, also: 0), "7.0.0",
             "Pops the first element from one of multiple lists. Blocks until an element is available otherwise. Deletes the list if the last element was popped."
         ) { call throws(CommandFailure) in
-            try popMany(call, countAt: 2, timeout: try WaitTime.seconds(call, 1))
+            try popMany(call, countAt: 2, waits: true)
         },
     ]
 
@@ -171,7 +171,7 @@ enum ListCommands {
     }
 
     /// `LMPOP numkeys key… LEFT|RIGHT [COUNT n]`.
-    private static func popMany(_ call: Call, countAt: Int, timeout: Double?) throws(CommandFailure) {
+    private static func popMany(_ call: Call, countAt: Int, waits: Bool) throws(CommandFailure) {
         guard let keys = DecimalText.parse(call[countAt]), keys > 0 else { throw .err("numkeys should be greater than 0") }
         guard keys < Int64(call.count - countAt - 1) else { throw .syntax }
         let places = countAt + 1..<countAt + 1 + Int(keys)
@@ -184,6 +184,8 @@ enum ListCommands {
             count = value
             rest += 2
         }
+        // Redis looks at it last.
+        let timeout = waits ? try WaitTime.seconds(call, 1) : nil
         for index in places {
             let key = call.key(index)
             guard let list: ListObject = try call.write(key, .list) else { continue }

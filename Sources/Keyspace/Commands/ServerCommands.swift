@@ -56,7 +56,7 @@ enum ServerCommands {
             "role", 1, [.noscript, .loading, .stale, .fast], .server, keys: .none, locks: .none, "2.8.12",
             "Returns the replication role.", role),
         .init(
-            "replicaof", 3, [.admin, .noscript, .stale], .server, keys: .none, locks: .none, "5.0.0",
+            "replicaof", 3, [.noAsyncLoading, .admin, .noscript, .stale], .server, keys: .none, locks: .none, "5.0.0",
             "Configures a server as replica of another, or promotes it to a master.", replicaof),
         .init(
             "debug", -2, [.admin, .noscript, .loading, .stale], .server, keys: .range(first: 2, last: 2, step: 1), "1.0.0",
@@ -67,8 +67,21 @@ enum ServerCommands {
         ) { $0.out.verbatim("Headrace, Redis ver. \(redisVersion)\n") },
     ]
 
+    /// Subcommands that are told apart by their number of arguments: with another number they are known all the same.
+    private static let subcommands: [String: Set<String>] = [
+        "config": ["get", "set", "resetstat", "rewrite", "help"], "latency": ["latest", "history", "graph", "doctor", "help"],
+        "memory": ["usage", "stats", "doctor", "purge", "malloc-stats", "help"], "slowlog": ["get", "len", "reset", "help"],
+        "client": [
+            "id", "getname", "setname", "setinfo", "info", "kill", "reply", "no-evict", "no-touch", "pause", "unpause", "unblock", "tracking", "caching",
+            "getredir", "trackinginfo", "help",
+        ],
+        "command": ["count", "getkeys", "help"], "pubsub": ["numpat", "help"],
+    ]
+
     static func unknownSubcommand(_ call: Call) -> CommandFailure {
-        .err("unknown subcommand '\(call.text(1).prefix(128))'. Try \(call.command.name.uppercased()) HELP.")
+        let name = call.lowercased(1)
+        if subcommands[call.command.name]?.contains(name) == true { return .err("wrong number of arguments for '\(call.command.name)|\(name)' command") }
+        return .err("unknown subcommand '\(call.text(1).prefix(128))'. Try \(call.command.name.uppercased()) HELP.")
     }
 
     static func help(_ call: Call, _ name: String, _ lines: [String]) {
@@ -212,8 +225,7 @@ enum ServerCommands {
         case ("get", 2), ("get", 3):
             var count = 10
             if call.count == 3 {
-                let value = try call.integer(2)
-                guard value >= -1 else { throw .err("count should be greater than or equal to -1") }
+                guard let value = DecimalText.parse(call[2]), value >= -1 else { throw .err("count should be greater than or equal to -1") }
                 count = value < 0 ? .max : Int(value)
             }
             let items = call.keyspace.slowLog.items.prefix(count)

@@ -236,8 +236,9 @@ enum SetCommands {
     }
 
     private static func sscan(_ call: Call) throws(CommandFailure) {
-        let options = try ScanOptions(call, cursorAt: 2, from: 3)
+        _ = try ScanOptions.cursor(call, 2)
         guard let set = try object(call) else { return ElementScan.nothing(call) }
+        let options = try ScanOptions(call, cursorAt: 2, from: 3)
         ElementScan.run(call, options) { cursor, add in
             set.scan(cursor) { add(options.pattern?.matches($0) != false ? [[UInt8]($0)] : []) }
         }

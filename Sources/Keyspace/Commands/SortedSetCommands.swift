@@ -58,13 +58,13 @@ enum SortedSetCommands {
             "zmpop", -4, [.write, .movableKeys], .sortedSet, keys: .counted(at: 1, also: 0), "7.0.0",
             "Returns the highest- or lowest-scoring members from one or more sorted sets after removing them. Deletes the sorted set if the last member was popped."
         ) { call throws(CommandFailure) in
-            try popMany(call, countAt: 1, timeout: nil)
+            try popMany(call, countAt: 1, waits: false)
         },
         .init(
-            "bzmpop", -5, [.write, .noscript, .blocking, .movableKeys], .sortedSet, keys: .counted(at: 2, also: 0), "7.0.0",
+            "bzmpop", -5, [.write, .blocking, .movableKeys], .sortedSet, keys: .counted(at: 2, also: 0), "7.0.0",
             "Removes and returns a member by score from one or more sorted sets. Blocks until a member is available otherwise. Deletes the sorted set if the last element was popped."
         ) { call throws(CommandFailure) in
-            try popMany(call, countAt: 2, timeout: try WaitTime.seconds(call, 1))
+            try popMany(call, countAt: 2, waits: true)
         },
         .init(
             "zrandmember", -2, [.readonly], .sortedSet, "6.2.0",
@@ -238,7 +238,7 @@ enum SortedSetCommands {
     }
 
     /// `ZMPOP numkeys key… MIN|MAX [COUNT n]`.
-    private static func popMany(_ call: Call, countAt: Int, timeout: Double?) throws(CommandFailure) {
+    private static func popMany(_ call: Call, countAt: Int, waits: Bool) throws(CommandFailure) {
         guard let keys = DecimalText.parse(call[countAt]), keys > 0 else { throw .err("numkeys should be greater than 0") }
         guard keys < Int64(call.count - countAt - 1) else { throw .syntax }
         let places = countAt + 1..<countAt + 1 + Int(keys)
@@ -251,6 +251,8 @@ enum SortedSetCommands {
             guard let value = DecimalText.parse(call[rest + 1]), value > 0 else { throw .err("count should be greater than 0") }
             count = value
         }
+        // Redis looks at it last.
+        let timeout = waits ? try WaitTime.seconds(call, 1) : nil
         for index in places {
             let key = call.key(index)
             guard let set: SortedSetObject = try call.write(key, .zset) else { continue }
@@ -296,8 +298,9 @@ enum SortedSetCommands {
     }
 
     private static func zscan(_ call: Call) throws(CommandFailure) {
-        let options = try ScanOptions(call, cursorAt: 2, from: 3)
+        _ = try ScanOptions.cursor(call, 2)
         guard let set = try object(call) else { return ElementScan.nothing(call) }
+        let options = try ScanOptions(call, cursorAt: 2, from: 3)
         ElementScan.run(call, options) { cursor, add in
             set.scan(cursor) { member, score in
                 add(options.pattern?.matches(member) != false ? [[UInt8](member), Array(DoubleText.render(score).utf8)] : [])

@@ -5,19 +5,19 @@ import RESPWire
 enum TransactionCommands {
     static let rows: [Command] = [
         .init(
-            "multi", 1, [.noscript, .loading, .stale, .fast, .notQueued], .transactions, keys: .none, locks: .none, "1.2.0",
+            "multi", 1, [.allowBusy, .noscript, .loading, .stale, .fast, .notQueued], .transactions, keys: .none, locks: .none, "1.2.0",
             "Starts a transaction.", multi),
         .init(
             "exec", 1, [.noscript, .loading, .stale, .skipSlowlog, .notQueued], .transactions, keys: .none, locks: .none, "1.2.0",
             "Executes all commands in a transaction.", exec),
         .init(
-            "discard", 1, [.noscript, .loading, .stale, .fast, .notQueued], .transactions, keys: .none, locks: .none, "2.0.0",
+            "discard", 1, [.allowBusy, .noscript, .loading, .stale, .fast, .notQueued], .transactions, keys: .none, locks: .none, "2.0.0",
             "Discards a transaction.", discard),
         .init(
-            "watch", -2, [.noscript, .loading, .stale, .fast, .notQueued], .transactions, keys: .all, "2.2.0",
+            "watch", -2, [.allowBusy, .noscript, .loading, .stale, .fast, .notQueued], .transactions, keys: .all, "2.2.0",
             "Monitors changes to keys to determine the execution of a transaction.", watch),
         .init(
-            "unwatch", 1, [.noscript, .loading, .stale, .fast], .transactions, keys: .none, locks: .none, "2.2.0",
+            "unwatch", 1, [.allowBusy, .noscript, .loading, .stale, .fast], .transactions, keys: .none, locks: .none, "2.2.0",
             "Forgets about watched keys of a transaction.", unwatch),
     ]
 

@@ -17,7 +17,7 @@ import Testing
         defer { try? FileManager.default.removeItem(at: folder) }
         let (expected, actual) = (folder.appending(path: "redis.sock").path, folder.appending(path: "headrace.sock").path)
         let redis = try Self.start("redis-server", [
-            "--port", "0", "--unixsocket", expected, "--save", "", "--appendonly", "no", "--dir", folder.path,
+            "--port", "0", "--enable-debug-command", "yes", "--unixsocket", expected, "--save", "", "--appendonly", "no", "--dir", folder.path,
         ])
         defer { kill(redis.processIdentifier, SIGKILL) }
         let headrace = Process()

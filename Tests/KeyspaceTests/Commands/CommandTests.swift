@@ -101,8 +101,19 @@ import Testing
         var refused = 0
         let value = String(repeating: "v", count: 900)
         for number in 0..<8000 {
+            let place = number % 10
+            // Every type grows, element by element, beside keys that come new.
             let answer =
-                number % 3 == 0 ? it.line("APPEND grows\(number % 50) \(value)") : it.line("SET key\(number) \(value) EX 1000")
+                switch number % 9 {
+                case 0: it.line("APPEND grows\(place) \(value)")
+                case 1: it.line("RPUSH list\(place) \(value)")
+                case 2: it.line("HSET hash\(place) \(number) \(value)")
+                case 3: it.line("SADD set\(place) \(number)\(value)")
+                case 4: it.line("ZADD zset\(place) \(number) \(number)\(value)")
+                case 5: it.line("XADD stream\(place) * f \(value)")
+                case 6: it.line("SETRANGE grows\(place) \(number * 3) \(value)")
+                default: it.line("SET key\(number) \(value) EX 1000")
+                }
             if answer.hasPrefix("-OOM") { refused += 1 }
             guard number % 50 == 0 else { continue }
             #expect(it.keyspace.shards.reduce(0) { $0 + $1.bytes } < (4 << 20) * 102 / 100 + (64 << 10))

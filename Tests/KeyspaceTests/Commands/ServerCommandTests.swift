@@ -110,6 +110,61 @@ import Testing
         for bucket in 1..<DurationScale.bucketCount { #expect(DurationScale.bucket(DurationScale.end(bucket - 1) + 1) == bucket) }
     }
 
+    // MARK: COMMAND
+
+    /// Containers, whose flags and rights Redis gives to their subcommands; and the one that 7.2 has changed.
+    private static let otherInfo: Set<String> = [
+        "client", "object", "config", "memory", "slowlog", "latency", "script", "pubsub", "acl", "zrank", "zrevrank",
+    ]
+
+    @Test(.enabled(if: RedisPeer.isInstalled, "redis-server is not installed: run scripts/setup"))
+    func `COMMAND INFO says of each command what Redis says`() throws {
+        let peer = try RedisPeer()
+        defer { withExtendedLifetime(peer) {} }
+        let redis = try peer.client()
+        let it = Conversation()
+        func described(_ reply: RedisClient.Reply) -> [String] {
+            guard let parts = reply.array, parts.count >= 7 else { return [] }
+            func words(_ part: RedisClient.Reply) -> [String] {
+                (part.array ?? []).map { if case .status(let word) = $0 { word } else { $0.text ?? "" } }.sorted()
+            }
+            return [parts[0].text ?? "", "\(parts[1])", words(parts[2]).joined(separator: " "), "\(parts[3...5])", words(parts[6]).joined(separator: " ")]
+        }
+        for command in CommandTable.shared.commands where !Self.otherInfo.contains(command.name) {
+            let theirs = described(try redis.call("COMMAND", "INFO", command.name).array?.first ?? .null)
+            let ours = described(try reply(it.say("COMMAND", "INFO", command.name)).array?.first ?? .null)
+            #expect(ours == theirs && !ours.isEmpty)
+        }
+        #expect(it.line("COMMAND COUNT") == ":\(CommandTable.shared.commands.count)|" && it.line("COMMAND INFO nosuch") == "*1|*-1|")
+        #expect(try reply(it.line("COMMAND")).array?.count == CommandTable.shared.commands.count)
+        #expect(it.line("COMMAND LIST FILTERBY PATTERN hset*") == "*2|$4|hset|$6|hsetnx|")
+        #expect(it.line("COMMAND LIST FILTERBY ACLCAT scripting").contains("$7|evalsha|") && it.line("COMMAND LIST FILTERBY MODULE x") == "*0|")
+        #expect(it.line("COMMAND DOCS getex").contains("$5|since|$5|6.2.0|$5|group|$6|string|"))
+        for question in [
+            "MGET a b c", "MSET a 1 b 2", "ZUNIONSTORE d 2 a b WEIGHTS 1 2", "ZUNIONSTORE d 0 a", "EVAL x 2 a b c", "EVAL x 0", "XREAD COUNT 1 STREAMS a b 0 0",
+            "SORT l STORE d", "BLMPOP 0 2 a b LEFT", "PING", "NOSUCH x", "GET", "OBJECT ENCODING k", "COPY a b", "LMPOP x a LEFT", "SET k v", "BITOP AND d a b", "",
+        ] {
+            let words = ("COMMAND GETKEYS " + question).split(separator: " ").map { octets(String($0)) }
+            #expect(try reply(it.say(words)) == redis.call(words), "\(question)")
+        }
+    }
+
+    private func reply(_ text: String) throws -> RedisClient.Reply {
+        var words = text.split(separator: "|", omittingEmptySubsequences: false)[...]
+        func next() -> RedisClient.Reply {
+            guard let word = words.popFirst(), let kind = word.first else { return .null }
+            let rest = String(word.dropFirst())
+            switch kind {
+            case "+": return .status(rest)
+            case "-": return .error(rest)
+            case ":": return .integer(Int64(rest) ?? 0)
+            case "$": return rest == "-1" ? .null : .bytes(octets(String(words.popFirst() ?? "")))
+            default: return rest == "-1" ? .null : .array((0..<(Int(rest) ?? 0)).map { _ in next() })
+            }
+        }
+        return next()
+    }
+
     // MARK: MEMORY
 
     @Test(.enabled(if: RedisPeer.isInstalled, "redis-server is not installed: run scripts/setup"))

@@ -90,6 +90,60 @@ import Testing
         await served.stop()
     }
 
+    @Test func `each way of tracking tells what it says, over the wire`() async throws {
+        let served = try await ServedKeyspace()
+        let writer = try served.client()
+        func invalidated(_ keys: String...) -> RedisClient.Reply { .array([.bytes(octets("message")), .bytes(octets("__redis__:invalidate")), bulks2(keys)]) }
+        func bulks2(_ words: [String]) -> RedisClient.Reply { .array(words.map { .bytes(octets($0)) }) }
+        func listener() throws -> (client: RedisClient, id: String) {
+            let client = try served.client()
+            let id = try client.call("CLIENT", "ID").integer ?? 0
+            try client.call("SUBSCRIBE", "__redis__:invalidate")
+            return (client, "\(id)")
+        }
+        for mode in [["BCAST", "PREFIX", "user:"], ["OPTIN"], ["OPTOUT"], ["NOLOOP"], []] {
+            let (told, id) = try listener()
+            let reader = try served.client()
+            #expect(try reader.call((["CLIENT", "TRACKING", "ON", "REDIRECT", id] + mode).map(octets)) == .status("OK"))
+            // Not to be told of: read, but not opted in; opted out; outside of the prefix; its own change.
+            switch mode.first {
+            case "BCAST":
+                try writer.call("SET", "other:1", "v")
+                try writer.call("SET", "user:1", "v")
+            case "OPTIN":
+                try reader.call("GET", "other:1")
+                #expect(try reader.call("CLIENT", "CACHING", "YES") == .status("OK"))
+                try reader.call("GET", "user:1")
+                for key in ["other:1", "user:1"] { try writer.call("SET", key, "w") }
+            case "OPTOUT":
+                #expect(try reader.call("CLIENT", "CACHING", "NO") == .status("OK"))
+                try reader.call("GET", "other:1")
+                try reader.call("GET", "user:1")
+                for key in ["other:1", "user:1"] { try writer.call("SET", key, "x") }
+            case "NOLOOP":
+                try reader.call("MGET", "other:1", "user:1")
+                try reader.call("SET", "other:1", "y")
+                try writer.call("SET", "user:1", "y")
+            default:
+                try reader.call("GET", "user:1")
+                try reader.call("SET", "user:1", "z")
+            }
+            #expect(try told.reply() == invalidated("user:1"), "\(mode)")
+            // Nothing came before it or behind it: the next message is the one about this.
+            try writer.call("PUBLISH", "__redis__:invalidate", "end")
+            #expect(try told.reply() == bulks("message", "__redis__:invalidate", "end"), "\(mode)")
+        }
+        // A listener that is gone: the one who tracks is told so, and tracking goes on.
+        let reader = try served.client()
+        do {
+            let (told, id) = try listener()
+            #expect(try reader.call("CLIENT", "TRACKING", "ON", "REDIRECT", id) == .status("OK"))
+            withExtendedLifetime(told) {}
+        }
+        #expect(try eventually(seconds: 30) { try reader.call("CLIENT", "TRACKINGINFO").array?[1] == bulks("on", "broken_redirect") })
+        await served.stop()
+    }
+
     @Test func `RESP3 gets messages and invalidations as pushes`() async throws {
         let served = try await ServedKeyspace()
         let client = try RawClient(port: served.port)
