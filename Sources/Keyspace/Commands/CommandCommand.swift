@@ -68,7 +68,7 @@ enum CommandCommand {
             if command.group != .scripting, DecimalText.parse(call[at]) == 0 { isCountRight = false }
         }
         guard isCountRight else { throw .err("Invalid arguments specified for command") }
-        guard !places.isEmpty else { throw .err("The command has no key arguments") }
+        guard !places.isEmpty || command.group == .scripting else { throw .err("The command has no key arguments") }
         call.out.array(places.count)
         for place in places { call.out.bulk(call[place]) }
     }
@@ -81,9 +81,12 @@ enum CommandCommand {
         case .range(let a, let b, let c): (first, last, step) = (a, b, c)
         // The one that is always in the same place.
         case .counted(_, let also) where also > 0: (first, last, step) = (also, also, 1)
-        case .found: (first, last, step) = (1, 1, 1)
+        case .found where command.name == "sort": (first, last, step) = (1, 1, 1)
         default: break
         }
+        // Channels that Redis takes for keys, since they have a slot in a cluster.
+        if command.name == "spublish" { (first, last, step) = (1, 1, 1) }
+        if command.name == "ssubscribe" || command.name == "sunsubscribe" { (first, last, step) = (1, -1, 1) }
         // They have none by themselves: their subcommands have.
         if ["object", "memory", "debug"].contains(command.name) { (first, last, step) = (0, 0, 0) }
         call.out.array(10)
