@@ -21,6 +21,9 @@ final class KeyspacePersistence: Sendable {
         case off = "ERR this keyspace has no directory to save to"
     }
 
+    /// Whether a snapshot is written at the end of the process: where there are save points, or as `SHUTDOWN SAVE` and `NOSAVE` say.
+    enum LastSave { case withSavePoints, always, never }
+
     struct Status: Sendable {
         /// Seconds since 1970 of the last snapshot that succeeded, or of the start.
         var lastSave: Int64 = 0
@@ -86,7 +89,7 @@ final class KeyspacePersistence: Sendable {
     /// A job was ended by a flush, through nobody's fault: it begins again with the next tick.
     private let mustSaveAgain = Atomic(false)
     private let mustRewriteAgain = Atomic(false)
-    private let forgoesLastSave = Atomic(false)
+    private let lastSaveBox = Lock(LastSave.withSavePoints)
 
     var status: Status { statusBox.withLock { $0 } }
     var progress: Progress { isSaving ? progressBox.withLock { $0 } : Progress() }
@@ -198,8 +201,13 @@ final class KeyspacePersistence: Sendable {
 
     /// The end: a last snapshot where there are save points, as Redis does at SIGTERM, and all of the log that waits.
     func close(_ keyspace: Keyspace) {
-        let hasSavePoints = keyspace.settings.values.withLock { !$0.savePoints.isEmpty } && !forgoesLastSave.load(ordering: .relaxed)
-        if hasSavePoints, directoryLock.withLock({ $0 != nil }) {
+        let saves =
+            switch lastSaveBox.withLock({ $0 }) {
+            case .withSavePoints: keyspace.settings.values.withLock { !$0.savePoints.isEmpty }
+            case .always: true
+            case .never: false
+            }
+        if saves, directoryLock.withLock({ $0 != nil }) {
             // One that is under way shows an earlier instant.
             while isBusy.withLock({ $0 }) { usleep(10_000) }
             if keyspace.changeCount > status.changesAtLastSave {
@@ -211,8 +219,8 @@ final class KeyspacePersistence: Sendable {
         directoryLock.withLock { $0 = nil }
     }
 
-    /// `SHUTDOWN NOSAVE`.
-    func forgoLastSave() { forgoesLastSave.store(true, ordering: .relaxed) }
+    /// What `SHUTDOWN` wants of the end.
+    func setLastSave(_ lastSave: LastSave) { lastSaveBox.withLock { $0 = lastSave } }
 
     /// Once a second: syncs the log, and begins what is due.
     func tick(_ keyspace: Keyspace) {

@@ -13,27 +13,30 @@ final class KeyspaceWorker {
     private var handlers: [ObjectIdentifier: RESPClientHandler] = [:]
     private var outputs: [ByteBuffer] = []
     private var tasks: [RepeatedTask] = []
-    /// Which of the loops this is, and how many there are: each looks after its share of the shards.
+    /// Which of the loops this is.
     private let index: Int
-    private let loopCount: Int
 
     /// How often keys are looked for whose deadline has passed: ten times within the second that they may stay.
     private static let expiryInterval = TimeAmount.milliseconds(100)
     /// Keys of a shard that expire under one taking of its lock: some 50 µs.
     private static let expiryBatch = 128
     /// So long the loop looks after nothing else; then clients are served for as long. Half of the loop's time takes some million keys a
-    /// second out, and nobody waits longer for it than he may for anything.
-    private static let expirySlice = TimeAmount.microseconds(500)
-    /// Keys are left from the last slice: the next is on its way.
-    private var isExpiring = false
-    /// Of ``Keyspace/shards``: where the last slice ended.
-    private var expiringShard = 0
+    /// second out, and nobody waits longer for it than for anything else.
+    private static let expirySlice: UInt64 = 500_000
+    /// Of a loop whose clients take longer at a time, a third at least, up to this: else long pipelines would leave keys in memory.
+    private static let expirySliceMax: UInt64 = 25_000_000
+    /// The next slice, when the last left keys.
+    private var nextSlice: Scheduled<Void>?
+    private var sliceEnded: UInt64 = 0
+    /// The shards that this loop looks after, and whose turn it is.
+    private let ownShards: [Shard]
+    private var shardTurn = 0
 
     init(eventLoop: any EventLoop, keyspace: Keyspace, index: Int, loopCount: Int, logger: Logger) {
         self.eventLoop = eventLoop
         self.keyspace = keyspace
         self.index = index
-        self.loopCount = loopCount
+        ownShards = keyspace.shards.filter { $0.index % loopCount == index }
         self.logger = logger
         counters = CallCounters()
         call = Call(keyspace: keyspace, session: ClientSession(internalOf: keyspace), counters: counters)
@@ -57,6 +60,7 @@ final class KeyspaceWorker {
 
     func stop() {
         for task in tasks { task.cancel() }
+        nextSlice?.cancel()
         for handler in handlers.values { handler.close() }
     }
 
@@ -70,27 +74,31 @@ final class KeyspaceWorker {
 
     private func expire() {
         counters.cpuTime.set(Int(clamping: ThreadClock.nanoseconds()))
-        if !isExpiring { expireSlice() }
+        if nextSlice == nil { expireSlice(after: 0) }
     }
 
-    private func expireSlice() {
+    /// Goes round the shards, a batch of each: one whose keys come due faster than they go keeps no other waiting.
+    /// - Parameter servingTime: Nanoseconds since the last slice, in which clients were served.
+    private func expireSlice(after servingTime: UInt64) {
         let now = WallClock.nanoseconds() / 1_000_000
         let began = MonotonicClock.nanoseconds()
-        let end = began &+ UInt64(Self.expirySlice.nanoseconds)
-        isExpiring = false
-        for _ in keyspace.shards {
-            let shard = keyspace.shards[expiringShard]
-            while shard.index % loopCount == index, !isExpiring, keyspace.expireDue(shard, now: now, countMax: Self.expiryBatch) {
-                isExpiring = MonotonicClock.nanoseconds() >= end
-            }
-            if isExpiring { break }
-            expiringShard = (expiringShard + 1) % keyspace.shards.count
+        let end = began &+ min(max(servingTime / 2, Self.expirySlice), Self.expirySliceMax)
+        var emptyCount = 0
+        while emptyCount < ownShards.count {
+            let isMore = keyspace.expireDue(ownShards[shardTurn], now: now, countMax: Self.expiryBatch)
+            shardTurn = (shardTurn + 1) % ownShards.count
+            emptyCount = isMore ? 0 : emptyCount + 1
+            if MonotonicClock.nanoseconds() >= end { break }
         }
-        counters.expiryTime.add(Int(clamping: MonotonicClock.nanoseconds() &- began))
-        guard isExpiring else { return }
+        sliceEnded = MonotonicClock.nanoseconds()
+        counters.expiryTime.add(Int(clamping: sliceEnded &- began))
+        guard emptyCount < ownShards.count else { return }
         counters.expiryCutShort.add()
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
-        eventLoop.scheduleTask(in: Self.expirySlice) { bound.value.expireSlice() }
+        nextSlice = eventLoop.scheduleTask(in: .nanoseconds(Int64(Self.expirySlice))) {
+            bound.value.nextSlice = nil
+            bound.value.expireSlice(after: MonotonicClock.nanoseconds() &- bound.value.sliceEnded)
+        }
     }
 
     // MARK: Output

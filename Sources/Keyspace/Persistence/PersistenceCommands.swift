@@ -33,40 +33,42 @@ enum PersistenceCommands {
 
     /// `SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] | ABORT`. There are no replicas to wait for: `NOW` says nothing new.
     ///
-    /// Only where the process serves nothing else: a client of the keyspace has no say over the edge and the pooler.
+    /// Only where the process serves nothing else: a client of the keyspace has no say over the edge and the pooler. What others write
+    /// while it saves is acknowledged, and so is saved again at the very end.
     /// - Source: Redis `db.c`, `shutdownCommand`.
     private static func shutdown(_ call: Call) throws(CommandFailure) {
-        var (saves, savesNot, isForced, isAborting) = (false, false, false, false)
+        var words: Set<String> = []
         for index in 1..<max(call.count, 1) {
-            switch call.lowercased(index) {
-            case "nosave": savesNot = true
-            case "save": saves = true
-            case "now": break
-            case "force": isForced = true
-            case "abort": isAborting = true
-            default: throw .syntax
-            }
+            let word = call.lowercased(index)
+            guard ["nosave", "save", "now", "force", "abort"].contains(word) else { throw .syntax }
+            words.insert(word)
         }
-        guard !(saves && savesNot), !isAborting || call.count == 2 else { throw .syntax }
+        let isAborting = words.contains("abort")
+        guard !words.isSuperset(of: ["save", "nosave"]), !isAborting || words.count == 1 else { throw .syntax }
         guard !isAborting else { throw .err("No shutdown in progress.") }
-        let persistence = call.keyspace.persistence
         guard let end = call.keyspace.endProcess else {
             throw .err("this process serves more than the keyspace: it is stopped where it was started")
         }
-        let savesByItself = call.keyspace.settings.values.withLock { !$0.savePoints.isEmpty }
-        if saves || savesByItself && !savesNot, !call.keyspace.configuration.directory.isEmpty {
-            let done = Completion()
-            // One that is under way shows an earlier instant.
-            while let refusal = persistence.begin(call.keyspace, nil, rewrites: false, done: { done.finish($0) }) {
-                guard refusal != .off else { throw .text(refusal.rawValue) }
-                usleep(10_000)
-            }
-            guard done.wait() || isForced else { throw .err("Errors trying to SHUTDOWN. Check logs.") }
+        let persistence = call.keyspace.persistence
+        let hasSavePoints = !call.keyspace.configuration.directory.isEmpty && call.keyspace.settings.values.withLock { !$0.savePoints.isEmpty }
+        if words.contains("save") || hasSavePoints && !words.contains("nosave") {
+            guard try isSaved(call) || words.contains("force") else { throw .err("Errors trying to SHUTDOWN. Check logs.") }
         }
-        if savesNot { persistence.forgoLastSave() }
+        if words.contains("save") { persistence.setLastSave(.always) }
+        if words.contains("nosave") { persistence.setLastSave(.never) }
         // No answer: the connection's end is one.
         call.session.isClosing = true
         end()
+    }
+
+    /// Saves what is there now: a job that is under way shows an earlier instant, so it is waited for.
+    private static func isSaved(_ call: Call) throws(CommandFailure) -> Bool {
+        let done = Completion()
+        while let refusal = call.keyspace.persistence.begin(call.keyspace, nil, rewrites: false, done: { done.finish($0) }) {
+            guard refusal != .off else { throw .text(refusal.rawValue) }
+            usleep(10_000)
+        }
+        return done.wait()
     }
 
     private static func bgsave(_ call: Call) throws(CommandFailure) {
