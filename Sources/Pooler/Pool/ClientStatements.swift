@@ -1,0 +1,400 @@
+import NIOCore
+import PostgresWire
+
+/// What one client has prepared, by its own names.
+struct ClientStatements {
+    private(set) var byName: [String: PreparedStatement] = [:]
+    /// What the unnamed statement was when a batch ended that had parsed it and not bound it: clients that ask for a description
+    /// first bind it in the next batch, which may find another server connection. It has a name there.
+    var unnamed: PreparedStatement?
+    /// What the batch that is being sent has parsed so far and not bound, when its end has not come yet.
+    var unnamedBody: [UInt8]?
+    /// Batches under way that leave an unnamed statement behind, if they do not fail.
+    private var unnamedUndecided = 0
+    let max: Int
+
+    /// What the client's session has; `nil` where nobody asks, as in session mode.
+    var session: SessionState?
+    private let texts: StatementTexts?
+    /// What the statement of the last unnamed Parse, and what runs in the unnamed portal, means to the session.
+    private var unnamedText: StatementText?
+    private var portalText: StatementText?
+    /// Named portals that mean something.
+    private var portals: [[UInt8]: StatementText] = [:]
+
+    /// Named portals whose statements mean something, at a time; with more, the server is asked.
+    static let portalsMax = 64
+
+    /// - Parameter insight: where the queries of a pool are counted.
+    init(max: Int, session: SessionState? = nil, texts: StatementTexts? = nil, insight: (queries: QueryInsight, pool: Int)? = nil) {
+        self.max = max
+        self.insight = insight
+        self.session = session
+        self.texts = texts
+    }
+
+    /// What the rows of statements are like, as the client was told last, by their numbers.
+    private var descriptions: [Int: UInt64] = [:]
+    /// Clients ask for the same again and again.
+    private var lastDescription: (statement: Int, fingerprint: UInt64) = (0, 0)
+    /// Beyond, all are forgotten: see ``ServerSession/Repetition``.
+    static let descriptionsMax = 1_000
+
+    /// - Parameter fingerprint: `nil`: not known.
+    mutating func described(_ statement: Int, _ fingerprint: UInt64?) {
+        guard let fingerprint else {
+            lastDescription = (0, 0)
+            descriptions[statement] = nil
+            return
+        }
+        guard lastDescription != (statement, fingerprint) else { return }
+        lastDescription = (statement, fingerprint)
+        if descriptions.count >= Self.descriptionsMax { descriptions = [:] }
+        descriptions[statement] = fingerprint
+    }
+
+    func description(of statement: Int) -> UInt64? { descriptions[statement] }
+
+    /// Any that the client has by now.
+    func statement(_ id: Int) -> PreparedStatement? {
+        byName.values.first { $0.id == id } ?? (unnamed?.id == id ? unnamed : nil)
+    }
+
+    var count: Int { byName.count }
+
+    func find(_ name: String) -> PreparedStatement? { byName[name] }
+
+    /// Parse is sent, or answered here: see ``changes``.
+    /// - Returns: `false` when there are too many.
+    mutating func prepared(_ name: String, _ statement: PreparedStatement) -> Bool {
+        guard byName.count < max || byName[name] != nil else { return false }
+        changes.append(Change(name: name, before: byName[name]))
+        byName[name] = statement
+        return true
+    }
+
+    /// Close is answered here: see ``changes``.
+    mutating func closing(_ name: String) {
+        changes.append(Change(name: name, before: byName.removeValue(forKey: name)))
+    }
+
+    /// DEALLOCATE is answered here.
+    mutating func closed(_ name: String) -> Bool { byName.removeValue(forKey: name) != nil }
+
+    // MARK: What is not sure yet
+
+    mutating func takeUnnamedBody() -> [UInt8]? {
+        guard unnamedBody != nil else { return nil }
+        defer { unnamedBody = nil }
+        return unnamedBody
+    }
+
+    var isUnnamedUndecided: Bool { unnamed != nil && unnamedUndecided > 0 }
+
+    mutating func unnamedLeft(_ statement: PreparedStatement, isUndecided: Bool) {
+        unnamed = statement
+        if isUndecided { unnamedUndecided += 1 }
+    }
+
+    /// A batch that leaves one behind has been answered.
+    mutating func unnamedDecided() { unnamedUndecided -= 1 }
+
+    /// A batch that was to leave one behind has failed.
+    mutating func unnamedFailed() {
+        // Not when one of a later batch has taken its place.
+        if unnamedUndecided == 1 { unnamed = nil }
+    }
+
+    /// What a name meant before a Parse or Close that is under way.
+    private struct Change {
+        let name: String
+        var before: PreparedStatement?
+    }
+
+    /// In the order in which they are answered. After an error the server skips messages, and the client knows that they changed nothing.
+    private var changes: [Change] = []
+    private var changesHead = 0
+    private var skippedChanges: [Change] = []
+    /// Where the changes of the batch begin that is being sent.
+    private var changesSynced = 0
+
+    /// Whether what a name means shows only in the replies to an earlier batch, which may fail.
+    func isUndecided(_ name: String) -> Bool {
+        guard changesHead < changesSynced else { return false }
+        // With many under way the next message waits for all of them: a search for each message would take longer.
+        return changesSynced - changesHead > ReplyQueue.searchedMax || changes[changesHead..<changesSynced].contains { $0.name == name }
+    }
+
+    private mutating func takeChange() -> Change? {
+        guard changesHead < changes.count else { return nil }
+        let change = changes[changesHead]
+        changesHead += 1
+        if changesHead == changes.count {
+            changes.removeAll(keepingCapacity: changes.count <= 64)
+            (changesHead, changesSynced) = (0, 0)
+        } else if changesHead > 1024, changesHead * 2 > changes.count {
+            changes.removeFirst(changesHead)
+            (changesHead, changesSynced) = (0, Swift.max(0, changesSynced - changesHead))
+        }
+        return change
+    }
+
+    mutating func changeAnswered() { _ = takeChange() }
+
+    /// It failed, or was skipped after an error; ``skipEnded()`` says that all are known.
+    mutating func changeSkipped() {
+        if let change = takeChange() { skippedChanges.append(change) }
+    }
+
+    mutating func skipEnded() {
+        guard !skippedChanges.isEmpty else { return }
+        // The next change of each name; a client may have thousands of both.
+        let later = Dictionary(changes.indices[changesHead...].map { (changes[$0].name, $0) }) { first, _ in first }
+        for change in skippedChanges.reversed() {
+            // What was changed again since then would be what it was before both.
+            if let next = later[change.name] { changes[next].before = change.before } else { byName[change.name] = change.before }
+        }
+        skippedChanges = []
+    }
+
+    // MARK: What it costs
+
+    private let insight: (queries: QueryInsight, pool: Int)?
+    private var unnamedStatistics: QueryStatistics?
+    /// What the batch so far has bound last: it stands for the batch.
+    private var batchStatistics: QueryStatistics?
+    private var batchTraceID: String?
+    /// Of the units that are under way: simple queries and batches, each ending in ReadyForQuery.
+    private var units: [(statistics: QueryStatistics?, traceID: String?)] = []
+    private var unitsHead = 0
+    private var rows: UInt64 = 0
+    private var hasFailed = false
+    /// Units that have ended since ``countEnded(wait:server:)``.
+    private(set) var ended: [(statistics: QueryStatistics, traceID: String?, rows: UInt64, hasFailed: Bool)] = []
+    /// The last that has ended, for the console.
+    private(set) var last: (statistics: QueryStatistics, traceID: String?)?
+
+    private mutating func unitSent(_ statistics: QueryStatistics?, _ traceID: String?) {
+        if insight != nil { units.append((statistics, traceID)) }
+    }
+
+    private mutating func takeUnit() -> (statistics: QueryStatistics?, traceID: String?)? {
+        guard unitsHead < units.count else { return nil }
+        // Mostly there is one.
+        if units.count == 1 { return units.removeLast() }
+        let unit = units[unitsHead]
+        unitsHead += 1
+        if unitsHead == units.count {
+            units.removeAll(keepingCapacity: units.count <= 64)
+            unitsHead = 0
+        } else if unitsHead > 64, unitsHead * 2 > units.count {
+            // A client that always has one more under way.
+            units.removeFirst(unitsHead)
+            unitsHead = 0
+        }
+        return unit
+    }
+
+    /// What the server works at, of what is under way.
+    var current: (statistics: QueryStatistics, traceID: String?, rows: UInt64)? {
+        guard unitsHead < units.count, let statistics = units[unitsHead].statistics else { return nil }
+        return (statistics, units[unitsHead].traceID, rows)
+    }
+
+    private mutating func unitEnded() {
+        if let unit = takeUnit(), let statistics = unit.statistics {
+            ended.append((statistics, unit.traceID, rows, hasFailed))
+            last = (statistics, unit.traceID)
+        }
+        (rows, hasFailed) = (0, false)
+    }
+
+    /// - Parameter server: microseconds, for each; a pipeline's queries are not told apart.
+    mutating func countEnded(wait: UInt64, server: UInt64) {
+        if let last, let traceID = last.traceID { last.statistics.traceID = traceID }
+        if ended.count == 1 {
+            let unit = ended.removeLast()
+            return unit.statistics.ended(wait: wait, server: server, rows: unit.rows, hasFailed: unit.hasFailed)
+        }
+        for (index, unit) in ended.enumerated() {
+            unit.statistics.ended(wait: index == 0 ? wait : 0, server: server, rows: unit.rows, hasFailed: unit.hasFailed)
+        }
+        ended.removeAll(keepingCapacity: true)
+    }
+
+    /// Clients ask the same again and again: one comparison in the place of a look-up.
+    private func again(_ fingerprint: UInt64) -> QueryStatistics? {
+        guard let statistics = last?.statistics, statistics.fingerprint == fingerprint, !statistics.isForgotten else { return nil }
+        return statistics
+    }
+
+    private func look(at input: ByteBuffer, from start: Int, to end: Int) -> (statistics: QueryStatistics?, traceID: String?) {
+        guard let insight, start < end else { return (nil, nil) }
+        let (from, to) = (start - input.readerIndex, end - input.readerIndex)
+        return input.withUnsafeReadableBytes { bytes in
+            let sql = UnsafeRawBufferPointer(rebasing: bytes[from..<to])
+            let fingerprint = QueryFingerprint.hash(sql)
+            let statistics =
+                again(fingerprint)
+                ?? insight.queries.find(fingerprint: fingerprint, pool: insight.pool) { QueryFingerprint.text(sql, bytesMax: QueryInsight.textBytesMax) }
+            return (statistics, TraceParent.find(in: sql))
+        }
+    }
+
+    // MARK: What goes to the server, and what comes back
+
+    /// Sync is sent on.
+    mutating func syncReceived() {
+        session?.syncReceived()
+        changesSynced = changes.count
+        unitSent(batchStatistics, batchTraceID)
+        (batchStatistics, batchTraceID) = (nil, nil)
+    }
+
+    mutating func functionCallReceived() {
+        session?.functionCallReceived()
+        unitSent(nil, nil)
+    }
+
+    /// The server does not answer this unit.
+    mutating func unitSkipped() {
+        session?.unitSkipped()
+        _ = takeUnit()
+    }
+
+    mutating func statementFailed() {
+        session?.statementFailed()
+        hasFailed = true
+    }
+
+    mutating func readyForQuery(_ status: TransactionStatus) {
+        session?.readyForQuery(status)
+        if status == .idle { transactionEnded() }
+        if insight != nil { unitEnded() }
+    }
+
+    /// CommandComplete.
+    /// - Parameter index: of its tag.
+    mutating func statementCompleted(_ input: ByteBuffer, at index: Int, length: Int) {
+        if insight != nil { rows &+= Self.rows(input, at: index, length: length) }
+        guard session?.statementCompleted() == false else { return }
+        // The longest that decides anything is ROLLBACK.
+        session?.statementCompleted(tag: input.getString(at: index, length: Swift.min(length, 64)) ?? "")
+    }
+
+    /// The number at the end of a tag, such as `SELECT 5`, `INSERT 0 5`.
+    private static func rows(_ input: ByteBuffer, at index: Int, length: Int) -> UInt64 {
+        input.withUnsafeReadableBytes { bytes in
+            var place = index - input.readerIndex + length - 1
+            var (rows, factor) = (UInt64(0), UInt64(1))
+            while place >= index - input.readerIndex, (0x30...0x39).contains(bytes[place]), factor < 10_000_000_000_000_000_000 {
+                rows &+= UInt64(bytes[place] - 0x30) &* factor
+                factor &*= 10
+                place -= 1
+            }
+            return rows
+        }
+    }
+
+    /// A Query of which all is at hand, or too long to be read.
+    mutating func queryReceived(_ head: MessageFraming.Head, in input: ByteBuffer, at index: Int) {
+        if insight != nil {
+            // Without its terminator.
+            let found = look(at: input, from: index + MessageFraming.headBytes, to: min(index + head.bytes - 1, input.writerIndex))
+            unitSent(found.statistics, found.traceID)
+        }
+        guard session != nil else { return }
+        guard head.bytes <= input.writerIndex - index else {
+            session?.unknownReceived(text: Self.tooLong)
+            session?.syncReceived()
+            return
+        }
+        if let text = text(in: input, from: index + MessageFraming.headBytes, to: index + head.bytes) {
+            session?.queryReceived(text.statements, text: text.beginning)
+        } else {
+            session?.syncReceived()
+        }
+    }
+
+    /// A Parse of the unnamed statement.
+    mutating func parseReceived(_ head: MessageFraming.Head, in input: ByteBuffer, at index: Int) {
+        guard session != nil || insight != nil else { return }
+        unnamedStatistics = nil
+        guard head.bytes <= input.writerIndex - index else {
+            unnamedText = nil
+            session?.unknownReceived(text: Self.tooLong)
+            return
+        }
+        let body = index + MessageFraming.headBytes + 1
+        let messageEnd = index + head.bytes
+        guard body <= messageEnd else { return unnamedText = nil }
+        let pool = insight?.pool ?? -1
+        let range = (body - input.readerIndex)..<(messageEnd - input.readerIndex)
+        if let known = input.withUnsafeReadableBytes({ texts?.parsed.find(UnsafeRawBufferPointer(rebasing: $0[range]), pool: pool) }) {
+            (unnamedText, unnamedStatistics, batchTraceID) = (known.text, known.statistics, nil)
+            return
+        }
+        let end = input.withUnsafeReadableBytes { $0[range].firstIndex(of: 0).map { $0 + input.readerIndex } ?? messageEnd }
+        unnamedText = text(in: input, from: body, to: end)
+        (unnamedStatistics, batchTraceID) = look(at: input, from: body, to: end)
+        // One with a trace does not come again.
+        guard batchTraceID == nil else { return }
+        let meaning = ParsedTexts.Meaning(text: unnamedText, statistics: unnamedStatistics)
+        input.withUnsafeReadableBytes { texts?.parsed.keep(UnsafeRawBufferPointer(rebasing: $0[range]), pool: pool, meaning) }
+    }
+
+    /// - Parameter statement: `nil`: the unnamed one.
+    mutating func bindReceived(_ statement: PreparedStatement?, in input: ByteBuffer, at index: Int) {
+        if let insight {
+            batchStatistics =
+                statement.map { statement in
+                    again(statement.fingerprint) ?? insight.queries.find(fingerprint: statement.fingerprint, pool: insight.pool) {
+                        statement.body.withUnsafeBytes { bytes in
+                            QueryFingerprint.text(UnsafeRawBufferPointer(rebasing: bytes.prefix { $0 != 0 }), bytesMax: QueryInsight.textBytesMax)
+                        }
+                    }
+                } ?? unnamedStatistics
+        }
+        guard session != nil else { return }
+        let text = statement.map(\.text) ?? unnamedText
+        let payload = index + MessageFraming.headBytes
+        guard input.getInteger(at: payload, as: UInt8.self) != 0 else {
+            portalText = text
+            return
+        }
+        guard text != nil || !portals.isEmpty, let name = portal(in: input, at: payload) else { return }
+        portals[name] = text
+        if portals.count > Self.portalsMax {
+            portals = [:]
+            session?.unknownReceived(text: text?.beginning ?? "")
+        }
+    }
+
+    mutating func executeReceived(in input: ByteBuffer, at index: Int) {
+        guard session != nil else { return }
+        let payload = index + MessageFraming.headBytes
+        let text =
+            input.getInteger(at: payload, as: UInt8.self) == 0
+            ? portalText : portals.isEmpty ? nil : portal(in: input, at: payload).flatMap { portals[$0] }
+        session?.executeReceived(text?.effects ?? [], text: text?.beginning ?? "")
+    }
+
+    /// No transaction is open any more: portals are gone.
+    mutating func transactionEnded() {
+        if !portals.isEmpty { portals = [:] }
+    }
+
+    private static let tooLong = "(too long to be looked at)"
+
+    private func portal(in input: ByteBuffer, at index: Int) -> [UInt8]? {
+        let available = Swift.min(input.writerIndex - index, StatementName.bytesMax)
+        guard available > 0, let bytes = input.getBytes(at: index, length: available) else { return nil }
+        return Array(bytes.prefix { $0 != 0 })
+    }
+
+    private func text(in input: ByteBuffer, from start: Int, to end: Int) -> StatementText? {
+        guard let texts, start < end else { return nil }
+        let (from, to) = (start - input.readerIndex, end - input.readerIndex)
+        return input.withUnsafeReadableBytes { texts.find(UnsafeRawBufferPointer(rebasing: $0[from..<to])) }
+    }
+}
