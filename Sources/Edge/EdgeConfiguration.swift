@@ -29,6 +29,7 @@ public struct EdgeConfiguration: Sendable, Equatable {
     public var browserCaching = "off"
     /// The tables besides `off` and `standard`, by name.
     public var browserCachingPolicies: [String: BrowserCachingPolicy] = [:]
+    public var earlyHints = EarlyHintsConfiguration()
     public var cache = Cache()
     public var purge = PurgeConfiguration()
     public var proof = ProofConfiguration()
@@ -97,6 +98,7 @@ public struct EdgeConfiguration: Sendable, Equatable {
         adopted.accessRecords = new.accessRecords
         adopted.browserCaching = new.browserCaching
         adopted.browserCachingPolicies = new.browserCachingPolicies
+        adopted.earlyHints = new.earlyHints
         adopted.deadlines = new.deadlines
         adopted.limits = new.limits
         adopted.limits.connectionsMax = limits.connectionsMax

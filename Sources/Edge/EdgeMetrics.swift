@@ -38,6 +38,7 @@ final class EdgeMetrics: Sendable {
     private let purgeRefusals = CounterRow(count: PurgeRefusal.allCases.count)
     private let purgedResponses = Counter()
     private let refreshes = CounterRow(count: 2)
+    private let hintedLinks = CounterRow(count: 2)
     private let proofRefusals = CounterRow(count: ProofRefusal.allCases.count)
     /// Signed requests by the layers that they went past: at most ``provedMax`` kinds, of which only who has the secret can make one.
     private let proved = Lock<[EdgeLayers: ProvedCounts]>([:])
@@ -184,6 +185,11 @@ final class EdgeMetrics: Sendable {
         refreshes.add(isAhead ? 0 : 1)
     }
 
+    func hinted(configured: Int, learnt: Int) {
+        hintedLinks.add(0, UInt64(configured))
+        hintedLinks.add(1, UInt64(learnt))
+    }
+
     func compressed(from: Int, to: Int, nanoseconds: Int64) {
         compressedFrom.add(from)
         compressedTo.add(to)
@@ -275,6 +281,11 @@ final class EdgeMetrics: Sendable {
             text.counter(
                 "headrace_edge_http2_errors_total", help: "Connections of HTTP/2 that were ended for an error of the client's, by its code.",
                 labels: [("code", code.word)], value: sum { $0.http2Errors.value(index) })
+        }
+        for (index, source) in ["configured", "learnt"].enumerated() {
+            text.counter(
+                "headrace_edge_early_hints_total", help: "Links that the edge sent in 103 Early Hints of its own, by where they came from.",
+                labels: [("source", source)], value: sum { $0.hintedLinks.value(index) })
         }
         text.counter(
             "headrace_edge_tls_handshakes_total", help: "Connections on which TLS was agreed on.", value: sum { $0.tlsHandshakes.value })

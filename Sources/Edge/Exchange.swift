@@ -64,6 +64,9 @@ struct Exchange: ~Copyable {
     /// What the client accepts, read once.
     var accepted = AcceptedCodings.identityOnly
     var requestCacheControl = CacheControl()
+    /// Links that the client was told early of the edge's own accord; some of them may have been learnt.
+    var hints: [[UInt8]] = []
+    var hasLearntHints = false
 
     /// Layers that it goes past.
     var without: EdgeLayers = []

@@ -52,6 +52,42 @@ final class HTTP2Tests {
         #expect(try curl(["--http2", "https://localhost:\(off.port)/a"]).text == "hello of /a|1.1")
     }
 
+    /// Its names on Debian, on Ubuntu, and Google's own.
+    private static let browser = ["chromium", "chromium-browser", "google-chrome"].first { Command.find($0) != nil }
+
+    @Test(.enabled(if: browser != nil, "Chromium is not installed: run scripts/setup"))
+    func `chromium loads a page over HTTP-2, and what early hints name before the page is there`() throws {
+        let script = """
+            addEventListener("load", () => {
+                const page = performance.getEntriesByType("navigation")[0], style = performance.getEntriesByName(location.origin + "/site.css")[0];
+                document.body.textContent = `${page.nextHopProtocol} ${page.firstInterimResponseStart > 0} ${style.initiatorType} `
+                    + `${style.startTime < page.responseStart} ${getComputedStyle(document.body).color}`;
+            });
+            """
+        let asked = ScriptedOrigin.Gate()
+        let origin = try ScriptedOrigin { request in
+            func answer(_ type: String, _ body: String) -> ScriptedOrigin.Step {
+                .send(ScriptedOrigin.response(fields: ["Content-Type: \(type)", "Cache-Control: no-store"], body: body))
+            }
+            switch request.target {
+            case "/site.css":
+                // The page waits for it: nobody would ask for it but for the hint.
+                asked.open()
+                return [answer("text/css", "body { color: rgb(1, 2, 3) }")]
+            case "/": return [.waitFor(asked), answer("text/html", "<link rel=stylesheet href=/site.css><script>\(script)</script><body>no script</body>")]
+            default: return [.send(ScriptedOrigin.response(status: "404 Not Found", body: ""))]
+            }
+        }
+        let edge = try secureEdge(origin, ["edge.early_hints.links=</site.css>; rel=preload; as=style"])
+        let result = try Command.run(try #require(Self.browser), [
+            "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
+            "--ignore-certificate-errors", "--user-data-dir=\(path("profile"))", "--dump-dom", "https://localhost:\(edge.port)/",
+        ])
+        #expect(result.text.contains("h2 true early-hints true rgb(1, 2, 3)"), "\(result.text)\(result.errors)")
+        let lines = try edge.logLines(atLeast: 2)
+        #expect(lines.contains { $0["target"] as? String == "/" && $0["status"] as? Int == 200 })
+    }
+
     @Test func `curl posts, nghttp gets many, and the log says how they came`() throws {
         let origin = try ScriptedOrigin { request in
             [.send(ScriptedOrigin.response(fields: ["Cache-Control: no-store"], body: "\(request.method) \(request.body.utf8.count)"))]

@@ -13,6 +13,7 @@ extension Fetch {
             requestBody = HeldRequestBody(keptBytesMax: isIdempotent ? max(Self.requestBytesMax, upstream.group.requestBufferBytesMax) : 0)
             isBuffering = upstream.group.requestBufferBytesMax > 0 && !isRequestEnded
         }
+        if !isSubrequest { client?.hintEarly() }
         // Nobody is asked yet who could say that the body is wanted.
         if isBuffering { client?.continueIfExpected() } else { ask(now: now) }
     }

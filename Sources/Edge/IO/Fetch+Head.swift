@@ -63,6 +63,7 @@ extension Fetch {
         let lifetime = lifetimeSeconds(head, cacheControl)
         let notStored = lease == nil ? nil : reasonNotToStore(head, cacheControl)
         let isStored = lease != nil && notStored == nil
+        noteHints(head, cacheControl, isStored: isStored)
         if let notStored {
             if notStored == .tooLarge { dropPartsOfAnother(head) }
             refuseToStore(notStored)
@@ -284,11 +285,20 @@ extension Fetch {
         let notStored = Storability.decide(
             request: request, response: merged, cacheControl: cacheControl, rules: route.storing,
             received: worker.unixSeconds(headReceived))
+        noteHints(merged, cacheControl, isStored: notStored == nil)
         if let notStored { refuseToStore(notStored) }
         way = .hold(
             SharedVerdict(
                 lifetimeSeconds: lifetimeSeconds(merged, cacheControl), cacheControl: cacheControl, isStored: notStored == nil,
                 withheld: WithheldFields(fields, cacheControl)))
+    }
+
+    /// What is learnt of a page for the next ``HTTPServerHandler/hintEarly()``, or was wrong with the last.
+    private func noteHints(_ head: ResponseHead, _ cacheControl: CacheControl, isStored: Bool) {
+        guard let hints = route.earlyHints, hints.learns, !isSubrequest, request.method == .get else { return }
+        client?.checkHints(head)
+        guard isStored, EarlyHints.areLearnt(from: head, withheld: WithheldFields(head.fields, cacheControl)) else { return }
+        worker.store.hints.learn(EarlyHints.links(of: head.fields), key)
     }
 
     /// A change through here makes stored copies of its target useless, and of what it says it has changed besides.

@@ -19,12 +19,14 @@ extension HTTPServerHandler {
     /// - Source: RFC 9110 §15.2: a client of HTTP/1.0 gets none.
     func forwardInterim(_ head: ResponseHead) {
         guard connection.head.minorVersion > 0, responseFraming == nil else { return }
+        let hinted = head.status == 103 ? exchange.hints : []
+        guard InterimResponse.addsHints(head.fields, to: hinted) else { return }
         if let link {
             var buffer = ByteBuffer()
-            InterimResponse.write(status: head.status, head.fields, into: &buffer)
+            InterimResponse.write(status: head.status, head.fields, hinted: hinted, into: &buffer)
             return link.connection.sendInterim(buffer, on: link.stream)
         }
-        turn { InterimResponse.write(status: head.status, head.fields, into: &output) }
+        turn { InterimResponse.write(status: head.status, head.fields, hinted: hinted, into: &output) }
         flush()
     }
 

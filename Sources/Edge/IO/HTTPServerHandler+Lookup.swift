@@ -51,7 +51,7 @@ extension HTTPServerHandler {
 
     /// Makes the key of a request.
     @inline(__always)
-    private func assignKey(_ head: RequestHead, _ route: RoutePlan) {
+    func assignKey(_ head: RequestHead, _ route: RoutePlan) {
         // Asked here and not behind a call, to which the keying and the identity would be copied.
         if route.hasPlainKeys, !identity.isSecure, identity.host == nil {
             worker.key.assign(head, scope: route.cacheScope, seed: worker.store.seed)
@@ -129,6 +129,7 @@ extension HTTPServerHandler {
         case .follow:
             exchange.cacheResult = .coalesced
             source = .follow
+            hintEarly()
         case .read(let live):
             exchange.cacheResult = .coalesced
             read(live, now: now)

@@ -53,6 +53,8 @@ final class RoutePlan {
     let reuse: ReuseRules
     let storing: StoringRules
     let browserCaching: BrowserCaching?
+    /// `nil` when nothing is hinted.
+    let earlyHints: EarlyHints?
     let requestRules: HeaderRuleSet?
     let responseRules: HeaderRuleSet?
     /// How keys of the response cache are made of this route's requests.
@@ -91,6 +93,7 @@ final class RoutePlan {
         reuse = ReuseRules(cache)
         storing = StoringRules(cache)
         browserCaching = edge.browserCachingPolicy(named: route.browserCaching ?? edge.browserCaching).flatMap(BrowserCaching.init)
+        earlyHints = EarlyHints(route.earlyHints.applied(to: edge.earlyHints))
         requestRules = HeaderRuleSet(route.requestRules)
         responseRules = HeaderRuleSet(route.responseRules)
         keying = CacheKeying(scope: Array(route.cacheScope.utf8), route.cacheKey.isEmpty ? edge.cache.key : route.cacheKey)

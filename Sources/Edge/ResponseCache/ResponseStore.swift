@@ -19,6 +19,7 @@ final class ResponseStore: Sendable {
     /// else leave and go with the next.
     let objectBytesMax: Int
     let forecast: SharingForecast
+    let hints = LearntHints()
     /// Mixed into every key's hash; see ``KeyHash``.
     let seed = UInt64.random(in: .min ... .max)
 

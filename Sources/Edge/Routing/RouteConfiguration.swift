@@ -32,6 +32,7 @@ public struct RouteConfiguration: Sendable, Equatable {
     public var cacheKey = CacheKeyRules()
     /// The name of the table by which browsers may keep responses; see ``EdgeConfiguration/browserCachingPolicy(named:)``.
     public var browserCaching: String?
+    public var earlyHints = RouteEarlyHints()
     /// The largest body of a request; 413 beyond. Only less than ``EdgeConfiguration/Limits/requestBodyBytesMax`` has an effect.
     public var requestBodyBytesMax: Int?
     public var rateLimit = RateLimit()

@@ -95,6 +95,7 @@ extension EdgeConfiguration {
             add(
                 "cache", bypass.map { "past it: \($0.rawValue)" }
                     ?? "looked up; kept if the application lets it be, up to \(cache.objectBytesMax) bytes")
+            if let hints = EarlyHints(route.earlyHints.applied(to: earlyHints)) { add("early_hints", Self.text(of: hints, request)) }
             addRules("request_headers", route.requestRules, &policies)
         }
         add("answer", route.actionText)
@@ -106,6 +107,13 @@ extension EdgeConfiguration {
         addRules("response_headers", route.responseRules, &policies)
         add("delivery", "given up when the client takes nothing for \(deadlines.write.spoken)\(rate)")
         return policies
+    }
+
+    private static func text(of hints: EarlyHints, _ request: RequestHead) -> String {
+        let sources = (hints.links.isEmpty ? [] : ["\(hints.links.count) links"]) + (hints.learns ? ["what the page said last"] : [])
+        let isPage = hints.areFor(request, isHTTP2: true)
+        let clients = isPage ? hints.includesHTTP1 ? "" : ", by HTTP/2" : ", but not for this request, which asks for no page"
+        return sources.joined(separator: " and ") + " while the application is asked" + clients
     }
 
     private static func text(of group: UpstreamGroup) -> String {

@@ -92,6 +92,16 @@ enum ConfigurationKeys {
             "edge.browser_caching", \.edge.browserCaching, .text("policy"), isReloadable: true,
             "What browsers may keep of responses that say nothing about it: off, standard, or a table of edge.policies.browser_caching."),
 
+        .init(
+            "edge.early_hints.links", \.edge.earlyHints.links, .list("links", of: .earlyLink, isEmptyAllowed: true), isReloadable: true,
+            "What browsers are told in 103 Early Hints while the application makes a page, such as </app.css>; rel=preload; as=style."),
+        .init(
+            "edge.early_hints.learn", \.edge.earlyHints.learns, .boolean, isReloadable: true,
+            "And what the page's own Link fields said of preload, modulepreload and preconnect, the last time it could be kept for all."),
+        .init(
+            "edge.early_hints.http1", \.edge.earlyHints.includesHTTP1, .boolean, isReloadable: true,
+            "By HTTP/1.1, too; some clients take the first head for the answer. By HTTP/2 all can tell them apart."),
+
         .init("edge.cache.enabled", \.edge.cache.isEnabled, .boolean, isReloadable: true, "Keep responses that the application lets be kept."),
         .init(
             "edge.cache.size", \.edge.cache.bytesMax, .size(1 << 20...1 << 40),

@@ -44,6 +44,18 @@ extension ValueFormat where Value == String {
             }, render: { $0 })
     }
 
+    /// A link that makes an early hint.
+    static var earlyLink: Self {
+        Self(
+            "link", units: "<URL>; rel=preload, modulepreload, preconnect",
+            parse: { word in
+                guard let link = EarlyHintsConfiguration.link(word) else {
+                    throw ValueProblem("\"\(word)\" is no link with rel=preload, modulepreload or preconnect, such as </app.css>; rel=preload; as=style")
+                }
+                return link
+            }, render: { $0 })
+    }
+
     /// Where a client is sent.
     static var location: Self {
         Self(

@@ -107,6 +107,18 @@ enum RouteKeys {
             "browser_caching", \.browserCaching, .optional(.text("policy")), isReloadable: true,
             "What browsers may keep of responses that say nothing about it; without it, as edge.browser_caching says."),
         .init(
+            "early_hints.enabled", \.earlyHints.isEnabled, .boolean, isReloadable: true,
+            "Whether browsers are told what a page needs before it is there; false for not here, whatever edge.early_hints says."),
+        .init(
+            "early_hints.links", \.earlyHints.links, .list("links", of: .earlyLink, isEmptyAllowed: true), isReloadable: true,
+            "What they are told; without it, as edge.early_hints.links says."),
+        .init(
+            "early_hints.learn", \.earlyHints.learns, .optional(.boolean), isReloadable: true,
+            "And what the page's own Link fields said; without it, as edge.early_hints.learn says."),
+        .init(
+            "early_hints.http1", \.earlyHints.includesHTTP1, .optional(.boolean), isReloadable: true,
+            "By HTTP/1.1, too; without it, as edge.early_hints.http1 says."),
+        .init(
             "limits.body", \.requestBodyBytesMax, .optional(.size(0...1 << 40)), isReloadable: true,
             "A request's body; 413 beyond. Not more than edge.limits.body."),
         .init(

@@ -56,6 +56,7 @@ enum SettingContradictions {
         texts += tls(settings.edge.tls)
         texts += browserCaching(settings.edge)
         texts += cacheKey(settings.edge.cache.key, "edge.cache.key")
+        texts += earlyHints(settings.edge.earlyHints.links, "edge.early_hints.links")
         texts += negative(settings.edge.cache.negative, "edge.cache.negative")
         return texts.map { ConfigurationProblem(place: .together, text: $0) }
     }
@@ -83,6 +84,13 @@ enum SettingContradictions {
         ].compactMap { name, list in
             list.count > CacheKeyRules.namesMax ? "\(path).\(name) has \(list.count) members; \(CacheKeyRules.namesMax) is the most" : nil
         }
+    }
+
+    private static func earlyHints(_ links: [String], _ path: String) -> [String] {
+        let (countMax, bytesMax) = (EarlyHintsConfiguration.linksMax, EarlyHintsConfiguration.bytesMax)
+        if links.count > countMax { return ["\(path) has \(links.count) members; \(countMax) is the most"] }
+        let bytes = links.reduce(0) { $0 + $1.utf8.count }
+        return bytes > bytesMax ? ["\(path) has \(bytes) bytes; \(bytesMax) is the most"] : []
     }
 
     private static func negative(_ list: [EdgeConfiguration.NegativeCaching], _ path: String) -> [String] {
@@ -129,6 +137,7 @@ enum SettingContradictions {
             }
             let path = "edge.routes[\(index + 1)]"
             texts += cacheKey(route.cacheKey, "\(path).cache.key")
+            texts += earlyHints(route.earlyHints.links, "\(path).early_hints.links")
             texts += negative(route.caching.negative, "\(path).cache.negative")
             var actions: [String] = []
             if route.files.root != nil { actions.append("files") } else if route.upstream != nil { actions.append("upstream") }

@@ -154,6 +154,112 @@ import Testing
         await site.server.drain()
     }
 
+    // MARK: Early hints
+
+    private static let navigation = [("sec-fetch-mode", "navigate")]
+    private static let style = "</a.css>; rel=preload; as=style"
+
+    /// The links of the heads that came before a response's own.
+    private static func hints(_ response: HTTP2Peer.Response) -> [[String]] {
+        response.interim.filter { $0.first?.1 == "103" }.map { $0.filter { $0.0 == "link" }.map(\.1) }
+    }
+
+    @Test func `configured hints come before the application has answered, for pages that it is asked for`() async throws {
+        let gate = ScriptedOrigin.Gate()
+        let origin = try ScriptedOrigin { request in
+            [.waitFor(gate), .send(ScriptedOrigin.response(fields: ["Cache-Control: max-age=600"], body: request.target))]
+        }
+        let site = try await Site.start(origin) { $0.earlyHints.links = [Self.style, "<https://cdn.example>; rel=preconnect"] }
+        let peer = try HTTP2Peer(port: site.port)
+        peer.send(F.headers(1, F.request("/", Self.navigation)), F.headers(3, F.request("/", Self.navigation)))
+        // The one that asks the application, and the one that waits for it.
+        #expect(peer.read { $0.responses[1]?.interim.count == 1 && $0.responses[3]?.interim.count == 1 })
+        gate.open()
+        #expect(peer.response(1).text == "/" && peer.response(3).text == "/" && origin.requestCount == 1)
+        #expect(Self.hints(peer.response(1)) == [[Self.style, "<https://cdn.example>; rel=preconnect"]])
+        peer.send(F.headers(5, F.request("/", Self.navigation)), F.headers(7, F.request("/image")))
+        #expect(peer.response(5).field("cache-status")?.contains("hit") ?? false)
+        #expect(peer.response(5).interim.isEmpty, "what is there needs no hint")
+        #expect(peer.response(7).text == "/image" && peer.response(7).interim.isEmpty, "no page")
+        let client = try RawClient(port: site.port)
+        client.send("GET /1 HTTP/1.1\r\nHost: a\r\nSec-Fetch-Mode: navigate\r\n\r\n")
+        #expect(try client.readResponse().status == 200)
+        #expect(try site.metric("headrace_edge_early_hints_total{source=\"configured\"}") == 4)
+        await site.server.drain()
+    }
+
+    @Test func `a client of HTTP-1_1 gets them where the route says so, and the application's own adds what is new`() async throws {
+        let origin = try ScriptedOrigin { request in
+            [
+                .send("HTTP/1.1 103 Early Hints\r\nLink: \(Self.style)\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </own.js>; rel=preload\r\n\r\n"),
+                .send(ScriptedOrigin.response(fields: ["Cache-Control: no-store"], body: "hello")),
+            ]
+        }
+        let site = try await Site.start(origin) {
+            $0.earlyHints.links = [Self.style]
+            var route = RouteConfiguration()
+            route.match.paths = ["/off"]
+            route.upstream = "app"
+            route.earlyHints.isEnabled = false
+            var bold = RouteConfiguration()
+            bold.match.paths = ["/bold"]
+            bold.upstream = "app"
+            bold.earlyHints.includesHTTP1 = true
+            $0.routes = [route, bold]
+        }
+        let client = try RawClient(port: site.port)
+        client.send("GET /bold HTTP/1.1\r\nHost: a\r\nSec-Fetch-Mode: navigate\r\n\r\n")
+        let (own, more, last) = (try client.readResponse(), try client.readResponse(), try client.readResponse())
+        #expect(own.status == 103 && own.field("Link") == Self.style)
+        #expect(more.status == 103 && more.field("Link") == "</own.js>; rel=preload")
+        #expect(last.text == "hello")
+        client.send("GET /off HTTP/1.1\r\nHost: a\r\nSec-Fetch-Mode: navigate\r\n\r\n")
+        // The application's own pass as they are.
+        #expect(try client.readResponse().field("Link") == Self.style)
+        await site.server.drain()
+    }
+
+    @Test func `what a page said is hinted the next time it is fetched, until it says something else`() async throws {
+        let origin = try ScriptedOrigin { request in
+            let caching = request.field("Cookie") == nil ? "max-age=600" : "private"
+            let links = request.number < 3 ? ["Link: \(Self.style), </next>; rel=next"] : []
+            return [.send(ScriptedOrigin.response(fields: ["Content-Type: text/html", "Cache-Control: \(caching)"] + links, body: "\(request.number)"))]
+        }
+        let site = try await Site.start(origin) { $0.earlyHints.learns = true }
+        let peer = try HTTP2Peer(port: site.port)
+        var stream = UInt32(1)
+        func get(_ path: String, _ more: [(String, String)] = []) -> HTTP2Peer.Response {
+            peer.send(F.headers(stream, F.request(path, Self.navigation + more)))
+            stream += 2
+            return peer.response(stream - 2)
+        }
+        #expect(Self.hints(get("/")) == [] && get("/").field("cache-status")?.contains("hit") ?? false)
+        let again = get("/", [("cache-control", "no-cache")])
+        #expect(again.text == "1" && Self.hints(again) == [[Self.style]])
+        #expect(Self.hints(get("/", [("authorization", "Basic YTpi")])) == [[Self.style]], "links that all get are no secret")
+        #expect(try site.metric("headrace_edge_early_hints_total{source=\"learnt\"}") == 2)
+        // The answer to this one no longer has it.
+        #expect(Self.hints(get("/", [("cache-control", "no-cache")])) == [[Self.style]])
+        #expect(Self.hints(get("/", [("cache-control", "no-cache")])) == [])
+        await site.server.drain()
+    }
+
+    @Test func `nothing is learnt from what is private, and nothing is said on another host`() async throws {
+        let origin = try ScriptedOrigin { request in
+            let caching = request.target == "/private" ? "private, max-age=600" : "max-age=600"
+            return [.send(ScriptedOrigin.response(fields: ["Content-Type: text/html", "Cache-Control: \(caching)", "Link: \(Self.style)"], body: "x"))]
+        }
+        let site = try await Site.start(origin) { $0.earlyHints.learns = true }
+        let peer = try HTTP2Peer(port: site.port)
+        let other = [(":method", "GET"), (":scheme", "http"), (":path", "/shared"), (":authority", "b.example")] + Self.navigation
+        peer.send(F.headers(1, F.request("/private", Self.navigation)), F.headers(3, F.request("/shared", Self.navigation)))
+        #expect(peer.response(1).status == 200 && peer.response(3).status == 200)
+        let noCache = [("cache-control", "no-cache")]
+        peer.send(F.headers(5, F.request("/private", Self.navigation + noCache)), F.headers(7, other), F.headers(9, F.request("/shared", Self.navigation + noCache)))
+        #expect(Self.hints(peer.response(5)) == [] && Self.hints(peer.response(7)) == [] && Self.hints(peer.response(9)) == [[Self.style]])
+        await site.server.drain()
+    }
+
     @Test func `a response that cannot be completed resets its stream, and no other`() async throws {
         let origin = try ScriptedOrigin { request in
             request.target == "/broken"

@@ -17,6 +17,17 @@ import Testing
         #expect(try written(103, fields) == ["HTTP/1.1 103 Early Hints", "Link: </a.css>; rel=preload", "link: </b.js>; rel=preload"])
     }
 
+    @Test func `what was hinted before is not said twice`() throws {
+        let hinted = [Array("</a.css>; rel=preload".utf8)]
+        let fields = try ResponseHead.parsed(103, ["Link: </a.css>; rel=preload", "Link: </b.js>; rel=preload", "Connection: close"]).fields
+        var output = ByteBuffer()
+        InterimResponse.write(status: 103, fields, hinted: hinted, into: &output)
+        #expect(lines(output) == ["HTTP/1.1 103 Early Hints", "Link: </b.js>; rel=preload"])
+        #expect(InterimResponse.addsHints(fields, to: hinted) && InterimResponse.addsHints(fields, to: []))
+        let known = try ResponseHead.parsed(103, ["Link: </a.css>; rel=preload", "Connection: close"]).fields
+        #expect(!InterimResponse.addsHints(known, to: hinted) && InterimResponse.addsHints(known, to: []))
+    }
+
     @Test func `101 says what is switched to, and nothing of a body`() throws {
         let fields = ["Upgrade: websocket", "Connection: upgrade", "Sec-WebSocket-Accept: x", "Content-Length: 0"]
         #expect(

@@ -42,6 +42,15 @@ import Testing
         edge.explain(try .get(target, fields), peer: "10.0.0.1").policies.first { $0.name == name }?.value
     }
 
+    @Test func `early hints say what of, and whether they are for this request`() throws {
+        var edge = edge
+        #expect(try policy("early_hints", "/", of: edge) == nil)
+        edge.earlyHints.learns = true
+        edge.earlyHints.links = ["</a>; rel=preload"]
+        #expect(try policy("early_hints", "/", ["Accept: text/html"], of: edge) == "1 links and what the page said last while the application is asked, by HTTP/2")
+        #expect(try policy("early_hints", "/", of: edge)?.hasSuffix(", but not for this request, which asks for no page") == true)
+    }
+
     @Test func `compression says what this client gets`() throws {
         var edge = edge
         #expect(try policy("compression", "/", ["Accept-Encoding: gzip, zstd"], of: edge)?.hasSuffix("in br, zstd, gzip: zstd for this client") == true)

@@ -10,6 +10,7 @@ import Testing
     private static let words = [
         "true", "false", "99%", "http://127.0.0.1:3999", "127.0.0.1:3999", "/srv/other", "10.0.0.0/8", "a/b", "zstd", "1h 1", "500-599", "503", "404: 10s", "alice",
         "alice on >secret ~* &* +@all", "/other", "other", "postgres://b@127.0.0.1:5999/b", "SELECT 1", "trust", "127.0.0.53", "env:OTHER", "timeout: 300",
+        "</a.css>; rel=preload",
     ]
 
     private static var started: Settings {
