@@ -32,9 +32,6 @@ public final class EdgeServer: Sendable {
         var watch: Task<Void, Never>?
     }
 
-    /// How often the files of the certificates are looked at: a new one shows within this time.
-    private static let certificateInterval = Duration.seconds(5)
-
     /// - Parameter pages: What answers for the built-in pages that the edge does not make itself.
     /// - Throws: when the access log cannot be opened, or a folder of files or a certificate cannot be read.
     public init(configuration: EdgeConfiguration, pages: BuiltInPages? = nil, logger: Logger) throws {
@@ -82,7 +79,7 @@ public final class EdgeServer: Sendable {
             await stop()
             throw error
         }
-        let (listeners, watch) = (secure + plain, watchCertificates())
+        let (listeners, watch) = (secure + plain, certificates?.watch(logger))
         running.withLock {
             $0.listeners = listeners
             $0.watch = watch
@@ -123,25 +120,6 @@ public final class EdgeServer: Sendable {
                     })
                 if let context { try channel.pipeline.syncOperations.addHandler(context.handler()) }
                 try channel.pipeline.syncOperations.addHandler(handler)
-            }
-        }
-    }
-
-    /// A certificate that was renewed is served without a word: connections go on with the one that they began with.
-    private func watchCertificates() -> Task<Void, Never>? {
-        guard let certificates else { return nil }
-        return Task { [logger] in
-            var said: [TLSCertificates.Problem] = []
-            while true {
-                do { try await Task.sleep(for: Self.certificateInterval) } catch { return }
-                let (count, problems) = certificates.replaceChanged()
-                if count > 0 { logger.notice("certificates read anew", metadata: ["count": "\(count)"]) }
-                // Once, and not every five seconds.
-                if !problems.isEmpty, problems != said {
-                    let text = problems.map(\.description).joined(separator: "; ")
-                    logger.error("certificates not read: the old ones stay", metadata: ["error": "\(text)"])
-                }
-                said = problems
             }
         }
     }

@@ -4,6 +4,7 @@ public import Transport
 public struct KeyspaceConfiguration: Sendable, Equatable {
     /// Where clients connect. Without any address there is no keyspace.
     public var listen: [SocketEndpoint] = []
+    public var tls = KeyspaceTLSConfiguration()
     /// Event loops; 0 is one per core.
     public var threads = 0
     public var databases = 16

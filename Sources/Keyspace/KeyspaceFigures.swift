@@ -1,3 +1,5 @@
+public import Transport
+
 /// The keyspace's numbers at one moment, as `INFO` says them. Counters since the start, or since `CONFIG RESETSTAT`.
 public struct KeyspaceFigures: Sendable {
     public var commands: UInt64 = 0
@@ -21,6 +23,8 @@ public struct KeyspaceFigures: Sendable {
     public var isServing = false
     /// CPU time of the event loops' threads.
     public var cpuNanoseconds: UInt64 = 0
+    /// Those that clients are shown.
+    public var certificates: [TLSCertificates.Description] = []
 
     public init() {}
 

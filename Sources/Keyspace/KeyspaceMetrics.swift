@@ -20,6 +20,11 @@ extension KeyspaceFigures {
         text.gauge("headrace_keyspace_memory_limit_bytes", help: "The most that they may take; 0 is no bound.", value: Double(bytesMax))
         text.counter("headrace_keyspace_received_bytes_total", help: "Bytes from clients.", value: bytesIn)
         text.counter("headrace_keyspace_sent_bytes_total", help: "Bytes to clients.", value: bytesOut)
+        for certificate in certificates {
+            text.gauge(
+                "headrace_keyspace_tls_certificate_expiry_timestamp_seconds", help: "When a certificate ends, in Unix seconds.",
+                labels: [("file", certificate.file)], value: Double(certificate.expires))
+        }
         // redis_exporter's
         text.gauge("redis_up", help: "Whether the keyspace answers.", value: isServing ? 1 : 0)
         text.gauge("redis_connected_clients", help: "headrace_keyspace_clients under redis_exporter's name.", value: Double(clients))

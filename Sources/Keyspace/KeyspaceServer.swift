@@ -15,19 +15,25 @@ public final class KeyspaceServer: Sendable {
     let keyspace: Keyspace
     /// The keys without a socket.
     public let local: LocalKeyspace
+    /// `nil` where no TLS is spoken.
+    private let certificates: TLSCertificates?
     private let running = Lock(Running())
 
     private struct Running: Sendable {
         var workers: [NIOLoopBound<KeyspaceWorker>] = []
         var listeners: [Listener] = []
+        /// Looks at the certificates' files.
+        var watch: Task<Void, Never>?
     }
 
     /// - Parameters:
     ///   - rewriting: what `CONFIG REWRITE` does; without it there is no file to write.
     ///   - ending: what `SHUTDOWN` does, which comes back before the end; without it the command is refused.
+    /// - Throws: ``TLSCertificates/Problem`` when a certificate or a key cannot be used.
     public init(
         configuration: KeyspaceConfiguration, rewriting: ConfigurationRewriting? = nil, ending: (@Sendable () -> Void)? = nil, logger: Logger
-    ) {
+    ) throws {
+        certificates = configuration.tls.listen.isEmpty ? nil : try TLSCertificates(configuration.tls.files)
         var configuration = configuration
         if configuration.threads <= 0 { configuration.threads = System.coreCount }
         self.configuration = configuration
@@ -39,16 +45,22 @@ public final class KeyspaceServer: Sendable {
     }
 
     /// Binds all listeners and serves.
-    /// - Returns: the addresses in use, in the order of the configuration.
+    /// - Returns: the addresses in use, in the order of the configuration, those with TLS apart.
     /// - Throws: when an address cannot be bound; nothing is left open then.
-    public func start() async throws -> [SocketAddress] {
+    public func start() async throws -> (plain: [SocketAddress], secure: [SocketAddress]) {
+        let context = try certificates.map {
+            try TLSServerContext(
+                $0, clientCertificates: configuration.tls.clientCertificates, authorities: configuration.tls.clientAuthorities, applicationProtocols: [])
+        }
         try await load()
         let workers = try await makeWorkers()
         let byLoop = Dictionary(uniqueKeysWithValues: workers.map { (ObjectIdentifier($0.eventLoop), $0.worker) })
         let limit = self.limit
-        var listeners: [Listener] = []
+        var (plain, secure): ([Listener], [Listener]) = ([], [])
         do {
-            for endpoint in configuration.listen {
+            let endpoints = configuration.listen.map { (endpoint: $0, isSecure: false) }
+                + configuration.tls.listen.map { (endpoint: $0, isSecure: true) }
+            for (endpoint, isSecure) in endpoints {
                 let listener = try await Listener.bind(endpoint, group: group, backlog: 511) { channel in
                     channel.eventLoop.makeCompletedFuture {
                         guard let worker = byLoop[ObjectIdentifier(channel.eventLoop)] else { throw ClientRefused() }
@@ -57,17 +69,22 @@ public final class KeyspaceServer: Sendable {
                             throw ClientRefused()
                         }
                         let handler = RESPClientHandler(worker: worker.value, release: { limit.release() })
+                        if isSecure, let context { try channel.pipeline.syncOperations.addHandler(context.handler()) }
                         try channel.pipeline.syncOperations.addHandler(handler)
                     }
                 }
-                listeners.append(listener)
+                if isSecure { secure.append(listener) } else { plain.append(listener) }
             }
         } catch {
-            for listener in listeners { await listener.close() }
+            for listener in plain + secure { await listener.close() }
             await stop()
             throw error
         }
-        running.withLock { [listeners] in $0.listeners = listeners }
+        let (listeners, watch) = (plain + secure, certificates?.watch(logger))
+        running.withLock {
+            $0.listeners = listeners
+            $0.watch = watch
+        }
         keyspace.hub.logScripts { [logger] level, line in
             let levels: [Logger.Level] = [.debug, .debug, .notice, .warning]
             logger.log(level: levels[min(max(level, 0), 3)], "a script says: \(line)")
@@ -78,7 +95,7 @@ public final class KeyspaceServer: Sendable {
                 "keys make room for others when the memory is full: queues (Celery, RQ) and locks want maxmemory-policy noeviction",
                 metadata: ["policy": "\(keyspace.eviction.policy.rawValue)"])
         }
-        return listeners.map(\.address)
+        return (plain.map(\.address), secure.map(\.address))
     }
 
     /// Returns once each event loop has had its turn, which it has within its longest step; never, when one of them hangs.
@@ -94,7 +111,8 @@ public final class KeyspaceServer: Sendable {
 
     /// Stops accepting, answers what was asked, and ends.
     public func drain() async {
-        let (listeners, workers) = running.withLock { ($0.listeners, $0.workers) }
+        let (listeners, workers, watch) = running.withLock { ($0.listeners, $0.workers, $0.watch) }
+        watch?.cancel()
         for listener in listeners { await listener.close() }
         for worker in workers { try? await worker.eventLoop.submit { worker.value.beginDraining() }.get() }
         let end = NIODeadline.now() + .seconds(5)
@@ -103,7 +121,17 @@ public final class KeyspaceServer: Sendable {
     }
 
     /// Its numbers now. Takes the shards' locks, one after the other; may be called on any thread.
-    public func figures() -> KeyspaceFigures { KeyspaceFigures(keyspace) }
+    public func figures() -> KeyspaceFigures {
+        var figures = KeyspaceFigures(keyspace)
+        figures.certificates = certificates?.descriptions ?? []
+        return figures
+    }
+
+    /// Whether the files that a configuration names can be used.
+    /// - Throws: what is wrong with the first that cannot.
+    public static func check(_ configuration: KeyspaceConfiguration) throws {
+        if !configuration.tls.listen.isEmpty { _ = try TLSCertificates(configuration.tls.files) }
+    }
 
     private func stop() async {
         let workers = running.withLock { $0.workers }

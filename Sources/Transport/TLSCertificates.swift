@@ -1,3 +1,4 @@
+public import Logging
 import NIOCore
 import NIOSSL
 import Telemetry
@@ -93,6 +94,28 @@ public final class TLSCertificates: Sendable {
             return true
         }
         return (isTaken ? count : 0, problems)
+    }
+
+    /// How often the files are looked at: a new one shows within this time.
+    static let interval = Duration.seconds(5)
+
+    /// Reads files anew that have changed, until the task is cancelled: a certificate that was renewed is served without a word, and
+    /// connections go on with the one that they began with.
+    public func watch(_ logger: Logger) -> Task<Void, Never> {
+        Task { [self] in
+            var said: [Problem] = []
+            while true {
+                do { try await Task.sleep(for: Self.interval) } catch { return }
+                let (count, problems) = replaceChanged()
+                if count > 0 { logger.notice("certificates read anew", metadata: ["count": "\(count)"]) }
+                // Once, and not every five seconds.
+                if !problems.isEmpty, problems != said {
+                    let text = problems.map(\.description).joined(separator: "; ")
+                    logger.error("certificates not read: the old ones stay", metadata: ["error": "\(text)"])
+                }
+                said = problems
+            }
+        }
     }
 
     public var descriptions: [Description] { state.withLock { $0.certificates.map(\.description) } }

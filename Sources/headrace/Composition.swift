@@ -50,7 +50,7 @@ final class Composition: Sendable {
         let isAlone = !loaded.settings.hasEdge && pooler == nil
         let ending: @Sendable () -> Void = { _ = kill(getpid(), SIGTERM) }
         keyspace = loaded.settings.hasKeyspace
-            ? KeyspaceServer(
+            ? try KeyspaceServer(
                 configuration: loaded.settings.keyspace, rewriting: KeyspaceRewrite(loaded).map { $0.write }, ending: isAlone ? ending : nil,
                 logger: logger) : nil
         edge = loaded.settings.hasEdge
@@ -114,10 +114,11 @@ final class Composition: Sendable {
         oneMoreServes()
     }
 
-    private func keyspaceStarted(_ addresses: [SocketAddress]) {
+    private func keyspaceStarted(_ addresses: (plain: [SocketAddress], secure: [SocketAddress])) {
         let keyspace = loaded.settings.keyspace
         let bound = keyspace.bytesMax > 0 ? SizeText.render(keyspace.bytesMax) : "no bound"
-        for address in addresses { Terminal.say("keyspace: \(Self.text(address)) (\(bound), \(keyspace.policy.rawValue))") }
+        for address in addresses.plain { Terminal.say("keyspace: \(Self.text(address)) (\(bound), \(keyspace.policy.rawValue))") }
+        for address in addresses.secure { Terminal.say("keyspace with TLS: \(Self.text(address)) (\(bound), \(keyspace.policy.rawValue))") }
         oneMoreServes()
     }
 
@@ -209,7 +210,7 @@ private struct PoolerService: Service {
 /// The keyspace as a service: it drains when the group shuts down.
 private struct KeyspaceService: Service {
     let keyspace: KeyspaceServer
-    let started: @Sendable ([SocketAddress]) -> Void
+    let started: @Sendable ((plain: [SocketAddress], secure: [SocketAddress])) -> Void
 
     func run() async throws {
         started(try await keyspace.start())

@@ -28,8 +28,8 @@ import Testing
             var configuration = KeyspaceConfiguration()
             configuration.listen = [.tcp(host: "127.0.0.1", port: 0)]
             configuration.threads = 1
-            let server = KeyspaceServer(configuration: configuration, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-            let port = try await server.start().first?.port ?? 0
+            let server = try KeyspaceServer(configuration: configuration, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            let port = try await server.start().plain.first?.port ?? 0
             let cache = Cache(host: "127.0.0.1", port: port, options: options)
             try await body(cache)
             await cache.close()

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Edge
+import Keyspace
 import Foundation
 
 struct CheckCommand: ParsableCommand {
@@ -32,6 +33,7 @@ struct CheckCommand: ParsableCommand {
         let loaded = try options.loadOrExit()
         do {
             try EdgeServer.check(loaded.settings.edgeConfiguration)
+            try KeyspaceServer.check(loaded.settings.keyspace)
         } catch {
             Terminal.fail("the configuration cannot be used: \(error)")
             throw ExitCode.badConfiguration

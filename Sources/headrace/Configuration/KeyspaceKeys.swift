@@ -32,7 +32,25 @@ enum KeyspaceKeys {
         .init(
             "keyspace.limits.input", \.keyspace.inputBytesMax, .size(1 << 16...1 << 32),
             "Requests that were read of a client and not carried out yet; it is closed beyond."),
-    ] + persistence
+    ] + tls + persistence
+
+    private static let tls: [ConfigurationKey] = [
+        .init(
+            "keyspace.tls.listen", \.keyspace.tls.listen, .list("addresses", of: .keyspaceAddress, isEmptyAllowed: true),
+            "Where clients connect with TLS, such as 10.0.0.5:6380. TLS 1.2 and 1.3."),
+        .init(
+            "keyspace.tls.certificates", \.keyspace.tls.certificates, .list("files", of: .text("file"), isEmptyAllowed: true),
+            "Certificates in PEM, each with those that vouch for it. The one that the client asks for by name is shown, or else the first. "
+                + "A file that changes is read anew."),
+        .init(
+            "keyspace.tls.keys", \.keyspace.tls.keys, .list("files", of: .text("file"), isEmptyAllowed: true),
+            "Their private keys in PEM, in the same order. Without any, each stands in its certificate's file."),
+        .init(
+            "keyspace.tls.client_certificates", \.keyspace.tls.clientCertificates, .word("mode"), "Whether clients show a certificate."),
+        .init(
+            "keyspace.tls.client_authorities", \.keyspace.tls.clientAuthorities, .optional(.text("file")),
+            "Whose certificates are believed of clients, in PEM."),
+    ]
 
     private static let persistence: [ConfigurationKey] = [
         .init(

@@ -1,4 +1,5 @@
 import Edge
+import Transport
 
 /// Values that are right one by one and wrong together.
 enum SettingContradictions {
@@ -53,7 +54,13 @@ enum SettingContradictions {
             texts.append("edge.upstreams.\(name) has no members")
         }
         texts += routes(settings)
-        texts += tls(settings.edge.tls)
+        let (edge, keyspace) = (settings.edge.tls, settings.keyspace.tls)
+        texts += tls(
+            "edge.tls", isOn: !edge.listen.isEmpty, certificates: edge.certificates, keys: edge.keys, clients: edge.clientCertificates,
+            authorities: edge.clientAuthorities)
+        texts += tls(
+            "keyspace.tls", isOn: !keyspace.listen.isEmpty, certificates: keyspace.certificates, keys: keyspace.keys,
+            clients: keyspace.clientCertificates, authorities: keyspace.clientAuthorities)
         texts += browserCaching(settings.edge)
         texts += cacheKey(settings.edge.cache.key, "edge.cache.key")
         texts += earlyHints(settings.edge.earlyHints.links, "edge.early_hints.links")
@@ -61,18 +68,18 @@ enum SettingContradictions {
         return texts.map { ConfigurationProblem(place: .together, text: $0) }
     }
 
-    private static func tls(_ tls: EdgeTLSConfiguration) -> [String] {
+    private static func tls(
+        _ path: String, isOn: Bool, certificates: [String], keys: [String], clients: TLSServerContext.ClientCertificates, authorities: String?
+    ) -> [String] {
         var texts: [String] = []
-        if !tls.listen.isEmpty, tls.certificates.isEmpty { texts.append("edge.tls.listen is set, but no certificate: edge.tls.certificates") }
-        if !tls.keys.isEmpty, tls.keys.count != tls.certificates.count {
-            texts.append(
-                "edge.tls.keys has \(tls.keys.count) members and edge.tls.certificates \(tls.certificates.count): one for each, or none")
+        if isOn, certificates.isEmpty { texts.append("\(path).listen is set, but no certificate: \(path).certificates") }
+        if !keys.isEmpty, keys.count != certificates.count {
+            texts.append("\(path).keys has \(keys.count) members and \(path).certificates \(certificates.count): one for each, or none")
         }
-        if tls.certificates.count > EdgeTLSConfiguration.certificatesMax {
-            texts.append("edge.tls.certificates has \(tls.certificates.count) members; \(EdgeTLSConfiguration.certificatesMax) is the most")
-        }
-        if tls.clientCertificates != .ignored, tls.clientAuthorities == nil {
-            texts.append("edge.tls.client_certificates is \(tls.clientCertificates.rawValue), but nobody is believed: edge.tls.client_authorities")
+        let most = EdgeTLSConfiguration.certificatesMax
+        if certificates.count > most { texts.append("\(path).certificates has \(certificates.count) members; \(most) is the most") }
+        if clients != .ignored, authorities == nil {
+            texts.append("\(path).client_certificates is \(clients.rawValue), but nobody is believed: \(path).client_authorities")
         }
         return texts
     }

@@ -21,7 +21,7 @@ struct Settings: Sendable {
     var dashboard = DashboardSettings()
     var schedule = ScheduleSettings()
 
-    var hasKeyspace: Bool { !keyspace.listen.isEmpty }
+    var hasKeyspace: Bool { !keyspace.listen.isEmpty || !keyspace.tls.listen.isEmpty }
 
     /// Whether there is anything for the edge to serve.
     var hasEdge: Bool { application != nil || edge.application != nil || edge.root != nil || !edge.routes.isEmpty }

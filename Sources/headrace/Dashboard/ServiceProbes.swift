@@ -55,7 +55,7 @@ struct ServiceProbes: Sendable {
             let reply = keyspace.local.execute([Array("PING".utf8)])
             report(
                 "keyspace", reply == Array("+PONG\r\n".utf8) ? nil : String(decoding: reply.prefix(200), as: UTF8.self), version: version,
-                detail: settings.keyspace.listen.map(\.description).joined(separator: ", "))
+                detail: (settings.keyspace.listen + settings.keyspace.tls.listen).map(\.description).joined(separator: ", "))
         }
         if let (error, detail) = diskError() { report("disk", error, detail: detail) }
         return reports

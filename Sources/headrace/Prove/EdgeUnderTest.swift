@@ -11,7 +11,7 @@ final class EdgeUnderTest: Sendable {
     ///   - off: settings that take layers away.
     init(_ name: String, arguments: [String], off: [String], folder: URL) async throws {
         // It measures, and does nothing else that the configuration may say.
-        let settings = ["schedule.load=off", "schedule.proof=off", "dashboard.access=off", "edge.tls.listen=", "keyspace.listen="] + off + ["edge.access_log=\(folder.appending(path: "\(name).log").path)"]
+        let settings = ["schedule.load=off", "schedule.proof=off", "dashboard.access=off", "edge.tls.listen=", "keyspace.listen=", "keyspace.tls.listen="] + off + ["edge.access_log=\(folder.appending(path: "\(name).log").path)"]
         child = try ChildProcess(
             name, ChildProcess.ownBinary, ["serve", "--listen", "127.0.0.1:0", "--until-eof"] + arguments + settings.flatMap { ["--set", $0] },
             folder: folder)

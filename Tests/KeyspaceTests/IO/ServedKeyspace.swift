@@ -8,6 +8,8 @@ import Transport
 final class ServedKeyspace: Sendable {
     let server: KeyspaceServer
     let port: Int
+    /// Where TLS is spoken; 0 unless ``KeyspaceConfiguration/tls`` says where.
+    let securePort: Int
 
     init(threads: Int = 2, _ change: (inout KeyspaceConfiguration) -> Void = { _ in }) async throws {
         var configuration = KeyspaceConfiguration()
@@ -16,8 +18,9 @@ final class ServedKeyspace: Sendable {
         change(&configuration)
         var logger = Logger(label: "keyspace")
         logger.logLevel = .critical
-        server = KeyspaceServer(configuration: configuration, logger: logger)
-        port = try await server.start().first?.port ?? 0
+        server = try KeyspaceServer(configuration: configuration, logger: logger)
+        let addresses = try await server.start()
+        (port, securePort) = (addresses.plain.first?.port ?? 0, addresses.secure.first?.port ?? 0)
     }
 
     func client() throws -> RedisClient { try RedisClient(port: port) }
