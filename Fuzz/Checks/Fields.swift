@@ -82,6 +82,14 @@ private func checkValue(_ value: Span<UInt8>) {
             }
         }
     }
+    let links = LinkValue.all(value, countMax: 16)
+    precondition(links.count <= 16)
+    for (index, link) in links.enumerated() {
+        precondition(value[link.range.lowerBound] == UInt8(ascii: "<") && link.range.upperBound <= value.count, "a link that begins elsewhere")
+        precondition(index == 0 || links[index - 1].range.upperBound <= link.range.lowerBound, "links over each other")
+        let again = LinkValue.all(value.extracting(link.range), countMax: 2)
+        precondition(again.count == 1 && again[0].relations == link.relations && again[0].hasAnchor == link.hasAnchor, "a link does not come back")
+    }
     let text = value.withUnsafeBufferPointer { Array($0) }
     if let dictionary = StructuredDictionary(text) { precondition(dictionary.members.count <= StructuredDictionary.membersMax) }
     let related = RelatedTarget.sameOrigin(value, authority: "a.example".utf8.span, target: "/a/b?c".utf8.span)

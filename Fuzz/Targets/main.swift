@@ -39,6 +39,8 @@ let targets: [String: FuzzedFunction] = [
     "command": { start, count in run(.command, start, count) },
     "reply": { start, count in run(.reply, start, count) },
     "user": { start, count in run(.user, start, count) },
+    "headers": { start, count in run(.headers, start, count) },
+    "schedule": { start, count in run(.schedule, start, count) },
     // Must be found within a moment, or the others find nothing either.
     "canary": { start, count in
         checkCanary(UnsafeBufferPointer(start: start, count: count))

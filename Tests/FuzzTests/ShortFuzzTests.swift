@@ -30,7 +30,7 @@ import Testing
             record.write(input)
             input.withUnsafeBufferPointer(target.check)
         }
-        var mutation = Mutation(corpus: corpus, words: try Self.dictionary(), seed: Self.seed, bytesMax: Self.bytesMax)
+        var mutation = InputMutation(corpus: corpus, words: try Self.dictionary(), seed: Self.seed, bytesMax: Self.bytesMax)
         for _ in 0..<Self.inputsPerTarget {
             let input = mutation.next()
             record.write(input)
@@ -40,7 +40,7 @@ import Testing
 
     @Test func `a planted crash is found`() async {
         await #expect(processExitsWith: .failure) {
-            var mutation = Mutation(corpus: [Array("twit".utf8), Array("sheet".utf8)], words: [Array("twe".utf8)], seed: 1, bytesMax: 16)
+            var mutation = InputMutation(corpus: [Array("twit".utf8), Array("sheet".utf8)], words: [Array("twe".utf8)], seed: 1, bytesMax: 16)
             for _ in 0..<200_000 { mutation.next().withUnsafeBufferPointer(checkCanary) }
         }
     }
@@ -54,7 +54,7 @@ import Testing
 
     @Test func `the same seed makes the same inputs, none longer than it may be`() {
         func inputs() -> [[UInt8]] {
-            var mutation = Mutation(corpus: [Array("a longer input".utf8), []], words: [Array("word".utf8)], seed: 7, bytesMax: 16)
+            var mutation = InputMutation(corpus: [Array("a longer input".utf8), []], words: [Array("word".utf8)], seed: 7, bytesMax: 16)
             return (0..<1000).map { _ in mutation.next() }
         }
         #expect(inputs() == inputs())
@@ -89,49 +89,6 @@ import Testing
                 rest = rest.dropFirst(2)
             }
             return word
-        }
-    }
-}
-
-/// Makes inputs of others.
-private struct Mutation {
-    private let corpus: [[UInt8]]
-    private let words: [[UInt8]]
-    private let bytesMax: Int
-    private var random: SeededRandom
-
-    /// Ends of ranges and what separates things.
-    private static let bytes: [UInt8] = [0, 1, 9, 0x0A, 0x0D, 0x20, 0x22, 0x2C, 0x3A, 0x3B, 0x7F, 0x80, 0xC0, 0xFE, 0xFF]
-
-    /// - Precondition: there is a corpus, and there are words.
-    init(corpus: [[UInt8]], words: [[UInt8]], seed: UInt64, bytesMax: Int) {
-        self.corpus = corpus
-        self.words = words
-        self.bytesMax = bytesMax
-        random = SeededRandom(seed: seed)
-    }
-
-    mutating func next() -> [UInt8] {
-        var input = random.pick(corpus)
-        for _ in 0..<Int.random(in: 1...5, using: &random) { change(&input) }
-        return Array(input.prefix(bytesMax))
-    }
-
-    private mutating func change(_ input: inout [UInt8]) {
-        let place = Int.random(in: 0...input.count, using: &random)
-        let end = min(input.count, place + Int.random(in: 1...16, using: &random))
-        switch Int.random(in: 0..<8, using: &random) {
-        case 0 where place < input.count: input[place] ^= 1 << UInt8.random(in: 0..<8, using: &random)
-        case 1 where place < input.count: input[place] = UInt8.random(in: 0...255, using: &random)
-        case 2: input.insert(random.pick(Self.bytes), at: place)
-        case 3: input.removeSubrange(place..<end)
-        case 4: input.insert(contentsOf: input[place..<end], at: place)
-        case 5: input.insert(contentsOf: random.pick(words), at: place)
-        case 6:
-            let other = random.pick(corpus)
-            let start = Int.random(in: 0...other.count, using: &random)
-            input.replaceSubrange(place..., with: other[start...])
-        default: input.removeSubrange(place...)
         }
     }
 }

@@ -5,9 +5,12 @@
 enum LogTime {
     private static let months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 
+    /// The end of the year 9999: what is said to be later is no time of a request.
+    static let secondsEnd = 253_402_300_800.0
+
     /// - Returns: seconds since 1970; `nil` for anything else.
     static func seconds(_ text: String) -> Double? {
-        if let seconds = Double(text), seconds.isFinite, seconds >= 0 { return seconds }
+        if let seconds = Double(text), seconds >= 0, seconds < secondsEnd { return seconds }
         let parts = text.split(whereSeparator: { "/:-+T. Z".contains($0) }).map(String.init)
         if text.contains("/"), parts.count >= 6, let month = months.firstIndex(of: parts[1].lowercased()) {
             return time([parts[2], "\(month + 1)", parts[0]] + parts[3...5], fraction: "", text)
@@ -24,7 +27,9 @@ enum LogTime {
             (0...23).contains(numbers[3]), (0...59).contains(numbers[4]), (0...60).contains(numbers[5]), let offset = offset(text)
         else { return nil }
         let seconds = days(numbers[0], numbers[1], numbers[2]) * 86_400 + numbers[3] * 3600 + numbers[4] * 60 + numbers[5] - offset
-        return Double(seconds) + (Double("0." + fraction) ?? 0)
+        let time = Double(seconds) + (Double("0." + fraction) ?? 0)
+        // An offset may lead out of the first year and the last.
+        return time >= 0 && time < secondsEnd ? time : nil
     }
 
     /// Behind the time: `-0700`, `+01:00`, `Z`, or nothing, which is taken for UTC.

@@ -11,7 +11,7 @@ import Testing
         #expect(LogTime.seconds(text).map { abs($0 - expected) < 1e-6 } == true, "\(LogTime.seconds(text) ?? -1)")
     }
 
-    @Test(arguments: ["", "d", "-", "10/Foo/2000:13:55:36 -0700", "10/Oct/2000:13:55", "2026-01-31", "2026-13-31T12:00:00Z", "99999999-01-01T00:00:00Z", "inf", "-5"])
+    @Test(arguments: ["", "d", "-", "10/Foo/2000:13:55:36 -0700", "10/Oct/2000:13:55", "2026-01-31", "2026-13-31T12:00:00Z", "99999999-01-01T00:00:00Z", "inf", "-5", "nan", "1e300", "253402300800", "31/Dec/9999:23:59:60 -2359"])
     func `anything else is no time`(text: String) { #expect(LogTime.seconds(text) == nil) }
 
     @Test func `requests of one second are spread over it, and the speed shortens all`() {
