@@ -87,7 +87,7 @@ enum LatencyCommand {
         case ("help", 2):
             ServerCommands.help(
                 call, "LATENCY", ["DOCTOR", "GRAPH <event>", "HISTOGRAM [COMMAND ...]", "HISTORY <event>", "LATEST", "RESET [<event> ...]"])
-        default: throw ServerCommands.unknownSubcommand(call)
+        default: throw Subcommands.misused(call)
         }
     }
 

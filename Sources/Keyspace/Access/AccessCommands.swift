@@ -46,7 +46,7 @@ enum AccessCommands {
                     "CAT [<category>]", "DELUSER <username> [<username> ...]", "DRYRUN <username> <command> [<arg> ...]", "GETUSER <username>",
                     "GENPASS [<bits>]", "LIST", "LOG [<count> | RESET]", "SETUSER <username> <attribute> [<attribute> ...]", "USERS", "WHOAMI",
                 ])
-        default: throw ServerCommands.unknownSubcommand(call)
+        default: throw Subcommands.misused(call)
         }
     }
 

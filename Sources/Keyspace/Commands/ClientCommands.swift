@@ -44,7 +44,7 @@ enum ClientCommands {
                     "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]] [OPTIN] [OPTOUT] [NOLOOP]", "TRACKINGINFO",
                     "UNBLOCK <id> [TIMEOUT|ERROR]", "UNPAUSE",
                 ])
-        default: throw ServerCommands.unknownSubcommand(call)
+        default: throw Subcommands.misused(call)
         }
     }
 

@@ -26,6 +26,8 @@ struct Command: Sendable {
         static let allowBusy = Flags(rawValue: 1 << 16)
         static let noAsyncLoading = Flags(rawValue: 1 << 17)
         static let noMandatoryKeys = Flags(rawValue: 1 << 18)
+        /// Has ``Subcommands``, without being told so.
+        static let container = Flags(rawValue: 1 << 20)
 
         static let names: [(Flags, StaticString)] = [
             (.write, "write"), (.readonly, "readonly"), (.denyoom, "denyoom"), (.admin, "admin"), (.pubsub, "pubsub"),
@@ -101,7 +103,7 @@ struct Command: Sendable {
     ) {
         self.name = name
         self.arity = arity
-        self.flags = flags
+        self.flags = Subcommands.arities[name] == nil ? flags : flags.union(.container)
         self.group = group
         self.keys = keys
         self.locks = locks

@@ -37,11 +37,11 @@ enum CommandCommand {
                 throw .syntax
             }
         case ("getkeys", 4...): try keys(call)
-        case ("getkeys", _): throw .err("wrong number of arguments for 'command|getkeys' command")
+        case ("list", _): throw .syntax
         case ("help", 2):
             ServerCommands.help(
                 call, "COMMAND", ["COUNT", "DOCS [<command-name> ...]", "GETKEYS <full-command>", "INFO [<command-name> ...]", "LIST"])
-        default: throw ServerCommands.unknownSubcommand(call)
+        default: throw Subcommands.misused(call)
         }
     }
 
@@ -50,27 +50,41 @@ enum CommandCommand {
         for command in commands { call.out.bulk(command.name) }
     }
 
+    /// `COMMAND GETKEYS command …`.
+    /// - Source: Redis `db.c`, `getKeysSubcommandImpl`, whose order of questions this keeps.
     private static func keys(_ call: Call) throws(CommandFailure) {
-        guard let command = CommandTable.shared.command(call[2]) else { throw .err("Invalid command specified") }
-        let count = call.count - 2
-        guard command.arity > 0 ? count == command.arity : count >= -command.arity else {
-            throw .err("Invalid number of arguments specified for command")
-        }
         let all = call.arguments
         defer { call.arguments = all }
+        guard let command = CommandTable.shared.command(call[2]) else { throw .err("Invalid command specified") }
         call.arguments = ContiguousArray(all.dropFirst(2))
+        let problem = Subcommands.problem(call, of: command)
+        if case .unknown = problem { throw .err("Invalid command specified") }
+        guard hasKeys(command, call) else { throw .err("The command has no key arguments") }
+        guard problem == nil, command.arity > 0 ? call.count == command.arity : call.count >= -command.arity else {
+            throw .err("Invalid number of arguments specified for command")
+        }
         var places: ContiguousArray<Int> = []
-        command.keyPlaces(call, &places)
         var isCountRight = true
         if case .counted(let at, _) = command.keys {
-            isCountRight = DecimalText.parse(call[at]).map { (0...Int64(call.count - at - 1)).contains($0) } ?? false
-            // A script needs none.
-            if command.group != .scripting, DecimalText.parse(call[at]) == 0 { isCountRight = false }
+            let count = DecimalText.parse(call[at]) ?? -1
+            isCountRight = count >= 0 && count <= Int64(call.count - at - 1) && (count > 0 || command.group == .scripting)
         }
-        guard isCountRight else { throw .err("Invalid arguments specified for command") }
-        guard !places.isEmpty || command.group == .scripting else { throw .err("The command has no key arguments") }
+        if isCountRight { command.keyPlaces(call, &places) }
+        // A script needs none, and has none when their count is wrong.
+        guard !places.isEmpty || command.group == .scripting else { throw .err("Invalid arguments specified for command") }
         call.out.array(places.count)
         for place in places { call.out.bulk(call[place]) }
+    }
+
+    /// Whether it could have any. Of containers Redis asks the subcommand; `DEBUG` has none that it would tell.
+    private static func hasKeys(_ command: Command, _ call: Call) -> Bool {
+        if case .none = command.keys { return false }
+        switch command.name {
+        case "debug": return false
+        case "memory": return call.count > 1 && call.matches(1, "usage")
+        case "object": return call.count > 1 && !call.matches(1, "help")
+        default: return true
+        }
     }
 
     /// Name, arity, flags, first key, last key, step, categories, tips, key specifications, subcommands.

@@ -17,6 +17,7 @@ enum Dispatcher {
         guard command.arity > 0 ? call.count == command.arity : call.count >= -command.arity else {
             return refuse(call, .err("wrong number of arguments for '\(command.name)' command"))
         }
+        if command.flags.contains(.container), let failure = Subcommands.refusal(call) { return refuse(call, failure) }
         if !session.isAuthenticated, !command.flags.contains(.noAuth) {
             return refuse(call, .text("NOAUTH Authentication required."))
         }

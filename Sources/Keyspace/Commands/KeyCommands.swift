@@ -371,7 +371,7 @@ enum KeyCommands {
             return ServerCommands.help(call, "OBJECT", ["ENCODING <key>", "FREQ <key>", "IDLETIME <key>", "REFCOUNT <key>"])
         }
         let name = call.lowercased(1)
-        guard ["encoding", "freq", "idletime", "refcount"].contains(name) else { throw ServerCommands.unknownSubcommand(call) }
+        guard ["encoding", "freq", "idletime", "refcount"].contains(name) else { throw Subcommands.misused(call) }
         guard call.count == 3 else { throw .err("wrong number of arguments for 'object|\(name)' command") }
         guard let entry = call.peek(call.key(2)) else { return call.out.null() }
         switch name {

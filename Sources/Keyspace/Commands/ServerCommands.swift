@@ -67,23 +67,6 @@ enum ServerCommands {
         ) { $0.out.verbatim("Headrace, Redis ver. \(redisVersion)\n") },
     ]
 
-    /// Subcommands that are told apart by their number of arguments: with another number they are known all the same.
-    private static let subcommands: [String: Set<String>] = [
-        "config": ["get", "set", "resetstat", "rewrite", "help"], "latency": ["latest", "history", "graph", "doctor", "help"],
-        "memory": ["usage", "stats", "doctor", "purge", "malloc-stats", "help"], "slowlog": ["get", "len", "reset", "help"],
-        "client": [
-            "id", "getname", "setname", "setinfo", "info", "kill", "reply", "no-evict", "no-touch", "pause", "unpause", "unblock", "tracking", "caching",
-            "getredir", "trackinginfo", "help",
-        ],
-        "command": ["count", "getkeys", "help"], "pubsub": ["numpat", "help"],
-    ]
-
-    static func unknownSubcommand(_ call: Call) -> CommandFailure {
-        let name = call.lowercased(1)
-        if subcommands[call.command.name]?.contains(name) == true { return .err("wrong number of arguments for '\(call.command.name)|\(name)' command") }
-        return .err("unknown subcommand '\(call.text(1).prefix(128))'. Try \(call.command.name.uppercased()) HELP.")
-    }
-
     static func help(_ call: Call, _ name: String, _ lines: [String]) {
         call.out.array(lines.count + 1)
         call.out.simple("\(name) <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")
@@ -142,7 +125,7 @@ enum ServerCommands {
             }
             call.out.ok()
         case ("help", 2): help(call, "CONFIG", ["GET <pattern>", "SET <directive> <value>", "RESETSTAT", "REWRITE"])
-        default: throw unknownSubcommand(call)
+        default: throw Subcommands.misused(call)
         }
     }
 
@@ -208,13 +191,14 @@ enum ServerCommands {
             call.out.integer(entry.type == .string ? bytes : bytes + entry.object(as: StoredObject.self).bytes)
         case ("stats", 2):
             MemoryReports.stats(call)
+        case ("usage", _): throw .syntax
         case ("doctor", 2): call.out.verbatim(MemoryReports.doctor(MemoryFigures(call), call))
         case ("purge", 2):
             OwnProcess.giveBack()
             call.out.ok()
         case ("malloc-stats", 2): call.out.verbatim("the C library's malloc, counted block by block\n")
         case ("help", 2): help(call, "MEMORY", ["DOCTOR", "MALLOC-STATS", "PURGE", "STATS", "USAGE <key> [SAMPLES <count>]"])
-        default: throw unknownSubcommand(call)
+        default: throw Subcommands.misused(call)
         }
     }
 
@@ -245,7 +229,7 @@ enum ServerCommands {
             call.keyspace.slowLog.reset()
             call.out.ok()
         case ("help", 2): help(call, "SLOWLOG", ["GET [<count>]", "LEN", "RESET"])
-        default: throw unknownSubcommand(call)
+        default: throw Subcommands.misused(call)
         }
     }
 
@@ -275,7 +259,7 @@ enum ServerCommands {
             OwnProcess.sleep(seconds: seconds)
             call.out.ok()
         case ("help", 2): help(call, "DEBUG", ["OBJECT <key>", "SLEEP <seconds>"])
-        default: throw unknownSubcommand(call)
+        default: throw Subcommands.misused(call)
         }
     }
 }

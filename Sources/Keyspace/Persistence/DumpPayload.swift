@@ -25,7 +25,8 @@ package enum DumpPayload {
         let end = payload.count - 10
         let version = Int(UInt16(littleEndian: payload.loadUnaligned(fromByteOffset: end, as: UInt16.self)))
         let checksum = UInt64(littleEndian: payload.loadUnaligned(fromByteOffset: end + 2, as: UInt64.self))
-        guard RDBFormat.versionsRead.contains(version) else { throw .envelope }
+        // Older than any is what Redis takes as well: the type alone says how the value is written.
+        guard version <= RDBFormat.versionsRead.upperBound else { throw .envelope }
         // Zero: the maker was told not to compute one.
         guard checksum == 0 || checksum == CRC64.checksum(UnsafeRawBufferPointer(rebasing: payload[..<(end + 2)])) else { throw .envelope }
         do throws(RDBError) {

@@ -83,7 +83,7 @@ enum PubSubCommands {
             ServerCommands.help(
                 call, "PUBSUB",
                 ["CHANNELS [<pattern>]", "NUMPAT", "NUMSUB [<channel> ...]", "SHARDCHANNELS [<pattern>]", "SHARDNUMSUB [<shardchannel> ...]"])
-        default: throw ServerCommands.unknownSubcommand(call)
+        default: throw Subcommands.misused(call)
         }
     }
 }

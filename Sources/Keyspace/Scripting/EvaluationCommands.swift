@@ -64,7 +64,7 @@ enum EvaluationCommands {
             call.out.array(lines.count)
             for line in lines { call.out.simple(line) }
         default:
-            throw .err("unknown subcommand or wrong number of arguments for '\(call.text(1))'. Try SCRIPT HELP.")
+            throw Subcommands.misused(call)
         }
     }
 }

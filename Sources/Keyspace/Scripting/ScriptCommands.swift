@@ -50,6 +50,11 @@ final class ScriptCommands {
         guard command.arity > 0 ? call.count == command.arity : call.count >= -command.arity else {
             return "ERR Wrong number of args calling Redis command from script"
         }
+        switch Subcommands.problem(call, of: command) {
+        case nil: break
+        case .unknown: return "ERR Unknown Redis command called from script"
+        case .argumentCount: return "ERR Wrong number of args calling Redis command from script"
+        }
         if let refusal = AccessCheck.refusal(call, index, isInScript: true) { return refusal.text }
         if command.flags.contains(.noscript) { return "ERR This Redis command is not allowed from script" }
         if isReadOnly, command.flags.contains(.write) { return "ERR Write commands are not allowed from read-only scripts." }

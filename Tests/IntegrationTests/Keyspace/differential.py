@@ -162,7 +162,8 @@ TABLE = {
     "SCRIPT": lambda: R.choice([[b"EXISTS", b"0" * 40, b"x"], [b"LOAD", b"return 7"], [b"LOAD", b"return return"], [b"FLUSH", word(b"SYNC", b"ASYNC", b"x")], [b"KILL"]]),
     "CONFIG": lambda: R.choice([[b"GET", word(b"hash-max-listpack-entries", b"databases", b"appendonly", b"nosuch", b"set-max-intset*")], [b"SET", b"nosuch", b"1"],
                                 [b"SET", b"databases", b"2"], [b"SET", b"timeout"], [b"REWRITE"]]),
-    "COMMAND": lambda: [b"GETKEYS", b"MGET"] + some(key), "FLUSHALL": lambda: [b"x"], "TIME": lambda: [], "LASTSAVE": lambda: [b"x"],
+    "COMMAND": lambda: getkeys(), "INFO": lambda: [word(b"cluster", b"nosuch", b"modules")], "SAVE": lambda: [b"x"], "BGSAVE": lambda: [b"x"], "BGREWRITEAOF": lambda: [b"x"],
+    "MONITOR": lambda: [b"x"], "FLUSHALL": lambda: [b"x"], "TIME": lambda: [], "LASTSAVE": lambda: [b"x"],
     "MEMORY": lambda: [b"USAGE", key()] + maybe([b"SAMPLES", word(b"5", b"-1", b"x")]), "SLOWLOG": lambda: [b"GET", word(b"-2", b"x")], "ROLE": lambda: [],
     "LATENCY": lambda: [word(b"HISTORY", b"GRAPH"), b"none"], "REPLICAOF": lambda: [b"NO", b"ONE"], "DEBUG": lambda: [b"SLEEP", b"0"],
     "CLIENT": lambda: R.choice([[b"GETNAME"], [b"SETNAME", word(b"me", b"a b", b"")], [b"NO-EVICT", word(b"ON", b"OFF", b"x")], [b"KILL", b"ID", word(b"0", b"x", b"99999")],
@@ -192,6 +193,13 @@ def subscription():
 def transaction(names):
     commands = [[name.encode()] + TABLE[name]() for name in R.choices(names, k=R.randint(0, 5)) if name not in ("WATCH", "EXEC", "DISCARD", "RESET")]
     return [[b"MULTI"]] + commands + [[word(b"EXEC", b"EXEC", b"EXEC", b"DISCARD")]]
+
+
+def getkeys():
+    name = R.choice([name for name in TABLE if name not in ("COMMAND", "NOSUCH")])
+    arguments = TABLE[name]()
+    if R.random() < .1 and arguments: arguments.pop()
+    return [b"GETKEYS", name.encode()] + arguments
 
 
 def scan(): return [key(), word(b"0", b"0", b"0", b"x"), b"COUNT", word(b"1000", b"1000", b"0", b"x")] + maybe([b"MATCH", R.choice([b"*", b"m*", b"?"])])
@@ -290,7 +298,8 @@ def main():
                 continue
             name = R.choice(names)
             arguments = TABLE[name]()
-            if R.random() < .02 and arguments: arguments.pop()
+            # SHUTDOWN without its word would be one.
+            if R.random() < .02 and arguments and name != "SHUTDOWN": arguments.pop()
             commands.append([name.encode()] + arguments)
         for connection in (expected, actual):
             connection.send(commands)

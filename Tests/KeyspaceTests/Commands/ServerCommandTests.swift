@@ -139,10 +139,16 @@ import Testing
         #expect(try reply(it.line("COMMAND")).array?.count == CommandTable.shared.commands.count)
         #expect(it.line("COMMAND LIST FILTERBY PATTERN hset*") == "*2|$4|hset|$6|hsetnx|")
         #expect(it.line("COMMAND LIST FILTERBY ACLCAT scripting").contains("$7|evalsha|") && it.line("COMMAND LIST FILTERBY MODULE x") == "*0|")
+        let documents = try #require(try reply(it.line("COMMAND DOCS")).array)
+        #expect(documents.count == 2 * CommandTable.shared.commands.count)
+        #expect(stride(from: 0, to: documents.count, by: 2).map { documents[$0].text } == CommandTable.shared.commands.map(\.name))
         #expect(it.line("COMMAND DOCS getex").contains("$5|since|$5|6.2.0|$5|group|$6|string|"))
         for question in [
             "MGET a b c", "MSET a 1 b 2", "ZUNIONSTORE d 2 a b WEIGHTS 1 2", "ZUNIONSTORE d 0 a", "EVAL x 2 a b c", "EVAL x 0", "XREAD COUNT 1 STREAMS a b 0 0",
             "SORT l STORE d", "BLMPOP 0 2 a b LEFT", "PING", "NOSUCH x", "GET", "OBJECT ENCODING k", "COPY a b", "LMPOP x a LEFT", "SET k v", "BITOP AND d a b", "",
+            "OBJECT ENCODING", "OBJECT NOPE k", "OBJECT HELP", "CLIENT ID", "MEMORY USAGE k", "MEMORY DOCTOR x", "MEMORY NOPE x", "DEBUG OBJECT k",
+            "XREAD COUNT 1 STREAMS a", "XREAD STREAMS a b 0", "EVAL x 5 a", "EVAL x -1 a", "ZUNION 3 a b", "SINTERCARD 0 a", "SPUBLISH c x", "SUBSCRIBE a",
+            "WATCH a b", "BLPOP a b 0", "CONFIG GET",
         ] {
             let words = ("COMMAND GETKEYS " + question).split(separator: " ").map { octets(String($0)) }
             #expect(try reply(it.say(words)) == redis.call(words), "\(question)")
@@ -156,7 +162,10 @@ import Testing
             let rest = String(word.dropFirst())
             switch kind {
             case "+": return .status(rest)
-            case "-": return .error(rest)
+            // The name of a subcommand has a bar of its own.
+            case "-":
+                defer { words = [] }
+                return .error(([rest] + words.dropLast().map(String.init)).joined(separator: "|"))
             case ":": return .integer(Int64(rest) ?? 0)
             case "$": return rest == "-1" ? .null : .bytes(octets(String(words.popFirst() ?? "")))
             default: return rest == "-1" ? .null : .array((0..<(Int(rest) ?? 0)).map { _ in next() })
