@@ -64,7 +64,7 @@ final class Keyspace: Sendable {
         rewriteConfiguration = rewriting
         hub = KeyspaceHub(clients: clients, persistence: persistence)
         self.observer = observer ?? hub
-        shards = (0..<Self.shardCount).map { Shard(index: $0, databaseCount: configuration.databases) }
+        shards = (0..<Self.shardCount).map { [discarder] in Shard(index: $0, databaseCount: configuration.databases, discarder: discarder) }
         eviction = KeyEviction(configuration.policy)
         bytesMax = Atomic(configuration.bytesMax)
         settings = ServerSettings(configuration)
@@ -148,10 +148,11 @@ final class Keyspace: Sendable {
         set { bytesMax.store(newValue, ordering: .relaxed) }
     }
 
+    /// Whether there is more than there may be, or would be with a request of so many bytes. Small ones do not count: they are within the 2 %.
     @inline(__always)
-    var isFull: Bool {
+    func isFull(adding bytes: Int = 0) -> Bool {
         let limit = bytesMax.load(ordering: .relaxed)
-        return limit > 0 && used.load(ordering: .relaxed) > limit
+        return limit > 0 && used.load(ordering: .relaxed) > (bytes >= Self.publishedBytesStep ? limit - bytes : limit)
     }
 
     func publish(_ mask: UInt64, _ database: Int) {
@@ -172,13 +173,29 @@ final class Keyspace: Sendable {
         if sum > peakBytes.load(ordering: .relaxed) { peakBytes.store(sum, ordering: .relaxed) }
     }
 
-    /// Evicts until the memory is below its bound; takes one lock at a time.
-    /// - Returns: `false` when nothing more may go.
-    func makeRoom(now: Int64) -> Bool {
-        guard eviction.policy != .noeviction else { return !isFull }
+    /// What became of the wish for room.
+    enum Room: Equatable {
+        case made
+        /// Nothing more may go, or what is wanted is more than all there is.
+        case none
+        /// The time is over; what is left to evict is for the next slice.
+        case later
+    }
+
+    /// Nanoseconds of evicting after which a loop serves others: Redis' own at its default `maxmemory-eviction-tenacity`.
+    static let evictionSlice: UInt64 = 500_000
+
+    /// Evicts until the memory is below its bound, or the time is over; takes one lock at a time.
+    /// - Parameters:
+    ///   - bytes: what is to be written, and has to have room as well.
+    ///   - time: nanoseconds.
+    func makeRoom(adding bytes: Int = 0, now: Int64, time: UInt64 = .max) -> Room {
+        guard isFull(adding: bytes) else { return .made }
+        guard eviction.policy != .noeviction, bytes <= bytesLimit else { return .none }
+        let began = MonotonicClock.nanoseconds()
         var turn = nextVictim.wrappingAdd(1, ordering: .relaxed).newValue
         var failures = 0
-        while isFull {
+        while isFull(adding: bytes) {
             let shard = shards[turn & (Self.shardCount - 1)]
             turn &+= 1
             var evicted = 0
@@ -190,9 +207,10 @@ final class Keyspace: Sendable {
                 }
             }
             failures = evicted > 0 ? 0 : failures + 1
-            if failures > Self.shardCount { return false }
+            if failures > Self.shardCount { return .none }
+            if MonotonicClock.nanoseconds() &- began >= time { return isFull(adding: bytes) ? .later : .made }
         }
-        return true
+        return .made
     }
 
     private let nextVictim = Atomic<Int>(0)
@@ -384,7 +402,7 @@ final class Keyspace: Sendable {
         discarder.add(keys)
     }
 
-    private let discarder = Discarder()
+    let discarder = Discarder()
 
     // MARK: Waiting clients
 

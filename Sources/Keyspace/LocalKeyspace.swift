@@ -14,6 +14,7 @@ public final class LocalKeyspace: @unchecked Sendable {
         let counters = CallCounters()
         call = Call(keyspace: keyspace, session: ClientSession(internalOf: keyspace), counters: counters, outputCapacity: 1024)
         call.mayBlock = false
+        call.roomTime = Keyspace.evictionSlice
         keyspace.loops.withLock { $0.append(counters) }
     }
 
@@ -25,6 +26,7 @@ public final class LocalKeyspace: @unchecked Sendable {
             call.now = WallClock.nanoseconds() / 1_000_000
             call.out.clear()
             call.logPosition = 0
+            call.requestBytes = words.reduce(0) { $0 + $1.count }
             Call.withPointers(words) { pointers in
                 call.arguments = pointers
                 Dispatcher.execute(call)

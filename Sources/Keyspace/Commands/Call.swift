@@ -42,6 +42,16 @@ final class Call {
     var logPosition: UInt64 = 0
     /// The client is to wait: there is no reply yet.
     var waiter: Waiter?
+    /// Bytes of the request; 0 where they are not known.
+    var requestBytes = 0
+    /// Nanoseconds that a command may evict for before it is carried out.
+    var roomTime = UInt64.max
+    /// Whether the client can be made to wait when that was not enough. Nobody else can: their command is carried out then, and the next goes on.
+    var mayPostpone = false
+    /// Others wait for room already: who wants some waits as well.
+    var isRoomAwaited = false
+    /// The command was not looked at: there is to be room first.
+    var isPostponed = false
     /// Numbers of this event loop.
     let counters: CallCounters
 

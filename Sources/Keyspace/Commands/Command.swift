@@ -26,6 +26,8 @@ struct Command: Sendable {
         static let allowBusy = Flags(rawValue: 1 << 16)
         static let noAsyncLoading = Flags(rawValue: 1 << 17)
         static let noMandatoryKeys = Flags(rawValue: 1 << 18)
+        /// Told to nobody: there is to be room before it, but it is refused for want of room only where it writes. Scripts.
+        static let wantsRoom = Flags(rawValue: 1 << 19)
         /// Has ``Subcommands``, without being told so.
         static let container = Flags(rawValue: 1 << 20)
 

@@ -6,7 +6,7 @@ import Telemetry
 /// - Source: Redis `server.c`, `processCommand`, whose order of checks this keeps, since clients see it in the errors.
 enum Dispatcher {
     /// Carries out the request in ``Call/arguments`` for ``Call/session``; the reply is in ``Call/out`` afterwards, unless
-    /// ``Call/waiter`` says that the client has to wait.
+    /// ``Call/waiter`` says that the client has to wait, or ``Call/isPostponed`` that nothing was done and it is to be tried again.
     static func execute(_ call: Call) {
         let session = call.session
         guard let index = CommandTable.shared.index(call[0]) else { return refuseUnknown(call) }
@@ -22,8 +22,16 @@ enum Dispatcher {
             return refuse(call, .text("NOAUTH Authentication required."))
         }
         if let refusal = AccessCheck.refusal(call, index) { return refuse(call, refusal) }
-        if command.flags.contains(.denyoom), call.keyspace.isFull, !call.keyspace.makeRoom(now: call.now) {
-            return refuse(call, .outOfMemory)
+        if !command.flags.isDisjoint(with: [.denyoom, .wantsRoom]), call.keyspace.isFull(adding: call.requestBytes) {
+            switch makeRoom(call) {
+            case .made: break
+            case .none: if command.flags.contains(.denyoom) { return refuse(call, .outOfMemory) }
+            case .later:
+                guard !call.mayPostpone else {
+                    call.isPostponed = true
+                    return
+                }
+            }
         }
         if command.flags.contains(.write), call.keyspace.persistence.isLogging, let refusal = call.keyspace.persistence.refusal() {
             return refuse(call, .text(refusal))
@@ -45,6 +53,12 @@ enum Dispatcher {
         if session.isTracking { track(call) }
         run(call)
         if !call.readyKeys.isEmpty { call.keyspace.serveWaiters(call) }
+    }
+
+    /// Evicts for a command that finds the memory full, for so long as its caller may be kept.
+    private static func makeRoom(_ call: Call) -> Keyspace.Room {
+        if call.isRoomAwaited { return .later }
+        return call.keyspace.makeRoom(adding: call.requestBytes, now: call.now, time: call.roomTime)
     }
 
     /// Runs ``Call/command`` with the locks that it needs, and counts it.

@@ -99,7 +99,7 @@ enum InfoSections {
             ("mem_fragmentation_bytes", "\(resident - used)"), ("mem_not_counted_for_evict", "\(figures.log)"), ("mem_replication_backlog", "0"),
             ("mem_total_replication_buffers", "0"), ("mem_clients_slaves", "0"), ("mem_clients_normal", "\(figures.clients)"),
             ("mem_cluster_links", "0"), ("mem_aof_buffer", "\(figures.log)"), ("mem_allocator", "libc"), ("active_defrag_running", "0"),
-            ("lazyfree_pending_objects", "0"), ("lazyfreed_objects", "0"),
+            ("lazyfree_pending_objects", "\(call.keyspace.discarder.pendingCount)"), ("lazyfreed_objects", "\(call.keyspace.discarder.doneCount)"),
         ]
         return lines(
             "Memory",

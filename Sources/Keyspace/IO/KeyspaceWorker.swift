@@ -31,6 +31,9 @@ final class KeyspaceWorker {
     /// The shards that this loop looks after, and whose turn it is.
     private let ownShards: [Shard]
     private var shardTurn = 0
+    /// Whose command found the memory full, with its bytes, in the order in which they came; and the slice that is to make room for them.
+    private var roomWaiters: [(handler: RESPClientHandler, bytes: Int)] = []
+    private var nextRoom: Scheduled<Void>?
 
     init(eventLoop: any EventLoop, keyspace: Keyspace, index: Int, loopCount: Int, logger: Logger) {
         self.eventLoop = eventLoop
@@ -40,6 +43,8 @@ final class KeyspaceWorker {
         self.logger = logger
         counters = CallCounters()
         call = Call(keyspace: keyspace, session: ClientSession(internalOf: keyspace), counters: counters)
+        call.roomTime = Keyspace.evictionSlice
+        call.mayPostpone = true
         keyspace.loops.withLock { [counters] in $0.append(counters) }
     }
 
@@ -61,6 +66,7 @@ final class KeyspaceWorker {
     func stop() {
         for task in tasks { task.cancel() }
         nextSlice?.cancel()
+        nextRoom?.cancel()
         for handler in handlers.values { handler.close() }
     }
 
@@ -75,6 +81,8 @@ final class KeyspaceWorker {
     private func expire() {
         counters.cpuTime.set(Int(clamping: ThreadClock.nanoseconds()))
         if nextSlice == nil { expireSlice(after: 0) }
+        // A bound that was lowered: it holds also where nobody writes.
+        if nextRoom == nil, keyspace.isFull() { makeRoom() }
     }
 
     /// Goes round the shards, a batch of each: one whose keys come due faster than they go keeps no other waiting.
@@ -99,6 +107,36 @@ final class KeyspaceWorker {
             bound.value.nextSlice = nil
             bound.value.expireSlice(after: MonotonicClock.nanoseconds() &- bound.value.sliceEnded)
         }
+    }
+
+    // MARK: Room
+
+    /// Has a client wait until there is room for its request: in slices, between which the others are served, so that neither more is kept
+    /// than may be, nor anybody waits who wants no room.
+    func awaitRoom(_ handler: RESPClientHandler, bytes: Int) {
+        roomWaiters.append((handler, bytes))
+        call.isRoomAwaited = true
+        scheduleRoom()
+    }
+
+    private func scheduleRoom() {
+        guard nextRoom == nil else { return }
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        nextRoom = eventLoop.scheduleTask(in: .nanoseconds(Int64(Keyspace.evictionSlice))) {
+            bound.value.nextRoom = nil
+            bound.value.makeRoom()
+        }
+    }
+
+    private func makeRoom() {
+        let wanted = roomWaiters.first?.bytes ?? 0
+        let room = keyspace.makeRoom(adding: wanted, now: WallClock.nanoseconds() / 1_000_000, time: Keyspace.evictionSlice)
+        if room == .later { return scheduleRoom() }
+        // All try again, the first first; who finds it full once more waits once more.
+        let waiters = roomWaiters
+        roomWaiters = []
+        call.isRoomAwaited = false
+        for waiter in waiters { waiter.handler.pausePassed() }
     }
 
     // MARK: Output

@@ -163,12 +163,11 @@ final class RESPClientHandler: ChannelInboundHandler {
                         // Read anew once the pause is over.
                         return offset
                     }
+                    call.requestBytes = count
+                    let isDone = parser.isUnquoted ? parser.unquoted.withUnsafeBytes { execute($0, call) } : execute(rest, call)
+                    // Read anew once there is room.
+                    guard isDone else { return offset }
                     offset += count
-                    if parser.isUnquoted {
-                        parser.unquoted.withUnsafeBytes { execute($0, call) }
-                    } else {
-                        execute(rest, call)
-                    }
                 }
             } catch {
                 call.out.error("ERR " + error.text)
@@ -183,7 +182,8 @@ final class RESPClientHandler: ChannelInboundHandler {
         return offset
     }
 
-    private func execute(_ bytes: UnsafeRawBufferPointer, _ call: Call) {
+    /// - Returns: `false` when nothing was done, since there is no room yet.
+    private func execute(_ bytes: UnsafeRawBufferPointer, _ call: Call) -> Bool {
         call.arguments.removeAll(keepingCapacity: true)
         for place in parser.arguments {
             call.arguments.append(UnsafeRawBufferPointer(rebasing: bytes[place.offset..<place.offset + place.count]))
@@ -192,6 +192,13 @@ final class RESPClientHandler: ChannelInboundHandler {
         let latencyThreshold = worker.keyspace.latency.thresholdMilliseconds
         let start = call.out.count
         Dispatcher.execute(call)
+        if call.isPostponed {
+            call.isPostponed = false
+            isPaused = true
+            updateReading()
+            worker.awaitRoom(self, bytes: call.requestBytes)
+            return false
+        }
         session.record.command.store(call.commandIndex, ordering: .relaxed)
         let microseconds = Int64(clamping: call.nanoseconds / 1000)
         if slow >= 0 || latencyThreshold > 0 {
@@ -224,6 +231,7 @@ final class RESPClientHandler: ChannelInboundHandler {
             call.waiter = nil
             begin(waiter, now: call.now)
         }
+        return true
     }
 
     private func mustPause(_ bytes: UnsafeRawBufferPointer) -> Bool {
@@ -241,8 +249,10 @@ final class RESPClientHandler: ChannelInboundHandler {
         return true
     }
 
-    private func pausePassed() {
+    /// The pause is over, or there is room: what was read is looked at again. A client that has gone meanwhile wants nothing any more.
+    func pausePassed() {
         isPaused = false
+        guard context != nil else { return }
         goOn()
         updateReading()
     }

@@ -4,8 +4,8 @@ import RESPWire
 /// - Source: Redis `eval.c`; redis.io, "Scripting with Lua".
 enum EvaluationCommands {
     static let rows: [Command] = [
-        .init("eval", -3, [.noMandatoryKeys, .stale, .noscript, .skipMonitor, .movableKeys], .scripting, keys: .counted(at: 2, also: 0), locks: .none, "2.6.0", "Executes a server-side Lua script.") { call throws(CommandFailure) in try evaluate(call, isDigest: false, isReadOnly: false) },
-        .init("evalsha", -3, [.noMandatoryKeys, .stale, .noscript, .skipMonitor, .movableKeys], .scripting, keys: .counted(at: 2, also: 0), locks: .none, "2.6.0", "Executes a server-side Lua script by SHA1 digest.") { call throws(CommandFailure) in try evaluate(call, isDigest: true, isReadOnly: false) },
+        .init("eval", -3, [.wantsRoom, .noMandatoryKeys, .stale, .noscript, .skipMonitor, .movableKeys], .scripting, keys: .counted(at: 2, also: 0), locks: .none, "2.6.0", "Executes a server-side Lua script.") { call throws(CommandFailure) in try evaluate(call, isDigest: false, isReadOnly: false) },
+        .init("evalsha", -3, [.wantsRoom, .noMandatoryKeys, .stale, .noscript, .skipMonitor, .movableKeys], .scripting, keys: .counted(at: 2, also: 0), locks: .none, "2.6.0", "Executes a server-side Lua script by SHA1 digest.") { call throws(CommandFailure) in try evaluate(call, isDigest: true, isReadOnly: false) },
         .init("eval_ro", -3, [.noMandatoryKeys, .stale, .readonly, .noscript, .skipMonitor, .movableKeys], .scripting, keys: .counted(at: 2, also: 0), locks: .none, "7.0.0", "Executes a read-only server-side Lua script.") { call throws(CommandFailure) in try evaluate(call, isDigest: false, isReadOnly: true) },
         .init("evalsha_ro", -3, [.noMandatoryKeys, .stale, .readonly, .noscript, .skipMonitor, .movableKeys], .scripting, keys: .counted(at: 2, also: 0), locks: .none, "7.0.0", "Executes a read-only server-side Lua script by SHA1 digest.") { call throws(CommandFailure) in try evaluate(call, isDigest: true, isReadOnly: true) },
         .init("script", -2, [.noscript], .scripting, keys: .none, locks: .none, "2.6.0", "A container for Lua scripts management commands.", script),
@@ -23,8 +23,6 @@ enum EvaluationCommands {
         } else {
             script = try interpreter.compile(call[1], isLoaded: false)
         }
-        // Under all locks nothing can be evicted; in a transaction that is so already.
-        if !call.holdsAll, call.keyspace.isFull { _ = call.keyspace.makeRoom(now: call.now) }
         call.keyspace.withAllShards(call) {
             interpreter.run(
                 script, call, keys: 3..<(3 + Int(count)), isReadOnly: isReadOnly,

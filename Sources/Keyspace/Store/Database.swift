@@ -20,7 +20,10 @@ struct Database: ~Copyable {
     /// Empty unless the policy is `allkeys-s3fifo`.
     private var queues = KeyQueues()
 
-    init() {}
+    /// Takes what is long to free; `nil` where everything is freed at once.
+    private let discarder: Discarder?
+
+    init(discarder: Discarder? = nil) { self.discarder = discarder }
 
     deinit {
         table.forEach {
@@ -95,7 +98,7 @@ struct Database: ~Copyable {
         new.uses = old.uses
         new.place = old.place
         table.replace(old, with: new, key.hash)
-        old.free()
+        free(old)
         entryBytes += new.bytes
         if willExpire {
             if case .set(let deadline) = change { new.deadline = deadline } else { new.deadline = kept }
@@ -113,7 +116,13 @@ struct Database: ~Copyable {
         entryBytes -= object.accountedBytes
         object.accountedBytes = 0
         object.isStored = false
+        if let discarder, object.count >= Discarder.countMin { discarder.add(object) }
         entry.releaseObject()
+    }
+
+    private func free(_ entry: Entry) {
+        if let discarder, entry.valueCount >= Discarder.bytesMin { return discarder.add(block: entry.block) }
+        entry.free()
     }
 
     /// Lets a string have another length; bytes that are added are zero. Grows with room to spare, for more is likely to follow.
@@ -165,7 +174,7 @@ struct Database: ~Copyable {
     mutating func remove(_ entry: Entry, _ hash: UInt64) {
         forget(entry)
         table.remove(entry, hash)
-        entry.free()
+        free(entry)
     }
 
     /// Takes an entry out and leaves its object alone, for the caller to store under another key.

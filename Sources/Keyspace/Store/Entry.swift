@@ -94,7 +94,8 @@ struct Entry: Equatable {
 
     // MARK: Memory
 
-    private var block: UnsafeMutableRawPointer { expires ? base - Self.expiryBytes : base }
+    /// What `malloc` has given.
+    var block: UnsafeMutableRawPointer { expires ? base - Self.expiryBytes : base }
 
     /// What the block takes of the heap, `malloc`'s own word included.
     var bytes: Int { malloc_usable_size(block) + 8 }

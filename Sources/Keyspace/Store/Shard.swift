@@ -9,6 +9,7 @@ final class Shard: @unchecked Sendable {
     let index: Int
     private let databases: UnsafeMutablePointer<Database>
     private let databaseCount: Int
+    private let discarder: Discarder
     /// Who must hear of a change of a key (`WATCH`).
     var watches = WatchTable()
     /// Who waits for a key to get an element (`BLPOP` and the like).
@@ -24,11 +25,12 @@ final class Shard: @unchecked Sendable {
     var hitCount = 0
     var missCount = 0
 
-    init(index: Int, databaseCount: Int) {
+    init(index: Int, databaseCount: Int, discarder: Discarder) {
         self.index = index
+        self.discarder = discarder
         self.databaseCount = databaseCount
         databases = .allocate(capacity: databaseCount)
-        for database in 0..<databaseCount { (databases + database).initialize(to: Database()) }
+        for database in 0..<databaseCount { (databases + database).initialize(to: Database(discarder: discarder)) }
         random = XorShift(seed: .random(in: 1 ... .max))
     }
 
@@ -61,7 +63,7 @@ final class Shard: @unchecked Sendable {
     func takeAll(_ database: Int) -> Database {
         precondition(database >= 0 && database < databaseCount)
         let taken = (databases + database).move()
-        (databases + database).initialize(to: Database())
+        (databases + database).initialize(to: Database(discarder: discarder))
         return taken
     }
 

@@ -211,6 +211,15 @@ import Testing
             kill(next.processIdentifier, SIGKILL)
             #expect(next.waitForExit() != nil)
         }
+        let bare = try HeadraceProcess(["--keyspace", "127.0.0.1:0"], saying: "keyspace: ")
+        let client = try RedisClient(port: bare.port)
+        guard case .error(let missing) = try client.call("SHUTDOWN", "SAVE") else {
+            Issue.record("there is no directory to save to")
+            return
+        }
+        #expect(missing.contains("no directory") && bare.isRunning)
+        try client.send([Array("SHUTDOWN".utf8)])
+        #expect(bare.waitForExit() == 0)
         let both = try HeadraceProcess(["--keyspace", "127.0.0.1:0", "--app", "http://127.0.0.1:1"], saying: "keyspace: ")
         guard case .error(let refusal) = try RedisClient(port: both.port).call("SHUTDOWN") else {
             Issue.record("a client of the keyspace has ended the edge")

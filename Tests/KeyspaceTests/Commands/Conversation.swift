@@ -54,6 +54,7 @@ final class Conversation {
         call.now = now
         call.out.clear()
         call.out.isRESP3 = call.session.isRESP3
+        call.requestBytes = words.reduce(0) { $0 + $1.count }
         Call.withPointers(words) { pointers in
             call.arguments = pointers
             Dispatcher.execute(call)
