@@ -33,6 +33,8 @@ extension HTTPServerHandler {
         } catch {
             return refuse(error, now: now)
         }
+        // What purged pages have said goes with them. Of the others it is learnt again when they are fetched.
+        worker.store.hints.forgetAll()
         switch request.what {
         case .url:
             let text = head.fields.bytes.span

@@ -297,7 +297,8 @@ extension Fetch {
     private func noteHints(_ head: ResponseHead, _ cacheControl: CacheControl, isStored: Bool) {
         guard let hints = route.earlyHints, hints.learns, !isSubrequest, request.method == .get else { return }
         client?.checkHints(head)
-        guard isStored, EarlyHints.areLearnt(from: head, withheld: WithheldFields(head.fields, cacheControl)) else { return }
+        // What the route takes away from the answer is not said before it either.
+        guard isStored, route.responseRules?.drops("link") != true, EarlyHints.areLearnt(from: head, withheld: WithheldFields(head.fields, cacheControl)) else { return }
         worker.store.hints.learn(EarlyHints.links(of: head.fields), key)
     }
 

@@ -30,8 +30,9 @@ extension HTTPServerHandler {
 
     /// Forgets what was learnt of a page that turns out not to say it any more, whoever asked for it.
     func checkHints(_ head: ResponseHead) {
-        guard exchange.hasLearntHints, let route, EarlyHints.isPage(head) else { return }
-        let said = EarlyHints.links(of: head.fields)
+        guard exchange.hasLearntHints, let route, head.status != 304 else { return }
+        // Moved, gone, or for those who log in: no page that says anything to everybody.
+        let said = EarlyHints.isPage(head) ? EarlyHints.links(of: head.fields) : []
         assignKey(connection.head, route)
         let learnt = worker.store.hints.links(worker.key)
         if !learnt.allSatisfy(said.contains) { worker.store.hints.learn([], worker.key) }

@@ -18,6 +18,12 @@ struct HeaderRuleSet: Sendable {
         lines = (rules.set + rules.added).flatMap { Array("\($0.name): \($0.value)\r\n".utf8) }
     }
 
+    /// Whether what the other side says in a field does not go through.
+    /// - Parameter name: in lower case.
+    func drops(_ name: StaticString) -> Bool {
+        dropped.contains { $0.elementsEqual(UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)) }
+    }
+
     /// - Parameters:
     ///   - output: ends behind the last field line; the empty line is not written yet.
     ///   - start: where the head's start line begins, counted from the buffer's reader index.

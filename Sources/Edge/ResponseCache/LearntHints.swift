@@ -4,7 +4,8 @@ import Telemetry
 /// be fetched, when it has expired or made room.
 ///
 /// A key has host, scheme, target and route, so that nothing learnt on one host is ever said on another. What a page said last counts; a page
-/// that does not say it any more is forgotten, and so is one to whose answer the links that were hinted turn out not to belong.
+/// that does not say it any more is forgotten, and so is one to whose answer the links that were hinted turn out not to belong, or that is no page any more. A purge of
+/// anything forgets all.
 ///
 /// ``pageCountMax`` pages in sets of four, and where a set has no place, the page goes that was asked for longest ago. A page takes at most
 /// ``keyBytesMax`` and ``EarlyHintsConfiguration/bytesMax`` and some words: 6 MiB in all, if all of them do.
@@ -57,6 +58,10 @@ final class LearntHints: Sendable {
             table.pages[place].usedAt = table.clock
             return table.pages[place].links
         }
+    }
+
+    func forgetAll() {
+        for shard in shards { shard.table.withLock { $0.pages = [] } }
     }
 
     /// What the page of that key says now.

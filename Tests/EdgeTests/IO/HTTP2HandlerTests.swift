@@ -260,6 +260,62 @@ import Testing
         await site.server.drain()
     }
 
+    @Test func `a page that is purged, gone or only for some hints nothing any more, nor one whose links the route takes away`() async throws {
+        let origin = try ScriptedOrigin { request in
+            let isGone = request.target == "/page" && request.number == 4
+            return [
+                .send(ScriptedOrigin.response(
+                    status: isGone ? "404 Not Found" : "200 OK",
+                    fields: ["Content-Type: text/html", "Cache-Control: \(isGone ? "no-store" : "max-age=600")", "Link: \(Self.style)"], body: "x"))
+            ]
+        }
+        let site = try await Site.start(origin) {
+            $0.earlyHints.learns = true
+            $0.purge.token = "secret"
+            var inner = RouteConfiguration()
+            inner.match.paths = ["/inner"]
+            inner.upstream = "app"
+            inner.responseRules.removed = ["Link"]
+            $0.routes = [inner]
+        }
+        let peer = try HTTP2Peer(port: site.port)
+        var stream = UInt32(1)
+        func hints(_ path: String) -> [[String]] {
+            peer.send(F.headers(stream, F.request(path, Self.navigation + [("cache-control", "no-cache")])))
+            stream += 2
+            return Self.hints(peer.response(stream - 2))
+        }
+        // Requests 0 and 1: what the route takes away.
+        #expect(hints("/inner") == [] && hints("/inner") == [])
+        // 2 and 3; then it is purged.
+        #expect(hints("/page") == [] && hints("/page") == [[Self.style]])
+        peer.send(F.headers(stream, F.request("/page", method: "PURGE", [("headrace-key", "secret")])))
+        #expect(peer.response(stream).status == 200)
+        stream += 2
+        // 4, which is gone: nothing is learnt of it.
+        #expect(hints("/page") == [])
+        #expect(hints("/page") == [])
+        await site.server.drain()
+    }
+
+    @Test func `a page that has moved or gone is hinted once more, and then no more`() async throws {
+        let origin = try ScriptedOrigin { request in
+            let isGone = request.number >= 1
+            return [
+                .send(ScriptedOrigin.response(
+                    status: isGone ? "302 Found" : "200 OK",
+                    fields: ["Content-Type: text/html", "Cache-Control: \(isGone ? "no-store" : "max-age=600")", "Link: \(Self.style)"], body: "x"))
+            ]
+        }
+        let site = try await Site.start(origin) { $0.earlyHints.learns = true }
+        let peer = try HTTP2Peer(port: site.port)
+        for (stream, expected) in [(UInt32(1), []), (3, [[Self.style]]), (5, []), (7, [])] {
+            peer.send(F.headers(stream, F.request("/", Self.navigation + [("cache-control", "no-cache")])))
+            #expect(Self.hints(peer.response(stream)) == expected, "\(stream)")
+        }
+        await site.server.drain()
+    }
+
     @Test func `a response that cannot be completed resets its stream, and no other`() async throws {
         let origin = try ScriptedOrigin { request in
             request.target == "/broken"

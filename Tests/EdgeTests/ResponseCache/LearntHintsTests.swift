@@ -24,6 +24,12 @@ import Testing
         hints.learn([], page)
         hints.learn([], other)
         #expect(hints.links(page).isEmpty)
+        hints.learn(links("1"), page)
+        hints.learn(links("1"), other)
+        hints.forgetAll()
+        #expect(hints.links(page).isEmpty && hints.links(other).isEmpty)
+        hints.learn(links("1"), page)
+        #expect(hints.links(page) == links("1"))
     }
 
     @Test func `two keys of the same hash are two`() throws {

@@ -5,6 +5,9 @@ import Transport
 
 @testable import Keyspace
 
+/// The keyspace has one of its own.
+private typealias Command = TestSupport.Command
+
 /// The keyspace with TLS, with the clients that people have: redis-cli and openssl.
 @Suite(.enabled(if: ["openssl", "redis-cli"].allSatisfy { Command.find($0) != nil }, "openssl or redis-cli is not installed: run scripts/setup"))
 final class KeyspaceTLSTests {
