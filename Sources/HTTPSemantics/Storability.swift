@@ -28,12 +28,14 @@ public enum NotStoredReason: String, CaseIterable, Sendable {
     case lengthUnknown = "length-unknown"
     /// Too many other responses were under way for this one to be held until it was whole.
     case buffersFull = "buffers-full"
+    /// The application may have read other fields of the request than those by which stored responses are told apart.
+    case ambiguousFields = "ambiguous-fields"
 
     /// Whether the next response under the same key will most likely be no different, so that nobody should wait for it.
     public var saysAboutNext: Bool {
         switch self {
         case .noStore, .isPrivate, .setCookie, .varyAny, .noLifetime, .tooLarge, .tags, .lengthUnknown: true
-        case .method, .requestNoStore, .authorization, .partial, .status, .buffersFull: false
+        case .method, .requestNoStore, .authorization, .partial, .status, .buffersFull, .ambiguousFields: false
         }
     }
 
@@ -41,7 +43,9 @@ public enum NotStoredReason: String, CaseIterable, Sendable {
     public var isForOneClient: Bool {
         switch self {
         case .noStore, .isPrivate, .setCookie, .varyAny: true
-        case .method, .requestNoStore, .authorization, .partial, .status, .noLifetime, .tooLarge, .tags, .lengthUnknown, .buffersFull: false
+        case .method, .requestNoStore, .authorization, .partial, .status, .noLifetime, .tooLarge, .tags, .lengthUnknown, .buffersFull,
+            .ambiguousFields:
+            false
         }
     }
 }

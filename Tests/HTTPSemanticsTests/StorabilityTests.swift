@@ -91,7 +91,7 @@ private func answering(_ status: Int, _ lines: [(String, String)] = []) -> Respo
     }
 
     @Test func `every reason has a row, but for those that only who holds the body knows`() {
-        #expect(Set(Self.rows.compactMap(\.reason)).union([.tooLarge, .tags, .lengthUnknown, .buffersFull]) == Set(NotStoredReason.allCases))
+        #expect(Set(Self.rows.compactMap(\.reason)).union([.tooLarge, .tags, .lengthUnknown, .buffersFull, .ambiguousFields]) == Set(NotStoredReason.allCases))
     }
 
     @Test func `what the response itself says will most likely be said of the next`() {

@@ -331,7 +331,7 @@ extension Fetch {
     /// - Source: RFC 9111 §4.3.5.
     private func updateIfHead(_ head: ResponseHead, now: NIODeadline) {
         guard request.method == .head, head.status == 200, route.cache.isEnabled, !route.isPersonal,
-            !request.fields.contains(.authorization)
+            !request.fields.contains(.authorization), !AmbiguousFields.contains(request.fields, keyed: route.keying.keyedFields)
         else { return }
         let (key, request) = (key, request)
         dropPartsOfAnother(head)

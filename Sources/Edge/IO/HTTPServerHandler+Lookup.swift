@@ -76,7 +76,7 @@ extension HTTPServerHandler {
     /// - Parameter isAhead: it is fresh yet.
     private func refresh(_ response: StoredResponse, _ head: RequestHead, _ route: RoutePlan, isAhead: Bool, now: NIODeadline) {
         // HEAD brings no body; the next GET will do it.
-        guard head.method == .get else { return }
+        guard head.method == .get, !AmbiguousFields.contains(head.fields, keyed: route.keying.keyedFields) else { return }
         if isAhead {
             // There is time: somebody will ask who has no login and lets the answer be kept.
             let mayLead = SharedCachePolicy.mayLead(head, exchange.requestCacheControl, heedsRequests: route.reuse.heedsRequests)
@@ -112,6 +112,10 @@ extension HTTPServerHandler {
     private func join(stale: ResponseShard.Ready?, now: NIODeadline) {
         let head = connection.head
         guard SharedCachePolicy.mayLead(head, exchange.requestCacheControl, heedsRequests: route?.reuse.heedsRequests ?? true) else {
+            return fetch(lease: nil, stale: nil, now: now)
+        }
+        if AmbiguousFields.contains(head.fields, keyed: route?.keying.keyedFields ?? []) {
+            noteNotStored(.ambiguousFields)
             return fetch(lease: nil, stale: nil, now: now)
         }
         // What must be asked for every time is asked for by everybody on their own; see `alwaysRevalidates`.

@@ -35,6 +35,17 @@ enum ForwardedFields {
         }
     }
 
+    /// Whether a field that is none of these is one to an application whose interface has underscores for hyphens: in CGI, WSGI, Rack and PHP
+    /// `X_Forwarded_For` and `X-Forwarded-For` are both `HTTP_X_FORWARDED_FOR`.
+    /// - Source: RFC 3875 §4.1.18.
+    static func isImitated(by spelled: Span<UInt8>) -> Bool {
+        own.contains { AmbiguousFields.isSame(spelled, $0, anyHyphen: true) }
+    }
+
+    private static let own: [[UInt8]] = [FieldName.xForwardedFor, .xForwardedHost, .xForwardedProto, .xRealIP].map {
+        Array("\($0.spelling)".lowercased().utf8)
+    }
+
     private static func host(_ client: ClientIdentity, _ authority: Span<UInt8>, into output: inout TextOutput) {
         if let host = client.host { output.bytes(host.span) } else { output.bytes(authority) }
     }

@@ -53,8 +53,21 @@ struct UpstreamRequest {
         if let target { output.writeBytes(target) } else { output.writeBytes(fields.bytes.span.extracting(request.target).bytes) }
         output.writeStaticString(" HTTP/1.1\r\n")
 
+        var client = client
+        var authority: [UInt8]?
+        if keying != nil {
+            // As it is in the key: who writes `A.example:80` would have all others read that in the links of a stored page.
+            authority = CacheKeying.normalised(fields.bytes.span.extracting(request.authority), isSecure: client.isSecure)
+            client.host = client.host.map { CacheKeying.normalised($0.span, isSecure: client.isSecure) }
+        }
         output.writeStaticString("Host: ")
-        if let host { output.writeString(host) } else { output.writeBytes(fields.bytes.span.extracting(request.authority).bytes) }
+        if let host {
+            output.writeString(host)
+        } else if let authority {
+            output.writeBytes(authority)
+        } else {
+            output.writeBytes(fields.bytes.span.extracting(request.authority).bytes)
+        }
         output.writeStaticString("\r\n")
 
         let connection = ConnectionOptions(fields)
@@ -63,6 +76,7 @@ struct UpstreamRequest {
             let name = fields.lines[index].name
             if !passes(name) || hopsLeft != nil && name == .maxForwards { return false }
             if !connection.isEmpty, connection.names(fields.name(at: index)) { return false }
+            if name == .other, ForwardedFields.isImitated(by: fields.name(at: index)) { return false }
             return keying?.passes(name, fields.name(at: index)) ?? true
         }
         if let keying, keying.rules?.hasDeviceClass ?? false {
@@ -113,7 +127,11 @@ struct UpstreamRequest {
                 output.writeField(.ifModifiedSince, value.span)
             }
         }
-        ForwardedFields.write(client, authority: fields.bytes.span.extracting(request.authority), into: &output)
+        if let authority {
+            ForwardedFields.write(client, authority: authority.span, into: &output)
+        } else {
+            ForwardedFields.write(client, authority: fields.bytes.span.extracting(request.authority), into: &output)
+        }
         // 128: the names and the trace are 95 bytes.
         output.writeText(bytesMax: 128) { output in
             output.text(request.majorVersion == 2 ? "Via: 2.0 headrace\r\n" : request.minorVersion == 0 ? "Via: 1.0 headrace\r\n" : "Via: 1.1 headrace\r\n")

@@ -124,6 +124,14 @@ struct CacheKeying: Sendable, Equatable {
         for index in 0..<end { key.append(ASCII.lowercased(authority[index])) }
     }
 
+    /// An authority as it is in keys, and as the application is told it where its answer may be stored.
+    static func normalised(_ authority: Span<UInt8>, isSecure: Bool) -> [UInt8] {
+        var text: [UInt8] = []
+        text.reserveCapacity(authority.count)
+        append(authority: authority, isSecure: isSecure, to: &text)
+        return text
+    }
+
     private static func append(_ rules: Rules, _ head: borrowing RequestHead, to key: inout [UInt8]) {
         let fields = head.fields
         for name in rules.fields {
@@ -142,12 +150,17 @@ struct CacheKeying: Sendable, Equatable {
             }
         }
         for name in rules.cookies {
-            guard let value = fields.cookieValue(name) else { continue }
-            key.append(mark)
-            key.append(UInt8(ascii: ";"))
-            key.append(contentsOf: name)
-            key.append(UInt8(ascii: "="))
-            key.append(contentsOf: fields.bytes[value])
+            guard fields.contains(.cookie) else { continue }
+            // All of that name: which of them counts is the application's choice (RFC 6265 §5.4, §8.6).
+            var pairs = CookiePairs()
+            while let pair = pairs.next(in: fields) {
+                guard pair.name.count == name.count, fields.bytes[pair.name].elementsEqual(name) else { continue }
+                key.append(mark)
+                key.append(UInt8(ascii: ";"))
+                key.append(contentsOf: name)
+                key.append(UInt8(ascii: "="))
+                key.append(contentsOf: fields.bytes[pair.value])
+            }
         }
         if rules.hasDeviceClass {
             key.append(mark)
@@ -181,21 +194,28 @@ struct CacheKeying: Sendable, Equatable {
         return languages[AcceptedLanguages.best(of: languages, fields)]
     }
 
+    /// Fields that are in the key, in lower case.
+    var keyedFields: [[UInt8]] { rules?.fields ?? [] }
+
     var hasLanguages: Bool { !(rules?.languages.isEmpty ?? true) }
 
     /// Whether a field may be passed on with a request whose answer may be stored. Those that applications and frameworks take for
     /// another URL, host, scheme or method may not, unless they are in the key: one client would choose what all others get.
     func passes(_ name: FieldName, _ spelled: Span<UInt8>) -> Bool {
         if name == .acceptLanguage { return !hasLanguages }
-        guard name == .other, spelled.count >= 6, spelled[0] | 0x20 == UInt8(ascii: "x"), spelled[1] == UInt8(ascii: "-") else { return true }
+        guard name == .other, spelled.count >= 6, Self.mayBeDangerous(spelled[0] | 0x20) else { return true }
         guard Self.dangerous.contains(where: { Self.isSame(spelled, $0) }) else { return true }
         return rules?.fields.contains { Self.isSame(spelled, $0) } ?? false
     }
 
+    private static func mayBeDangerous(_ first: UInt8) -> Bool { first == UInt8(ascii: "x") || first == UInt8(ascii: "f") }
+
     private static let dangerous: [[UInt8]] = [
         "x-host", "x-http-host-override", "x-original-host", "x-forwarded-server", "x-forwarded-port", "x-forwarded-scheme", "x-forwarded-ssl",
         "x-forwarded-prefix", "x-forwarded-path", "x-forwarded-uri", "x-forwarded-url", "x-forwarded-method", "x-original-url", "x-original-uri",
-        "x-rewrite-url", "x-http-method", "x-http-method-override", "x-method-override", "x-url-scheme",
+        "x-rewrite-url", "x-http-method", "x-http-method-override", "x-method-override", "x-url-scheme", "x-forwarded-protocol",
+        "x-forwarded-base-url", "x-forwarded-root", "x-original-path", "x-original-uri-path", "x-envoy-original-path", "x-script-name", "x-proxy-url",
+        "x-backend-host", "x-gateway-host", "x-middleware-prefetch", "x-invoke-path", "x-invoke-status", "x-now-route-matches", "front-end-https",
     ].map { Array($0.utf8) }
 }
 

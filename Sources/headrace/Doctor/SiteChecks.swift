@@ -176,7 +176,7 @@ enum SiteChecks {
         case .setCookie: "it sets a cookie"
         case .varyAny: "it says Vary: *"
         case .noLifetime: "it has neither a lifetime nor a validator"
-        case .authorization, .buffersFull, .lengthUnknown, .method, .partial, .requestNoStore, .status, .tags, .tooLarge: reason.rawValue
+        case .ambiguousFields, .authorization, .buffersFull, .lengthUnknown, .method, .partial, .requestNoStore, .status, .tags, .tooLarge: reason.rawValue
         }
     }
 }

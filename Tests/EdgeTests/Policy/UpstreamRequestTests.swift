@@ -32,7 +32,7 @@ import Testing
         "Proxy-Connection: x",
         "TE: trailers", "Trailer: X", "Upgrade: websocket", "Expect: 100-continue", "Forwarded: for=6.6.6.6",
         "X-Forwarded-For: 6.6.6.6",
-        "X-Forwarded-Host: evil", "X-Forwarded-Proto: https", "X-Real-IP: 6.6.6.6", "Accept-Encoding: gzip",
+        "X-Forwarded-Host: evil", "X-Forwarded-Proto: https", "X-Real-IP: 6.6.6.6", "Accept-Encoding: gzip", "X_Forwarded_For: 6.6.6.6",
     ])
     func `fields of this connection, and what a client claims to be forwarded, go no further`(field: String) throws {
         #expect(!written(try .get("/", [field])).contains(field))
@@ -42,6 +42,15 @@ import Testing
         let head = try RequestHead.parsed("POST / HTTP/1.1", ["Transfer-Encoding: chunked", "Trailer: X-Sum"])
         #expect(written(head) { $0.framing = .chunked }.contains("Trailer: X-Sum"))
         #expect(!written(head) { $0.framing = .length(5) }.contains("Trailer: X-Sum"))
+    }
+
+    @Test(arguments: ["A.Example:80", "a.example:", "A.EXAMPLE", "a.example"])
+    func `an application whose answer may be stored reads the host as it is in the key`(host: String) throws {
+        let head = try RequestHead.parsed("GET / HTTP/1.1", host: host)
+        let stored = written(head) { $0.keying = CacheKeying(scope: [], CacheKeyRules()) }
+        #expect(stored[1] == "Host: a.example" && stored.contains("X-Forwarded-Host: a.example"))
+        #expect(stored.contains { $0.hasPrefix("Forwarded: ") && $0.hasSuffix("host=\"a.example\"") })
+        #expect(written(head)[1] == "Host: \(host)")
     }
 
     @Test func `what Connection names goes no further`() throws {

@@ -128,6 +128,13 @@ import Testing
         #expect(String(decoding: other, as: UTF8.self) == "b.example\n/")
     }
 
+    @Test func `of a cookie that comes twice both count, in their order (RFC 6265 §8.6)`() throws {
+        func key(_ cookies: String) throws -> String { try self.key("/a", ["Cookie: \(cookies)"]) { $0.cookies = ["plan"] } }
+        let keys = try ["plan=a", "plan=b", "plan=a; plan=b", "plan=b; plan=a", "plan=a,b", "x=1"].map(key)
+        #expect(Set(keys).count == keys.count)
+        #expect(try key("y=2; plan=a; x=1; plan=b") == keys[2])
+    }
+
     @Test func `what the application is asked is what is in the key`() throws {
         var rules = CacheKeyRules()
         rules.ignoredParameters = ["utm_*"]
@@ -137,7 +144,7 @@ import Testing
         #expect(CacheKeying(scope: [], CacheKeyRules()).upstreamTarget(try .get("/a?b=1")) == nil)
     }
 
-    @Test(arguments: ["X-Original-URL", "x-rewrite-url", "X-HTTP-Method-Override", "X-Forwarded-Scheme", "X-Forwarded-Port", "X-Host"])
+    @Test(arguments: ["X-Original-URL", "x-rewrite-url", "X-HTTP-Method-Override", "X-Forwarded-Scheme", "X-Forwarded-Port", "X-Host", "X-Forwarded-Protocol", "Front-End-Https"])
     func `what would change a stored answer and is not in its key goes no further`(name: String) throws {
         var rules = CacheKeyRules()
         rules.fields = [name]

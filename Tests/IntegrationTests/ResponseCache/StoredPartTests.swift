@@ -213,6 +213,18 @@ import Testing
         #expect(try slow.readResponse(seconds: 60).body == part)
     }
 
+    @Test(arguments: [("If-None-Match: \"v\"", 304), ("If-Match: \"w\"", 412), ("If-Match: \"v\"", 206), ("If-None-Match: \"w\"", 206)])
+    func `RFC 9110 §13.2.2: a client's condition comes before its range, also where that part is stored`(field: String, status: Int) throws {
+        let origin = try origin()
+        let edge = try HeadraceProcess(["--app", origin.url])
+        expect(try get(edge, 2_000_000...2_099_999), 2_000_000...2_099_999, isHit: false)
+        let response = try get(edge, 2_000_000...2_000_007, field)
+        #expect(response.status == status, "\(response.head)")
+        if status == 206 { #expect(response.text == "10250000") }
+        // The whole was fetched for it, and answers from now on.
+        expect(try get(edge, 2_000_000...2_000_007, "If-Range: \"v\""), 2_000_000...2_000_007, isHit: true)
+    }
+
     @Test func `an application that knows no ranges is asked once, and its whole answer is stored`() throws {
         let origin = try ScriptedOrigin(fields: Self.fields + ["ETag: \"v\""], body: String(decoding: Self.film, as: UTF8.self))
         let edge = try HeadraceProcess(["--app", origin.url])

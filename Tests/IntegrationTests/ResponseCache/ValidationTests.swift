@@ -1,3 +1,4 @@
+import Foundation
 import TestSupport
 import Testing
 
@@ -24,6 +25,72 @@ import Testing
         #expect(try RawClient.get(port: edge.port, "/").text == "old")
         #expect(try RawClient.get(port: edge.port, "/").text == "new")
         #expect(origin.requests.map { $0.field("If-None-Match") ?? "" } == ["", "\"a\"", ""])
+    }
+
+    private func softPurge(_ edge: HeadraceProcess) throws {
+        let request = "PURGE / HTTP/1.1\r\nHost: a.example\r\nHeadrace-Soft-Purge: 1\r\n\r\n"
+        #expect(try RawClient.exchange(port: edge.port, request).status == 200)
+    }
+
+    @Test func `RFC 9111 §4.3.4: a 304 is about the variant that was asked about, and about no other`() throws {
+        let origin = try ScriptedOrigin { request in
+            let language = request.field("Accept-Language") ?? ""
+            let fields = ["Cache-Control: max-age=600", "Vary: Accept-Language", "ETag: \"\(language)\"", "X-Number: \(request.number)"]
+            guard request.field("If-None-Match") == "\"\(language)\"" else { return [.send(ScriptedOrigin.response(fields: fields, body: language))] }
+            return [.send("HTTP/1.1 304 Not Modified\r\n\(fields.joined(separator: "\r\n"))\r\n\r\n")]
+        }
+        let edge = try edge(origin, ["edge.purge.clients=127.0.0.1"])
+        func get(_ language: String, _ fields: String...) throws -> RawClient.Response {
+            try RawClient.get(port: edge.port, "/", ["Accept-Language: \(language)"] + fields)
+        }
+        for language in ["de", "en"] { #expect(try get(language).text == language) }
+        try softPurge(edge)
+        let confirmed = try get("de")
+        #expect(confirmed.text == "de" && confirmed.field("X-Number") == "2" && confirmed.field("Cache-Status")?.contains("fwd-status=304") == true)
+        #expect(try get("de").field("Cache-Status")?.contains("; hit") == true)
+        let other = try get("en")
+        #expect(other.text == "en" && other.field("X-Number") == "3" && other.field("Cache-Status")?.contains("fwd-status=304") == true)
+        // A miss names no other variant's tag: many applications have one for all languages, and their 304 would give the wrong one.
+        #expect(try get("fr").text == "fr")
+        #expect(origin.requests.map { $0.field("If-None-Match") ?? "" } == ["", "", "\"de\"", "\"en\"", ""])
+    }
+
+    @Test func `many who ask for what is stale have it confirmed once`() throws {
+        let gate = ScriptedOrigin.Gate()
+        let origin = try ScriptedOrigin { request in
+            let fields = ["Cache-Control: max-age=600", "ETag: \"v\""]
+            guard request.field("If-None-Match") != nil else { return [.send(ScriptedOrigin.response(fields: fields, body: "page"))] }
+            return [.waitFor(gate), .send("HTTP/1.1 304 Not Modified\r\nETag: \"v\"\r\n\r\n")]
+        }
+        let edge = try edge(origin, ["edge.purge.clients=127.0.0.1"])
+        _ = try RawClient.get(port: edge.port, "/")
+        try softPurge(edge)
+        let clients = try (0..<20).map { _ in try RawClient(port: edge.port) }
+        for client in clients { client.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n") }
+        #expect(eventually { origin.requestCount == 2 })
+        gate.open()
+        for client in clients { #expect(try client.readResponse().text == "page") }
+        #expect(origin.requestCount == 2)
+    }
+
+    @Test func `stored fields come back as they came, odd ones too; trailers are not among them`() throws {
+        let odd = [
+            "X-Odd: spaced \t out", "x-ODD: 2", "X-Odd: \"a, b\"; c", "X_Under: 1", "Expires: 0", "P3P: CP=\"x\"", "Warning: 110 - \"stale\"", "X-Empty: ",
+            "Link: </a>; rel=\"b\", </c>", "Content-Type: text/html;;charset", "Last-Modified: yesterday", "Content-Language: x",
+        ]
+        let head = ["HTTP/1.1 200 OK", "Cache-Control: max-age=600", "Transfer-Encoding: chunked", "Trailer: X-Sum"] + odd
+        let origin = try ScriptedOrigin { _ in
+            [.send(head.joined(separator: "\r\n") + "\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n")]
+        }
+        let edge = try edge(origin)
+        for isHit in [false, true] {
+            let response = try RawClient.get(port: edge.port, "/")
+            #expect(response.text == "hello" && (response.field("Cache-Status")?.contains("; hit") == true) == isHit)
+            let lines = response.head.components(separatedBy: "\r\n")
+            #expect(lines.filter(odd.contains) == odd, "\(response.head)")
+            if isHit { #expect(response.trailers.isEmpty && response.field("Trailer") == nil && response.field("X-Sum") == nil) }
+        }
+        #expect(origin.requestCount == 1)
     }
 
     @Test func `an application that answers 304 whatever it is asked is asked twice, not for ever`() throws {
