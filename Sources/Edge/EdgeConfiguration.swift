@@ -168,6 +168,8 @@ public struct EdgeConfiguration: Sendable, Equatable {
         public var refreshAhead = 0.0
         /// Store responses with `Set-Cookie`, and give everybody the same one.
         public var storesCookies = false
+        /// Store what a POST brings under its target, where the application says that GET would bring the same. Of a route alone.
+        var storesPosts = false
         /// Heed what requests say in `Cache-Control` and `Pragma`.
         public var heedsRequests = true
         /// What of a request tells its responses from others, where no route says.

@@ -1,6 +1,7 @@
 /// Why a response is not stored by a shared cache. The raw value is the word in logs and `Cache-Status` details.
 public enum NotStoredReason: String, CaseIterable, Sendable {
-    /// The method defines no caching that we do: only what GET brings is stored.
+    /// The method defines no caching that we do: what GET brings is stored, and what POST does only where the route says so and the
+    /// application that it is the resource itself.
     case method
     /// The request said `no-store`.
     case requestNoStore = "request-no-store"
@@ -61,7 +62,7 @@ public enum Storability {
         request: RequestHead, response: ResponseHead, cacheControl: CacheControl, rules: StoringRules = StoringRules(),
         received: Int64? = nil
     ) -> NotStoredReason? {
-        guard request.method == .get else { return .method }
+        guard request.method == .get || rules.storesPosts && isResourceItself(request, response, cacheControl, received) else { return .method }
         if rules.heedsRequests, CacheControl(request.fields).noStore { return .requestNoStore }
         guard response.status >= 200 else { return .status }
         if response.status == 206 || response.fields.contains(.contentRange) { return .partial }
@@ -87,6 +88,23 @@ public enum Storability {
         // Without a lifetime it is worth keeping if the application can say that it is still current; an error page is not.
         let hasValidator = response.fields.contains(.etag) || response.fields.contains(.lastModified)
         return hasValidator && response.status == 200 ? nil : .noLifetime
+    }
+
+    /// Whether a response to POST is what GET of the same target would bring: the application says so by a `Content-Location` that is the
+    /// target, and for how long, explicitly.
+    /// - Source: RFC 9110 §9.3.3, §8.7.
+    private static func isResourceItself(
+        _ request: RequestHead, _ response: ResponseHead, _ cacheControl: CacheControl, _ received: Int64?
+    ) -> Bool {
+        let fields = response.fields
+        guard request.method == .post, response.status == 200, fields.count(of: .contentLocation) == 1,
+            let index = fields.firstIndex(of: .contentLocation),
+            Freshness.hasExplicitLifetime(response: response, cacheControl: cacheControl, received: received)
+        else { return false }
+        let text = request.fields.bytes
+        let named = RelatedTarget.sameOrigin(
+            fields.value(at: index), authority: text.span.extracting(request.authority), target: text.span.extracting(request.target))
+        return named.map { $0.elementsEqual(text[request.target]) } ?? false
     }
 
     /// Statuses whose caching we implement, for `must-understand` (RFC 9111 §5.2.2.3).

@@ -12,6 +12,8 @@ public struct StoringRules: Equatable, Sendable {
     public var jitterShare = 0.0
     /// Store responses with `Set-Cookie`, and send it to everybody.
     public var storesCookies = false
+    /// Store what a POST brings, if the application says that it is what GET would.
+    public var storesPosts = false
     /// Heed `no-store`, `no-cache`, `max-age` and `min-fresh` of requests.
     public var heedsRequests = true
 

@@ -94,6 +94,44 @@ private func answering(_ status: Int, _ lines: [(String, String)] = []) -> Respo
         #expect(Set(Self.rows.compactMap(\.reason)).union([.tooLarge, .tags, .lengthUnknown, .buffersFull, .ambiguousFields]) == Set(NotStoredReason.allCases))
     }
 
+    private func posting(_ lines: [(String, String)] = [], method: Method = .post) -> RequestHead {
+        var head = asking(method, lines)
+        head.target = head.fields.appendBytes("/a?b=1")
+        head.authority = head.fields.appendBytes("a.example")
+        return head
+    }
+
+    @Test(arguments: [
+        (200, ["Content-Location: /a?b=1"], nil), (200, ["Content-Location: http://a.example/a?b=1"], nil), (200, ["Content-Location: "], nil),
+        (200, ["Content-Location: ?b=1"], nil), (200, ["Content-Location: /a"], .method), (200, ["Content-Location: /a?b=2"], .method),
+        (200, ["Content-Location: //b.example/a?b=1"], .method), (200, [], .method), (201, ["Content-Location: /a?b=1"], .method),
+        (200, ["Content-Location: /a?b=1", "Content-Location: /a?b=1"], .method), (206, ["Content-Location: /a?b=1"], .method),
+        (200, ["Content-Location: /a?b=1", "Cache-Control: private"], .isPrivate), (200, ["Content-Location: /a?b=1", "Set-Cookie: a=b"], .setCookie),
+        (200, ["Content-Location: /a?b=1", "Cache-Control: max-age=0"], .method), (200, ["Content-Location: /a?b=1", "Vary: *"], .varyAny),
+    ] as [(Int, [String], NotStoredReason?)])
+    func `RFC 9110 §9.3.3: POST brings what GET would, if the response names its target and has a lifetime`(
+        status: Int, lines: [String], expected: NotStoredReason?
+    ) {
+        let response = answering(status, [Self.fresh] + lines.map { line in
+            let colon = line.firstIndex(of: ":") ?? line.endIndex
+            return (String(line[..<colon]), String(line[colon...].dropFirst(2)))
+        })
+        var rules = StoringRules()
+        func decide(_ request: RequestHead) -> NotStoredReason? {
+            Storability.decide(request: request, response: response, cacheControl: CacheControl(response.fields), rules: rules, received: 0)
+        }
+        #expect(decide(posting()) == .method, "unless the route says so")
+        rules.storesPosts = true
+        // The added lifetimes of a route are for what GET brings.
+        rules.defaultLifetimeSeconds = 60
+        #expect(decide(posting()) == expected)
+        #expect(decide(posting(method: .put)) == .method)
+        if expected == nil {
+            #expect(decide(posting([("Authorization", "Basic x")])) == .authorization)
+            #expect(decide(posting([("Cache-Control", "no-store")])) == .requestNoStore)
+        }
+    }
+
     @Test func `what the response itself says will most likely be said of the next`() {
         let next = NotStoredReason.allCases.filter(\.saysAboutNext)
         #expect(next == [.noStore, .isPrivate, .setCookie, .varyAny, .noLifetime, .tooLarge, .tags, .lengthUnknown])

@@ -55,6 +55,7 @@ extension Fetch {
         adviseBrowser()
         invalidateIfUnsafe(head)
         updateIfHead(head, now: now)
+        leadIfPostIsStored(head)
         if isForPart, head.status == 206 { return partBegan(head, now: now) }
 
         let cacheControl = CacheControl.forSharedCache(head.fields)
@@ -317,6 +318,22 @@ extension Fetch {
             else { continue }
             invalidate(RequestHead(getting: target, of: request))
         }
+    }
+
+    /// Takes the right to store what a POST brings, where it is what GET of its target would. Its own change is over by now, so that only an
+    /// invalidation that comes later keeps it from being stored; and nobody waits for it.
+    /// - Source: RFC 9110 §9.3.3.
+    private func leadIfPostIsStored(_ head: ResponseHead) {
+        guard mayStorePost, lease == nil, reasonNotToStore(head, CacheControl.forSharedCache(head.fields)) == nil,
+            route.keying.passesWhole(request, client: identity)
+        else { return }
+        // A condition or a range is of the moment, and it was this client's.
+        for name in [FieldName.ifMatch, .ifNoneMatch, .ifModifiedSince, .ifUnmodifiedSince, .ifRange, .range] where request.fields.contains(name) {
+            return
+        }
+        key.assign(request, route.keying, client: identity, seed: worker.store.seed)
+        let (key, request) = (key, request)
+        lease = worker.store.withShard(key) { $0.leadPart(key, request) }
     }
 
     private func invalidate(_ request: RequestHead) {

@@ -86,12 +86,15 @@ final class Fetch: DeadlineHolder {
     /// What is stored is fresh yet; counted in ``EdgeWorker/refreshesAhead``.
     var isAhead = false
     var lease: ResponseShard.Lease?
-    let key: CacheKey
+    /// Of a POST put together when it is known that it is stored.
+    var key: CacheKey
     let stale: ResponseShard.Ready?
     let request: RequestHead
     let accepted: AcceptedCodings
     let trace: TraceParent
     let identity: ClientIdentity
+    /// What a POST brings may be stored, if the application says so.
+    let mayStorePost: Bool
     /// Whether this asks for another server's word: then the request's body is none of its business.
     let isSubrequest: Bool
     var plan = UpstreamRequest()
@@ -159,6 +162,8 @@ final class Fetch: DeadlineHolder {
         identity = asker.identity
         isOnItsOwn = asker.without.contains(.upstreamKeepAlive)
         wantsNewConnection = isOnItsOwn
+        mayStorePost = request.method == .post && route.storing.storesPosts && route.cache.isEnabled && !route.isPersonal && !isSubrequest
+            && client != nil && !asker.without.contains(.responseCache)
         started = now
         headReceived = now
         isRequestEnded = request.framing.isEmpty

@@ -185,6 +185,7 @@ extension StoringRules {
         negativeLifetimes = cache.negative.map { NegativeLifetime(status: $0.status, seconds: $0.lifetime.wholeSeconds) }
         jitterShare = cache.expiryJitter
         storesCookies = cache.storesCookies
+        storesPosts = cache.storesPosts
         heedsRequests = cache.heedsRequests
     }
 }

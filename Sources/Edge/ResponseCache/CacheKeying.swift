@@ -188,6 +188,22 @@ struct CacheKeying: Sendable, Equatable {
         return target
     }
 
+    /// Whether a request is passed on just as a stored response's would be, so that what it brings may be stored though nobody saw to that.
+    func passesWhole(_ head: borrowing RequestHead, client: borrowing ClientIdentity) -> Bool {
+        let fields = head.fields
+        let text = fields.bytes
+        guard !(rules?.hasDeviceClass ?? false), !hasLanguages, upstreamTarget(head).map({ $0.elementsEqual(text[head.target]) }) ?? true,
+            isAsAsked(text[head.authority], client.isSecure), client.host.map({ isAsAsked($0[...], client.isSecure) }) ?? true,
+            !AmbiguousFields.contains(fields, keyed: keyedFields)
+        else { return false }
+        for index in fields.lines.indices where !passes(fields.lines[index].name, fields.name(at: index)) { return false }
+        return true
+    }
+
+    private func isAsAsked(_ authority: ArraySlice<UInt8>, _ isSecure: Bool) -> Bool {
+        Self.normalised(Array(authority).span, isSecure: isSecure).elementsEqual(authority)
+    }
+
     /// The language that the application is asked for: the one in the key; `nil` when it is the client's own words that it gets.
     func language(_ fields: borrowing FieldSection) -> [UInt8]? {
         guard let languages = rules?.languages, !languages.isEmpty else { return nil }

@@ -59,6 +59,7 @@ public struct RouteConfiguration: Sendable, Equatable {
         public var expiryJitter: Double?
         public var refreshAhead: Double?
         public var storesCookies: Bool?
+        public var storesPosts: Bool?
         public var heedsRequests: Bool?
 
         public init() {}
@@ -72,6 +73,7 @@ public struct RouteConfiguration: Sendable, Equatable {
             cache.expiryJitter = expiryJitter ?? cache.expiryJitter
             cache.refreshAhead = refreshAhead ?? cache.refreshAhead
             cache.storesCookies = storesCookies ?? cache.storesCookies
+            cache.storesPosts = storesPosts ?? cache.storesPosts
             cache.heedsRequests = heedsRequests ?? cache.heedsRequests
         }
     }

@@ -101,6 +101,9 @@ enum RouteKeys {
             "cache.set_cookie", \.caching.storesCookies, .optional(.boolean), isReloadable: true,
             "Keep responses with Set-Cookie, and give everybody the same cookie; without it, as edge.cache.set_cookie says."),
         .init(
+            "cache.store_post", \.caching.storesPosts, .optional(.boolean), isReloadable: true,
+            "Keep what a POST brings for those who GET its URL, if it has a lifetime and names that URL in Content-Location. Who may POST decides what all are shown."),
+        .init(
             "cache.request_directives", \.caching.heedsRequests, .optional(.boolean), isReloadable: true,
             "Heed Cache-Control and Pragma of requests; false keeps clients from passing the cache by them; without it, as edge.cache.request_directives says."),
         .init(

@@ -135,6 +135,22 @@ import Testing
         #expect(try key("y=2; plan=a; x=1; plan=b") == keys[2])
     }
 
+    @Test(arguments: [
+        ("POST /a HTTP/1.1", "a.example", [], true), ("POST /a HTTP/1.1", "A.example", [], false), ("POST /a HTTP/1.1", "a.example:80", [], false),
+        ("POST /a?utm_x=1 HTTP/1.1", "a.example", [], false), ("POST /a?b=1 HTTP/1.1", "a.example", ["Cookie: a=b", "X-Custom: 1"], true),
+        ("POST /a HTTP/1.1", "a.example", ["X-Original-URL: /b"], false), ("POST /a HTTP/1.1", "a.example", ["X_Custom: 1"], false),
+    ])
+    func `a request is passed whole when nothing of it would be left out to store its answer`(
+        line: String, host: String, fields: [String], expected: Bool
+    ) throws {
+        var rules = CacheKeyRules()
+        rules.ignoredParameters = ["utm_*"]
+        let head = try RequestHead.parsed(line, host: host, fields + ["Content-Length: 0"])
+        #expect(CacheKeying(scope: [], rules).passesWhole(head, client: ClientIdentity(peer: "192.0.2.7")) == expected)
+        rules.hasDeviceClass = true
+        #expect(!CacheKeying(scope: [], rules).passesWhole(head, client: ClientIdentity(peer: "192.0.2.7")), "the application is told the class")
+    }
+
     @Test func `what the application is asked is what is in the key`() throws {
         var rules = CacheKeyRules()
         rules.ignoredParameters = ["utm_*"]
