@@ -11,12 +11,13 @@ import Testing
 ///
 /// How it works:
 /// 1. One seed makes one world: resources with their own words about caching, an origin that makes a new version with every answer and
-///    sometimes fails, before a body or in its middle; clients with languages and users; changes that invalidate; time, a number.
+///    sometimes fails, before a body or in its middle; caches before it, with clocks of their own; clients with languages and users; changes
+///    that invalidate, and purges by URL, surrogate key and prefix, hard and soft, whose sweep comes by and by; time, a number.
 /// 2. A request does what `HTTPServerHandler` does: find, judge, then lead, follow, read along, pass or refresh in the background. Fetches
 ///    go on in steps: head, parts, end; in between anything else happens.
-/// 3. Each body says what it is: target, language, user, when it was made, how long it is fresh. So each answer shows by itself whether it
-///    was one that this client could have: fresh if it was given as fresh, no other object, no other's private page, nothing from before
-///    an invalidation that came before the request, no half of a body taken for the whole.
+/// 3. Each body says what it is: target, language, user, when it was made, and when it was fetched. So each answer shows by itself whether
+///    it was one that this client could have: fresh if it was given as fresh, no other object, no other's private page, nothing from before
+///    an invalidation or a purge that came before the request, no half of a body taken for the whole.
 /// 4. There are never two shared fetches of one variant at a time, and at the end nobody waits.
 ///
 /// A failure names its seed: `HEADRACE_SEED=… swift test --filter ResponseCacheSimulationTests`.
@@ -49,6 +50,10 @@ private final class World {
         let varies: Bool
         let lifetime: Int
         let staleSeconds: Int
+        /// Seconds by which its origin's clock is ahead; a clock that is behind makes it older than it is.
+        let clockAhead: Int
+        /// Whether another cache may have kept it for a while.
+        let isKeptBefore: Bool
     }
 
     private struct Asker {
@@ -69,7 +74,6 @@ private final class World {
         var live: LiveResponse?
         var text = ""
         var sent = 0
-        var made = NIODeadline.distantPast
 
         init(_ asker: Asker, answers: Bool, lease: ResponseShard.Lease?, isShared: Bool) {
             (self.asker, self.answers, self.lease, self.isShared) = (asker, answers, lease, isShared)
@@ -98,6 +102,10 @@ private final class World {
     /// What followers were told and have not heard yet.
     private let news = News()
     private var invalidated: [String: NIODeadline] = [:]
+    /// When a soft purge made it stale.
+    private var softened: [String: NIODeadline] = [:]
+    /// Until a head is here, a purge by surrogate key may be for any fetch, so that those who come later do not wait for it.
+    private var lastTagPurge = NIODeadline.distantPast
     private(set) var problem: String?
     private(set) var hits = 0
     private(set) var readAlong = 0
@@ -120,7 +128,9 @@ private final class World {
             resources.append(
                 Resource(
                     target: "/\(number)", cacheControl: words.joined(separator: ", "), isPrivate: isPrivate, varies: Bool.random(using: &random),
-                    lifetime: lifetime, staleSeconds: forbids ? 0 : stale))
+                    lifetime: lifetime, staleSeconds: forbids ? 0 : stale,
+                    clockAhead: random.chance(oneIn: 3) ? Int.random(in: (lifetime > 1 ? -1 : 0)...5, using: &random) : 0,
+                    isKeptBefore: lifetime > 1 && random.chance(oneIn: 3)))
         }
     }
 
@@ -132,7 +142,9 @@ private final class World {
         case 40..<70: for _ in 0..<8 { advance() }
         case 70..<90: for _ in 0..<8 { readOn() }
         case 90..<97: hear()
-        case 97: invalidate()
+        case 97:
+            if Bool.random(using: &random) { invalidate() } else { purge() }
+            _ = shard.sweep(entriesMax: 3, now: now)
         default: leave()
         }
         let shared = fetches.filter { $0.isShared && $0.lease != nil }
@@ -158,7 +170,7 @@ private final class World {
         guard left.asker.resource == right.asker.resource, !resource.isPrivate, resource.lifetime > 0,
             !resource.varies || left.asker.language == right.asker.language
         else { return false }
-        let change = invalidated[resource.target] ?? .distantPast
+        let change = max(invalidated[resource.target] ?? .distantPast, softened[resource.target] ?? .distantPast, lastTagPurge)
         return left.asker.since > change && right.asker.since > change
     }
 
@@ -308,15 +320,23 @@ private final class World {
         fetched += 1
         let resource = resources[fetch.asker.resource]
         let user = resource.isPrivate ? "\(fetch.asker.user)" : "all"
-        fetch.made = now
+        // A second is left of it: what is stale when it comes must be asked for each time, and nobody waits for it.
+        let age = resource.isKeptBefore ? Int.random(in: 0..<resource.lifetime, using: &random) : 0
+        // Sixty seconds, so that what was kept for some was made at a time that there is.
+        let made = now.uptimeNanoseconds + 60_000_000_000 - UInt64(age) * 1_000_000_000
         fetch.text =
-            "\(resource.target)|\(resource.varies ? fetch.asker.language : "any")|\(user)|\(now.uptimeNanoseconds)|"
+            "\(resource.target)|\(resource.varies ? fetch.asker.language : "any")|\(user)|\(made)|\(now.uptimeNanoseconds)|"
             + String(repeating: "x", count: Int.random(in: 0...60, using: &random)) + "|end"
         var head = ResponseHead()
         head.status = random.chance(oneIn: 15) ? 503 : 200
         head.framing = .chunked
         head.fields.append("Cache-Control", head.status == 200 ? resource.cacheControl : "no-store")
         if resource.varies { head.fields.append("Vary", "Accept-Language") }
+        head.fields.append("Surrogate-Key", "page r\(fetch.asker.resource)")
+        if age > 0 { head.fields.append("Age", "\(age)") }
+        var date: [UInt8] = []
+        HTTPDate.append(unixSeconds + Int64(resource.clockAhead), to: &date)
+        head.fields.append(name: Array("Date".utf8).span, value: date.span)
         fetch.head = head
         guard let lease = fetch.lease else { return false }
         let cacheControl = CacheControl.forSharedCache(head.fields)
@@ -327,7 +347,8 @@ private final class World {
         }
         let response = StoredResponse(
             head: head, fields: StoredFields.make(head.fields, date: Array("Sat, 31 Jan 2026 12:00:00 GMT".utf8)), cacheControl: cacheControl,
-            lifetimeSeconds: Freshness.lifetimeSeconds(response: head, cacheControl: cacheControl), initialAgeSeconds: 0, received: now,
+            lifetimeSeconds: Freshness.lifetimeSeconds(response: head, cacheControl: cacheControl),
+            initialAgeSeconds: Freshness.initialAgeSeconds(response: head, requestSent: unixSeconds, responseReceived: unixSeconds), received: now,
             codings: [], wasAskedForPlain: true)
         // Others are told when the body is slow, or at its end.
         let live = LiveResponse(response, byteCount: nil, requestFields: fetch.asker.head.fields, body: GrowingBody {})
@@ -355,6 +376,9 @@ private final class World {
         if fetch.answers { fail(fetch.asker) }
     }
 
+    /// Of this world's own clock.
+    private var unixSeconds: Int64 { 1_769_860_800 + Int64(now.uptimeNanoseconds / 1_000_000_000) }
+
     private func finish(_ lease: ResponseShard.Lease, _ outcome: ResponseShard.FetchOutcome) {
         let ended = shard.finish(lease, outcome, now: now)
         for follower in ended.followers { follower.resume(ended.told) }
@@ -366,22 +390,43 @@ private final class World {
         shard.invalidate(key(request(target, "de")))
     }
 
+    /// An operator's purge of one resource; by prefix as well, since no target here begins as another does.
+    private func purge() {
+        let number = Int.random(in: resources.indices, using: &random)
+        let target = resources[number].target
+        let isSoft = Bool.random(using: &random)
+        if isSoft { softened[target] = now } else { invalidated[target] = now }
+        switch Int.random(in: 0..<3, using: &random) {
+        case 0: _ = shard.purge(key(request(target, "de")), isSoft: isSoft, now: now)
+        case 1:
+            lastTagPurge = now
+            let found = shard.beginPurge(tags: DependencyTags(surrogateKeys: "r\(number)").hashes)
+            _ = shard.purge(found[...], isSoft: isSoft, now: now)
+        default:
+            let rule = BanRule(host: Array("a.example".utf8), pattern: .prefix(Array(target.utf8)))
+            if !shard.ban(rule, isSoft: isSoft, now: now) { problem = "as many patterns wait as may, for all the sweeps" }
+        }
+    }
+
     // MARK: What must hold
 
     /// - Parameter isOfFetch: it is of a fetch that was under way while the client waited: as fresh as could be, whatever its lifetime.
     private func check(_ text: String, _ asker: Asker, isFresh: Bool, isOfFetch: Bool = false) {
         let resource = resources[asker.resource]
         let parts = text.split(separator: "|", omittingEmptySubsequences: false)
-        guard parts.count == 6, parts[5] == "end" else { return problem = "half of a body: \(text)" }
+        guard parts.count == 7, parts[6] == "end" else { return problem = "half of a body: \(text)" }
         guard parts[0] == resource.target else { return problem = "\(text) for \(resource.target)" }
         guard parts[1] == (resource.varies ? asker.language : "any") else { return problem = "\(text) for \(asker.language)" }
         guard parts[2] == (resource.isPrivate ? "\(asker.user)" : "all") else { return problem = "\(text) for user \(asker.user)" }
-        let made = NIODeadline.uptimeNanoseconds(UInt64(parts[3]) ?? 0)
-        if let change = invalidated[resource.target], change < asker.since, made < change {
+        let fetched = NIODeadline.uptimeNanoseconds(UInt64(parts[4]) ?? 0)
+        if let change = invalidated[resource.target], change < asker.since, fetched < change {
             return problem = "\(text) from before an invalidation that came before the request"
         }
+        if isFresh || isOfFetch, let change = softened[resource.target], change < asker.since, fetched < change {
+            return problem = "\(text) as fresh, or fetched, from before a soft purge that came before the request"
+        }
         guard !isOfFetch else { return }
-        let age = (now - made).nanoseconds
+        let age = Int64(now.uptimeNanoseconds) + 60_000_000_000 - (Int64(parts[3]) ?? 0)
         let permitted = Int64(resource.lifetime + (isFresh ? 0 : resource.staleSeconds)) * 1_000_000_000
         if age >= permitted { problem = "\(text) is \(age) ns old where \(permitted) are permitted" }
     }
