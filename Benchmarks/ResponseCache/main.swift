@@ -64,7 +64,7 @@ private func response(_ number: Int) -> Representation {
 private var key = CacheKey()
 
 /// - Returns: nanoseconds in which the shard's lock was held to store it.
-private func store(_ number: Int, in cache: ResponseStore) -> UInt64 {
+@MainActor private func store(_ number: Int, in cache: ResponseStore) -> UInt64 {
     let head = request(number)
     key.assign(head, scope: [], seed: cache.seed)
     guard case .lead(let lease) = cache.withShard(key, { [key] in $0.join(key, head, follower: nil, now: now) }) else { return 0 }
@@ -74,7 +74,7 @@ private func store(_ number: Int, in cache: ResponseStore) -> UInt64 {
     return MonotonicClock.nanoseconds() - start
 }
 
-private func lookUp(_ cache: ResponseStore, of count: Int) -> (nanoseconds: Double, hits: Int) {
+@MainActor private func lookUp(_ cache: ResponseStore, of count: Int) -> (nanoseconds: Double, hits: Int) {
     var state: UInt64 = 1
     let heads = (0..<1000).map { _ -> RequestHead in
         state = state &* 6_364_136_223_846_793_005 &+ 1
@@ -92,7 +92,7 @@ private func lookUp(_ cache: ResponseStore, of count: Int) -> (nanoseconds: Doub
 
 private func percentile(_ times: [UInt64], _ share: Double) -> Double { Double(times[min(times.count - 1, Int(share * Double(times.count)))]) / 1000 }
 
-private func main() {
+@MainActor private func main() {
     var configuration = EdgeConfiguration.Cache()
     configuration.bytesMax = 8 << 30
     let before = residentBytes()
