@@ -5,11 +5,11 @@ import Transport
 
 @testable import Keyspace
 
-/// The keyspace has one of its own.
-private typealias Command = TestSupport.Command
+/// The keyspace has commands of its own.
+private typealias Program = TestSupport.Command
 
 /// The keyspace with TLS, with the clients that people have: redis-cli and openssl.
-@Suite(.enabled(if: ["openssl", "redis-cli"].allSatisfy { Command.find($0) != nil }, "openssl or redis-cli is not installed: run scripts/setup"))
+@Suite(.enabled(if: ["openssl", "redis-cli"].allSatisfy { Program.find($0) != nil }, "openssl or redis-cli is not installed: run scripts/setup"))
 final class KeyspaceTLSTests {
     private let folder = FileManager.default.temporaryDirectory.appending(path: "keyspace-tls-\(UUID().uuidString)")
 
@@ -26,7 +26,7 @@ final class KeyspaceTLSTests {
 
     /// Certificate and key in one file, NAME.pem.
     private func makeCertificate(_ name: String, days: Int) throws {
-        let made = try Command.run("openssl", [
+        let made = try Program.run("openssl", [
             "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "\(days)", "-subj", "/CN=localhost",
             "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", path("\(name).pem"), "-out", path("\(name).crt"),
         ])
@@ -44,8 +44,8 @@ final class KeyspaceTLSTests {
         }
     }
 
-    private func ask(_ keyspace: ServedKeyspace, _ arguments: [String], _ command: String...) throws -> Command.Result {
-        try Command.run("redis-cli", ["-h", "127.0.0.1", "-p", "\(keyspace.securePort)", "--tls"] + arguments + command)
+    private func ask(_ keyspace: ServedKeyspace, _ arguments: [String], _ command: String...) throws -> Program.Result {
+        try Program.run("redis-cli", ["-h", "127.0.0.1", "-p", "\(keyspace.securePort)", "--tls"] + arguments + command)
     }
 
     @Test func `redis-cli reads and writes by TLS what others read without`() async throws {
@@ -68,7 +68,7 @@ final class KeyspaceTLSTests {
         plain.send("PING\r\n")
         #expect(!plain.readToEnd().contains("PONG"))
         for (version, isSpoken) in [("-tls1_1", false), ("-tls1_2", true), ("-tls1_3", true)] {
-            let result = try Command.run("openssl", ["s_client", "-connect", "127.0.0.1:\(keyspace.securePort)", version], input: Data())
+            let result = try Program.run("openssl", ["s_client", "-connect", "127.0.0.1:\(keyspace.securePort)", version], input: Data())
             #expect(result.text.contains("Cipher is") && result.text.contains("Cipher is (NONE)") != isSpoken, "\(version): \(result.text)")
         }
         #expect(try ask(keyspace, ["--cacert", path("first.crt")], "PING").text == "PONG\n")
