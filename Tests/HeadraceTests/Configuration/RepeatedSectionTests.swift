@@ -100,9 +100,11 @@ import Testing
         ("edge:\n  app: http://a:1\n  upstreams: {app: http://b:1}", "leave one of them out"),
         ("edge:\n  app: http://a:1\n  upstreams: {shop: {host: a}}", "edge.upstreams.shop has no members"),
         ("edge:\n  routes:\n    - {name: a, page: health}\n    - {name: a, page: health}", "more than one route is named a"),
+        ("keyspace: {tls: {listen: [127.0.0.1:0]}}", "keyspace.tls.listen is set, but no certificate: keyspace.tls.certificates"),
+        ("keyspace: {tls: {listen: [127.0.0.1:0], certificates: [a, b], keys: [a]}}", "keyspace.tls.keys has 1 members and keyspace.tls.certificates 2"),
         ("edge:\n  app: http://a:1\n  early_hints: {links: [</a>]}", "\"</a>\" is no link with rel=preload"),
         ("edge:\n  app: http://a:1\n  early_hints:\n    links: [\(String(repeating: "</a>;rel=preload, ", count: 17))]", "edge.early_hints.links has 17 members; 16 is the most"),
-        ("edge:\n  routes:\n    - {page: health, early_hints: {links: [</\(String(repeating: "p", count: 2048))>;rel=preload]}}", "edge.routes[1].early_hints.links has 2064 bytes"),
+        ("edge:\n  routes:\n    - {page: health, early_hints: {links: [</\(String(repeating: "p", count: 2048))>;rel=preload]}}", "edge.routes[1].early_hints.links has 2063 bytes"),
     ])
     func `what does not make sense is refused`(yaml: String, message: String) {
         let text = problems(yaml)
