@@ -287,10 +287,11 @@ void headrace_sha1_hex(const void *bytes, size_t count, char digits[41]) {
 
 static int redis_sha1hex(lua_State *state) {
     if (lua_gettop(state) != 1) return raise_table(state, "ERR wrong number of arguments");
-    size_t count;
-    const char *text = luaL_checklstring(state, 1, &count);
+    // What is neither text nor number is no bytes, as in Redis.
+    size_t count = 0;
+    const char *text = lua_tolstring(state, 1, &count);
     char digits[41];
-    headrace_sha1_hex(text, count, digits);
+    headrace_sha1_hex(text ? text : "", count, digits);
     lua_pushlstring(state, digits, 40);
     return 1;
 }

@@ -178,8 +178,8 @@ final class Keyspace: Sendable {
         case made
         /// Nothing more may go, or what is wanted is more than all there is.
         case none
-        /// The time is over; what is left to evict is for the next slice.
-        case later
+        /// The time is over; what is left to evict is for the next slice. So many bytes went in this one.
+        case later(freed: Int)
     }
 
     /// Nanoseconds of evicting after which a loop serves others: Redis' own at its default `maxmemory-eviction-tenacity`.
@@ -194,13 +194,15 @@ final class Keyspace: Sendable {
         guard eviction.policy != .noeviction, bytes <= bytesLimit else { return .none }
         let began = MonotonicClock.nanoseconds()
         var turn = nextVictim.wrappingAdd(1, ordering: .relaxed).newValue
-        var failures = 0
+        var (failures, freed) = (0, 0)
         while isFull(adding: bytes) {
             let shard = shards[turn & (Self.shardCount - 1)]
             turn &+= 1
             var evicted = 0
             shard.lock.withLock { _ in
                 for database in 0..<configuration.databases where shard[database].count > 0 {
+                    let before = shard[database].bytes
+                    defer { freed += before - shard[database].bytes }
                     // A few at a time: enough to pay for the lock, too few to make anybody wait.
                     for _ in 0..<4 where eviction.evict(shard, database, now: now, { evict($0, shard, database) }) { evicted += 1 }
                     publish(shard, database)
@@ -208,7 +210,7 @@ final class Keyspace: Sendable {
             }
             failures = evicted > 0 ? 0 : failures + 1
             if failures > Self.shardCount { return .none }
-            if MonotonicClock.nanoseconds() &- began >= time { return isFull(adding: bytes) ? .later : .made }
+            if MonotonicClock.nanoseconds() &- began >= time { return isFull(adding: bytes) ? .later(freed: max(freed, 0)) : .made }
         }
         return .made
     }

@@ -121,6 +121,81 @@ import Testing
         }
     }
 
+    private static func served(_ change: (inout CacheOptions) -> Void, _ body: (Cache, RedisClient) async throws -> Void) async throws {
+        var configuration = KeyspaceConfiguration()
+        configuration.listen = [.tcp(host: "127.0.0.1", port: 0)]
+        configuration.threads = 1
+        let server = try KeyspaceServer(configuration: configuration, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        let port = try await server.start().plain.first?.port ?? 0
+        var options = CacheOptions()
+        options.beta = 0
+        options.timeout = .seconds(30)
+        change(&options)
+        let cache = Cache(host: "127.0.0.1", port: port, options: options)
+        try await body(cache, try RedisClient(port: port))
+        await cache.close()
+        await server.drain()
+    }
+
+    @Test func `lifetimes are shortened by chance, so that what came together does not end together`() async throws {
+        try await Self.served({ $0.jitter = 0.5 }) { cache, client in
+            for number in 0..<30 { _ = try await cache.remember("key\(number)", ttl: .seconds(1000)) { number } }
+            let keys = try client.call("KEYS", "*key*").array ?? []
+            let lifetimes = try keys.compactMap { try client.call([Array("PTTL".utf8), $0.bytes ?? []]).integer }
+            #expect(lifetimes.count == 30 && lifetimes.allSatisfy { (400_000...1_000_000).contains($0) })
+            #expect((lifetimes.max() ?? 0) - (lifetimes.min() ?? 0) > 100_000)
+        }
+    }
+
+    @Test func `a value is renewed before its end, the likelier the longer it takes, and not when that is off`() async throws {
+        for beta in [0, 1e15] {
+            try await Self.served({ $0.beta = beta }) { cache, _ in
+                for number in 1...2 {
+                    let value = try await cache.remember("key", ttl: .seconds(3600)) {
+                        try await Task.sleep(for: .milliseconds(5))
+                        return number
+                    }
+                    #expect(value == (beta == 0 ? 1 : number))
+                }
+                #expect(cache.statistics.computed == (beta == 0 ? 1 : 2))
+            }
+        }
+    }
+
+    @Test func `that there is nothing is remembered as well, for a time of its own`() async throws {
+        try await Self.served({ $0.jitter = 0 }) { cache, client in
+            for _ in 0..<3 {
+                let nothing = try await cache.remember("key", ttl: .seconds(3600), negativeTTL: .seconds(600)) { nil as Int? }
+                #expect(nothing == nil)
+            }
+            #expect(cache.statistics.computed == 1 && cache.statistics.hits == 2)
+            let key = try #require(try client.call("KEYS", "*key").array?.first?.bytes)
+            let seconds = try client.call([Array("TTL".utf8), key]).integer ?? 0
+            #expect((1...600).contains(seconds))
+        }
+    }
+
+    @Test func `many calls share a connection, and one that is not answered in time is done without`() async throws {
+        try await Self.served({ $0.timeout = .seconds(30) }) { cache, client in
+            await withTaskGroup(of: Void.self) { group in
+                for number in 0..<200 {
+                    group.addTask {
+                        _ = try? await cache.set("key\(number)", number, ttl: nil)
+                        let found = await cache.get("key\(number)", as: Int.self)
+                        #expect(found == number)
+                    }
+                }
+            }
+            let clients = try client.call("CLIENT", "LIST").text ?? ""
+            #expect(clients.split(separator: "\n").count == 2, "\(clients)")
+        }
+        try await Self.served({ $0.timeout = .milliseconds(200) }) { cache, client in
+            try client.call("CLIENT", "PAUSE", "600000", "ALL")
+            let value = try await cache.remember("key", ttl: .seconds(3600)) { 7 }
+            #expect(value == 7 && cache.statistics.errors == 1 && cache.statistics.computed == 1)
+        }
+    }
+
     @Test func `without a server values are computed, and it is asked again by and by`() async throws {
         var options = CacheOptions()
         options.timeout = .milliseconds(200)

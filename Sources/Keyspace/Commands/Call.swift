@@ -48,8 +48,13 @@ final class Call {
     var roomTime = UInt64.max
     /// Whether the client can be made to wait when that was not enough. Nobody else can: their command is carried out then, and the next goes on.
     var mayPostpone = false
-    /// Others wait for room already: who wants some waits as well.
+    /// Others wait for room already: who wants some waits as well, unless there is credit.
     var isRoomAwaited = false
+    /// Bytes that may be written though the memory is full, since more than that has just been evicted.
+    var roomCredit = 0
+    /// What the request takes of it: its bytes, and what is around a new key.
+    var roomCost: Int { Self.roomCost(requestBytes) }
+    static func roomCost(_ requestBytes: Int) -> Int { requestBytes + 256 }
     /// The command was not looked at: there is to be room first.
     var isPostponed = false
     /// Numbers of this event loop.

@@ -57,7 +57,11 @@ enum Dispatcher {
 
     /// Evicts for a command that finds the memory full, for so long as its caller may be kept.
     private static func makeRoom(_ call: Call) -> Keyspace.Room {
-        if call.isRoomAwaited { return .later }
+        if call.isRoomAwaited {
+            guard call.roomCredit >= call.roomCost else { return .later(freed: 0) }
+            call.roomCredit -= call.roomCost
+            return .made
+        }
         return call.keyspace.makeRoom(adding: call.requestBytes, now: call.now, time: call.roomTime)
     }
 

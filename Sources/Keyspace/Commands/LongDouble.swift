@@ -27,18 +27,23 @@ enum LongDouble {
         return render(sum)
     }
 
+    /// Redis' own bound, `MAX_LONG_DOUBLE_CHARS`: what ``render(_:)`` gives of the largest number is shorter.
+    private static let bytesMax = 5 << 10
+
+    /// - Source: Redis `util.c`, `string2ld`. Infinity may be said, and not be meant by a number that is too large.
     static func parse(_ bytes: UnsafeRawBufferPointer) -> Number? {
-        guard bytes.count > 0, bytes.count < 256, bytes[0] != 32, !(9...13).contains(bytes[0]) else { return nil }
-        return withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { text in
+        guard bytes.count > 0, bytes.count < bytesMax, bytes[0] != 32, !(9...13).contains(bytes[0]) else { return nil }
+        return withUnsafeTemporaryAllocation(of: CChar.self, capacity: bytes.count + 1) { text in
             memcpy(text.baseAddress!, bytes.baseAddress!, bytes.count)
             text[bytes.count] = 0
             var end: UnsafeMutablePointer<CChar>?
+            errno = 0
             #if arch(x86_64) || arch(i386)
             let value = strtold(text.baseAddress!, &end)
             #else
             let value = strtod(text.baseAddress!, &end)
             #endif
-            guard let end, end == text.baseAddress! + bytes.count, !value.isNaN else { return nil }
+            guard let end, end == text.baseAddress! + bytes.count, !value.isNaN, errno != ERANGE || value.isFinite && value != 0 else { return nil }
             return value
         }
     }

@@ -159,9 +159,12 @@ enum ServerCommands {
         guard let second = DecimalText.parse(call[2]) else { throw .err("invalid second DB index") }
         let count = Int64(call.keyspace.configuration.databases)
         guard (0..<count).contains(first), (0..<count).contains(second) else { throw .err("DB index is out of range") }
-        for shard in call.keyspace.shards {
+        for shard in call.keyspace.shards where first != second {
             for database in [Int(first), Int(second)] {
-                shard.watches.changedAll(database: database) { _ in true }
+                // A key that neither has is as it was.
+                shard.watches.changedAll(database: database) { key in
+                    key.withUnsafeBytes { shard[Int(first)].find(Key($0)) != nil || shard[Int(second)].find(Key($0)) != nil }
+                }
                 for waiter in shard.waiters.all { for key in waiter.keys where key.database == database { call.readyKeys.append(key) } }
             }
             shard.swap(Int(first), Int(second))

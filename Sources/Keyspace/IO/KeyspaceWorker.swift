@@ -111,8 +111,9 @@ final class KeyspaceWorker {
 
     // MARK: Room
 
-    /// Has a client wait until there is room for its request: in slices, between which the others are served, so that neither more is kept
-    /// than may be, nor anybody waits who wants no room.
+    /// Has a client wait for room for its request, which is made in slices, between which the others are served. After each, those who wait may write
+    /// half of what went, the first first: so the memory falls until it is within its bound, nobody's write makes it more, and nobody waits for long
+    /// who wants little.
     func awaitRoom(_ handler: RESPClientHandler, bytes: Int) {
         roomWaiters.append((handler, bytes))
         call.isRoomAwaited = true
@@ -131,12 +132,22 @@ final class KeyspaceWorker {
     private func makeRoom() {
         let wanted = roomWaiters.first?.bytes ?? 0
         let room = keyspace.makeRoom(adding: wanted, now: WallClock.nanoseconds() / 1_000_000, time: Keyspace.evictionSlice)
-        if room == .later { return scheduleRoom() }
-        // All try again, the first first; who finds it full once more waits once more.
+        var isMade = true
+        if case .later(let freed) = room {
+            isMade = false
+            call.roomCredit = freed / 2
+            scheduleRoom()
+        }
         let waiters = roomWaiters
         roomWaiters = []
-        call.isRoomAwaited = false
-        for waiter in waiters { waiter.handler.pausePassed() }
+        // With room for the first all try again; who finds it full once more waits once more.
+        call.isRoomAwaited = !isMade
+        var left: [(handler: RESPClientHandler, bytes: Int)] = []
+        for waiter in waiters {
+            if isMade || call.roomCredit >= Call.roomCost(waiter.bytes) { waiter.handler.pausePassed() } else { left.append(waiter) }
+        }
+        roomWaiters = left + roomWaiters
+        if roomWaiters.isEmpty { call.isRoomAwaited = false }
     }
 
     // MARK: Output
