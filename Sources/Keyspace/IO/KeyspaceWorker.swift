@@ -133,6 +133,8 @@ final class KeyspaceWorker {
         let wanted = roomWaiters.first?.bytes ?? 0
         let room = keyspace.makeRoom(adding: wanted, now: WallClock.nanoseconds() / 1_000_000, time: Keyspace.evictionSlice)
         var isMade = true
+        // What nobody has taken of it is worth nothing once the memory has been within its bound.
+        call.roomCredit = 0
         if case .later(let freed) = room {
             isMade = false
             call.roomCredit = freed / 2
