@@ -30,14 +30,18 @@ enum BitCommands {
         guard let value = DecimalText.parse(call[3]), value == 0 || value == 1 else {
             throw .err("bit is not an integer or out of range")
         }
-        var entry: Entry
-        if let old = try call.writeString(key) { entry = old } else { entry = StringCommands.create(call, key) }
-        entry = call.shard(key)[call.database].extend(entry, key.hash, to: max(entry.valueCount, offset / 8 + 1))
+        let old = try call.writeString(key)
+        let countBefore = old?.valueCount ?? 0
+        var entry = old ?? StringCommands.create(call, key)
+        entry = call.shard(key)[call.database].extend(entry, key.hash, to: max(countBefore, offset / 8 + 1))
         let mask = UInt8(0x80) >> UInt8(offset % 8)
         let byte = entry.value[offset / 8]
         entry.mutableValue[offset / 8] = value == 1 ? byte | mask : byte & ~mask
-        call.changed(key)
-        call.notify(.string, "setbit", key)
+        // A bit that is so already is no change to those who watch, cache or log.
+        if entry.valueCount > countBefore || (byte & mask != 0) != (value == 1) {
+            call.changed(key)
+            call.notify(.string, "setbit", key)
+        }
         call.out.integer(byte & mask == 0 ? 0 : 1)
     }
 

@@ -85,6 +85,17 @@ import Testing
         #expect(it.delivered() == ["2: $1|x|", "1: *2|$1|c|$1|x|"])
     }
 
+    @Test func `what leaves a watched key as it was does not end a transaction`() {
+        let it = Conversation()
+        for (change, isOne) in [("SETBIT k 1 1", false), ("SETBIT k 1 0", true), ("SETBIT k 64 0", true), ("SWAPDB 0 0", false), ("SWAPDB 0 1", true)] {
+            _ = it.line("SETBIT k 1 1")
+            _ = it.line("WATCH k")
+            _ = it.line(change, by: 2)
+            _ = it.line("MULTI")
+            #expect(it.line("EXEC") == (isOne ? "*-1|" : "*0|"), "\(change)")
+        }
+    }
+
     @Test func `in a transaction nobody waits`() {
         let it = Conversation()
         _ = it.line("MULTI")
