@@ -53,6 +53,8 @@ final class Keyspace: Sendable {
 
     /// Ends the process in order, for `SHUTDOWN`; `nil` when it serves more than the keyspace.
     let endProcess: (@Sendable () -> Void)?
+    /// SHUTDOWN writes a snapshot, and nobody is served meanwhile.
+    let isSavingToEnd = Atomic<Bool>(false)
 
     init(
         _ configuration: KeyspaceConfiguration, observer: (any KeyspaceObserver)? = nil, rewriting: ConfigurationRewriting? = nil,

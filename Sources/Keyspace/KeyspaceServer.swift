@@ -68,7 +68,7 @@ public final class KeyspaceServer: Sendable {
                             worker.value.counters.refusedConnections.add()
                             throw ClientRefused()
                         }
-                        let handler = RESPClientHandler(worker: worker.value, release: { limit.release() })
+                        let handler = RESPClientHandler(worker: worker.value, isSecure: isSecure, release: { limit.release() })
                         if isSecure, let context { try channel.pipeline.syncOperations.addHandler(context.handler()) }
                         try channel.pipeline.syncOperations.addHandler(handler)
                     }
@@ -98,8 +98,10 @@ public final class KeyspaceServer: Sendable {
         return (plain.map(\.address), secure.map(\.address))
     }
 
-    /// Returns once each event loop has had its turn, which it has within its longest step; never, when one of them hangs.
+    /// Returns once each event loop has had its turn, which it has within its longest step; never, when one of them hangs. At once while SHUTDOWN
+    /// saves, for which all wait.
     public func pulse() async {
+        guard !keyspace.isSavingToEnd.load(ordering: .relaxed) else { return }
         for eventLoop in group.makeIterator() { try? await eventLoop.submit {}.get() }
     }
 

@@ -1,3 +1,4 @@
+import NIOCore
 public import Transport
 
 /// Where the keyspace speaks TLS, and with which certificates.
@@ -11,6 +12,8 @@ public struct KeyspaceTLSConfiguration: Sendable, Equatable {
     public var clientCertificates = TLSServerContext.ClientCertificates.ignored
     /// Whose certificates are believed of clients.
     public var clientAuthorities: String?
+    /// So long a client may take for the handshake; then it is closed.
+    var handshakeTimeout = TimeAmount.seconds(10)
 
     public init() {}
 

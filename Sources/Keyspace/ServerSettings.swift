@@ -43,9 +43,10 @@ final class ServerSettings: Sendable {
     }
 
     /// Sets rows, all or none.
-    /// - Parameter roomTime: nanoseconds that may go into evicting at once; what is left then the loops evict by and by.
+    /// - Parameter roomTime: nanoseconds that may go into evicting at once; what is left then the loops evict by and by. `nil` for a caller that
+    ///   has shards locked: they do all of it.
     /// - Returns: which one cannot be set, and why.
-    func set(_ changes: [(row: Row, value: String)], _ keyspace: Keyspace, roomTime: UInt64 = .max) -> (name: String, problem: String)? {
+    func set(_ changes: [(row: Row, value: String)], _ keyspace: Keyspace, roomTime: UInt64? = .max) -> (name: String, problem: String)? {
         var before: [(row: Row, value: String)] = []
         for (row, value) in changes {
             before.append((row, row.get(keyspace)))
@@ -55,7 +56,7 @@ final class ServerSettings: Sendable {
         }
         changed.withLock { $0.formUnion(changes.map(\.row.name)) }
         // Only now: what has been evicted does not come back when a later name is refused.
-        if changes.contains(where: { $0.row.name == "maxmemory" }) { _ = keyspace.makeRoom(now: WallClock.nanoseconds() / 1_000_000, time: roomTime) }
+        if let roomTime, changes.contains(where: { $0.row.name == "maxmemory" }) { _ = keyspace.makeRoom(now: WallClock.nanoseconds() / 1_000_000, time: roomTime) }
         return nil
     }
 

@@ -6,7 +6,9 @@ struct Transaction {
 
     private(set) var commands: [[[UInt8]]] = []
     private(set) var hasFailed = false
-    private var bytes = 0
+    private(set) var bytes = 0
+    /// Whether a command is among them that may make the memory fuller.
+    private(set) var wantsRoom = false
 
     mutating func queue(_ call: Call) {
         let copy = call.arguments.map { [UInt8]($0) }
@@ -16,6 +18,7 @@ struct Transaction {
             return
         }
         commands.append(copy)
+        if !call.command.flags.isDisjoint(with: [.denyoom, .wantsRoom]) { wantsRoom = true }
     }
 
     /// A command was refused when it was to be queued: EXEC will refuse all.

@@ -22,10 +22,12 @@ enum Dispatcher {
             return refuse(call, .text("NOAUTH Authentication required."))
         }
         if let refusal = AccessCheck.refusal(call, index) { return refuse(call, refusal) }
-        if !command.flags.isDisjoint(with: [.denyoom, .wantsRoom]), call.keyspace.isFull(adding: call.requestBytes) {
+        if !command.flags.isDisjoint(with: [.denyoom, .wantsRoom]), isFull(call) {
             switch makeRoom(call) {
             case .made: break
-            case .none: if command.flags.contains(.denyoom) { return refuse(call, .outOfMemory) }
+            case .none:
+                if command.flags.contains(.denyoom) { return refuse(call, .outOfMemory) }
+                if let transaction = endingTransaction(call), transaction.wantsRoom { return refuse(call, TransactionCommands.discarded(call, .outOfMemory)) }
             case .later:
                 guard !call.mayPostpone else {
                     call.isPostponed = true
@@ -53,6 +55,22 @@ enum Dispatcher {
         if session.isTracking { track(call) }
         run(call)
         if !call.readyKeys.isEmpty { call.keyspace.serveWaiters(call) }
+    }
+
+    /// The transaction that the command carries out.
+    @inline(__always)
+    private static func endingTransaction(_ call: Call) -> Transaction? {
+        call.command.flags.contains(.wantsRoom) && call.command.name == "exec" ? call.session.transaction : nil
+    }
+
+    @inline(__always)
+    private static func isFull(_ call: Call) -> Bool {
+        // What was queued is written now, all at once.
+        if let transaction = endingTransaction(call) {
+            guard transaction.wantsRoom else { return false }
+            call.requestBytes = transaction.bytes
+        }
+        return call.keyspace.isFull(adding: call.requestBytes)
     }
 
     /// Evicts for a command that finds the memory full, for so long as its caller may be kept.

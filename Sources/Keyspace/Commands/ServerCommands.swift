@@ -108,7 +108,7 @@ enum ServerCommands {
                 }
                 changes.append((row, call.text(index + 1)))
             }
-            if let (name, problem) = call.keyspace.settings.set(changes, call.keyspace, roomTime: call.roomTime) {
+            if let (name, problem) = call.keyspace.settings.set(changes, call.keyspace, roomTime: call.holdsAll ? nil : call.roomTime) {
                 throw .err("CONFIG SET failed (possibly related to argument '\(name)') - \(problem)")
             }
             call.out.ok()

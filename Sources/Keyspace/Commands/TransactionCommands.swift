@@ -8,7 +8,7 @@ enum TransactionCommands {
             "multi", 1, [.allowBusy, .noscript, .loading, .stale, .fast, .notQueued], .transactions, keys: .none, locks: .none, "1.2.0",
             "Starts a transaction.", multi),
         .init(
-            "exec", 1, [.noscript, .loading, .stale, .skipSlowlog, .notQueued], .transactions, keys: .none, locks: .none, "1.2.0",
+            "exec", 1, [.noscript, .loading, .stale, .skipSlowlog, .notQueued, .wantsRoom], .transactions, keys: .none, locks: .none, "1.2.0",
             "Executes all commands in a transaction.", exec),
         .init(
             "discard", 1, [.allowBusy, .noscript, .loading, .stale, .fast, .notQueued], .transactions, keys: .none, locks: .none, "2.0.0",
@@ -63,6 +63,13 @@ enum TransactionCommands {
         call.commandIndex = index
         // What the commands changed each of them has told already.
         call.changes = 0
+    }
+
+    /// Gives the transaction up for a reason that lies with none of its commands.
+    /// - Source: Redis `multi.c`, `execCommandAbort`.
+    static func discarded(_ call: Call, _ failure: CommandFailure) -> CommandFailure {
+        end(call)
+        return .text("EXECABORT Transaction discarded because of: \(failure.text)")
     }
 
     /// Whether a watched key was changed, or has expired since.

@@ -34,6 +34,8 @@ final class KeyspaceWorker {
     /// Whose command found the memory full, with its bytes, in the order in which they came; and the slice that is to make room for them.
     private var roomWaiters: [(handler: RESPClientHandler, bytes: Int)] = []
     private var nextRoom: Scheduled<Void>?
+    /// Nanoseconds that a request waits for room at most. 1 s: time to evict far more than any request brings, if nobody else writes.
+    static let roomWaitMax: UInt64 = 1_000_000_000
 
     init(eventLoop: any EventLoop, keyspace: Keyspace, index: Int, loopCount: Int, logger: Logger) {
         self.eventLoop = eventLoop
@@ -76,7 +78,13 @@ final class KeyspaceWorker {
     }
 
     func add(_ handler: RESPClientHandler) { handlers[ObjectIdentifier(handler)] = handler }
-    func remove(_ handler: RESPClientHandler) { handlers[ObjectIdentifier(handler)] = nil }
+    func remove(_ handler: RESPClientHandler) {
+        handlers[ObjectIdentifier(handler)] = nil
+        // Nothing is evicted for who is gone.
+        guard !roomWaiters.isEmpty else { return }
+        roomWaiters.removeAll { $0.handler === handler }
+        if roomWaiters.isEmpty { call.isRoomAwaited = false }
+    }
 
     private func expire() {
         counters.cpuTime.set(Int(clamping: ThreadClock.nanoseconds()))
@@ -113,7 +121,8 @@ final class KeyspaceWorker {
 
     /// Has a client wait for room for its request, which is made in slices, between which the others are served. After each, those who wait may write
     /// half of what went, the first first: so the memory falls until it is within its bound, nobody's write makes it more, and nobody waits for long
-    /// who wants little.
+    /// who wants little. Who wants much while others on all loops write as fast as can be evicted is served after ``roomWaitMax`` all the same, as
+    /// Redis does at once.
     func awaitRoom(_ handler: RESPClientHandler, bytes: Int) {
         roomWaiters.append((handler, bytes))
         call.isRoomAwaited = true
@@ -146,9 +155,11 @@ final class KeyspaceWorker {
         call.isRoomAwaited = !isMade
         var left: [(handler: RESPClientHandler, bytes: Int)] = []
         for waiter in waiters {
-            if isMade || call.roomCredit >= Call.roomCost(waiter.bytes) { waiter.handler.pausePassed() } else { left.append(waiter) }
+            let isNext = isMade || call.roomCredit >= Call.roomCost(waiter.bytes) || waiter.handler.hasAwaitedRoomLongEnough
+            if isNext { waiter.handler.pausePassed() } else { left.append(waiter) }
         }
-        roomWaiters = left + roomWaiters
+        // Of whom some may have gone with what the others were answered.
+        roomWaiters = left.filter { handlers[ObjectIdentifier($0.handler)] != nil } + roomWaiters
         if roomWaiters.isEmpty { call.isRoomAwaited = false }
     }
 

@@ -1,6 +1,7 @@
 import NIOCore
 import RESPWire
 import Telemetry
+import Transport
 
 /// One client: bytes in, commands carried out, one write per turn.
 ///
@@ -25,12 +26,18 @@ final class RESPClientHandler: ChannelInboundHandler {
     private var waiter: Waiter?
     private var waitTimeout: Scheduled<Void>?
     private var isPaused = false
+    /// Since when the next request waits for room, in nanoseconds; 0: it does not.
+    private var roomAwaitedSince: UInt64 = 0
+    /// As long as a client with TLS has not shown that it speaks it.
+    private var handshakeTimeout: Scheduled<Void>?
+    private let isSecure: Bool
     private var isMonitor = false
     private var isInputClosed = false
     private var isClosing = false
 
-    init(worker: KeyspaceWorker, release: @escaping @Sendable () -> Void) {
+    init(worker: KeyspaceWorker, isSecure: Bool = false, release: @escaping @Sendable () -> Void) {
         self.worker = worker
+        self.isSecure = isSecure
         self.release = release
         session = worker.call.session
     }
@@ -53,6 +60,9 @@ final class RESPClientHandler: ChannelInboundHandler {
         keyspace.clients.add(record)
         worker.add(self)
         worker.counters.connections.add()
+        guard isSecure else { return }
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        handshakeTimeout = context.eventLoop.scheduleTask(in: keyspace.configuration.tls.handshakeTimeout) { bound.value.close() }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
@@ -61,6 +71,7 @@ final class RESPClientHandler: ChannelInboundHandler {
         worker.keyspace.hub.closed(session.id)
         if let waiter { _ = worker.keyspace.cancel(waiter) }
         waitTimeout?.cancel()
+        handshakeTimeout?.cancel()
         worker.call.session = session
         TransactionCommands.forgetWatched(worker.call)
         self.context = nil
@@ -72,6 +83,10 @@ final class RESPClientHandler: ChannelInboundHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if isSecure, TLSPeer.isHandshakeEnd(event) {
+            handshakeTimeout?.cancel()
+            handshakeTimeout = nil
+        }
         guard let event = event as? ChannelEvent, event == .inputClosed else {
             context.fireUserInboundEventTriggered(event)
             return
@@ -191,14 +206,18 @@ final class RESPClientHandler: ChannelInboundHandler {
         let slow = worker.keyspace.settings.slowMicroseconds.load(ordering: .relaxed)
         let latencyThreshold = worker.keyspace.latency.thresholdMilliseconds
         let start = call.out.count
+        if roomAwaitedSince != 0 { call.mayPostpone = !hasAwaitedRoomLongEnough }
         Dispatcher.execute(call)
+        call.mayPostpone = true
         if call.isPostponed {
             call.isPostponed = false
+            if roomAwaitedSince == 0 { roomAwaitedSince = MonotonicClock.nanoseconds() }
             isPaused = true
             updateReading()
             worker.awaitRoom(self, bytes: call.requestBytes)
             return false
         }
+        if roomAwaitedSince != 0 { roomAwaitedSince = 0 }
         session.record.command.store(call.commandIndex, ordering: .relaxed)
         let microseconds = Int64(clamping: call.nanoseconds / 1000)
         if slow >= 0 || latencyThreshold > 0 {
@@ -232,6 +251,11 @@ final class RESPClientHandler: ChannelInboundHandler {
             begin(waiter, now: call.now)
         }
         return true
+    }
+
+    /// See ``KeyspaceWorker/roomWaitMax``.
+    var hasAwaitedRoomLongEnough: Bool {
+        roomAwaitedSince != 0 && MonotonicClock.nanoseconds() &- roomAwaitedSince >= KeyspaceWorker.roomWaitMax
     }
 
     private func mustPause(_ bytes: UnsafeRawBufferPointer) -> Bool {
@@ -283,7 +307,7 @@ final class RESPClientHandler: ChannelInboundHandler {
         if session.reply == .on { push(bytes) }
         goOn()
         updateReading()
-        if isInputClosed, self.waiter == nil { closeAfterAnswers() }
+        if isInputClosed, self.waiter == nil, !isPaused { closeAfterAnswers() }
     }
 
     // MARK: Output
@@ -337,6 +361,8 @@ final class RESPClientHandler: ChannelInboundHandler {
 
     /// The server ends: what was asked has been answered by the end of each turn, and who waits for a key would wait for ever.
     func drainBegan() {
+        // Who has not ended the handshake would get nothing.
+        if handshakeTimeout != nil { return close() }
         closeAfterAnswers()
     }
 

@@ -52,6 +52,8 @@ enum PersistenceCommands {
         let persistence = call.keyspace.persistence
         let hasSavePoints = !call.keyspace.configuration.directory.isEmpty && call.keyspace.settings.values.withLock { !$0.savePoints.isEmpty }
         if words.contains("save") || hasSavePoints && !words.contains("nosave") {
+            call.keyspace.isSavingToEnd.store(true, ordering: .relaxed)
+            defer { call.keyspace.isSavingToEnd.store(false, ordering: .relaxed) }
             guard try isSaved(call) || words.contains("force") else { throw .err("Errors trying to SHUTDOWN. Check logs.") }
         }
         if words.contains("save") { persistence.setLastSave(.always) }

@@ -1,3 +1,5 @@
+import Foundation
+import Synchronization
 import TestSupport
 import Testing
 
@@ -6,6 +8,11 @@ import Testing
 /// Who makes room when the memory is full, how long that takes at a time, and who waits for it.
 @Suite struct RoomTests {
     private static let value = String(repeating: "v", count: 900)
+    private final class End: Sendable {
+        let isThere = Atomic(false)
+        let count = Atomic(0)
+    }
+
     private static let short = String(repeating: "v", count: 200)
 
     private func filled(_ count: Int, bytesMax: Int, _ policy: EvictionPolicy = .allkeysS3FIFO) -> Conversation {
@@ -67,6 +74,79 @@ import Testing
         let before = it.keyspace.keyCount(0, nil).keys
         #expect(it.line("SET larger \(String(repeating: "x", count: 5 << 20))").hasPrefix("-OOM"))
         #expect(it.keyspace.keyCount(0, nil).keys == before && before > 1000)
+    }
+
+    @Test func `a bound that is lowered in a transaction holds behind it`() {
+        let it = filled(4000, bytesMax: 8 << 20)
+        #expect(it.line("MULTI") == "+OK|" && it.line("CONFIG SET maxmemory 1mb") == "+QUEUED|")
+        // All shards are locked: nobody evicts.
+        #expect(it.line("EXEC") == "*1|+OK|")
+        #expect(it.line("SET a v") == "+OK|" && it.keyspace.usedBytes <= (1 << 20) * 102 / 100)
+    }
+
+    @Test(arguments: [EvictionPolicy.allkeysLRU, .noeviction])
+    func `a transaction has room for all that was queued, or is given up`(policy: EvictionPolicy) {
+        let it = filled(3800, bytesMax: 4 << 20, policy)
+        let large = String(repeating: "x", count: 300 << 10)
+        _ = it.line("MULTI")
+        for number in 0..<8 { #expect(it.line("SET large\(number) \(large)") == "+QUEUED|") }
+        let answer = it.line("EXEC")
+        if policy == .noeviction {
+            #expect(answer.hasPrefix("-EXECABORT Transaction discarded because of: OOM"))
+            #expect(it.line("EXEC").hasPrefix("-ERR EXEC without MULTI"))
+        } else {
+            #expect(answer == "*8|" + String(repeating: "+OK|", count: 8))
+        }
+        #expect(it.keyspace.usedBytes <= (4 << 20) * 102 / 100)
+        // One that writes nothing needs none.
+        _ = it.line("MULTI")
+        _ = it.line("GET key1")
+        #expect(it.line("EXEC").hasPrefix("*1|"))
+        it.checkInvariants()
+    }
+
+    @Test func `who wants much is served in a while though others write as fast as room is made, and nobody makes room for who is gone`() async throws {
+        let served = try await ServedKeyspace(threads: 2) { $0.bytesMax = 16 << 20 }
+        let client = try served.client()
+        for start in stride(from: 0, to: 60_000, by: 1000) {
+            try client.call((["MSET"] + (start..<start + 1000).flatMap { ["key\($0)", Self.short] }).map(octets))
+        }
+        let large = String(repeating: "x", count: 12 << 20)
+        do {
+            let gone = try served.client()
+            try gone.send([octets("SET"), octets("gone"), octets(large)])
+        }
+        let end = End()
+        for number in 0..<4 {
+            Thread.detachNewThread {
+                defer { end.count.add(1, ordering: .sequentiallyConsistent) }
+                guard let writer = try? served.client() else { return }
+                var round = 0
+                while !end.isThere.load(ordering: .relaxed), (try? writer.call("SET", "w\(number):\(round)", Self.short)) != nil { round += 1 }
+            }
+        }
+        #expect(try client.call("SET", "large", large) == .status("OK"))
+        end.isThere.store(true, ordering: .relaxed)
+        #expect(eventually { end.count.load(ordering: .sequentiallyConsistent) == 4 })
+        #expect(eventually(seconds: 30) { served.server.figures().bytes <= (16 << 20) * 102 / 100 })
+        await served.stop()
+    }
+
+    @Test func `who waits for a key and then for room says no more, and is answered all the same`() async throws {
+        let served = try await ServedKeyspace(threads: 1) { $0.bytesMax = 16 << 20 }
+        let client = try served.client()
+        for start in stride(from: 0, to: 60_000, by: 1000) {
+            try client.call((["MSET"] + (start..<start + 1000).flatMap { ["key\($0)", Self.short] }).map(octets))
+        }
+        let halfClosed = try RawClient(port: served.port)
+        let count = 4 << 20
+        halfClosed.send("BLPOP queue 0\r\n*3\r\n$3\r\nSET\r\n$4\r\nlast\r\n$\(count)\r\n\(String(repeating: "x", count: count))\r\n")
+        halfClosed.finishSending()
+        let waits = eventually { (try? client.call("INFO", "clients").text)?.contains("blocked_clients:1") == true }
+        #expect(waits)
+        #expect(try client.call("LPUSH", "queue", "v") == .integer(1))
+        #expect(halfClosed.readToEnd(seconds: 20) == "*2\r\n$5\r\nqueue\r\n$1\r\nv\r\n+OK\r\n")
+        await served.stop()
     }
 
     @Test func `who wants no room is served while others wait for it`() async throws {
