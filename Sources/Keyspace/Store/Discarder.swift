@@ -11,7 +11,8 @@ import Musl
 ///
 /// What is handed over belongs to no key any more and is counted no more. The thread is there while there is something to free.
 final class Discarder: Sendable {
-    /// `@unchecked Sendable`: nobody else knows it any more.
+    /// `@unchecked Sendable`: the thread does nothing but let go of it. A block belongs to nobody else; an object may, as after RENAME, and then whoever has
+    /// it has a reference of his own, whose count is atomic.
     private enum Item: @unchecked Sendable {
         case object(AnyObject)
         case block(UnsafeMutableRawPointer)
