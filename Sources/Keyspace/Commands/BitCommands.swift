@@ -52,26 +52,33 @@ enum BitCommands {
     }
 
     /// The bits that the two arguments at a place and a unit behind them mean, in a string of so many bytes.
-    private static func bits(_ call: Call, _ place: Int, count: Int, allowsCrossed: Bool = false) throws(CommandFailure) -> Range<Int>? {
+    /// - Parameter isSearch: `BITPOS`, which looks at the unit before the end, and cuts two negative indices in the wrong order.
+    private static func bits(_ call: Call, _ place: Int, count: Int, isSearch: Bool) throws(CommandFailure) -> Range<Int>? {
+        guard call.count <= place + 3 else { throw .syntax }
         let first = try call.integer(place)
+        var isBits = isSearch ? try countsBits(call, place + 2) : false
         let last = call.count > place + 1 ? try call.integer(place + 1) : -1
-        // Before the unit is looked at: nothing is asked for.
-        if !allowsCrossed, first < 0, last < 0, first > last { return nil }
-        var isBits = false
-        if call.count > place + 2 {
-            guard call.count == place + 3 else { throw .syntax }
-            if call.matches(place + 2, "bit") { isBits = true } else if !call.matches(place + 2, "byte") { throw .syntax }
+        if !isSearch {
+            if first < 0, last < 0, first > last { return nil }  // Before the unit is looked at: nothing is asked for.
+            isBits = try countsBits(call, place + 2)
         }
         let total = isBits ? count * 8 : count
-        guard let range = IndexRange.clamp(first, last, count: total, allowsCrossed: allowsCrossed) else { return nil }
+        guard let range = IndexRange.clamp(first, last, count: total, allowsCrossed: isSearch) else { return nil }
         return isBits ? range : range.lowerBound * 8..<range.upperBound * 8
+    }
+
+    /// Whether a unit says `BIT`; bytes are meant where none is given.
+    private static func countsBits(_ call: Call, _ place: Int) throws(CommandFailure) -> Bool {
+        guard call.count > place, !call.matches(place, "byte") else { return false }
+        guard call.matches(place, "bit") else { throw .syntax }
+        return true
     }
 
     private static func bitcount(_ call: Call) throws(CommandFailure) {
         guard let entry = try call.readString(call.key(1)) else { return call.out.integer(0) }
         guard call.count == 2 || call.count >= 4 else { throw .syntax }
         var range: Range<Int>? = 0..<entry.valueCount * 8
-        if call.count > 2 { range = try bits(call, 2, count: entry.valueCount) }
+        if call.count > 2 { range = try bits(call, 2, count: entry.valueCount, isSearch: false) }
         guard let range, !range.isEmpty else { return call.out.integer(0) }
         let bytes = entry.value
         var sum = 0
@@ -93,7 +100,7 @@ enum BitCommands {
         guard wanted == 0 || wanted == 1 else { throw .err("The bit argument must be 1 or 0.") }
         guard let entry = try call.readString(call.key(1)) else { return call.out.integer(wanted == 1 ? -1 : 0) }
         var range: Range<Int>? = 0..<entry.valueCount * 8
-        if call.count > 3 { range = try bits(call, 3, count: entry.valueCount, allowsCrossed: true) }
+        if call.count > 3 { range = try bits(call, 3, count: entry.valueCount, isSearch: true) }
         guard let range, !range.isEmpty else { return call.out.integer(-1) }
         let bytes = entry.value
         let skipped: UInt8 = wanted == 1 ? 0 : 0xFF

@@ -187,7 +187,8 @@ enum SortedSetRanges {
             index += 1
         }
         if hasLimit, kind == .rank {
-            throw .err("syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX")
+            if limit != -1 { throw .err("syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX") }
+            hasLimit = false  // As in Redis: −1 is no limit, and then the offset says nothing either.
         }
         if withScores, kind == .bytes { throw .err("syntax error, WITHSCORES not supported in combination with BYLEX") }
         let isSwapped = isReversed && kind != .rank

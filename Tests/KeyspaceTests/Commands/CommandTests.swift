@@ -18,6 +18,19 @@ import Testing
         it.checkInvariants()
     }
 
+    @Test func `what Redis reads first it complains of first`() {
+        let it = Conversation()
+        #expect(it.line("ZADD z 1 a 2 b") == ":2|")
+        #expect(it.line("ZRANGE z 0 -1 LIMIT 1 1").hasPrefix("-ERR syntax error, LIMIT is only supported"))
+        #expect(it.line("ZRANGE z x -1 LIMIT 1 -1") == "-ERR value is not an integer or out of range|")
+        #expect(it.line("ZRANGE z 0 -1 LIMIT 1 -1") == "*2|$1|a|$1|b|")
+        #expect(it.line("SET s ab") == "+OK|")
+        #expect(it.line("BITPOS s 0 0 x y") == "-ERR syntax error|")
+        #expect(it.line("BITCOUNT s 0 x y") == "-ERR value is not an integer or out of range|")
+        #expect(it.line("BITCOUNT s -1 -2 y") == ":0|")
+        #expect(it.line("BITPOS s 0 x -1 bit z") == "-ERR syntax error|")
+    }
+
     @Test func `a key is gone the moment its deadline has come, read or not`() {
         let it = Conversation()
         #expect(it.line("SET a 1 PX 100") == "+OK|")
