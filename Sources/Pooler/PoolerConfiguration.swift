@@ -86,6 +86,9 @@ public struct PoolerConfiguration: Sendable, Equatable {
         public var clientConnectionsMax = 5_000
         /// Server connections of one pool that clients may keep between transactions.
         public var pinnedMax = 20
+        /// Server connections of one client each that a database and user may have while it is measured what sharing them is worth
+        /// (``PoolerServer/dedicate(milliseconds:)``); 0: it may not be.
+        public var dedicatedMax = 0
         /// Pools that there may be at a time: pairs of database and user.
         public var poolsMax = 1_000
         /// Statements that are kept prepared on each server connection.

@@ -21,6 +21,7 @@ final class PoolerMetrics: Sendable {
     let parameterChanges = Counter()
     /// Times that a client kept its server connection at the end of a transaction that left something behind.
     let pins = Counter()
+    let dedications = Counter()
     /// Questions to servers what their sessions hold.
     let probes = Counter()
     /// Server connections that were reset before another client got them.

@@ -23,6 +23,7 @@ public struct PoolerReport: Sendable {
         var bytesSent: UInt64 = 0
         var parameterChanges: UInt64 = 0
         var pins: UInt64 = 0
+        var dedications: UInt64 = 0
         var resets: UInt64 = 0
         var notifications: UInt64 = 0
 
@@ -39,6 +40,7 @@ public struct PoolerReport: Sendable {
             bytesSent &+= metrics.bytesSent.value
             parameterChanges &+= metrics.parameterChanges.value
             pins &+= metrics.pins.value
+            dedications &+= metrics.dedications.value
             resets &+= metrics.resets.value
             notifications &+= metrics.notifications.value
         }
@@ -61,6 +63,7 @@ public struct PoolerReport: Sendable {
             ("received_bytes", "Bytes from clients.", counters.bytesReceived), ("sent_bytes", "Bytes to clients.", counters.bytesSent),
             ("parameter_changes", "Statements about session parameters that a lease needed.", counters.parameterChanges),
             ("pins", "Times that a client kept its server connection because a transaction left something behind.", counters.pins),
+            ("dedications", "Server connections made for one client each, to measure what sharing them is worth.", counters.dedications),
             ("resets", "Server connections that were reset before another client got them.", counters.resets),
             ("notifications", "Notifications that came for listeners in transaction mode.", counters.notifications),
         ]

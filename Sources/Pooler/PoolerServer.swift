@@ -83,6 +83,12 @@ public final class PoolerServer: Sendable {
         for eventLoop in group.makeIterator() { try? await eventLoop.submit {}.get() }
     }
 
+    /// Gives each client a server connection of its own for so long, within ``PoolerConfiguration/Limits/dedicatedMax``, so that it shows what
+    /// sharing them is worth; in transaction mode alone. May be called on any thread.
+    public func dedicate(milliseconds: Int64) {
+        runner.dedication.begin(for: .milliseconds(milliseconds), now: .now())
+    }
+
     /// Stops accepting, ends clients that have nothing under way, lets transactions finish (at most as long as the configuration
     /// says), and ends.
     public func drain() async {

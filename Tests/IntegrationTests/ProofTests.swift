@@ -130,14 +130,20 @@ import Testing
             visits.end()
         }
         let arguments = ["prove", "--json", "--against", "http://127.0.0.1:\(edge.port)", "/a", "--secret", "file:\(secret.path)", "--history", "none"]
-        let result = try Command.run("env", [HeadraceProcess.binary.path] + arguments + ["--quick", "--rounds", "6", "--rate", "20"])
+        let page = try TemporaryFile("", name: "proof.html")
+        let more = ["--quick", "--rounds", "6", "--rate", "20", "--keyspace", "--pooler", "--html", page.path]
+        let result = try Command.run("env", [HeadraceProcess.binary.path] + arguments + more)
         isOver.set()
         #expect(visits.waitForEnd())
         let document = try #require(try JSONSerialization.jsonObject(with: result.output) as? [String: Any], "\(result.errors)")
         let layers = try #require(document["layers"] as? [[String: Any]])
-        #expect(layers.map { $0["layer"] as? String } == ["all layers together", "response cache", "compression", "coalescing", "upstream keep-alive"])
+        #expect(layers.map { $0["layer"] as? String } == ["all layers together", "response cache", "compression", "coalescing", "upstream keep-alive", "keyspace", "pooler"])
         #expect(layers[0]["verdict"] as? String == "faster", "\(layers)")
         #expect(layers[3]["verdict"] as? String == "no-traffic", "with a warm cache nobody waits for anybody")
+        #expect(layers[6]["verdict"] as? String == "no-traffic", "there is no pooler in that process")
+        #expect(try String(contentsOfFile: page.path, encoding: .utf8).contains("class=\"bar faster\""))
+        let bound = try Command.run("env", [HeadraceProcess.binary.path] + arguments + ["--quick", "--rounds", "6", "--rate", "20", "--cpu-max", "0.000001"])
+        #expect(bound.status == 1 && bound.text.contains("cores in the last round"), "\(bound.errors)")
         let figures = try #require(document["figures"] as? [[String: Any]])
         func figure(_ arm: String, _ key: String) throws -> Double {
             try #require(figures.first { $0["arm"] as? String == arm }?[key] as? Double, "\(arm) \(key)")
@@ -178,6 +184,46 @@ import Testing
         // Who may not sign may not do this.
         _ = try RawClient.get(port: edge.port, "/a", [signature("keyspace", secret: "another secret of the same length")])
         #expect(try client.call("GET", "cache:a").text == "2")
+    }
+
+    @Test(.enabled(if: PostgresCluster.programs != nil && Command.find("psql") != nil, "PostgreSQL is not installed: run scripts/setup test"))
+    func `clients of the pooler have server connections of their own while signed requests ask for it, and share again by themselves`() throws {
+        let postgres = try PostgresCluster.shared.get()
+        let origin = try origin()
+        let edge = try edge(
+            origin,
+            [
+                "pooler.listen=127.0.0.1:0", "pooler.postgres=\(postgres.url(user: nil))", "pooler.limits.pool_size=1", "pooler.limits.min_pool_size=0",
+                "pooler.limits.reserve_pool_size=0", "prove.pooler_connections=2",
+            ])
+        var port: Int?
+        _ = eventually(seconds: 20) {
+            port = edge.errorOutput.firstMatch(of: #/pooler: 127\.0\.0\.1:(\d+)/#).flatMap { Int($0.1) }
+            return port != nil
+        }
+        let clients = try (0..<3).map { _ in try PostgresSession(port: #require(port)) }
+        func process(_ client: Int) throws -> String { try clients[client].value("SELECT pg_backend_pid()") }
+        #expect(try Set((0..<3).map(process)).count == 1, "they share one")
+        // A machine that is busy may let the time pass before it is looked at: then once more.
+        var processes: [String] = []
+        for _ in 0..<20 where Set(processes).count != 3 {
+            _ = try RawClient.get(port: edge.port, "/a", [signature("pooler")])
+            processes = try (0..<3).map(process)
+        }
+        #expect(Set(processes).count == 3, "two have their own, and the third, for which there is none, has the pool's: \(processes)")
+        _ = try RawClient.get(port: edge.port, "/a", [signature("pooler")])
+        // What a transaction begins there ends there, also when the time is over meanwhile.
+        _ = try clients[0].value("BEGIN; SELECT 1")
+        let inTransaction = try process(0)
+        #expect(eventually(seconds: 20) { (try? Set([process(1), process(2)]).count) == 1 }, "they share again")
+        #expect(try process(0) == inTransaction)
+        _ = try clients[0].value("COMMIT; SELECT 1")
+        #expect(try Set((0..<3).map(process)).count == 1)
+        #expect(try eventually(seconds: 20) { try postgres.query("SELECT count(*) FROM pg_stat_activity WHERE pid = \(inTransaction)") == "0" }, "closed")
+        #expect(try edge.metric("headrace_pooler_dedications_total") >= 2)
+        // Who may not sign may not do this.
+        _ = try RawClient.get(port: edge.port, "/a", [signature("pooler", secret: "another secret of the same length")])
+        #expect(try Set((0..<3).map(process)).count == 1)
     }
 
     @Test func `a share of visitors goes past the cache, and what it is worth is reckoned from them`() throws {

@@ -12,7 +12,7 @@ extension HTTPServerHandler {
             exchange.without = verdict.without
             exchange.proofAnswer = verdict.answer
             refuseCodings(of: verdict.without)
-            if verdict.without.contains(.keyspace) { worker.pages?.switchLayers(verdict.without) }
+            if !verdict.without.isDisjoint(with: .shared) { worker.pages?.switchLayers(verdict.without) }
             choose(connection.head, hasProof: true, now: now)
         case .failure(let refusal):
             worker.metrics.proofRefused(refusal)

@@ -1,8 +1,8 @@
 /// Layers that a request can go past, so that what each is worth can be measured in a process that serves all the while.
 public struct EdgeLayers: OptionSet, Sendable, Hashable {
-    public let rawValue: UInt8
+    public let rawValue: UInt16
 
-    public init(rawValue: UInt8) {
+    public init(rawValue: UInt16) {
         self.rawValue = rawValue
     }
 
@@ -20,15 +20,19 @@ public struct EdgeLayers: OptionSet, Sendable, Hashable {
     /// For as long as such requests come, the keys of caches are missing, for all clients of the keyspace: where nothing tells which request a
     /// command is for, there is no other way.
     public static let keyspace = EdgeLayers(rawValue: 128)
+    /// For as long as such requests come, each of the pooler's clients has a server connection of its own, for the same reason.
+    public static let pooler = EdgeLayers(rawValue: 256)
 
     public static let compression: EdgeLayers = [.brotli, .zstd, .gzip]
+    /// What is switched for all, not for one request alone.
+    public static let shared: EdgeLayers = [.keyspace, .pooler]
     /// The edge's own: each is switched for one request alone.
     public static let all: EdgeLayers = [.responseCache, .compression, .browserCaching, .coalescing, .upstreamKeepAlive]
 
     /// In the order in which they are written.
     private static let names: [(layer: EdgeLayers, word: String)] = [
         (.responseCache, "response-cache"), (.brotli, "br"), (.zstd, "zstd"), (.gzip, "gzip"), (.browserCaching, "browser-caching"),
-        (.coalescing, "coalescing"), (.upstreamKeepAlive, "upstream-keep-alive"), (.keyspace, "keyspace"),
+        (.coalescing, "coalescing"), (.upstreamKeepAlive, "upstream-keep-alive"), (.keyspace, "keyspace"), (.pooler, "pooler"),
     ]
 
     private static let none = "none"

@@ -7,6 +7,7 @@ extension ClientHandler {
 
     func lease(now: NIODeadline) {
         phaseSince = now
+        if phase == .waiting, leasesOwn(now: now) { return }
         worker.lease(self, pool: pool, now: now)
     }
 
@@ -102,6 +103,7 @@ extension ClientHandler {
                 worker.metrics.pins.add()
             }
             if pin?.cause != cause { pin = (cause, now) }
+        case .release where keepsOwn(server, now: now): return
         case .release(let isKnown):
             phase = .idle
             pin = nil

@@ -131,7 +131,7 @@ extension ClientHandler {
         guard let (name, database) = worker.configuration.offered(login.startup) else {
             return fail(.invalidCatalogName, "no such database: \(login.startup.database)")
         }
-        let poolKey = PoolMachine.PoolKey(database: name, user: database.user ?? login.startup.user, isReplication: login.startup.isReplication)
+        let poolKey = PoolMachine.PoolKey(database: name, user: database.user ?? login.startup.user, kind: login.startup.isReplication ? .replication : .shared)
         guard !worker.runner.disabledDatabases.withLock({ $0.contains(name) }) else {
             return fail(.cannotConnectNow, "database \"\(name)\" is disabled")
         }
@@ -140,7 +140,7 @@ extension ClientHandler {
         let configuration = worker.configuration
         var login = login
         if configuration.addsClientAddress { login.addClientAddress(remote.map { "\($0.address):\($0.port)" } ?? "unix") }
-        if poolKey.isReplication { return admitToReplication(login, poolKey) }
+        if poolKey.kind == .replication { return admitToReplication(login, poolKey) }
         parameters = worker.runner.parameterSets.withLock { $0.make(login.parameters) }
         let hasState = configuration.mode != .session && configuration.sessionState != .pgbouncer
         statements = ClientStatements(

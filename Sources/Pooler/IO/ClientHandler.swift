@@ -273,6 +273,7 @@ final class ClientHandler: ChannelDuplexHandler {
             guard let server, server.session.isQuiescent else { return }
             if isOver(timeouts.clientIdle, since: activeSince) { fail(.idleSessionTimeout, "client_idle_timeout") }
         case .serving:
+            sweepOwn(now: now)
             guard let server else { return }
             if !server.session.queue.isEmpty, isOver(timeouts.query, since: activeSince) {
                 fail(.queryCanceled, "query_timeout")

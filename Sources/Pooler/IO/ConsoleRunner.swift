@@ -76,7 +76,7 @@ final class ConsoleRunner {
             }
             runner.perform(orders, from: worker)
             // Replication has no end to wait for.
-            wait(for: { machine in pools.allSatisfy { machine.pools[$0].isReplication || machine.leasedCount($0) == 0 } }, then: "PAUSE")
+            wait(for: { machine in pools.allSatisfy { machine.pools[$0].kind == .replication || machine.leasedCount($0) == 0 } }, then: "PAUSE")
         case .resume(let database):
             guard let pools = pools(of: database) else { return }
             runner.pausedDatabases.withLock { paused in
@@ -219,7 +219,7 @@ extension ConsoleSnapshot {
         isPaused = paused.isAll
         let (machinePools, connections) = runner.inspect { ($0.pools, $0.connections) }
         var counts = [Int](repeating: 0, count: machinePools.count)
-        pools = machinePools.map { Pool(database: $0.database, user: $0.user, poolMode: $0.isReplication ? PoolMode.session.rawValue : mode) }
+        pools = machinePools.map { Pool(database: $0.database, user: $0.user, poolMode: $0.kind == .shared ? mode : PoolMode.session.rawValue) }
         let now = NIODeadline.now()
         for connection in connections where connection.state != .free && pools.indices.contains(connection.pool) {
             counts[connection.pool] += 1

@@ -9,6 +9,7 @@ final class PoolRunner: Sendable {
     let configuration: PoolerConfiguration
     let logger: Logger
     let cancelKeys = CancelKeys()
+    let dedication: Dedication
     let authenticator: Authenticator
     let tls: PoolerTLS
     /// By operators' commands: no connections are leased there.
@@ -46,6 +47,7 @@ final class PoolRunner: Sendable {
         self.configuration = configuration
         self.logger = logger
         authenticator = Authenticator(configuration.authentication)
+        dedication = Dedication(isAllowed: configuration.limits.dedicatedMax > 0 && configuration.mode == .transaction)
         tls = try PoolerTLS(configuration.tls)
         machine = Lock(PoolMachine(loops: loops, limits: configuration.limits, timeouts: configuration.timeouts))
     }
@@ -72,6 +74,8 @@ final class PoolRunner: Sendable {
     }
 
     func ownRequested(_ pool: Int, loop: Int) -> PoolMachine.Slot? { machine.withLock { $0.ownRequested(pool, loop: loop) } }
+
+    func mayKeepOwn(_ slot: PoolMachine.Slot, now: NIODeadline) -> Bool { machine.withLock { $0.mayKeepOwn(slot, now: now) } }
 
     func released(_ slot: PoolMachine.Slot, isReusable: Bool, now: NIODeadline) -> PoolMachine.Order? {
         machine.withLock { $0.released(slot, isReusable: isReusable, now: now) }

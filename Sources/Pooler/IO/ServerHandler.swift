@@ -37,6 +37,8 @@ final class ServerHandler: ChannelDuplexHandler {
     private var pending = ByteBuffer()
     private var isReadSuppressed = false
     private var isGone = false
+    /// It was made for its client, and is nobody else's.
+    var isDedicated = false
     /// Requests to cancel that are under way. Until the last has ended, no other client gets the connection: it would be its query
     /// that is cancelled.
     private var cancelCount = 0
@@ -90,7 +92,7 @@ final class ServerHandler: ChannelDuplexHandler {
     /// - Parameter resets: the client may have left something behind that must not be seen by the next.
     func end(isReusable: Bool, resets: Bool = false, now: NIODeadline) {
         client = nil
-        let isReusable = isReusable && (target == .any || target.keeps(session.reported))
+        let isReusable = isReusable && !isDedicated && (target == .any || target.keeps(session.reported))
         guard cancelCount == 0 else {
             isReleaseDue = true
             isResetDue = resets
@@ -123,7 +125,7 @@ final class ServerHandler: ChannelDuplexHandler {
     /// - Parameter resets: what the session has is not known, or the client's own.
     func clientGone(resets: Bool) {
         client = nil
-        let isClean = (session.queue.isEmpty || session.isBeingProbed) && session.requestFraming.isBetweenMessages && session.replyFraming.isBetweenMessages
+        let isClean = !isDedicated && (session.queue.isEmpty || session.isBeingProbed) && session.requestFraming.isBetweenMessages && session.replyFraming.isBetweenMessages
         guard isClean, !session.isInBatch, !session.isSkipping, cancelCount == 0, !isGone else {
             // What still runs would run for nobody.
             if !session.queue.isEmpty, !isGone { cancel {} }

@@ -34,7 +34,7 @@ extension PoolMachine {
     struct Pool: Sendable {
         var database: String
         var user: String
-        let isReplication: Bool
+        let kind: Kind
         let owner: SharedLimits.Owner
         /// Slots by loop, the last used last: it is the warmest, and the others grow old and are closed.
         var idle: [[Int]]
@@ -54,7 +54,7 @@ extension PoolMachine {
         init(_ key: PoolKey, owner: SharedLimits.Owner, loops: Int) {
             database = key.database
             user = key.user
-            isReplication = key.isReplication
+            kind = key.kind
             self.owner = owner
             idle = Array(repeating: [], count: loops)
             waiters = Array(repeating: WaiterQueue(), count: loops)
@@ -77,7 +77,16 @@ extension PoolMachine {
     struct PoolKey: Hashable, Sendable {
         var database: String
         var user: String
-        /// Of connections that are made for one client each, and are closed with it.
-        var isReplication = false
+        var kind = Kind.shared
+    }
+
+    /// Whose the connections of a pool are.
+    enum Kind: Hashable, Sendable {
+        /// Any client's, one after the other.
+        case shared
+        /// Made for one client that replicates, and closed with it.
+        case replication
+        /// Made for one client, while it is measured what sharing is worth: see ``Dedication``.
+        case dedicated
     }
 }

@@ -103,12 +103,22 @@ struct PoolMachine: Sendable {
     /// - Returns: `nil` when there are as many as may be: nobody waits for what is not given back.
     mutating func ownRequested(_ pool: Int, loop: Int) -> Slot? {
         let state = pools[pool]
-        guard !state.isPaused, shared.haveRoom(for: pools[pool].owner), state.pinned < limits.pinnedMax, state.count < limits.poolSize + limits.reserveSize else { return nil }
+        guard !state.isPaused, shared.haveRoom(for: state.owner), state.pinned < pinnedMax(state), state.count < countMax(state) else { return nil }
         let slot = take(pool, loop: loop, state: .leased)
         connections[slot].isPinned = true
         pools[pool].pinned += 1
         return name(slot)
     }
+
+    /// Whether a client may keep a connection of its own for its next transaction.
+    func mayKeepOwn(_ own: Slot, now: NIODeadline) -> Bool {
+        guard let slot = index(own) else { return false }
+        return !connections[slot].isOutdated && now < connections[slot].expires && !pools[connections[slot].pool].isPaused
+    }
+
+    private func countMax(_ pool: Pool) -> Int { pool.kind == .dedicated ? limits.dedicatedMax : limits.poolSize + limits.reserveSize }
+
+    private func pinnedMax(_ pool: Pool) -> Int { pool.kind == .dedicated ? limits.dedicatedMax : limits.pinnedMax }
 
     /// A client has done with its connection.
     /// - Parameter isReusable: whether another client may have it; otherwise it is closed.
@@ -207,7 +217,7 @@ struct PoolMachine: Sendable {
                 orders += closeUnneeded(pool, loop: loop, now: now)
             }
             orders += ordersForWaiters(pool, now: now)
-            while pools[pool].count < limits.minPoolSize, !pools[pool].isPaused, !pools[pool].isReplication, mayConnect(pool, now: now) {
+            while pools[pool].count < limits.minPoolSize, !pools[pool].isPaused, pools[pool].kind == .shared, mayConnect(pool, now: now) {
                 orders.append(connect(pool, loop: fewestConnections(pool)))
             }
         }
@@ -252,7 +262,8 @@ struct PoolMachine: Sendable {
     mutating func pinned(_ pinned: Slot) -> Bool {
         guard let slot = index(pinned), connections[slot].state == .leased else { return false }
         if connections[slot].isPinned { return true }
-        guard pools[connections[slot].pool].pinned < limits.pinnedMax else { return false }
+        let pool = pools[connections[slot].pool]
+        guard pool.pinned < pinnedMax(pool) else { return false }
         connections[slot].isPinned = true
         pools[connections[slot].pool].pinned += 1
         return true
@@ -448,11 +459,11 @@ struct PoolMachine: Sendable {
         for (index, pool) in pools.enumerated() {
             if pool.count != counts[index] { return "pool \(index) counts \(pool.count), has \(counts[index])" }
             if pool.connecting != connecting[index] || pool.coming != coming[index] { return "pool \(index) miscounts those that come" }
-            if pool.count > limits.poolSize + limits.reserveSize { return "pool \(index) over its limit" }
+            if pool.count > countMax(pool) { return "pool \(index) over its limit" }
             if pool.connecting > limits.loginsMax { return "pool \(index): too many logins at a time" }
             if pool.idle.flatMap({ $0 }).count != Set(pool.idle.flatMap { $0 }).count { return "pool \(index) lists one twice" }
             if pool.pinned != connections.count(where: { $0.isPinned && $0.pool == index }) { return "pool \(index) miscounts pins" }
-            if pool.pinned > limits.pinnedMax { return "pool \(index): too many pins" }
+            if pool.pinned > pinnedMax(pool) { return "pool \(index): too many pins" }
             if pool.waiterCount != pool.waiters.reduce(0, { $0 + $1.count }) { return "pool \(index) miscounts waiters" }
             for loop in 0..<loops where !pool.isPaused && pool.waiters[loop].count > pool.coming[loop] && pool.idleCount > 0 {
                 return "pool \(index): somebody waits on loop \(loop) while a connection is idle"

@@ -46,12 +46,14 @@ enum PinCause: String, Sendable, CaseIterable, Hashable {
     case library
     /// A replication connection.
     case replication
+    /// A connection of its own, while it is measured what sharing them is worth.
+    case dedication
 
     /// Whether ROLLBACK takes back what a transaction made.
     var isTransactional: Bool {
         switch self {
         case .temporaryTable, .holdableCursor, .listen, .setting: true
-        case .advisoryLock, .preparedStatement, .library, .replication: false
+        case .advisoryLock, .preparedStatement, .library, .replication, .dedication: false
         }
     }
 }

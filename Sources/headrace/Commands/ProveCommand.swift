@@ -50,6 +50,9 @@ struct ProveCommand: AsyncParsableCommand {
     @Flag(help: "With --against: what the keyspace is worth, too. Keys of prove.keyspace are missing for everybody while that is measured.")
     var keyspace = false
 
+    @Flag(help: "With --against: what the pooler's sharing is worth, too. Each of its clients has a server connection of its own while that is measured.")
+    var pooler = false
+
     @Flag(name: .customLong("insecure"), help: "Take any certificate of that edge.")
     var isInsecure = false
 
@@ -88,6 +91,13 @@ struct ProveCommand: AsyncParsableCommand {
 
     @Flag(help: "Print one JSON document in the place of the tables.")
     var json = false
+
+    @Option(help: ArgumentHelp("Write a page with a forest plot there, too.", valueName: "file"))
+    var html: String?
+
+    @Option(help: ArgumentHelp(
+        "With --against: give up when that edge's process takes more cores than these in a round, visitors' requests included.", valueName: "cores"))
+    var cpuMax: Double?
 
     @OptionGroup var history: HistoryOptions
 
@@ -131,6 +141,14 @@ struct ProveCommand: AsyncParsableCommand {
         }
         let document = try ComparisonTable.json(report.document())
         Terminal.print(json ? document : report.rendered())
+        if let html {
+            do {
+                try Data(ProofPage.text(report.document(), tables: report.rendered()).utf8).write(to: URL(filePath: html))
+            } catch {
+                Terminal.fail("\(html): \(error.localizedDescription)")
+                throw ExitCode.failure
+            }
+        }
         history.keep(.prove, startedAt: startedAt, subject: "\(subject) \(paths.joined(separator: " "))", document: document)
         if report.result.abortion != nil { throw ExitCode.failure }
         if report.result.isInterrupted { throw ExitCode(130) }
@@ -152,12 +170,17 @@ struct ProveCommand: AsyncParsableCommand {
         var deployed = DeployedProof.Options(front: front, secret: dryRun ? "" : try ProofSecret.read(secret, file: config))
         deployed.verifies = !isInsecure
         deployed.metricsPath = metricsPath
-        deployed.hasKeyspaceArm = keyspace
+        deployed.sharedLayers = (keyspace ? [.keyspace] : []) + (pooler ? [.pooler] : [])
+        deployed.coresMax = cpuMax
         deployed.acceptEncoding = options.fields.last { $0.name.lowercased() == "accept-encoding" }?.value ?? ""
         return deployed
     }
 
     private func options() throws -> Prove.Options {
+        guard against != nil || !keyspace && !pooler else { throw ValidationError("--\(keyspace ? "keyspace" : "pooler") is for --against: what serves is switched") }
+        if let cpuMax {
+            guard against != nil, cpuMax > 0, cpuMax <= 1024 else { throw ValidationError("--cpu-max \(cpuMax): cores, above 0, and with --against") }
+        }
         guard (app == nil) != (against == nil) else { throw ValidationError("which one? --app URL, or --against URL of an edge that serves") }
         for path in paths where !path.hasPrefix("/") { throw ValidationError("\(path): a path begins with /") }
         do {

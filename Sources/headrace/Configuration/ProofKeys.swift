@@ -24,6 +24,12 @@ enum ProofKeys {
             Which keys are a cache's, as KEYS writes it (cache:*): those that headrace prove --keyspace lets be missing, for all clients, while it \
             measures what the keyspace is worth. Never locks, sessions or queues. Without any, it may not.
             """),
+        .init(
+            "prove.pooler_connections", \.pooler.limits.dedicatedMax, .number(0...10_000),
+            """
+            Server connections of one client each that headrace prove --pooler may have the pooler make in a pool, while it measures what sharing \
+            them is worth: as many as the application has connections, and no more than PostgreSQL has to spare (max_connections). 0: it may not.
+            """),
         .init("prove.hold_out_layer", \.edge.proof.holdOutLayer, .holdOutLayer, isReloadable: true, "Which layer."),
     ]
 }

@@ -13,7 +13,7 @@ final class OwnPages: Sendable {
     private let dashboard: DashboardControl?
     private let waiting = Lock(0)
     /// Longer than signed requests are apart, and shorter than the pause between two arms of `headrace prove`.
-    private static let millisecondsWithoutCache: Int64 = 400
+    private static let millisecondsWithoutLayer: Int64 = 400
 
     init(pooler: PoolerServer?, keyspace: KeyspaceServer?, dashboard: DashboardControl?) {
         self.pooler = pooler
@@ -45,8 +45,9 @@ final class OwnPages: Sendable {
                 reply(MetricsPage.answer(text, accept: request.accept))
             }
         }
-        pages.switchLayers = { [keyspace] layers in
-            if layers.contains(.keyspace) { keyspace?.goWithoutCache(milliseconds: Self.millisecondsWithoutCache) }
+        pages.switchLayers = { [keyspace, pooler] layers in
+            if layers.contains(.keyspace) { keyspace?.goWithoutCache(milliseconds: Self.millisecondsWithoutLayer) }
+            if layers.contains(.pooler) { pooler?.dedicate(milliseconds: Self.millisecondsWithoutLayer) }
         }
         return pages
     }

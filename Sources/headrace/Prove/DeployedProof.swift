@@ -20,8 +20,10 @@ struct DeployedProof {
         var verifies = true
         /// The edge's page of metrics, which a signed request may read from anywhere that may sign.
         var metricsPath = "/metrics"
-        /// Whether the keyspace's caches may be missing for everybody while their arm is measured.
-        var hasKeyspaceArm = false
+        /// What the edge's process may take in a round; `nil`: whatever it does.
+        var coresMax: Double?
+        /// Layers that may be switched for everybody while their arm is measured.
+        var sharedLayers: [ProvedLayer] = []
         /// What the requests accept.
         var acceptEncoding = ""
     }
@@ -38,11 +40,11 @@ struct DeployedProof {
     }
 
     static func layers(_ deployed: Options) -> [ProvedLayer] {
-        ProvedLayer.deployed(acceptEncoding: deployed.acceptEncoding) + (deployed.hasKeyspaceArm ? [ProvedLayer.keyspace] : [])
+        ProvedLayer.deployed(acceptEncoding: deployed.acceptEncoding) + deployed.sharedLayers
     }
 
     /// Everything that this command may switch.
-    static func all(_ deployed: Options) -> EdgeLayers { deployed.hasKeyspaceArm ? EdgeLayers.all.union(.keyspace) : .all }
+    static func all(_ deployed: Options) -> EdgeLayers { deployed.sharedLayers.reduce(.all) { $0.union($1.layers) } }
 
     /// The arms of a tier, with what is taken away; the reference first.
     static func arms(_ deployed: Options, isQuick: Bool, isFull: Bool = false) -> [(name: String, without: EdgeLayers)] {
@@ -71,10 +73,10 @@ struct DeployedProof {
             Experiment.Arm(name: arm.name, plan: try plan(arm.without), renewed: { try self.plan(arm.without) })
         }
         arms.append(.init(name: "everything on, again", plan: arms[0].plan, renewed: arms[0].renewed))
-        var watch = Guard(before)
+        var watch = Guard(before, coresMax: deployed.coresMax)
         var result = try await Experiment(arms: arms, options: experiment).run(
             reference: 0, control: arms.count - 1, stop: stop,
-            watch: { blocks in watch.judge(everythingOn: blocks[0], metrics: try await self.metrics()) })
+            watch: { blocks in watch.judge(everythingOn: blocks[0], metrics: try await self.metrics(), now: .now) })
         result.comparison.judgesReference = true
         var bytes = result.reports.map(\.bytesPerRequest)
         bytes.removeLast()
@@ -174,20 +176,27 @@ struct DeployedProof {
         /// 20 ms: below it nobody feels three times as much.
         private static let millisecondsMin = 20.0
 
-        private var last: (answers: Double, failed: Double)
+        private let coresMax: Double?
+        private var last: Counts
+        private var lastAt: ContinuousClock.Instant
         private var first: [Double] = []
         private var slowRounds = 0
 
-        init(_ metrics: String) {
-            last = Self.counts(metrics)
+        init(_ metrics: String, coresMax: Double? = nil, now: ContinuousClock.Instant = .now) {
+            self.coresMax = coresMax
+            last = Counts(metrics)
+            lastAt = now
         }
 
         /// A round is over.
         /// - Returns: why to give up; `nil` to go on.
-        mutating func judge(everythingOn block: Comparison.Block?, metrics: String) -> String? {
-            let counts = Self.counts(metrics)
+        mutating func judge(everythingOn block: Comparison.Block?, metrics: String, now: ContinuousClock.Instant = .now) -> String? {
+            let counts = Counts(metrics)
             let (answers, failed) = (counts.answers - last.answers, counts.failed - last.failed)
+            let cores = (counts.cpuSeconds - last.cpuSeconds) / max((now - lastAt) / .seconds(1), 1e-9)
             last = counts
+            lastAt = now
+            if let coresMax, cores > coresMax { return String(format: "the edge took %.2f cores in the last round, and may take %.2f", cores, coresMax) }
             if failed > 1, failed > Self.failedShareMax * answers { return "\(Int(failed)) of \(Int(answers)) answers failed (5xx) in the last round" }
             guard let p99 = block?.p99 else { return nil }
             guard first.count == Self.firstRounds else {
@@ -200,14 +209,21 @@ struct DeployedProof {
             return String(format: "what goes through all layers took %.0f ms (p99) in %d rounds running, and %.0f ms at first", p99, slowRounds, usual)
         }
 
-        private static func counts(_ metrics: String) -> (answers: Double, failed: Double) {
-            var counts = (answers: 0.0, failed: 0.0)
-            for line in metrics.split(separator: "\n") where line.hasPrefix("headrace_edge_responses_total{") {
-                guard let space = line.lastIndex(of: " "), let value = Double(line[line.index(after: space)...]) else { continue }
-                counts.answers += value
-                if line.contains("\"5xx\"") { counts.failed += value }
+        /// What the edge has counted.
+        private struct Counts {
+            var answers = 0.0
+            var failed = 0.0
+            var cpuSeconds = 0.0
+
+            init(_ metrics: String) {
+                for line in metrics.split(separator: "\n") {
+                    guard let space = line.lastIndex(of: " "), let value = Double(line[line.index(after: space)...]) else { continue }
+                    if line.hasPrefix("process_cpu_seconds_total ") { cpuSeconds = value }
+                    guard line.hasPrefix("headrace_edge_responses_total{") else { continue }
+                    answers += value
+                    if line.contains("\"5xx\"") { failed += value }
+                }
             }
-            return counts
         }
     }
 }

@@ -67,7 +67,7 @@ extension ProvedLayer.Counters {
             requests: later.requests - earlier.requests, upstreamRequests: later.upstreamRequests - earlier.upstreamRequests,
             upstreamConnects: later.upstreamConnects - earlier.upstreamConnects, coded: later.coded - earlier.coded,
             gzip: later.gzip - earlier.gzip, brotli: later.brotli - earlier.brotli, zstd: later.zstd - earlier.zstd,
-            coalesced: later.coalesced - earlier.coalesced, cpuSeconds: later.cpuSeconds.map { $0 - (earlier.cpuSeconds ?? 0) })
+            coalesced: later.coalesced - earlier.coalesced, leases: later.leases - earlier.leases, cpuSeconds: later.cpuSeconds.map { $0 - (earlier.cpuSeconds ?? 0) })
     }
 
     /// - Parameter series: names the coding in one of its labels.
@@ -82,6 +82,7 @@ extension ProvedLayer.Counters {
     /// - Parameter text: the edge's page of metrics.
     init(metrics text: String, without: EdgeLayers) {
         self.init()
+        leases = text.split(separator: "\n").first { $0.hasPrefix("headrace_pooler_leases_total ") }.flatMap { Double($0.drop { $0 != " " }.dropFirst()) } ?? 0
         for line in text.split(separator: "\n") where line.hasPrefix("headrace_edge_proved_requests_total{") {
             guard let space = line.lastIndex(of: " "), let value = Double(line[line.index(after: space)...]),
                 line.contains("without=\"\(without.text)\"")

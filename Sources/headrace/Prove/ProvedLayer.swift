@@ -17,6 +17,8 @@ struct ProvedLayer: Sendable {
         var zstd = 0.0
         /// Requests that waited for another's fetch.
         var coalesced = 0.0
+        /// Transactions of the pooler's clients that needed a server connection, in all arms together.
+        var leases = 0.0
         /// CPU seconds of the edge's process; `nil` when they are not this arm's alone.
         var cpuSeconds: Double?
     }
@@ -44,7 +46,9 @@ struct ProvedLayer: Sendable {
         ("gzip", ProvedLayer(name: "gzip", off: [], layers: .gzip, isUsed: { $0.gzip > 0 })),
     ]
 
-    /// Switched for all clients, and so only when that is asked for.
+    // Switched for all clients, and so only when that is asked for.
+
+    static let pooler = ProvedLayer(name: "pooler", off: [], layers: .pooler, isUsed: { $0.leases > 0 })
     static let keyspace = ProvedLayer(name: "keyspace", off: [], layers: .keyspace, isUsed: { $0.upstreamRequests > 0 })
 
     /// Of an edge that is started for the purpose.

@@ -78,8 +78,8 @@ import Testing
         #expect(judged(nil, policy()) == .failure(.malformed))
     }
 
-    @Test(arguments: 0...UInt8.max)
-    func `layers go round trip through their words`(rawValue: UInt8) {
+    @Test(arguments: (0..<512).map(UInt16.init))
+    func `layers go round trip through their words`(rawValue: UInt16) {
         let layers = EdgeLayers(rawValue: rawValue)
         #expect(EdgeLayers(text: layers.text) == layers)
     }

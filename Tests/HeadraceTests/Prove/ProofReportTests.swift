@@ -104,6 +104,34 @@ import Testing
         #expect(document.alone?.count == 3 && document.knees?.on == 400 && document.coldStart?.starts == 3)
     }
 
+    @Test func `the page has a bar for each layer on the side that it moves the response time to, and loads nothing`() throws {
+        var report = report()
+        let effects = ProofPage.effects(report.document())
+        #expect(effects.map(\.name) == ["all layers together", "response cache", "compression", "upstream keep-alive", "control: everything on, again"])
+        #expect(effects.map { ($0.percent?.high ?? 0) < 0 } == [true, true, false, false, false], "faster")
+        #expect(effects.map { ($0.percent?.low ?? 0) > 0 } == [false, false, true, false, false], "slower")
+        #expect(effects[4].isControl && effects.dropLast().allSatisfy { !$0.isControl })
+        func page() -> String { ProofPage.text(report.document(), tables: "a < b") }
+        #expect(page().components(separatedBy: "class=\"bar faster\"").count == 3 && page().components(separatedBy: "class=\"bar slower\"").count == 2)
+        #expect(page().contains("<pre>a &lt; b</pre>") && !page().contains("class=\"stamp\""))
+        #expect(!page().contains("http://a\"") && !page().contains("src=") && !page().contains("href=") && !page().contains("<script"))
+        // A layer without traffic has words, and no bar, whatever the times say.
+        report = self.report(used: false)
+        #expect(page().components(separatedBy: "class=\"bar").count == 3 && page().contains("no traffic"))
+        report = self.report(control: 12)
+        #expect(page().contains("<p class=\"stamp\">ENVIRONMENT TOO NOISY"))
+    }
+
+    @Test func `the edge's processor time has a bound, where one is given`() {
+        let start = ContinuousClock.now
+        func text(_ seconds: Double) -> String { "process_cpu_seconds_total \(seconds)\nheadrace_edge_responses_total{class=\"2xx\"} 5" }
+        var bound = DeployedProof.Guard(text(100), coresMax: 0.5, now: start)
+        #expect(bound.judge(everythingOn: nil, metrics: text(104), now: start + .seconds(10)) == nil)
+        #expect(bound.judge(everythingOn: nil, metrics: text(112), now: start + .seconds(20)) == "the edge took 0.80 cores in the last round, and may take 0.50")
+        var free = DeployedProof.Guard(text(100), now: start)
+        #expect(free.judge(everythingOn: nil, metrics: text(190), now: start + .seconds(10)) == nil)
+    }
+
     @Test func `a verdict is on having a layer, not on its absence`() {
         let rows = report().rows()
         #expect(rows.map(\.layer) == ["all layers together", "response cache", "compression", "upstream keep-alive"])

@@ -78,7 +78,7 @@ import Testing
             $0.limits.pinnedMax = 2
             $0.limits.userConnectionsMax = 4
         }
-        guard let pool = machine.pool(.init(database: "shop", user: "app", isReplication: true)), pool != 0,
+        guard let pool = machine.pool(.init(database: "shop", user: "app", kind: .replication)), pool != 0,
             let first = machine.ownRequested(pool, loop: 0), let second = machine.ownRequested(pool, loop: 1)
         else { throw Unexpected() }
         let third = machine.ownRequested(pool, loop: 0)
@@ -98,6 +98,32 @@ import Testing
         machine.paused(pool)
         let whilePaused = machine.ownRequested(pool, loop: 0)
         #expect(whilePaused == nil)
+        #expect(machine.checkInvariants() == nil)
+    }
+
+    @Test func `while sharing is measured each client has one of its own, beside the pool and within a bound of their own`() throws {
+        var machine = Self.machine(minPoolSize: 2) {
+            $0.limits.pinnedMax = 1
+            $0.limits.dedicatedMax = 3
+        }
+        guard let pool = machine.pool(.init(database: "shop", user: "app", kind: .dedicated)), pool != 0 else { throw Unexpected() }
+        let own = (0..<4).map { machine.ownRequested(pool, loop: $0 % 2) }
+        #expect(own.map { $0 != nil } == [true, true, true, false], "three, whatever the pool's size is")
+        let kept = try #require(own[0])
+        #expect(machine.mayKeepOwn(kept, now: Self.start) && machine.checkInvariants() == nil)
+        // RECONNECT, PAUSE and the lifetime are heeded at the end of a transaction.
+        _ = machine.reconnect(pool)
+        #expect(!machine.mayKeepOwn(kept, now: Self.start))
+        machine.paused(pool)
+        let whilePaused = machine.ownRequested(pool, loop: 0)
+        #expect(whilePaused == nil)
+        let order = machine.released(kept, isReusable: false, now: Self.start)
+        #expect(order == .close(slot: kept, loop: 0))
+        _ = machine.closed(kept, now: Self.start)
+        #expect(!machine.mayKeepOwn(kept, now: Self.start) && machine.pools[pool].count == 2)
+        // The clients' usual pool is as it was.
+        let slot = try Self.leased(&machine)
+        #expect(machine.released(slot, isReusable: true, now: Self.start) == nil)
         #expect(machine.checkInvariants() == nil)
     }
 
