@@ -113,10 +113,13 @@ import Testing
     }
 
     @Test func `prove asks a serving edge what its layers are worth, while visitors are served as ever`() throws {
-        let origin = try ScriptedOrigin { _ in
-            [.wait(milliseconds: 60), .send(ScriptedOrigin.response(fields: ["Content-Type: text/html", "Cache-Control: public, max-age=600"], body: Self.page))]
+        // The page says how long it may be kept; the style sheet says nothing, so that the edge tells browsers.
+        let origin = try ScriptedOrigin { request in
+            if request.target == "/site.0123abcd.css" { return [.send(ScriptedOrigin.response(fields: ["Content-Type: text/css"], body: "p { color: #123456 }"))] }
+            let page = "<link rel=stylesheet href=/site.0123abcd.css>" + Self.page
+            return [.wait(milliseconds: 60), .send(ScriptedOrigin.response(fields: ["Content-Type: text/html", "Cache-Control: public, max-age=600"], body: page))]
         }
-        let edge = try edge(origin)
+        let edge = try edge(origin, ["edge.browser_caching=standard"])
         let secret = try TemporaryFile(Self.secret, name: "secret")
         _ = try RawClient.get(port: edge.port, "/a")
         // A visitor, all the while.
@@ -137,9 +140,12 @@ import Testing
         #expect(visits.waitForEnd())
         let document = try #require(try JSONSerialization.jsonObject(with: result.output) as? [String: Any], "\(result.errors)")
         let layers = try #require(document["layers"] as? [[String: Any]])
-        #expect(layers.map { $0["layer"] as? String } == ["all layers together", "response cache", "compression", "coalescing", "upstream keep-alive", "keyspace", "pooler"])
+        #expect(layers.map { $0["layer"] as? String } == ["all layers together", "response cache", "compression", "coalescing", "upstream keep-alive", "keyspace", "pooler", "browser caching"])
         #expect(layers[0]["verdict"] as? String == "faster", "\(layers)")
         #expect(layers[3]["verdict"] as? String == "no-traffic", "with a warm cache nobody waits for anybody")
+        #expect(layers[7]["verdict"] as? String == "not-measured", "exact figures alone")
+        let views = try #require(document["returning_visitors"] as? [[String: Any]])
+        #expect(views.map { $0["requests_per_view"] as? Double } == [0, 1], "the style sheet was kept, or was not: \(views)")
         #expect(layers[6]["verdict"] as? String == "no-traffic", "there is no pooler in that process")
         #expect(try String(contentsOfFile: page.path, encoding: .utf8).contains("class=\"bar faster\""))
         let bound = try Command.run("env", [HeadraceProcess.binary.path] + arguments + ["--quick", "--rounds", "6", "--rate", "20", "--cpu-max", "0.000001"])

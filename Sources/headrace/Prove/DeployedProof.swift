@@ -94,16 +94,25 @@ struct DeployedProof {
             application: deployed.front.origin, isSameHost: isLocal, rate: rate, seed: options.seed, measure: options.measure,
             secondsPerRound: experiment.secondsPerRound(arms: arms.count), result: result, arms: figures,
             layerArms: layers.enumerated().map { ($1, options.isQuick ? nil : $0 + 2) }, offArm: 1)
+        if result.abortion == nil, !stop.isSet { report.returning = try await returningVisitors(stop: stop) }
         if options.isFull { report.aloneArms = layers.enumerated().map { ($1, $0 + 2 + layers.count) } }
         return report
     }
 
+    private func returningVisitors(stop: LoadStop) async throws -> ReturningVisitors.Result? {
+        let pages = try options.paths.map { try HTTPURL(deployed.front.origin + $0) }
+        let visitors = ReturningVisitors(.init(pages: pages, rounds: options.visitRounds, seed: options.seed, timeout: options.timeout, verifies: deployed.verifies))
+        func arm(_ name: String, _ without: EdgeLayers) -> ReturningVisitors.Arm {
+            .init(name: name) { [options, deployed] in
+                options.fields + [ProofSecret.field(without, secret: deployed.secret)]
+            }
+        }
+        return try await visitors.run(on: arm("everything on", []), off: arm("without browser caching", .browserCaching), stop: stop)
+    }
+
     private var isLocal: Bool { deployed.front.host == "localhost" || deployed.front.host.hasPrefix("127.") || deployed.front.host == "::1" }
 
-    private func signature(_ without: EdgeLayers) -> Workload.Field {
-        Workload.Field(
-            ProofField.name, ProofField.value(without: without, secret: deployed.secret, seconds: Int64(Date().timeIntervalSince1970)))
-    }
+    private func signature(_ without: EdgeLayers) -> Workload.Field { ProofSecret.field(without, secret: deployed.secret) }
 
     private func plan(_ without: EdgeLayers) throws -> LoadPlan {
         let requests = try options.paths.map { RequestSpecification(try HTTPURL(deployed.front.origin + $0)) }

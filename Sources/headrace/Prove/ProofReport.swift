@@ -47,6 +47,8 @@ struct ProofReport {
         var alone: [Row]?
         var knees: Knees?
         var coldStart: ColdStart?
+        /// Repeated views with and without what the edge tells browsers.
+        var returningVisitors: [ReturningVisitors.Figures]?
         var figures: [Figures]
         var measurements: ComparisonTable.Document
     }
@@ -68,6 +70,7 @@ struct ProofReport {
     var aloneArms: [(layer: ProvedLayer, arm: Int)] = []
     var knees: Knees?
     var coldStart: ColdStart?
+    var returning: ReturningVisitors.Result?
 
     /// Requests per second at which the objective holds.
     struct Knees: Codable, Sendable {
@@ -119,7 +122,25 @@ struct ProofReport {
         }
         let everything = arms[result.comparison.reference].counters
         return [row("all layers together", offArm, isUsed: true)]
-            + layerArms.map { row($0.layer.name, $0.arm, isUsed: $0.layer.isUsed(everything)) }
+            + layerArms.map { row($0.layer.name, $0.arm, isUsed: $0.layer.isUsed(everything)) } + (browserCachingRow.map { [$0] } ?? [])
+    }
+
+    /// Of those who come again, by the times of their repeated views; the other layers' are those of single requests.
+    private var browserCachingRow: Row? {
+        guard let returning else { return nil }
+        let (on, off) = (returning.figures[0], returning.figures[1])
+        // The very same requests, and as many bytes: browsers were told nothing that they heeded.
+        let isUsed = on.requestsPerView < 0.999 * off.requestsPerView || on.bytesPerView < 0.999 * off.bytesPerView
+        let verdict = returning.comparison.rounds.count > 1 ? returning.comparison.verdicts(.median)[1] : nil
+        func percent(_ value: Double?) -> Double? { value.flatMap { $0.isFinite ? Verdict.percent($0) : nil } }
+        let words =
+            if !isUsed { "no traffic: nobody's second view was spared a request or a byte" }
+            else if let verdict { verdict.words(secondsPerRound: returning.secondsPerRound, costs: true) + ", for those who come again" }
+            else { "only exact figures; the standard tier gives an interval" }
+        return Row(
+            layer: "browser caching", verdict: isUsed ? verdict?.kind.rawValue ?? "not-measured" : "no-traffic", words: words,
+            changePercent: percent(verdict?.estimate?.middle), changePercentLow: percent(verdict?.estimate?.low),
+            changePercentHigh: percent(verdict?.estimate?.high), isUsed: isUsed)
     }
 
     func figures() -> [Figures] {
@@ -171,6 +192,20 @@ struct ProofReport {
                 format: "\nBehind a restart each page's first request takes %.1f ms, %.1f once it is warm (the mean of %d starts).\n", coldStart.coldMs,
                 coldStart.warmMs, coldStart.starts)
         }
+        if let returning {
+            var views = TextTable(columns: [
+                .left("a returning visitor's view"), .right("views"), .right("requests"), .right("not modified"), .right("from its cache"), .right("bytes"),
+                .right("failed"),
+            ])
+            for figures in returning.figures {
+                func number(_ value: Double) -> String { String(format: "%.1f", value) }
+                views.add([
+                    figures.arm, "\(figures.views)", number(figures.requestsPerView), number(figures.notModifiedPerView), number(figures.fromCachePerView),
+                    String(format: "%.0f", figures.bytesPerView), "\(figures.failed)",
+                ])
+            }
+            more += "\n" + views.rendered()
+        }
         return lines.joined(separator: "\n") + "\n\n" + exact.rendered() + "\n" + times.rendered() + "\n" + verdicts.rendered() + more
             + "\nLayers overlap: what each is worth beside all others does not add up to what they are worth together.\n"
     }
@@ -180,7 +215,8 @@ struct ProofReport {
         return Document(
             application: application, isSameHost: isSameHost, rate: rate, rounds: result.comparison.rounds.count,
             isTooNoisy: result.comparison.isTooNoisy(measure), isInterrupted: result.isInterrupted, abortion: result.abortion, generatorLimits: limits.map(\.rawValue),
-            layers: rows(), alone: aloneArms.isEmpty ? nil : aloneRows(), knees: knees, coldStart: coldStart, figures: figures(),
+            layers: rows(), alone: aloneArms.isEmpty ? nil : aloneRows(), knees: knees, coldStart: coldStart,
+            returningVisitors: returning?.figures, figures: figures(),
             measurements: table.document("prove", seed: seed))
     }
 }

@@ -1,9 +1,16 @@
 import ArgumentParser
+import Edge
 import Foundation
+import LoadGenerator
 
 /// The secret that requests to an edge that serves are signed with.
 enum ProofSecret {
     private static let path = "prove.secret"
+
+    /// What a request says to go past these layers, signed now.
+    static func field(_ without: EdgeLayers, secret: String) -> Workload.Field {
+        Workload.Field(ProofField.name, ProofField.value(without: without, secret: secret, seconds: Int64(Date().timeIntervalSince1970)))
+    }
 
     /// - Parameters:
     ///   - word: `env:NAME` or `file:PATH`, from the command line.

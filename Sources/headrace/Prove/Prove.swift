@@ -1,3 +1,4 @@
+import Edge
 import Foundation
 import LoadGenerator
 
@@ -29,6 +30,9 @@ struct Prove {
         var measure = Comparison.Measure.median
         var objective: [Condition] = []
         var timeout = Duration.seconds(10)
+
+        /// Of returning visitors: see ``ReturningVisitors``.
+        var visitRounds: Int { isQuick ? 1 : min(roundsMin, 20) }
     }
 
     struct Failure: Error, CustomStringConvertible {
@@ -67,6 +71,8 @@ struct Prove {
         func shown(_ minutes: Double) -> String { minutes < 1.05 ? "about a minute" : "about \(Int(minutes.rounded(.up))) minutes" }
         return "\(count) arms × \(String(format: "%.1f", perRound / Double(count))) s × \(options.roundsMin) rounds: \(shown(minutes))"
             + (options.roundsMax > options.roundsMin ? ", up to \(options.roundsMax) rounds (\(shown(most))) until the intervals are narrow enough" : "")
+            + (options.isQuick
+                ? "" : "; then returning visitors, \(shown(Double(options.visitRounds) * ReturningVisitors.secondsPerRound(options.visitRounds) / 60))")
             + (options.rate == nil && !options.isDeployed ? "; before that a search for the rate, about a minute" : "")
     }
 
@@ -120,6 +126,7 @@ struct Prove {
             application: options.application, rate: rate, seed: options.seed, measure: options.measure,
             secondsPerRound: experiment.secondsPerRound(arms: measured.count), result: result, arms: figures,
             layerArms: ProvedLayer.all.enumerated().map { ($1, options.isQuick ? nil : $0 + 2) }, offArm: 1)
+        if !stop.isSet { report.returning = try await returningVisitors(stop: stop) }
         if options.isFull {
             report.aloneArms = ProvedLayer.all.enumerated().map { ($1, $0 + 2 + ProvedLayer.all.count) }
             report.knees = knees
@@ -145,6 +152,24 @@ struct Prove {
         }
         guard !times.isEmpty else { return nil }
         return ProofReport.ColdStart(starts: times.count, coldMs: times.reduce(0, +) / Double(times.count), warmMs: warm)
+    }
+
+    /// Both arms come to one edge, whose browser caching signed requests go past.
+    private func returningVisitors(stop: LoadStop) async throws -> ReturningVisitors.Result? {
+        let secret = (0..<4).map { _ in String(format: "%016llx", UInt64.random(in: .min ... .max)) }.joined()
+        let file = folder.appending(path: "secret")
+        try Data(secret.utf8).write(to: file)
+        let edge = try await EdgeUnderTest(
+            "edge-visitors", arguments: ["--app", options.application] + options.serveArguments,
+            off: ["prove.secret=file:\(file.path)", "prove.clients=127.0.0.0/8"], folder: folder)
+        defer { edge.stop() }
+        try await warm(try plan(edge.front))
+        let visitors = ReturningVisitors(
+            .init(pages: try options.paths.map { try HTTPURL(edge.front + $0) }, rounds: options.visitRounds, seed: options.seed, timeout: options.timeout))
+        func arm(_ name: String, _ without: EdgeLayers) -> ReturningVisitors.Arm {
+            .init(name: name) { [options] in options.fields + [ProofSecret.field(without, secret: secret)] }
+        }
+        return try await visitors.run(on: arm("everything on", []), off: arm("without browser caching", .browserCaching), stop: stop)
     }
 
     private func plan(_ front: String) throws -> LoadPlan {

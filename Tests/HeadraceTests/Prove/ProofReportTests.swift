@@ -122,6 +122,27 @@ import Testing
         #expect(page().contains("<p class=\"stamp\">ENVIRONMENT TOO NOISY"))
     }
 
+    @Test func `browser caching is judged by the views of those who come again`() throws {
+        func returning(_ times: [Double], requests: [Double]) -> ReturningVisitors.Result {
+            var comparison = Comparison(arms: ["everything on", "without browser caching", "everything on, again"], reference: 0, control: 2)
+            comparison.judgesReference = true
+            for round in 0..<20 { comparison.add(times.enumerated().map { .init(milliseconds: $1 * (1 + 0.002 * Double((round * 7 + $0) % 5 - 2))) }) }
+            let figures = zip(comparison.arms, requests).map {
+                ReturningVisitors.Figures(arm: $0, views: 80, failed: 0, requestsPerView: $1, notModifiedPerView: 0, fromCachePerView: 0, bytesPerView: $1 * 1000)
+            }
+            return .init(comparison: comparison, figures: figures, secondsPerRound: 6.6)
+        }
+        var report = report()
+        report.returning = returning([1, 5, 1], requests: [1, 6, 1])
+        #expect(report.rows().last?.layer == "browser caching" && report.rows().last?.words.hasPrefix("faster by 80 %") == true)
+        #expect(report.rendered().contains("a returning visitor's view") && ProofPage.effects(report.document()).contains { $0.name == "browser caching" })
+        let document = try ProofReport.Document(text: ComparisonTable.json(report.document()))
+        #expect(document.returningVisitors?.map(\.requestsPerView) == [1, 6, 1])
+        // What spares nobody a request or a byte was not used, whatever the times say.
+        report.returning = returning([1, 5, 1], requests: [6, 6, 6])
+        #expect(report.rows().last?.verdict == "no-traffic")
+    }
+
     @Test func `the edge's processor time has a bound, where one is given`() {
         let start = ContinuousClock.now
         func text(_ seconds: Double) -> String { "process_cpu_seconds_total \(seconds)\nheadrace_edge_responses_total{class=\"2xx\"} 5" }
@@ -164,6 +185,7 @@ import Testing
         var options = Prove.Options(application: "http://a", paths: ["/"])
         options.rate = 20
         #expect(Prove.arithmetic(options, arms: 6).hasPrefix("6 arms × 2.6 s × 20 rounds: about 6 minutes, up to 60 rounds"))
+        #expect(Prove.arithmetic(options, arms: 6).hasSuffix("; then returning visitors, about 3 minutes"))
         (options.isQuick, options.roundsMin, options.roundsMax) = (true, 12, 12)
         #expect(Prove.arithmetic(options, arms: 3) == "3 arms × 2.6 s × 12 rounds: about 2 minutes")
     }
