@@ -11,11 +11,16 @@ import Musl
 /// into two, which moves half a hundred entries and takes microseconds: there is no moment at which the whole table is rebuilt.
 /// The price is that the directory grows to a pointer per 40 entries. A segment holds all keys of one range of hashes, which
 /// makes a scan simple: its cursor is the hash at which it goes on, and splits in between neither hide a key nor show it twice.
+/// Two halves that have become sparse are one segment again, as they were before the split: so a table from which most keys went is
+/// small, and a throw at it finds one of those that are left (``random(_:)``).
 struct EntryTable: ~Copyable {
     /// 64: a split takes some 5 µs, and a scan hands out a segment at a time.
     private static let segmentSlotsMax = 64
     /// A directory of 2^28 places is more than any machine can fill; beyond it segments grow.
     private static let depthMax = 28
+    /// A quarter of a segment: two halves with no more between them are made one. Far below what a split leaves in both, 56, so that keys that
+    /// come and go do not have a segment split and merged by turns; and half of it, an eighth, is what a throw meets at worst.
+    private static let mergedCountMax = 16
 
     private struct Segment {
         let base: UnsafeMutableRawPointer
@@ -32,13 +37,18 @@ struct EntryTable: ~Copyable {
             get { Int(base.load(fromByteOffset: 4, as: UInt32.self)) }
             nonmutating set { base.storeBytes(of: UInt32(truncatingIfNeeded: newValue), toByteOffset: 4, as: UInt32.self) }
         }
-        @inline(__always) var depth: Int { Int(base.load(fromByteOffset: 8, as: UInt32.self)) }
+        @inline(__always) var depth: Int {
+            get { Int(base.load(fromByteOffset: 8, as: UInt32.self)) }
+            nonmutating set { base.storeBytes(of: UInt32(truncatingIfNeeded: newValue), toByteOffset: 8, as: UInt32.self) }
+        }
         @inline(__always) var slots: UnsafeMutablePointer<UInt64> { (base + 16).assumingMemoryBound(to: UInt64.self) }
         var bytes: Int { malloc_usable_size(base) + 8 }
     }
 
     private var directory: UnsafeMutablePointer<UnsafeMutableRawPointer>?
     private var depth = 0
+    /// Segments by their depth, so that it is known when none is as deep as the directory; from the first split on.
+    private var depthCounts: UnsafeMutablePointer<UInt32>?
     private(set) var count = 0
     /// Memory of directory and segments; the entries' own is not in it.
     private(set) var bytes = 0
@@ -51,6 +61,7 @@ struct EntryTable: ~Copyable {
         guard let directory else { return }
         forEachSegment { free($0.base) }
         free(directory)
+        free(depthCounts)
     }
 
     /// Frees all entries of a table whose values own nothing.
@@ -62,7 +73,7 @@ struct EntryTable: ~Copyable {
     /// Forgets all entries; they are the caller's to free.
     mutating func removeAll() {
         dismantle()
-        directory = nil
+        (directory, depthCounts) = (nil, nil)
         (depth, count, bytes) = (0, 0, 0)
     }
 
@@ -180,6 +191,14 @@ struct EntryTable: ~Copyable {
     }
 
     private mutating func split(_ old: Segment, _ hash: UInt64) {
+        if depthCounts == nil {
+            guard let memory = calloc(Self.depthMax + 1, 4) else { fatalError("the system has no memory left") }
+            depthCounts = memory.bindMemory(to: UInt32.self, capacity: Self.depthMax + 1)
+            depthCounts![0] = 1
+            bytes += malloc_usable_size(memory) + 8
+        }
+        depthCounts![old.depth] -= 1
+        depthCounts![old.depth + 1] += 2
         if old.depth == depth {
             let places = 1 << depth
             guard let memory = malloc(places * 16) else { fatalError("the system has no memory left") }
@@ -248,7 +267,41 @@ struct EntryTable: ~Copyable {
         slots[hole] = 0
         segment.count -= 1
         count -= 1
-        if count == 0 { removeAll() }
+        if count == 0 { return removeAll() }
+        if segment.count <= Self.mergedCountMax, segment.depth > 0 { merge(segment, hash) }
+    }
+
+    /// Makes a segment and the other half of what was split one, if both are sparse: moves 16 entries at most.
+    private mutating func merge(_ segment: Segment, _ hash: UInt64) {
+        let width = 1 << (depth - segment.depth)
+        let first = Int(truncatingIfNeeded: hash >> UInt64(64 - depth)) & ~(width - 1)
+        let other = Segment(base: directory![first ^ width])
+        // One that was split further comes later, when its own halves have become one.
+        guard other.depth == segment.depth, segment.count + other.count <= Self.mergedCountMax else { return }
+        for index in 0..<other.capacity where other.slots[index] != 0 { Self.put(other.slots[index], in: segment) }
+        segment.count += other.count
+        depthCounts![segment.depth] -= 2
+        depthCounts![segment.depth - 1] += 1
+        segment.depth -= 1
+        let start = first ^ width
+        for index in start..<start + width { directory![index] = segment.base }
+        bytes -= other.bytes
+        free(other.base)
+        shrinkDirectory()
+    }
+
+    /// Halves the directory as long as no segment is as deep.
+    private mutating func shrinkDirectory() {
+        let before = depth
+        while depth > 0, depthCounts![depth] == 0 {
+            depth -= 1
+            for index in 0..<1 << depth { directory![index] = directory![index * 2] }
+        }
+        guard depth < before else { return }
+        bytes -= malloc_usable_size(directory!)
+        // What is larger than it has to be serves as well.
+        if let memory = realloc(directory!, 8 << depth) { directory = memory.bindMemory(to: UnsafeMutableRawPointer.self, capacity: 1 << depth) }
+        bytes += malloc_usable_size(directory!)
     }
 
     // MARK: Walks
@@ -277,9 +330,15 @@ struct EntryTable: ~Copyable {
     func scan(_ cursor: UInt32, _ body: (Entry) -> Void) -> UInt32? {
         guard let directory else { return nil }
         let segment = Segment(base: directory[depth == 0 ? 0 : Int(cursor >> UInt32(32 - depth))])
-        for index in 0..<segment.capacity where segment.slots[index] != 0 { body(Entry(Self.pointer(segment.slots[index]))) }
-        guard segment.depth > 0 else { return nil }
         let width = UInt64(1) << UInt64(32 - segment.depth)
+        // Two segments have become one since the cursor was given: what is in the first half was handed out.
+        let isWithin = UInt64(cursor) & (width - 1) != 0
+        for index in 0..<segment.capacity where segment.slots[index] != 0 {
+            let entry = Entry(Self.pointer(segment.slots[index]))
+            if isWithin, UInt32(truncatingIfNeeded: KeyHash.hash(entry.key) >> 32) < cursor { continue }
+            body(entry)
+        }
+        guard segment.depth > 0 else { return nil }
         let next = (UInt64(cursor) & ~(width - 1)) + width
         return next >= 1 << 32 ? nil : UInt32(next)
     }
@@ -297,7 +356,9 @@ struct EntryTable: ~Copyable {
 
     func checkInvariants() {
         var total = 0
+        var depths = [UInt32](repeating: 0, count: Self.depthMax + 1)
         forEachSegment { segment in
+            depths[segment.depth] += 1
             var inside = 0
             for index in 0..<segment.capacity where segment.slots[index] != 0 {
                 let entry = Entry(Self.pointer(segment.slots[index]))
@@ -308,5 +369,9 @@ struct EntryTable: ~Copyable {
             total += inside
         }
         precondition(total == count)
+        if let depthCounts {
+            precondition(depths.indices.allSatisfy { depths[$0] == depthCounts[$0] })
+            precondition(depth == 0 || depths[depth] > 0)
+        }
     }
 }

@@ -64,6 +64,69 @@ import Testing
         table.freeEntries()
     }
 
+    @Test func `a table from which most keys went is small again, and a throw at it finds one`() {
+        var table = EntryTable()
+        func change(_ number: Int, _ isThere: Bool) {
+            bytes("key:\(number)").withUnsafeBytes { key in
+                let hash = KeyHash.hash(key)
+                if isThere {
+                    table.insert(Entry.make(key: key, valueCount: 0), hash)
+                } else if let entry = table.find(key, hash) {
+                    table.remove(entry, hash)
+                    entry.free()
+                }
+            }
+        }
+        for number in 0..<100_000 { change(number, true) }
+        let full = table.bytes
+        for number in 0..<100_000 where number % 100 != 0 { change(number, false) }
+        table.checkInvariants()
+        #expect(table.count == 1000 && table.bytes < full / 16, "\(full) → \(table.bytes)")
+        var random = SeededRandom(seed: 1)
+        // Each is met about as often as any other: of 100,000 throws 100 are for each, and by its segment's width four times as many.
+        var counts: [String: Int] = [:]
+        for _ in 0..<100_000 {
+            guard let entry = table.random(&random) else { continue }
+            counts[String(decoding: entry.key, as: UTF8.self), default: 0] += 1
+        }
+        #expect(counts.count == 1000 && (counts.values.max() ?? 0) < 800 && (counts.values.min() ?? 0) > 10, "\(counts.values.sorted())")
+        // What comes and goes at a segment's edge moves nothing by turns.
+        for round in 0..<5 {
+            for number in 0..<50_000 { change(200_000 + number, true) }
+            table.checkInvariants()
+            for number in 0..<50_000 { change(200_000 + number, false) }
+            table.checkInvariants()
+            #expect(table.count == 1000, "\(round)")
+        }
+        for number in 0..<100_000 { change(number, false) }
+        #expect(table.count == 0 && table.bytes == 0)
+    }
+
+    @Test func `a scan shows what stays once, though segments become one under it`() {
+        var table = EntryTable()
+        for number in 0..<20_000 {
+            bytes("key:\(number)").withUnsafeBytes { table.insert(Entry.make(key: $0, valueCount: 0), KeyHash.hash($0)) }
+        }
+        var seen: [String: Int] = [:]
+        var cursor: UInt32? = 0
+        var turn = 0
+        while let place = cursor {
+            cursor = table.scan(place) { seen[String(decoding: $0.key, as: UTF8.self), default: 0] += 1 }
+            // All but every fiftieth go while it is on its way.
+            for number in turn * 200..<turn * 200 + 200 where number < 20_000 && number % 50 != 0 {
+                bytes("key:\(number)").withUnsafeBytes { key in
+                    guard let entry = table.find(key, KeyHash.hash(key)) else { return }
+                    table.remove(entry, KeyHash.hash(key))
+                    entry.free()
+                }
+            }
+            turn += 1
+        }
+        #expect(turn > 50 && table.count == 400)
+        for number in stride(from: 0, to: 20_000, by: 50) { #expect(seen["key:\(number)"] == 1) }
+        table.freeEntries()
+    }
+
     @Test func `no insertion moves more than two segments' entries`() {
         // The directory doubles with pointers only; what is rehashed is one segment of at most 64.
         var table = EntryTable()
