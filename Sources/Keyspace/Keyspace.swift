@@ -69,6 +69,7 @@ final class Keyspace: Sendable {
         shards = (0..<Self.shardCount).map { [discarder] in Shard(index: $0, databaseCount: configuration.databases, discarder: discarder) }
         eviction = KeyEviction(configuration.policy)
         bytesMax = Atomic(configuration.bytesMax)
+        discarder.bytesMax = Discarder.bytesMax(limit: configuration.bytesMax)
         settings = ServerSettings(configuration)
         access = AccessList(password: configuration.password)
         for line in configuration.users {
@@ -147,7 +148,10 @@ final class Keyspace: Sendable {
 
     var bytesLimit: Int {
         get { bytesMax.load(ordering: .relaxed) }
-        set { bytesMax.store(newValue, ordering: .relaxed) }
+        set {
+            bytesMax.store(newValue, ordering: .relaxed)
+            discarder.bytesMax = Discarder.bytesMax(limit: newValue)
+        }
     }
 
     /// Whether there is more than there may be, or would be with a request of so many bytes. Small ones do not count: they are within the 2 %.
@@ -401,9 +405,9 @@ final class Keyspace: Sendable {
     }
 
     /// Frees what a flush has taken out, off the path of the commands.
-    func discard(_ keys: consuming Database) {
-        used.subtract(keys.publishedTotal, ordering: .relaxed)
-        discarder.add(keys)
+    func discard(_ keys: consuming [Discarder.Keys]) {
+        used.subtract(keys.reduce(0) { $0 + $1.publishedBytes }, ordering: .relaxed)
+        discarder.add(consume keys)
     }
 
     let discarder = Discarder()

@@ -10,6 +10,8 @@ public struct KeyspaceFigures: Sendable {
     public var keys = 0
     public var bytes = 0
     public var bytesMax = 0
+    /// Of values that were removed and are freed on a thread of their own; not in ``bytes``.
+    public var freeingBytes = 0
     public var policy = ""
     public var clients = 0
     public var connections: UInt64 = 0
@@ -42,4 +44,5 @@ public struct KeyspaceFigures: Sendable {
         clients = keyspace.clients.all.count
         cpuNanoseconds = keyspace.loops.withLock { $0.reduce(0) { $0 &+ UInt64(clamping: $1.cpuTime.value) } }
     }
+        freeingBytes = keyspace.discarder.pendingBytes
 }

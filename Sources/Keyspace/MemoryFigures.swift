@@ -10,6 +10,8 @@ struct MemoryFigures {
     var clients = 0
     /// What waits for the disk.
     var log = 0
+    /// Removed, and not freed yet.
+    var freeing = 0
     var keys = 0
 
     init() {}
@@ -22,6 +24,7 @@ struct MemoryFigures {
         resident = OwnProcess.residentBytes()
         clients = keyspace.clients.all.reduce(0) { $0 + $1.inputBytes.load(ordering: .relaxed) + $1.outputBytes.load(ordering: .relaxed) }
         log = keyspace.persistence.writer?.pendingByteCount ?? 0
+        freeing = keyspace.discarder.pendingBytes
         for database in 0..<keyspace.configuration.databases { keys += keyspace.keyCount(database, call).keys }
     }
 

@@ -96,7 +96,7 @@ enum InfoSections {
         let ratios: [(String, String)] = [
             ("allocator_frag_ratio", decimal(ratio)), ("allocator_frag_bytes", "\(resident - used)"), ("allocator_rss_ratio", "1.00"),
             ("allocator_rss_bytes", "0"), ("rss_overhead_ratio", "1.00"), ("rss_overhead_bytes", "0"), ("mem_fragmentation_ratio", decimal(ratio)),
-            ("mem_fragmentation_bytes", "\(resident - used)"), ("mem_not_counted_for_evict", "\(figures.log)"), ("mem_replication_backlog", "0"),
+            ("mem_fragmentation_bytes", "\(resident - used)"), ("mem_not_counted_for_evict", "\(figures.log + figures.freeing)"), ("mem_replication_backlog", "0"),
             ("mem_total_replication_buffers", "0"), ("mem_clients_slaves", "0"), ("mem_clients_normal", "\(figures.clients)"),
             ("mem_cluster_links", "0"), ("mem_aof_buffer", "\(figures.log)"), ("mem_allocator", "libc"), ("active_defrag_running", "0"),
             ("lazyfree_pending_objects", "\(call.keyspace.discarder.pendingCount)"), ("lazyfreed_objects", "\(call.keyspace.discarder.doneCount)"),

@@ -140,17 +140,19 @@ enum ServerCommands {
         for shard in call.keyspace.shards {
             for database in databases {
                 if !shard.watches.isEmpty {
+        var taken: [Discarder.Keys] = []
                     shard.watches.changedAll(database: database) { key in
                         key.withUnsafeBytes { shard[database].find(Key($0)) != nil }
                     }
                 }
                 call.changes += shard[database].count
-                call.keyspace.discard(shard.takeAll(database))
+                taken.append(Discarder.Keys(shard.takeAll(database)))
             }
         }
         // Told even when nothing was there: the append log must not bring back what a replica or a file still has.
         call.changes = max(call.changes, 1)
         call.keyspace.observer?.flushed(databases, call: call)
+        call.keyspace.discard(consume taken)
         call.out.ok()
     }
 

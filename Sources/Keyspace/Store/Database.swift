@@ -108,20 +108,30 @@ struct Database: ~Copyable {
     }
 
     /// Takes an entry out of the heap and the count, its object with it.
-    private mutating func forget(_ entry: Entry) {
+    /// - Parameter isKept: whether the object goes to another key.
+    private mutating func forget(_ entry: Entry, isKept: Bool = false) {
         entryBytes -= entry.bytes
         if entry.expires { expiry.remove(entry) }
         guard entry.type != .string else { return }
-        let object = entry.object(as: StoredObject.self)
-        entryBytes -= object.accountedBytes
-        object.accountedBytes = 0
-        object.isStored = false
-        if let discarder, object.count >= Discarder.countMin { discarder.add(object) }
+        let object = uncount(entry)
+        let isLong = object.count >= Discarder.countMin || object.bytes >= Discarder.bytesMin
+        if isLong, !isKept, let discarder, discarder.add(entry.ownedObject, bytes: object.bytes) { return }
         entry.releaseObject()
     }
 
+    /// Takes an entry's object out of the count.
+    /// - Returns: what is in it.
+    private mutating func uncount(_ entry: Entry) -> (count: Int, bytes: Int) {
+        let object = entry.object(as: StoredObject.self)
+        let bytes = object.accountedBytes
+        entryBytes -= bytes
+        object.accountedBytes = 0
+        object.isStored = false
+        return (object.count, bytes)
+    }
+
     private func free(_ entry: Entry) {
-        if let discarder, entry.valueCount >= Discarder.bytesMin { return discarder.add(block: entry.block) }
+        if entry.valueCount >= Discarder.bytesMin, let discarder, discarder.add(block: entry.block, bytes: entry.bytes) { return }
         entry.free()
     }
 
@@ -180,7 +190,9 @@ struct Database: ~Copyable {
     /// Takes an entry out and leaves its object alone, for the caller to store under another key.
     mutating func detach(_ entry: Entry, _ hash: UInt64) -> StoredObject {
         let object = entry.object(as: StoredObject.self)
-        remove(entry, hash)
+        forget(entry, isKept: true)
+        table.remove(entry, hash)
+        free(entry)
         return object
     }
 

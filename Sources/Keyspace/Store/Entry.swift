@@ -155,11 +155,15 @@ struct Entry: Equatable {
         (base + Self.headerBytes + keyCount).storeBytes(of: pointer, as: UnsafeRawPointer.self)
     }
 
+    /// The reference that the entry has; who takes it releases it, and the entry is to be freed next.
+    var ownedObject: Unmanaged<AnyObject> {
+        Unmanaged.fromOpaque((base + Self.headerBytes + keyCount).loadUnaligned(as: UnsafeRawPointer.self))
+    }
+
     /// Ends the ownership; the entry is to be freed next.
     func releaseObject() {
         guard type != .string else { return }
-        let pointer = (base + Self.headerBytes + keyCount).loadUnaligned(as: UnsafeRawPointer.self)
-        Unmanaged<AnyObject>.fromOpaque(pointer).release()
+        ownedObject.release()
     }
 }
 

@@ -201,11 +201,49 @@ import Testing
         #expect(it.line("DEL deleted small") == ":2|" && it.line("SET overwritten v") == "+OK|" && it.line("UNLINK long") == ":1|")
         #expect(it.line("RENAME moved elsewhere") == "+OK|")
         let discarder = it.keyspace.discarder
-        #expect(eventually { discarder.pendingCount == 0 && discarder.doneCount >= 3 })
+        #expect(eventually { discarder.pendingCount == 0 && discarder.doneCount == 3 && discarder.pendingBytes == 0 })
         // The one that was renamed went nowhere.
         #expect(it.line("SCARD elsewhere") == ":5000|" && it.line("SISMEMBER elsewhere member4999") == ":1|")
         it.checkInvariants()
+        for number in 0..<2000 { _ = it.line("SET key\(number) v") }
+        let keys = it.keyspace.keyCount(0, nil).keys
         _ = it.line("FLUSHALL")
-        #expect(eventually { discarder.pendingCount == 0 } && it.line("DBSIZE") == ":0|")
+        #expect(eventually { discarder.doneCount == 3 + keys && discarder.pendingBytes == 0 } && it.line("DBSIZE") == ":0|", "all of a flush, key by key as Redis counts")
+        // Few elements, but long ones.
+        let long = String(repeating: "x", count: 300_000)
+        _ = it.line("RPUSH list \(long) \(long) \(long) \(long)")
+        #expect(it.line("DEL list") == ":1|" && eventually { discarder.doneCount == 4 + keys })
+    }
+
+    /// Holds the discarder's thread as long as the test wants.
+    private final class Obstacle: StoredObject {
+        let isFreed: DispatchSemaphore
+        init(_ isFreed: DispatchSemaphore) { self.isFreed = isFreed }
+        deinit { isFreed.wait() }
+    }
+
+    @Test func `what waits to be freed has a bound, beyond which it is freed in place, and is counted`() {
+        let it = Conversation { $0.bytesMax = 1 << 30 }
+        let discarder = it.keyspace.discarder
+        #expect(discarder.bytesMax == 128 << 20)
+        it.keyspace.bytesLimit = 8 << 20
+        #expect(discarder.bytesMax == 16 << 20, "some values also where there is little")
+        it.keyspace.bytesLimit = 0
+        discarder.bytesMax = 10_000_000
+        let isFreed = DispatchSemaphore(value: 0)
+        #expect(discarder.add(.passRetained(Obstacle(isFreed)), bytes: 4_000_000))
+        for key in ["a", "b", "c"] { #expect(it.line("SETRANGE \(key) 3999999 x") == ":4000000|") }
+        #expect(it.line("DEL a") == ":1|" && discarder.pendingCount == 2 && discarder.pendingBytes > 8_000_000 && discarder.pendingBytes < 10_000_000)
+        let held = discarder.pendingBytes
+        #expect(it.line("INFO memory").contains("mem_not_counted_for_evict:\(held)|"))
+        #expect(it.line("UNLINK b") == ":1|" && discarder.pendingCount == 3 && discarder.pendingBytes > 12_000_000, "the last may go beyond")
+        // Now it is full: the next goes at once, as does what a flush takes out.
+        #expect(it.line("DEL c") == ":1|" && discarder.pendingCount == 3)
+        for number in 0..<2000 { _ = it.line("SET key\(number) v") }
+        #expect(it.line("FLUSHALL") == "+OK|" && discarder.pendingCount == 3 && it.keyspace.shards.reduce(0) { $0 + $1.bytes } == 0)
+        #expect(it.line("INFO memory").contains("lazyfree_pending_objects:3"))
+        isFreed.signal()
+        #expect(eventually { discarder.pendingCount == 0 && discarder.pendingBytes == 0 && discarder.doneCount == 3 })
+        it.checkInvariants()
     }
 }
