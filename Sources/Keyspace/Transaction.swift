@@ -9,6 +9,8 @@ struct Transaction {
     private(set) var bytes = 0
     /// Whether a command is among them that may make the memory fuller.
     private(set) var wantsRoom = false
+    /// Whether one of them may add more than was said: ``Growth``.
+    private(set) var grows = false
 
     mutating func queue(_ call: Call) {
         let copy = call.arguments.map { [UInt8]($0) }
@@ -19,6 +21,7 @@ struct Transaction {
         }
         commands.append(copy)
         if !call.command.flags.isDisjoint(with: [.denyoom, .wantsRoom]) { wantsRoom = true }
+        if call.command.growth != nil { grows = true }
     }
 
     /// A command was refused when it was to be queued: EXEC will refuse all.

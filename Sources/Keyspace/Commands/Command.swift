@@ -98,6 +98,8 @@ struct Command: Sendable {
     let since: StaticString
     let summary: StaticString
     let run: Run
+    /// `nil` for one that adds no more memory than its request is long.
+    let growth: Growth?
 
     init(
         _ name: String, _ arity: Int, _ flags: Flags, _ group: Group, keys: Keys = .first, locks: Locks = .keys,
@@ -112,6 +114,7 @@ struct Command: Sendable {
         self.since = since
         self.summary = summary
         self.run = run
+        growth = Growth.ofCommands[name]
     }
 
     /// Access categories, as `COMMAND INFO` and access rules name them.

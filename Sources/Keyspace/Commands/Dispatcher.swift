@@ -68,7 +68,9 @@ enum Dispatcher {
         // What was queued is written now, all at once.
         if let transaction = endingTransaction(call) {
             guard transaction.wantsRoom else { return false }
-            call.requestBytes = transaction.bytes
+            call.requestBytes = transaction.bytes + (transaction.grows ? Growth.bytes(transaction.commands, call) : 0)
+        } else if let growth = call.command.growth, call.session.transaction == nil {
+            call.requestBytes += growth.bytes(call)
         }
         return call.keyspace.isFull(adding: call.requestBytes)
     }

@@ -76,6 +76,65 @@ import Testing
         #expect(it.keyspace.keyCount(0, nil).keys == before && before > 1000)
     }
 
+    /// Each makes a value of a megabyte or more, out of a few bytes.
+    private static let growing = [
+        "COPY big made", "SETRANGE made 1499999 x", "SETBIT made 11999999 1", "BITOP OR made big none", "SUNIONSTORE made set other", "SDIFFSTORE made set none",
+        "SINTERSTORE made set set", "ZUNIONSTORE made 2 zset none", "ZINTERSTORE made 1 set", "ZDIFFSTORE made 2 zset none", "ZRANGESTORE made zset 0 -1",
+        "SORT list ALPHA STORE made", "APPEND big \(String(repeating: "y", count: 5000))",
+    ]
+
+    /// What commands read never goes, all else may; the memory is full.
+    private func full(_ policy: EvictionPolicy) -> Conversation {
+        let it = Conversation { $0.bytesMax = 20 << 20 }
+        let long = String(repeating: "m", count: 100)
+        #expect(it.line("SET big \(String(repeating: "x", count: 1_500_000))") == "+OK|")
+        for start in stride(from: 0, to: 8000, by: 1000) {
+            let members = (start..<start + 1000).map { "\(long)\($0)" }
+            _ = it.line("SADD set " + members.joined(separator: " "))
+            _ = it.line("SADD other " + members.map { $0 + "o" }.joined(separator: " "))
+            _ = it.line("RPUSH list " + members.joined(separator: " "))
+            _ = it.line("ZADD zset " + members.enumerated().map { "\($0.offset) \($0.element)" }.joined(separator: " "))
+        }
+        it.keyspace.eviction.policy = policy
+        for number in 0..<20_000 where !it.keyspace.isFull() { _ = it.line("SET key\(number) \(Self.value) EX 1000") }
+        return it
+    }
+
+    @Test(arguments: growing)
+    func `a small request for a large value has its room first`(request: String) {
+        let it = full(.volatileLRU)
+        let before = it.keyspace.keyCount(0, nil).keys
+        #expect(!it.line(request).hasPrefix("-"))
+        #expect(it.keyspace.shards.reduce(0) { $0 + $1.bytes } < (20 << 20) * 102 / 100)
+        #expect(request.hasPrefix("APPEND") ? it.line("STRLEN big") == ":1505000|" : it.line("EXISTS made") == ":1|")
+        #expect(it.keyspace.keyCount(0, nil).keys < before - 500, "others have gone for it")
+        it.checkInvariants()
+    }
+
+    @Test(arguments: growing)
+    func `without room there is none for a small request, alone or in a transaction`(request: String) {
+        let it = full(.noeviction)
+        // Room for all that is small.
+        it.keyspace.bytesLimit = it.keyspace.usedBytes + (512 << 10)
+        #expect(it.line("SET small v") == "+OK|")
+        #expect(it.line(request).hasPrefix("-OOM"))
+        #expect(it.line("MULTI") == "+OK|" && it.line(request) == "+QUEUED|" && it.line("EXEC").hasPrefix("-EXECABORT Transaction discarded because of: OOM"))
+        #expect(it.line("EXISTS made") == ":0|" && it.line("STRLEN big") == ":1500000|")
+        // Without a bound everything has room.
+        it.keyspace.bytesLimit = 0
+        #expect(!it.line(request).hasPrefix("-"))
+    }
+
+    @Test func `what fits only if its source goes costs nobody a key`() {
+        let it = full(.allkeysLRU)
+        it.keyspace.bytesLimit = 2_800_000
+        while case .later = it.keyspace.makeRoom(now: it.now, time: .max) {}
+        _ = it.line("SET big \(String(repeating: "x", count: 1_500_000))")
+        let before = it.keyspace.keyCount(0, nil).keys
+        #expect(it.line("COPY big made").hasPrefix("-OOM"))
+        #expect(it.keyspace.keyCount(0, nil).keys == before && it.line("STRLEN big") == ":1500000|")
+    }
+
     @Test func `a bound that is lowered in a transaction holds behind it`() {
         let it = filled(4000, bytesMax: 8 << 20)
         #expect(it.line("MULTI") == "+OK|" && it.line("CONFIG SET maxmemory 1mb") == "+QUEUED|")
