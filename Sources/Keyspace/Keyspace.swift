@@ -466,6 +466,11 @@ final class Keyspace: Sendable {
     private func forget(_ waiter: Waiter) {
         waiter.isWaiting = false
         for key in waiter.keys {
+    /// Answers a client that waits for something else than a key; with no lock held.
+    func answer(_ waiter: Waiter, _ bytes: [UInt8]) {
+        if cancel(waiter) { waiter.port.answer(waiter, bytes) }
+    }
+
             let shard = key.key.withUnsafeBytes { self.shard(of: KeyHash.hash($0)) }
             shard.waiters.remove(waiter, for: key)
         }

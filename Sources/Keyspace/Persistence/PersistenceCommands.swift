@@ -21,13 +21,28 @@ enum PersistenceCommands {
             "Synchronously saves the database(s) to disk and shuts down the Redis server.", shutdown),
     ]
 
-    /// The loop waits, the others go on: unlike Redis' SAVE, this stops nobody else.
+    private static let notWritten = "ERR the snapshot could not be written"
+
+    /// The client waits for it, and nobody else, also on its event loop: unlike Redis' SAVE, this stops no others, however long it takes.
     private static func save(_ call: Call) throws(CommandFailure) {
+        let keyspace = call.keyspace
+        guard call.mayBlock, let port = call.session.record.port else { return try saveHere(call) }
+        // No key's waiter; the first shard's lock is what decides who answers it.
+        let waiter = Waiter(arguments: [], keys: [], shards: 1, deadline: nil, session: call.session.standIn(), port: port, answerWhenLate: [])
+        let refusal = keyspace.persistence.begin(keyspace, nil, rewrites: false) { isSaved in
+            keyspace.answer(waiter, Array((isSaved ? "+OK\r\n" : "-\(notWritten)\r\n").utf8))
+        }
+        if let refusal { throw .text(refusal.rawValue) }
+        call.waiter = waiter
+    }
+
+    /// For who has no connection to be answered on.
+    private static func saveHere(_ call: Call) throws(CommandFailure) {
         let done = Completion()
         if let refusal = call.keyspace.persistence.begin(call.keyspace, nil, rewrites: false, done: { done.finish($0) }) {
             throw .text(refusal.rawValue)
         }
-        guard done.wait() else { throw .text("ERR the snapshot could not be written") }
+        guard done.wait() else { throw .text(notWritten) }
         call.out.ok()
     }
 

@@ -1,5 +1,7 @@
+import Foundation
 import Logging
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Keyspace
@@ -34,5 +36,105 @@ import Testing
         _ = try await server.start()
         #expect(lines.all.contains { $0.contains("queues (Celery, RQ) and locks want maxmemory-policy noeviction") } == (policy != .noeviction))
         await server.drain()
+    }
+
+    /// A disk that takes its time: whoever opens the file waits until somebody reads it, and then it is none that can be written.
+    private final class SlowDisk {
+        let url = FileManager.default.temporaryDirectory.appending(path: "slow-\(UUID().uuidString.prefix(8))")
+        private var pipe: String { url.appending(path: "dump.rdb.new").path }
+
+        init() throws {
+            try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+            guard mkfifo(pipe, 0o600) == 0 else { throw RawClient.Failure(description: "mkfifo: \(errno)") }
+        }
+
+        func fail() {
+            let descriptor = open(pipe, O_RDONLY | O_NONBLOCK)
+            unlink(pipe)
+            close(descriptor)
+        }
+
+        deinit { try? FileManager.default.removeItem(at: url) }
+    }
+
+    @Test func `who saves waits alone: others of the same event loop are served, and it is taken for no hang`() async throws {
+        let disk = try SlowDisk()
+        let served = try await ServedKeyspace(threads: 1) { $0.directory = disk.url.path }
+        let (saver, other) = (try served.client(), try served.client())
+        #expect(try other.call("SET", "k", "v") == .status("OK"))
+        try saver.send([octets("SAVE")])
+        try saver.send([octets("PING")])
+        let isSaving = eventually { (try? other.call("INFO", "persistence").text)?.contains("rdb_bgsave_in_progress:1") == true }
+        #expect(isSaving)
+        await served.server.pulse()
+        #expect(try other.call("SAVE") == .error("ERR Background save already in progress"))
+        #expect(try other.call("GET", "k").text == "v")
+        disk.fail()
+        #expect(try saver.reply() == .error("ERR the snapshot could not be written"))
+        #expect(try saver.reply() == .status("PONG"), "in their order")
+        #expect(try saver.call("SAVE") == .status("OK") && FileManager.default.fileExists(atPath: disk.url.appending(path: "dump.rdb").path))
+        await served.stop()
+    }
+
+    @Test func `SHUTDOWN that saves is taken for no hang`() async throws {
+        let disk = try SlowDisk()
+        var configuration = KeyspaceConfiguration()
+        configuration.listen = [.tcp(host: "127.0.0.1", port: 0)]
+        configuration.threads = 1
+        configuration.directory = disk.url.path
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        let server = try KeyspaceServer(configuration: configuration, ending: {}, logger: logger)
+        let port = try await server.start().plain.first?.port ?? 0
+        let client = try RedisClient(port: port)
+        #expect(try client.call("SET", "k", "v") == .status("OK"))
+        try client.send(["SHUTDOWN", "SAVE"].map(octets))
+        #expect(eventually { server.keyspace.isSavingToEnd.load(ordering: .relaxed) })
+        await server.pulse()
+        disk.fail()
+        #expect(try client.reply() == .error("ERR Errors trying to SHUTDOWN. Check logs."))
+        await server.drain()
+    }
+
+    @Test func `a shard that is full of due keys keeps those of no other waiting`() async throws {
+        let served = try await ServedKeyspace(threads: 1)
+        let keyspace = served.server.keyspace
+        func shard(_ name: String) -> Int { Array(name.utf8).withUnsafeBytes { keyspace.shardIndex(of: KeyHash.hash($0)) } }
+        var names: [Int: [String]] = [:]
+        var number = 0
+        while names[0, default: []].count < 10_000 {
+            let name = "key\(number)"
+            number += 1
+            let place = shard(name)
+            if place == 0 || names[place] == nil { names[place, default: []].append(name) }
+        }
+        #expect(names.count == Keyspace.shardCount)
+        let client = try served.client()
+        for (_, names) in names {
+            for start in stride(from: 0, to: names.count, by: 1000) {
+                let some = names[start..<min(start + 1000, names.count)]
+                #expect(try client.call((["MSET"] + some.flatMap { [$0, "v"] }).map(octets)) == .status("OK"))
+            }
+        }
+        #expect(try client.call("CONFIG", "SET", "notify-keyspace-events", "Ex") == .status("OK"))
+        try client.send(["SUBSCRIBE", "__keyevent@0__:expired"].map(octets))
+        _ = try client.reply()
+        // All at one instant: nobody looks for what is due as long as the locks are held.
+        keyspace.withShards(Keyspace.allShards) {
+            for name in names.values.joined() {
+                Array(name.utf8).withUnsafeBytes { bytes in
+                    let key = Key(bytes)
+                    if let entry = keyspace.shard(of: key.hash)[0].find(key) { keyspace.shard(of: key.hash)[0].setDeadline(entry, key.hash, 1) }
+                }
+            }
+        }
+        var order: [Int] = []
+        for _ in 0..<10_000 + Keyspace.shardCount - 1 { order.append(shard(try client.reply().array?.last?.text ?? "")) }
+        // A round has 128 of the full one; where it was when the locks were let go makes it two or three.
+        let last = order.lastIndex { $0 != 0 } ?? -1
+        #expect(Set(order).count == Keyspace.shardCount && last < 4 * 128 + Keyspace.shardCount, "the last of another was number \(last)")
+        #expect(keyspace.sums(nil).expiryCutShort > 0, "in slices, between which others are served")
+        #expect(keyspace.keyCount(0, nil).keys == 0)
+        await served.stop()
     }
 }
