@@ -42,7 +42,7 @@ final class KeyspaceHub: KeyspaceObserver {
 
     /// Shows a command that is about to be carried out to all who watch. Not those of administrators, and no password.
     func monitor(_ call: Call) {
-        guard call.command.flags.isDisjoint(with: [.admin, .noAuth]), call.session.id > 0 else { return }
+        guard !Subcommands.isForOperators(call), !call.command.flags.contains(.noAuth), call.session.id > 0 else { return }
         let microseconds = WallClock.nanoseconds() / 1000
         let fraction = String(microseconds % 1_000_000)
         var line = Array(

@@ -88,8 +88,8 @@ final class ServerSettings: Sendable {
             _ name: String, _ place: any WritableKeyPath<Values, Int> & Sendable, _ range: ClosedRange<Int>
         ) -> Row {
             Row(name, { keyspace in String(keyspace.settings.values.withLock { $0[keyPath: place] }) }) { keyspace, text in
-                guard let value = Int(text) else { return "argument couldn't be parsed into an integer" }
-                guard range.contains(value) else { return "argument must be between \(range.lowerBound) and \(range.upperBound) inclusive" }
+                let (value, problem) = integer(text, range)
+                if let problem { return problem }
                 keyspace.settings.values.withLock { $0[keyPath: place] = value }
                 return nil
             }
@@ -98,9 +98,17 @@ final class ServerSettings: Sendable {
         static func fixed(_ name: String, _ value: String) -> Row { Row(name, { _ in value }) }
     }
 
+    /// A value and, if it is none, what is wrong with it, in Redis' words.
+    private static func integer(_ text: String, _ range: ClosedRange<Int>) -> (value: Int, problem: String?) {
+        guard let value = Int(text) else { return (0, "argument couldn't be parsed into an integer") }
+        guard range.contains(value) else { return (0, "argument must be between \(range.lowerBound) and \(range.upperBound) inclusive") }
+        return (value, nil)
+    }
+
     private static func scriptTime(_ name: String) -> Row {
         Row(name, { String($0.settings.scriptMilliseconds.load(ordering: .relaxed)) }) { keyspace, text in
-            guard let value = Int(text), (1...3_600_000).contains(value) else { return "argument must be between 1 and 3600000 inclusive" }
+            let (value, problem) = integer(text, 1...3_600_000)
+            if let problem { return problem }
             keyspace.settings.scriptMilliseconds.store(value, ordering: .relaxed)
             return nil
         }
@@ -120,12 +128,14 @@ final class ServerSettings: Sendable {
             return nil
         },
         Row("slowlog-log-slower-than", { String($0.settings.slowMicroseconds.load(ordering: .relaxed)) }) { keyspace, text in
-            guard let value = Int(text), value >= -1 else { return "argument must be between -1 and 9223372036854775807 inclusive" }
+            let (value, problem) = integer(text, -1...Int.max)
+            if let problem { return problem }
             keyspace.settings.slowMicroseconds.store(value, ordering: .relaxed)
             return nil
         },
         Row("slowlog-max-len", { String($0.settings.slowCountMax.load(ordering: .relaxed)) }) { keyspace, text in
-            guard let value = Int(text), (0...1_000_000).contains(value) else { return "argument must be between 0 and 1000000 inclusive" }
+            let (value, problem) = integer(text, 0...1_000_000)
+            if let problem { return problem }
             keyspace.settings.slowCountMax.store(value, ordering: .relaxed)
             return nil
         },
@@ -177,7 +187,8 @@ final class ServerSettings: Sendable {
         .fixed("maxmemory-samples", "10"),
         .fixed("lfu-log-factor", "10"), .fixed("lfu-decay-time", "1"), .fixed("proto-max-bulk-len", "536870912"),
         Row("latency-monitor-threshold", { String($0.latency.thresholdMilliseconds) }) { keyspace, text in
-            guard let value = Int(text), value >= 0 else { return "argument must be between 0 and 9223372036854775807 inclusive" }
+            let (value, problem) = integer(text, 0...Int.max)
+            if let problem { return problem }
             keyspace.latency.thresholdMilliseconds = value
             return nil
         },
@@ -188,7 +199,8 @@ final class ServerSettings: Sendable {
             return nil
         },
         Row("tracking-table-max-keys", { keyspace in String(keyspace.hub.tracking.withLock { $0.keyCountMax }) }) { keyspace, text in
-            guard let value = Int(text), value >= 1 else { return "argument must be between 1 and 9223372036854775807 inclusive" }
+            let (value, problem) = integer(text, 1...Int.max)
+            if let problem { return problem }
             keyspace.hub.tracking.withLock { $0.keyCountMax = value }
             return nil
         },
@@ -211,9 +223,10 @@ final class ServerSettings: Sendable {
         points.map { "\($0.seconds) \($0.changes)" }.joined(separator: " ")
     }
 
-    /// `100mb`, `1g`, `2048`.
+    /// `100mb`, `1g`, `2048`; nothing is 0.
     /// - Source: Redis `util.c`, `memtoull`.
     static func memory(_ text: String) -> Int? {
+        guard !text.isEmpty else { return 0 }
         let digits = text.prefix { $0.isNumber }
         guard let value = Int(digits) else { return nil }
         let factor: Int

@@ -90,7 +90,7 @@ enum ClientCommands {
         guard milliseconds >= 0 else { throw .err("timeout is negative") }
         var isForWrites = false
         if call.count == 4 {
-            if call.matches(3, "write") { isForWrites = true } else if !call.matches(3, "all") { throw .syntax }
+            if call.matches(3, "write") { isForWrites = true } else if !call.matches(3, "all") { throw .err("CLIENT PAUSE mode must be WRITE or ALL") }
         }
         let (end, isOver) = call.now.addingReportingOverflow(milliseconds)
         call.keyspace.pause.begin(until: isOver ? .max : end, isForWrites: isForWrites)
@@ -203,6 +203,7 @@ enum ClientCommands {
             case "addr": clients = clients.filter { $0.address == value }
             case "laddr": clients = clients.filter { $0.localAddress == value }
             case "user":
+                guard call.keyspace.access[value] != nil else { throw .err("No such user '\(value)'") }
                 clients = clients.filter { $0.text.withLock { $0.user } == value }
             case "type":
                 guard ["normal", "master", "replica", "slave", "pubsub"].contains(value.lowercased()) else {

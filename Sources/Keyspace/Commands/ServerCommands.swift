@@ -64,7 +64,10 @@ enum ServerCommands {
         .init(
             "lolwut", -1, [.readonly, .fast], .server, keys: .none, locks: .none, "5.0.0",
             "Displays the version."
-        ) { $0.out.verbatim("Headrace, Redis ver. \(redisVersion)\n") },
+        ) { call throws(CommandFailure) in
+            if call.count > 2, call.matches(1, "version") { _ = try call.integer(2) }
+            call.out.verbatim("Headrace, Redis ver. \(redisVersion)\n")
+        },
     ]
 
     static func help(_ call: Call, _ name: String, _ lines: [String]) {
@@ -93,18 +96,18 @@ enum ServerCommands {
         case ("set", 4...):
             guard call.count % 2 == 0 else { throw .err("wrong number of arguments for 'config|set' command") }
             var changes: [(row: ServerSettings.Row, value: String)] = []
+            var names: Set<String> = []
             for index in stride(from: 2, to: call.count, by: 2) {
                 let name = call.lowercased(index)
                 guard let row = ServerSettings.rows.first(where: { $0.name == name }) else {
                     throw .err("Unknown option or number of arguments for CONFIG SET - '\(call.text(index))'")
                 }
+                guard names.insert(name).inserted else { throw .err("CONFIG SET failed (possibly related to argument '\(name)') - duplicate parameter") }
                 guard row.set != nil else {
                     // What it is already may be said again: clients and provisioning scripts do.
                     if row.get(call.keyspace) == call.text(index + 1) { continue }
-                    throw .err("CONFIG SET failed (possibly related to argument '\(name)') - can't set immutable config")
-                }
-                guard !changes.contains(where: { $0.row.name == name }) else {
-                    throw .err("CONFIG SET failed (possibly related to argument '\(name)') - duplicate parameter")
+                    let kind = ["dir", "dbfilename"].contains(name) ? "protected" : "immutable"
+                    throw .err("CONFIG SET failed (possibly related to argument '\(name)') - can't set \(kind) config")
                 }
                 changes.append((row, call.text(index + 1)))
             }
@@ -137,10 +140,10 @@ enum ServerCommands {
 
     private static func flush(_ call: Call, _ databases: Range<Int>) throws(CommandFailure) {
         guard call.count == 1 || call.count == 2 && (call.matches(1, "async") || call.matches(1, "sync")) else { throw .syntax }
+        var taken: [Discarder.Keys] = []
         for shard in call.keyspace.shards {
             for database in databases {
                 if !shard.watches.isEmpty {
-        var taken: [Discarder.Keys] = []
                     shard.watches.changedAll(database: database) { key in
                         key.withUnsafeBytes { shard[database].find(Key($0)) != nil }
                     }
@@ -149,10 +152,10 @@ enum ServerCommands {
                 taken.append(Discarder.Keys(shard.takeAll(database)))
             }
         }
+        call.keyspace.discard(consume taken)
         // Told even when nothing was there: the append log must not bring back what a replica or a file still has.
         call.changes = max(call.changes, 1)
         call.keyspace.observer?.flushed(databases, call: call)
-        call.keyspace.discard(consume taken)
         call.out.ok()
     }
 

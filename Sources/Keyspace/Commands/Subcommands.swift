@@ -24,6 +24,18 @@ enum Subcommands {
         "slowlog": ["get": -2, "help": 2, "len": 2, "reset": 2],
     ]
 
+    /// Of containers that have both, those that are an operator's; of the others all are, or none.
+    private static let operators: [String: Set<String>] = [
+        "acl": ["deluser", "dryrun", "getuser", "list", "load", "log", "save", "setuser", "users"],
+        "client": ["kill", "list", "no-evict", "pause", "unblock", "unpause"],
+    ]
+
+    /// Whether what a call does is an operator's, and so is not shown to who monitors.
+    static func isForOperators(_ call: Call) -> Bool {
+        if call.count > 1, let own = operators[call.command.name] { return own.contains(call.lowercased(1)) }
+        return call.command.flags.contains(.admin)
+    }
+
     enum Problem {
         case unknown
         case argumentCount(subcommand: String)

@@ -5,13 +5,7 @@ import RESPWire
 enum TrackingCommands {
     static func tracking(_ call: Call) throws(CommandFailure) {
         let hub = call.keyspace.hub
-        if call.matches(2, "off") {
-            guard call.count == 3 else { throw .syntax }
-            hub.trackingEnded(call.session.id)
-            call.session.isTracking = false
-            return call.out.ok()
-        }
-        guard call.matches(2, "on") else { throw .syntax }
+        // Options are read first, also of an OFF that wants none, as Redis does.
         var options = Tracking.Options()
         var prefixes: [[UInt8]] = []
         var (isBroadcast, isOptIn, isOptOut) = (false, false, false)
@@ -38,6 +32,12 @@ enum TrackingCommands {
             }
             place += 1
         }
+        if call.matches(2, "off") {
+            hub.trackingEnded(call.session.id)
+            call.session.isTracking = false
+            return call.out.ok()
+        }
+        guard call.matches(2, "on") else { throw .syntax }
         guard isBroadcast || prefixes.isEmpty else { throw .err("PREFIX option requires BCAST mode to be enabled") }
         guard !(isBroadcast && (isOptIn || isOptOut)) else { throw .err("OPTIN and OPTOUT are not compatible with BCAST") }
         guard !(isOptIn && isOptOut) else { throw .err("You can't use both OPTIN and OPTOUT at the same time") }
@@ -49,7 +49,9 @@ enum TrackingCommands {
 
     static func caching(_ call: Call) throws(CommandFailure) {
         let isYes = call.matches(2, "yes")
-        guard isYes || call.matches(2, "no") else { throw .syntax }
+        // As in Redis, who does not track is told that whatever the word is.
+        let isTracking = call.keyspace.hub.tracking.withLock { $0.options(call.session.id) } != nil
+        guard isYes || call.matches(2, "no") || !isTracking else { throw .syntax }
         let refusal = call.keyspace.hub.tracking.withLock { $0.cachingSaid(call.session.id, isYes) }
         if let refusal { throw .text(refusal) }
         call.session.hasSaidCaching = true

@@ -13,22 +13,27 @@ import Testing
             return
         }
         let folder = FileManager.default.temporaryDirectory.appending(path: "keyspace-\(UUID().uuidString.prefix(8))")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        let (expectedFolder, actualFolder) = (folder.appending(path: "redis"), folder.appending(path: "headrace"))
+        for folder in [expectedFolder, actualFolder] { try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true) }
         defer { try? FileManager.default.removeItem(at: folder) }
         let (expected, actual) = (folder.appending(path: "redis.sock").path, folder.appending(path: "headrace.sock").path)
         let redis = try Self.start("redis-server", [
-            "--port", "0", "--enable-debug-command", "yes", "--unixsocket", expected, "--save", "", "--appendonly", "no", "--dir", folder.path,
+            "--port", "0", "--enable-debug-command", "yes", "--unixsocket", expected, "--save", "", "--appendonly", "yes", "--appendfsync", "no",
+            "--maxmemory", "256mb", "--dir", expectedFolder.path,
         ])
         defer { kill(redis.processIdentifier, SIGKILL) }
         let headrace = Process()
         headrace.executableURL = HeadraceProcess.binary
-        headrace.arguments = ["serve", "--keyspace", "unix:\(actual)"]
+        let settings = [
+            "policy=noeviction", "directory=\(actualFolder.path)", "append_only=true", "fsync=no", "save=",
+        ]
+        headrace.arguments = ["serve", "--keyspace", "unix:\(actual)"] + settings.flatMap { ["--set", "keyspace.\($0)"] }
         headrace.standardOutput = FileHandle.nullDevice
         headrace.standardError = FileHandle.nullDevice
         try Starter.shared.start(headrace)
         defer { kill(headrace.processIdentifier, SIGKILL) }
         try #require(eventually { FileManager.default.fileExists(atPath: expected) && FileManager.default.fileExists(atPath: actual) })
-        let result = try Command.run("python3", [Self.script.path, expected, actual, "\(seed)", "10000"])
+        let result = try Command.run("python3", [Self.script.path, expected, actual, "\(seed)", "10000", "--saving"])
         #expect(result.status == 0, "\(result.text)\(result.errors)")
     }
 
