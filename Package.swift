@@ -169,7 +169,10 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "HeadraceCacheTests", dependencies: ["HeadraceCache", "Keyspace", "TestSupport", nioCore, logging], swiftSettings: settings),
-        .testTarget(name: "HeadraceTests", dependencies: ["headrace", "Dashboard", "Edge", "History", "LoadGenerator", "Telemetry", "TestSupport"], swiftSettings: settings),
+        .testTarget(
+            name: "HeadraceTests",
+            dependencies: ["headrace", "Dashboard", "Edge", "History", "Keyspace", "LoadGenerator", "Telemetry", "TestSupport", "Transport", logging],
+            swiftSettings: settings),
         .testTarget(name: "SimulationTests", dependencies: ["Edge", "HTTPSemantics", "Pooler", "TestSupport", nioCore], swiftSettings: settings),
         .testTarget(
             name: "IntegrationTests", dependencies: ["TestSupport", nioCore, nioPosix, .product(name: "Crypto", package: "swift-crypto")],

@@ -19,6 +19,8 @@ final class CallCounters: Sendable {
     let writes = Counter()
     let connections = Counter()
     let refusedConnections = Counter()
+    let tlsHandshakes = Counter()
+    let tlsFailures = Counter()
     /// Of the loop's own thread, in nanoseconds.
     let cpuTime = Gauge()
     /// What looking for keys whose time has passed took, in nanoseconds, and how often it left the rest for the next time.

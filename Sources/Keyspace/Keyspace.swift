@@ -313,6 +313,8 @@ final class Keyspace: Sendable {
         var commands: UInt64 = 0
         var connections: UInt64 = 0
         var refused: UInt64 = 0
+        var tlsHandshakes: UInt64 = 0
+        var tlsFailures: UInt64 = 0
         var bytesIn: UInt64 = 0
         var bytesOut: UInt64 = 0
         var reads: UInt64 = 0
@@ -330,7 +332,7 @@ final class Keyspace: Sendable {
         }
 
         private static let counters: [any WritableKeyPath<Sums, UInt64> & Sendable] = [
-            \.commands, \.connections, \.refused, \.bytesIn, \.bytesOut, \.reads, \.writes, \.expiryCutShort, \.expiryTime,
+            \.commands, \.connections, \.refused, \.tlsHandshakes, \.tlsFailures, \.bytesIn, \.bytesOut, \.reads, \.writes, \.expiryCutShort, \.expiryTime,
         ]
     }
 
@@ -357,6 +359,8 @@ final class Keyspace: Sendable {
             sums.commands += loop.calls.values().reduce(0, +)
             sums.connections += loop.connections.value
             sums.refused += loop.refusedConnections.value
+            sums.tlsHandshakes += loop.tlsHandshakes.value
+            sums.tlsFailures += loop.tlsFailures.value
             sums.bytesIn += loop.bytesIn.value
             sums.bytesOut += loop.bytesOut.value
             sums.reads += loop.reads.value
@@ -462,15 +466,15 @@ final class Keyspace: Sendable {
         return attempt.readyKeys
     }
 
-    /// Under the locks of its keys.
-    private func forget(_ waiter: Waiter) {
-        waiter.isWaiting = false
-        for key in waiter.keys {
     /// Answers a client that waits for something else than a key; with no lock held.
     func answer(_ waiter: Waiter, _ bytes: [UInt8]) {
         if cancel(waiter) { waiter.port.answer(waiter, bytes) }
     }
 
+    /// Under the locks of its keys.
+    private func forget(_ waiter: Waiter) {
+        waiter.isWaiting = false
+        for key in waiter.keys {
             let shard = key.key.withUnsafeBytes { self.shard(of: KeyHash.hash($0)) }
             shard.waiters.remove(waiter, for: key)
         }

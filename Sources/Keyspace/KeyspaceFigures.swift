@@ -17,6 +17,9 @@ public struct KeyspaceFigures: Sendable {
     public var connections: UInt64 = 0
     /// Connections beyond the limit.
     public var refused: UInt64 = 0
+    /// Connections on which TLS was agreed on, and those that ended before.
+    public var tlsHandshakes: UInt64 = 0
+    public var tlsFailures: UInt64 = 0
     public var bytesIn: UInt64 = 0
     public var bytesOut: UInt64 = 0
     /// By database.
@@ -37,12 +40,13 @@ public struct KeyspaceFigures: Sendable {
         (hits, misses, evicted, expired) = (sums.hits, sums.misses, sums.evicted, sums.expired)
         databaseKeys = (0..<keyspace.configuration.databases).map { keyspace.keyCount($0, nil).keys }
         keys = databaseKeys.reduce(0, +)
+        (tlsHandshakes, tlsFailures) = (sums.tlsHandshakes, sums.tlsFailures)
         isServing = keyspace.loops.withLock { !$0.isEmpty }
         bytes = keyspace.exactBytes(nil)
         bytesMax = keyspace.bytesLimit
+        freeingBytes = keyspace.discarder.pendingBytes
         policy = keyspace.eviction.policy.rawValue
         clients = keyspace.clients.all.count
         cpuNanoseconds = keyspace.loops.withLock { $0.reduce(0) { $0 &+ UInt64(clamping: $1.cpuTime.value) } }
     }
-        freeingBytes = keyspace.discarder.pendingBytes
 }

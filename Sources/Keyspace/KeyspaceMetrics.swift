@@ -18,8 +18,15 @@ extension KeyspaceFigures {
         text.gauge("headrace_keyspace_keys", help: "Keys.", value: Double(keys))
         text.gauge("headrace_keyspace_memory_bytes", help: "Memory of keys and values, bookkeeping included.", value: Double(bytes))
         text.gauge("headrace_keyspace_memory_limit_bytes", help: "The most that they may take; 0 is no bound.", value: Double(bytesMax))
+        text.gauge(
+            "headrace_keyspace_freeing_bytes", help: "Memory of large values that were removed and are not freed yet; not in headrace_keyspace_memory_bytes.",
+            value: Double(freeingBytes))
         text.counter("headrace_keyspace_received_bytes_total", help: "Bytes from clients.", value: bytesIn)
         text.counter("headrace_keyspace_sent_bytes_total", help: "Bytes to clients.", value: bytesOut)
+        text.counter("headrace_keyspace_tls_handshakes_total", help: "Connections on which TLS was agreed on.", value: tlsHandshakes)
+        text.counter(
+            "headrace_keyspace_tls_failures_total", help: "Connections that ended before TLS was agreed on: no TLS, an old one, no certificate that is required, or no end within ten seconds.",
+            value: tlsFailures)
         for certificate in certificates {
             text.gauge(
                 "headrace_keyspace_tls_certificate_expiry_timestamp_seconds", help: "When a certificate ends, in Unix seconds.",

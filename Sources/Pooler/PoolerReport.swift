@@ -1,4 +1,5 @@
 public import Telemetry
+import Transport
 
 /// All that the pooler tells Prometheus, at one moment: counters of its own, and the tables of the console under the names that
 /// prometheus-community's pgbouncer_exporter gives them, so that dashboards made for it go on.
@@ -8,6 +9,8 @@ public struct PoolerReport: Sendable {
     var clients = 0
     var counters = Counters()
     var wait = HistogramSnapshot()
+    /// That clients are shown; `nil` where they are not asked for TLS.
+    var certificate: TLSCertificates.Description?
 
     /// Sums over the event loops.
     struct Counters: Sendable {
@@ -51,6 +54,11 @@ public struct PoolerReport: Sendable {
 
     public func append(to text: inout PrometheusText) {
         text.gauge("headrace_pooler_clients", help: "Open connections of clients.", value: Double(clients))
+        if let certificate {
+            text.gauge(
+                "headrace_pooler_tls_certificate_expiry_timestamp_seconds", help: "When the certificate ends that clients are shown, in Unix seconds.",
+                labels: [("file", certificate.file)], value: Double(certificate.expires))
+        }
         let rows: [(String, String, UInt64)] = [
             ("client_logins", "Clients that proved who they are.", counters.clientLogins),
             ("clients_refused", "Clients that were refused.", counters.clientsRefused),
@@ -168,6 +176,7 @@ public struct PoolerReport: Sendable {
                 clientConnections: 0, isPaused: false, isDisabled: false)
         ]
         report.console.stats = [.init(database: "shop")]
+        report.certificate = .init(file: "", names: [], expires: 0)
         report.console.settings = ["max_client_conn", "max_user_connections"].map { .init(key: $0, value: "0", standard: "0", isChangeable: false) }
         return report
     }
@@ -181,6 +190,7 @@ extension PoolerServer {
         guard !workers.isEmpty else { return nil }
         var report = PoolerReport()
         report.console = ConsoleSnapshot(runner)
+        report.certificate = runner.tls.certificate
         for (eventLoop, worker) in workers {
             let before = report
             let next = try? await eventLoop.submit { () -> PoolerReport in

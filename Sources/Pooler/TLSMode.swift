@@ -56,6 +56,8 @@ struct PoolerTLS: Sendable {
     let servers: TLSClientContext?
     /// Of the certificate that clients see.
     let channelBinding: [UInt8]?
+    /// What is known of that certificate.
+    let certificate: TLSCertificates.Description?
 
     init(_ configuration: PoolerTLSConfiguration) throws {
         clientMode = configuration.client
@@ -69,6 +71,7 @@ struct PoolerTLS: Sendable {
             clients = try TLSServerContext(
                 configuration.clientFiles, clientCertificates: certificates, applicationProtocols: [Self.applicationProtocol])
         }
+        certificate = clients == nil ? nil : try TLSCertificates([configuration.clientFiles]).descriptions.first
         channelBinding = clients.flatMap { TLSServerEndPoint.binding(certificate: $0.certificate) }
         servers =
             configuration.server == .disable

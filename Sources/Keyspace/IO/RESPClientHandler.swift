@@ -72,6 +72,8 @@ final class RESPClientHandler: ChannelInboundHandler {
         if let waiter { _ = worker.keyspace.cancel(waiter) }
         waitTimeout?.cancel()
         handshakeTimeout?.cancel()
+        // Not who was cut off because the server ends.
+        if handshakeTimeout != nil, !worker.isDraining { worker.counters.tlsFailures.add() }
         worker.call.session = session
         TransactionCommands.forgetWatched(worker.call)
         self.context = nil
@@ -86,6 +88,7 @@ final class RESPClientHandler: ChannelInboundHandler {
         if isSecure, TLSPeer.isHandshakeEnd(event) {
             handshakeTimeout?.cancel()
             handshakeTimeout = nil
+            worker.counters.tlsHandshakes.add()
         }
         guard let event = event as? ChannelEvent, event == .inputClosed else {
             context.fireUserInboundEventTriggered(event)

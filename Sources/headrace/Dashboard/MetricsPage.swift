@@ -3,6 +3,7 @@ import Edge
 import Keyspace
 import Pooler
 import Telemetry
+import Transport
 
 /// What `edge.metrics_path` serves: the edge's own families, and those of all that runs beside it. The edge need not know of them.
 enum MetricsPage {
@@ -136,6 +137,7 @@ enum MetricsPage {
         database.lagSeconds = 0
         var keyspace = KeyspaceFigures()
         keyspace.databaseKeys = [0]
+        keyspace.certificates = [.init(file: "", names: [], expires: 0)]
         return text(
             edge: MetricsExample.text(), pooler: .example, keyspace: keyspace, process: ProcessFigures(),
             standing: .init(facts: facts, services: [ServiceReport(name: "edge", health: health)], reading: reading, loopLagSeconds: 0, database: database))

@@ -91,10 +91,10 @@ enum DeployedChecks {
                 return share(latest.total("keyspace_hits"), of: latest.total("keyspace_hits") + latest.total("keyspace_misses"), "lookups")
             }),
         DeployedCheck(
-            name: "certificates", title: "The edge's certificates last", why: "On the day one ends, nobody comes in.",
+            name: "certificates", title: "The certificates last", why: "On the day one ends, nobody comes in.",
             fix: "Renew it, let something renew it by itself, and send SIGHUP behind it.",
             judge: { evidence in
-                guard !evidence.certificates.isEmpty else { return .notApplicable("no TLS at the edge") }
+                guard !evidence.certificates.isEmpty else { return .notApplicable("no TLS") }
                 let short = evidence.certificates.filter { $0.days < SiteChecks.certificateDaysMin }
                 return listed(short.map { "\($0.file): \(Int($0.days)) days left" }, good: "\(Int(evidence.certificates.map(\.days).min() ?? 0)) days left")
             }),
@@ -113,7 +113,7 @@ enum DeployedChecks {
             fix: "pooler.listen on 127.0.0.1; or pooler.auth.method: scram-sha-256 and pooler.tls.clients: require.", judge: { doors($0.poolerDoors, "no pooler") }),
         DeployedCheck(
             name: "keyspace-door", title: "The keyspace is closed to others", why: "Sessions and cached pages can be read and replaced there.",
-            fix: "keyspace.listen: 127.0.0.1:6379, or a user with a password and a network of its own.", judge: { doors($0.keyspaceDoors, "no keyspace") }),
+            fix: "keyspace.listen: 127.0.0.1:6379; for others keyspace.tls.listen with keyspace.password or client_certificates: required.", judge: { doors($0.keyspaceDoors, "no keyspace") }),
         DeployedCheck(
             name: "database-clock", title: "The database's clock is ours", why: "Lifetimes that one writes and the other reads are off by the difference.", fix: "Run an NTP client on both.",
             judge: { evidence in

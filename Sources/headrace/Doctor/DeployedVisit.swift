@@ -49,7 +49,8 @@ struct DeployedVisit: Sendable {
             evidence.postgresDoors = await doors(postgres.hosts, knock: Self.knockPostgres(postgres))
         }
         if settings.hasKeyspace {
-            evidence.keyspaceDoors = await doors(settings.keyspace.listen, knock: Self.knockKeyspace)
+            let plain = await doors(settings.keyspace.listen, knock: Self.knockKeyspace)
+            evidence.keyspaceDoors = plain + (await doors(settings.keyspace.tls.listen, knock: Self.knockKeyspaceSecurely))
             evidence.keyspaceBytes = settings.keyspace.bytesMax
         }
         let members = edge.upstreams.values.flatMap(\.members).compactMap { member in
@@ -135,7 +136,8 @@ struct DeployedVisit: Sendable {
 
     private func certificates(_ publicOrigin: String?) async -> [(file: String, days: Double)] {
         let edge = settings.edgeConfiguration
-        guard !edge.tls.certificates.isEmpty, let path = edge.metricsPath else { return [] }
+        let hasCertificates = !edge.tls.certificates.isEmpty || !settings.keyspace.tls.listen.isEmpty || settings.pooler.tls.client != .disable
+        guard hasCertificates, let path = edge.metricsPath else { return [] }
         let own = try? RunningEdge(edge, to: nil).address.origin
         for origin in [own, publicOrigin].compactMap(\.self) {
             guard let page = try? await get(try HTTPURL(origin + path)), page.head.status == 200 else { continue }
@@ -145,11 +147,16 @@ struct DeployedVisit: Sendable {
     }
 
     static func certificates(metrics: String, now: Double) -> [(file: String, days: Double)] {
-        let prefix = "headrace_edge_tls_certificate_expiry_timestamp_seconds{file=\""
-        return metrics.split(separator: "\n").compactMap { line in
-            guard line.hasPrefix(prefix), let space = line.lastIndex(of: " "), let end = Double(line[line.index(after: space)...]) else { return nil }
-            return (String(line.dropFirst(prefix.count).prefix { $0 != "\"" }), (end - now) / 86_400)
+        let prefixes = ["edge", "pooler", "keyspace"].map { "headrace_\($0)_tls_certificate_expiry_timestamp_seconds{file=\"" }
+        var found: [(file: String, days: Double)] = []
+        for line in metrics.split(separator: "\n") {
+            guard let prefix = prefixes.first(where: { line.hasPrefix($0) }) else { continue }
+            guard let space = line.lastIndex(of: " "), let end = Double(line[line.index(after: space)...]) else { continue }
+            let file = String(line.dropFirst(prefix.count).prefix { $0 != "\"" })
+            // One that several layers show.
+            if !found.contains(where: { $0.file == file }) { found.append((file, (end - now) / 86_400)) }
         }
+        return found
     }
 
     // MARK: At the ports
@@ -168,47 +175,56 @@ struct DeployedVisit: Sendable {
     }
 
     /// Knocks at each endpoint's port from outside: at the machine's other addresses for what is here, at its own for what is elsewhere.
-    private func doors(_ endpoints: [SocketEndpoint], knock: @escaping @Sendable (SocketEndpoint) -> DeployedEvidence.Access) async -> [DeployedEvidence.Door] {
+    private func doors(_ endpoints: [SocketEndpoint], knock: @Sendable (SocketEndpoint) async -> DeployedEvidence.Access) async -> [DeployedEvidence.Door] {
         var doors: [DeployedEvidence.Door] = []
         for case .tcp(let host, let port) in endpoints {
             let hosts = Self.isHere(.tcp(host: host, port: port)) ? outside : [host]
             for host in hosts {
                 let endpoint = SocketEndpoint.tcp(host: host, port: port)
-                let access = await Self.onThread { knock(endpoint) }
-                doors.append(.init(address: "\(endpoint)", access: access))
+                doors.append(.init(address: "\(endpoint)", access: await knock(endpoint)))
             }
         }
         return doors
     }
 
-    private static func answer(_ endpoint: SocketEndpoint, to bytes: ByteBuffer) -> [UInt8]? {
-        guard let socket = try? BlockingSocket(endpoint, seconds: knockSeconds), (try? socket.send(bytes)) != nil else { return nil }
-        var answer = ByteBuffer()
-        guard (try? socket.receive(into: &answer)) == true else { return nil }
-        return Array(answer.readableBytesView)
+    private static func answer(_ endpoint: SocketEndpoint, to bytes: ByteBuffer) async -> [UInt8]? {
+        await onThread {
+            guard let socket = try? BlockingSocket(endpoint, seconds: knockSeconds), (try? socket.send(bytes)) != nil else { return nil }
+            var answer = ByteBuffer()
+            guard (try? socket.receive(into: &answer)) == true else { return nil }
+            return Array(answer.readableBytesView)
+        }
     }
 
     /// Asks to log in without TLS and without saying a password.
     /// - Source: PostgreSQL 15, "Message Formats": `R` and a code that is 0 for "you are in", and another for each way to ask.
-    private static func knockPostgres(_ url: PostgresURL) -> @Sendable (SocketEndpoint) -> DeployedEvidence.Access {
+    private static func knockPostgres(_ url: PostgresURL) -> @Sendable (SocketEndpoint) async -> DeployedEvidence.Access {
         { endpoint in
             var hello = ByteBuffer()
             StartupMessage(
                 user: url.user ?? "postgres", database: url.database ?? url.user ?? "postgres", parameters: [.init("application_name", "headrace doctor")]
             ).write(to: &hello)
-            guard let answer = answer(endpoint, to: hello), answer.count >= 9, answer[0] == UInt8(ascii: "R") else { return .closed }
+            guard let answer = await answer(endpoint, to: hello), answer.count >= 9, answer[0] == UInt8(ascii: "R") else { return .closed }
             return answer[5...8].allSatisfy { $0 == 0 } ? .withoutPassword : .unencrypted
         }
     }
 
-    private static let knockKeyspace: @Sendable (SocketEndpoint) -> DeployedEvidence.Access = { endpoint in
-        guard let answer = answer(endpoint, to: ByteBuffer(string: "PING\r\n")) else { return .closed }
+    private static let ping = ByteBuffer(string: "PING\r\n")
+
+    private static let knockKeyspace: @Sendable (SocketEndpoint) async -> DeployedEvidence.Access = { endpoint in
+        guard let answer = await answer(endpoint, to: ping) else { return .closed }
         let text = String(decoding: answer, as: UTF8.self)
         return text.hasPrefix("+PONG") ? .withoutPassword : text.hasPrefix("-NOAUTH") ? .unencrypted : .closed
     }
 
-    private static let knockHTTP: @Sendable (SocketEndpoint) -> DeployedEvidence.Access = { endpoint in
-        let answer = answer(endpoint, to: ByteBuffer(string: "HEAD / HTTP/1.1\r\nHost: \(endpoint)\r\nConnection: close\r\n\r\n"))
+    /// Without a certificate of ours: where one is required nobody is let in.
+    static let knockKeyspaceSecurely: @Sendable (SocketEndpoint) async -> DeployedEvidence.Access = { endpoint in
+        let answer = await SecureKnock.answer(endpoint, to: ping, seconds: knockSeconds)
+        return answer.map { $0.starts(with: Array("+PONG".utf8)) } == true ? .withoutPassword : .closed
+    }
+
+    private static let knockHTTP: @Sendable (SocketEndpoint) async -> DeployedEvidence.Access = { endpoint in
+        let answer = await answer(endpoint, to: ByteBuffer(string: "HEAD / HTTP/1.1\r\nHost: \(endpoint)\r\nConnection: close\r\n\r\n"))
         return answer.map { $0.starts(with: Array("HTTP/".utf8)) } == true ? .withoutPassword : .closed
     }
 

@@ -126,7 +126,8 @@ enum AlertRules {
                     time: "30m", severity: .ticket, summary: "The keyspace is full and evicts",
                     description: "Raise keyspace.memory if its hit rate falls."),
                 Alert(
-                    name: "HeadraceCertificateEnds", expression: "headrace_edge_tls_certificate_expiry_timestamp_seconds - time() < 14 * 86400",
+                    name: "HeadraceCertificateEnds", expression: ["edge", "pooler", "keyspace"].map { "headrace_\($0)_tls_certificate_expiry_timestamp_seconds - time() < 14 * 86400" }
+                        .joined(separator: " or "),
                     time: "1h", severity: .ticket, summary: "{{ $labels.file }} ends in {{ $value | humanizeDuration }}",
                     description: "Renew it: the file is read anew when it changes."),
                 Alert(

@@ -127,7 +127,14 @@ import Testing
 
     @Test func `a certificate's end is read from the metrics`() {
         let found = DeployedVisit.certificates(
-            metrics: "headrace_edge_tls_certificate_expiry_timestamp_seconds{file=\"a b.pem\"} 1000000\nother 5\n", now: 1_000_000 - 86_400 * 3)
-        #expect(found.map(\.file) == ["a b.pem"] && found.map(\.days) == [3])
+            metrics: """
+                headrace_edge_tls_certificate_expiry_timestamp_seconds{file="a b.pem"} 1000000
+                other 5
+                headrace_keyspace_tls_certificate_expiry_timestamp_seconds{file="a b.pem"} 1000000
+                headrace_keyspace_tls_certificate_expiry_timestamp_seconds{file="k.pem"} 913600
+                headrace_pooler_tls_certificate_expiry_timestamp_seconds{file="p.pem"} 827200
+
+                """, now: 1_000_000 - 86_400 * 3)
+        #expect(found.map(\.file) == ["a b.pem", "k.pem", "p.pem"] && found.map(\.days) == [3, 2, 1])
     }
 }

@@ -72,7 +72,10 @@ final class KeyspaceTLSTests {
             #expect(result.text.contains("Cipher is") && result.text.contains("Cipher is (NONE)") != isSpoken, "\(version): \(result.text)")
         }
         #expect(try ask(keyspace, ["--cacert", path("first.crt")], "PING").text == "PONG\n")
+        // Counted as they end: the last may not have yet.
+        #expect(eventually { keyspace.server.figures().tlsFailures == 2 } && keyspace.server.figures().tlsHandshakes == 3)
         await keyspace.stop()
+        #expect(keyspace.server.figures().tlsFailures == 2)
     }
 
     @Test func `who does not end the handshake holds no place for long`() async throws {
