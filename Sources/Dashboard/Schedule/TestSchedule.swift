@@ -3,7 +3,7 @@
 /// | state | waits for | next |
 /// |---|---|---|
 /// | waiting | a job's time | running |
-/// | running | the child's end, the limit of its time, live traffic that suffers | waiting |
+/// | running | the child's end, the limit of its time, live traffic that suffers, another instance that may begin | waiting |
 ///
 /// One at a time: what becomes due while another runs waits for its next time. What would begin while traffic suffers is left out.
 public struct TestSchedule: Sendable {
@@ -23,7 +23,7 @@ public struct TestSchedule: Sendable {
         case aborted
         /// It was ended because its time was over.
         case tooLong = "too-long"
-        /// It did not begin, because live traffic suffered.
+        /// It did not begin, because live traffic suffered, or another instance's ran.
         case skipped
     }
 
@@ -143,6 +143,20 @@ public struct TestSchedule: Sendable {
         }
         running = (due, now)
         return .start(jobs[due].kind)
+    }
+
+    /// What was to start must not: another instance's runs, or nobody knows whether one does.
+    public mutating func refused(_ words: String, now: Int64) {
+        guard let running else { return }
+        jobs[running.job].last = Last(startedAt: now, endedAt: now, ending: .skipped, words: words)
+        (self.running, stopping) = (nil, nil)
+    }
+
+    /// Another instance may begin: this one's run is to end.
+    public mutating func lost(_ words: String, now: Int64) -> Action {
+        guard running != nil, stopping == nil else { return .wait }
+        stopping = (.aborted, words, now)
+        return .stop
     }
 
     /// The child has ended, or could not begin.

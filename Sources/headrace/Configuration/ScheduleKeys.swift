@@ -15,6 +15,9 @@ struct ScheduleSettings: Sendable, Equatable {
     var jitter = TimeAmount.minutes(2)
     var abortTime = TimeAmount.seconds(2)
     var abortErrors = 0.05
+    /// A keyspace, Redis or Valkey that all instances know; `nil` for instances that know nothing of each other.
+    var lock: String?
+    var lockPassword: String?
 
     var cpuSeconds: Int { Int(cpuTimeMax.nanoseconds / 1_000_000_000) }
 
@@ -52,6 +55,13 @@ enum ScheduleKeys {
             "schedule.abort_time", \.schedule.abortTime, .duration(.milliseconds(10)...(.minutes(10))),
             "A run ends, or does not begin, while 1 of 100 requests to this edge takes longer."),
         .init("schedule.abort_errors", \.schedule.abortErrors, .share, "The same while a larger share of them fails."),
+        .init(
+            "schedule.lock", \.schedule.lock, .optional(.redisURL),
+            """
+            A keyspace, Redis or Valkey that several instances know, such as redis://10.0.0.5:6379/0: of all of them one measures at a time. \
+            While it cannot be asked, none begins.
+            """),
+        .init("schedule.lock_password", \.schedule.lockPassword, .optional(.text("password")), isSecret: true, "For schedule.lock, when it asks for one."),
     ]
 }
 
@@ -62,6 +72,19 @@ extension ValueFormat where Value == String {
             "URL", units: "http://HOST:PORT/PATH, https://HOST/PATH",
             parse: { word in
                 guard (try? HTTPURL(word)) != nil else { throw ValueProblem("\"\(word)\" is no URL such as http://127.0.0.1:8080/products") }
+                return word
+            }, render: { $0 })
+    }
+}
+
+extension ValueFormat where Value == String {
+    /// Without a password: that is a secret, and this is printed.
+    static var redisURL: Self {
+        Self(
+            "address", units: "redis://[USER@]HOST:PORT/DATABASE",
+            parse: { word in
+                let url = try RedisURL(word)
+                guard url.login.password == nil else { throw ValueProblem("a password does not stand in an address here: schedule.lock_password") }
                 return word
             }, render: { $0 })
     }

@@ -173,7 +173,7 @@ final class DashboardControl: Sendable {
         guard let url else { return }
         await ScheduledRuns(
             settings: settings.schedule, application: settings.application.map(ValueFormat.application.render), configuration: configuration, history: runsPath,
-            folder: settings.dashboard.state ?? FileManager.default.temporaryDirectory.path, dashboard: dashboard, logger: logger
+            folder: settings.dashboard.state ?? FileManager.default.temporaryDirectory.path, dashboard: dashboard, logger: logger, network: network
         ).run(address: url)
     }
 

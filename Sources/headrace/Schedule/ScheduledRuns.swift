@@ -2,6 +2,7 @@ import Dashboard
 import Foundation
 import History
 import Logging
+import NIOPosix
 import Telemetry
 
 /// Runs the measurements of ``TestSchedule`` as children of this process, and says on the page what becomes of them.
@@ -17,6 +18,8 @@ struct ScheduledRuns: Sendable {
     let folder: String
     let dashboard: Dashboard
     let logger: Logger
+    /// Where it may be waited for another machine.
+    let network: NIOThreadPool
 
     /// Looks once a second until the task is cancelled; then the child in progress is ended.
     /// - Parameter address: where this process' own edge is reached.
@@ -25,23 +28,47 @@ struct ScheduledRuns: Sendable {
         guard !jobs.isEmpty else { return }
         var schedule = TestSchedule(jobs, limits: settings.limits, now: Self.now, chance: Self.chance)
         var child: ScheduledChild?
+        let lock = settings.lock.flatMap { try? RedisURL($0) }.map { ScheduleLock($0, password: settings.lockPassword) }
+        var renewedAt: Int64 = 0
         dashboard.know(schedule)
         while !Task.isCancelled {
             if let running = child, let problem = running.ending() {
                 schedule.ended(problem: problem.isEmpty ? nil : problem, log: running.lines, now: Self.now)
                 child = nil
+                await asked(lock) { $0.release() }
                 report(schedule)
+            }
+            if child != nil, let lock, Self.now - renewedAt >= ScheduleLock.renewalSeconds {
+                switch await asked(lock, { $0.renew() }) ?? .unknown("this process ends") {
+                case .held: renewedAt = Self.now
+                case .taken(let words):
+                    if schedule.lost("the lock was lost: \(words)", now: Self.now) == .stop { child?.stop() }
+                case .unknown(let words):
+                    // Another instance takes it once its time is over.
+                    guard Self.now - renewedAt >= Int64(ScheduleLock.lifetime) - ScheduleLock.renewalSeconds else { break }
+                    if schedule.lost("the lock was lost: \(words)", now: Self.now) == .stop { child?.stop() }
+                }
             }
             switch schedule.secondPassed(now: Self.now, traffic: dashboard.traffic, chance: Self.chance) {
             case .wait: break
             case .stop: child?.stop()
             case .start(let kind):
+                if let lock {
+                    let outcome = await asked(lock) { $0.take() } ?? .unknown("this process ends")
+                    guard outcome == .held else {
+                        schedule.refused(Self.words(outcome), now: Self.now)
+                        report(schedule)
+                        break
+                    }
+                    renewedAt = Self.now
+                }
                 do {
                     child = try ScheduledChild(
                         arguments(kind, address: address), cpuSeconds: settings.cpuSeconds, seconds: Int(settings.limits.seconds) + 30,
                         log: "\(folder)/schedule-\(kind.rawValue).log")
                 } catch {
                     schedule.ended(problem: "\(error)", log: [], now: Self.now)
+                    await asked(lock) { $0.release() }
                 }
             }
             dashboard.know(schedule)
@@ -52,6 +79,24 @@ struct ScheduledRuns: Sendable {
         // In a task of its own: this one is cancelled, and would not wait.
         for _ in 0..<50 where running.ending() == nil { await Task { try? await Task.sleep(for: .milliseconds(100)) }.value }
         running.stop()
+        await asked(lock) { $0.release() }
+    }
+
+    /// On the thread that may wait for another machine, one after the other.
+    @discardableResult
+    private func asked<Value: Sendable>(_ lock: ScheduleLock?, _ body: @escaping @Sendable (ScheduleLock) -> Value) async -> Value? {
+        guard let lock else { return nil }
+        return await withCheckedContinuation { continuation in
+            network.submit { state in continuation.resume(returning: state == .active ? body(lock) : nil) }
+        }
+    }
+
+    private static func words(_ outcome: ScheduleLock.Outcome) -> String {
+        switch outcome {
+        case .held: ""
+        case .taken(let holder): "another instance measures: \(holder)"
+        case .unknown(let words): "whether another instance measures is not known: \(words)"
+        }
     }
 
     private func report(_ schedule: TestSchedule) {

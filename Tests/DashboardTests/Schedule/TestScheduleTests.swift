@@ -104,4 +104,25 @@ import Testing
         schedule.ended(problem: nil, log: [], now: start + 36_001)
         #expect(schedule.jobs[0].nextAt == start + 39_600)
     }
+
+    @Test func `what another instance's run keeps from beginning is left out, and the next time stands`() throws {
+        var schedule = try make()
+        #expect(pass(&schedule, 1..<3601).map(\.0) == [3600])
+        schedule.refused("another instance measures: b", now: start + 3601)
+        #expect(schedule.isRunning == nil)
+        #expect(schedule.jobs[0].last?.ending == .skipped && schedule.jobs[0].last?.words == "another instance measures: b")
+        #expect(pass(&schedule, 3601..<7300).map(\.0) == [7200])
+    }
+
+    @Test func `who has lost the lock ends its run, and is told once`() throws {
+        var schedule = try make()
+        #expect(schedule.lost("early", now: start) == .wait, "nothing runs")
+        #expect(pass(&schedule, 1..<3601).map(\.0) == [3600])
+        #expect(schedule.lost("it ran out", now: start + 3700) == .stop)
+        #expect(schedule.lost("again", now: start + 3701) == .wait)
+        schedule.ended(problem: "it was ended by signal 15", log: [], now: start + 3702)
+        #expect(schedule.jobs[0].last?.ending == .aborted && schedule.jobs[0].last?.words == "it ran out")
+        schedule.refused("nothing is to be refused", now: start + 3703)
+        #expect(schedule.jobs[0].last?.ending == .aborted)
+    }
 }

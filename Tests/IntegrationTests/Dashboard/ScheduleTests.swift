@@ -36,4 +36,58 @@ import Testing
         let status = try Command.run("env", [HeadraceProcess.binary.path, "serve", "--app", origin.url, "--listen", "127.0.0.1:0", "--set", "schedule.load=61 * * * *"])
         #expect(status.status != 0 && status.errors.contains("\"61\" is no minute"))
     }
+
+    private static func last(_ edge: HeadraceProcess) throws -> [String: Any]? {
+        ((try DashboardIntegrationTests.document(edge)["schedule"] as? [[String: Any]])?.first)?["last"] as? [String: Any]
+    }
+
+    @Test(.enabled(if: RedisPeer.isInstalled, "\(RedisPeer.isMissing)"))
+    func `of two instances that share a Redis one measures at a time, and the lock is given back`() throws {
+        // On an address that nobody else takes ports of.
+        let (host, port) = ("127.7.10.1", 20_000 + Int(getpid()) % 30_000)
+        let redis = try RedisPeer(["--bind", host, "--port", "\(port)", "--requirepass", "secret"], password: "secret")
+        let client = try redis.client()
+        #expect(try client.call("AUTH", "secret") == .status("OK"))
+        let secret = try TemporaryFile("secret\n")
+        let origin = try DashboardIntegrationTests.application()
+        let settings = [
+            "schedule.load=* * * * *", "schedule.jitter=0s", "schedule.levels=2", "schedule.level_time=20s", "schedule.abort_time=10m", "schedule.abort_errors=100%",
+            "schedule.lock=redis://\(host):\(port)", "schedule.lock_password=file:\(secret.path)",
+        ]
+        let folders = [try TemporaryFolder(), try TemporaryFolder()]
+        let edges = try folders.map { folder in
+            try HeadraceProcess(["--app", origin.url] + (settings + ["dashboard.state=\(folder.path)"]).flatMap { ["--set", $0] })
+        }
+        // Due at the same full minute: one begins, and the other finds who has begun.
+        func ending(_ edge: HeadraceProcess) throws -> String? { try Self.last(edge)?["ending"] as? String }
+        #expect(try eventually(seconds: 200) { try edges.contains { try ending($0) == "skipped" } })
+        let skipped = try #require(try edges.first { try ending($0) == "skipped" })
+        let other = try #require(edges.first { $0 !== skipped })
+        let words = try Self.last(skipped)?["words"] as? String ?? ""
+        #expect(words.contains("another instance measures: ") && words.contains("process \(other.processIdentifier)"), "\(words)")
+        let holder = try client.call("GET", "headrace:schedule").text
+        #expect(holder?.contains("process \(other.processIdentifier) ") == true, "\(holder ?? "nobody")")
+        let left = try #require(try client.call("PTTL", "headrace:schedule").integer)
+        #expect(left > 0 && left <= 30_000)
+        // It lasts 20 seconds and more: without renewal it would be at ten seconds by then, and at nothing soon.
+        #expect(try eventually(seconds: 120) { try ending(other) != nil })
+        // Both stop before the next minute takes it again.
+        for edge in edges { edge.terminate() }
+        for edge in edges { #expect(edge.waitForExit(seconds: 120) == 0) }
+        #expect(try client.call("EXISTS", "headrace:schedule") == .integer(0), "given back, not run out")
+    }
+
+    @Test(.enabled(if: RedisPeer.isInstalled, "\(RedisPeer.isMissing)"))
+    func `while nobody can say whether another instance measures, none begins`() throws {
+        let origin = try DashboardIntegrationTests.application()
+        let folder = try TemporaryFolder()
+        let settings = ["schedule.load=* * * * *", "schedule.jitter=0s", "schedule.lock=redis://127.7.10.2:1", "dashboard.state=\(folder.path)", "schedule.abort_time=10m"]
+        let edge = try HeadraceProcess(["--app", origin.url] + settings.flatMap { ["--set", $0] })
+        #expect(try eventually(seconds: 200) { try Self.last(edge) != nil })
+        let last = try #require(try Self.last(edge))
+        #expect(last["ending"] as? String == "skipped" && (last["words"] as? String)?.contains("Connection refused") == true, "\(last)")
+        let inAddress = try Command.run(
+            "env", [HeadraceProcess.binary.path, "serve", "--app", origin.url, "--listen", "127.0.0.1:0", "--set", "schedule.lock=redis://:secret@127.0.0.1:1"])
+        #expect(inAddress.status != 0 && inAddress.errors.contains("schedule.lock_password") && !inAddress.errors.contains(":secret@"))
+    }
 }
