@@ -13,6 +13,7 @@ Settings come from the environment: DATABASE_URL, SECRET_KEY, CACHE_URL.
 import hashlib
 import os
 import pathlib
+import re
 import sys
 
 import psycopg2
@@ -54,9 +55,18 @@ def close_connection(_):
         connection.close()
 
 
+TRACE = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def trace_comment():
+    """Which request a statement is of, as sqlcommenter writes it: for whoever reads it on the way to the database."""
+    trace = request.headers.get("traceparent", "")
+    return f" /*traceparent='{trace}'*/" if TRACE.fullmatch(trace) else ""
+
+
 def rows(sql, **values):
     with database().cursor() as cursor:
-        cursor.execute(sql, values)
+        cursor.execute(sql + trace_comment(), values)
         return cursor.fetchall()
 
 

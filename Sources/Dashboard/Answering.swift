@@ -34,7 +34,7 @@ extension Dashboard {
             return .whole(
                 status: 200, contentType: "text/html; charset=utf-8",
                 fields: Self.guards + [("Content-Security-Policy", policy)], body: page)
-        case "/latest.json", "/api/latest": return Self.json(200, latest(isOperator: request.isOperator))
+        case _ where Self.latestPaths.contains(request.path): return Self.json(200, latest(isOperator: request.isOperator))
         case "/api/series": return series(request)
         case "/events", "/api/events": return .events
         default: return Self.problem(404, "there is no such page: /latest.json, /api/series, /events")
@@ -53,7 +53,9 @@ extension Dashboard {
         ("Cross-Origin-Resource-Policy", "same-origin"),
     ]
 
-    private static func json(_ status: Int, _ body: [UInt8]) -> DashboardAnswer {
+    static let latestPaths = ["/latest.json", "/api/latest"]
+
+    static func json(_ status: Int, _ body: [UInt8]) -> DashboardAnswer {
         .whole(status: status, contentType: "application/json", fields: guards, body: body)
     }
 
@@ -92,12 +94,12 @@ extension Dashboard {
     // MARK: Health
 
     /// `/readyz` and `/readyz/NAME`: 200 when what is asked for can be used, 503 when it cannot.
-    /// - Parameter name: of one service; `nil` for all.
+    /// - Parameter name: of one service; `nil` for all, of which those count that are required.
     public func readiness(_ name: String?, isDraining: Bool, isOperator: Bool) -> DashboardAnswer {
         let services = withState { $0.services }
         let asked = services.filter { name == nil || $0.name == name }
         if let name, asked.isEmpty { return Self.problem(404, "there is no service \(name.prefix(40))") }
-        let isReady = !isDraining && asked.allSatisfy { $0.health.state != .down }
+        let isReady = !isDraining && asked.allSatisfy { $0.health.state != .down || name == nil && !$0.isRequired }
         let document = JSON.object([
             ("schema", .integer(Self.schema)), ("ready", .boolean(isReady)), ("draining", .boolean(isDraining)),
             ("services", .array(asked.map { Self.service($0, isOperator: isOperator) })),

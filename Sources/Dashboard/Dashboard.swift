@@ -102,7 +102,11 @@ public final class Dashboard: Sendable {
             guard reading.time - state.flushedAt >= Self.flushSeconds else { return (sample, nil) }
             return (sample, state.takeBatch(now: reading.time))
         }
-        if let sample, feed.count > 0 { feed.send(Array(event(sample).utf8)) }
+        if let sample, feed.count > 0 {
+            // They ask for it when the event comes, all at the same time: then it is there.
+            for isOperator in feed.audiences { _ = latest(isOperator: isOperator) }
+            feed.send(Array(event(sample).utf8))
+        }
         if let batch { keep(batch.samples, batch.markers, now: reading.time) }
     }
 
@@ -174,13 +178,22 @@ public final class Dashboard: Sendable {
 
     func withState<Value: Sendable>(_ read: (State) -> Value) -> Value { state.withLock { read($0) } }
 
-    /// The document of ``latestDocument(_:isOperator:)``, made at most once a second for each kind of reader.
-    func latest(isOperator: Bool) -> [UInt8] {
-        let known = state.withLock { state -> [UInt8]? in
+    /// What can be answered without waiting for anybody: `latest.json`, where it was made for this second already. For any thread.
+    public func answerAtHand(_ request: DashboardRequest) -> DashboardAnswer? {
+        guard Self.latestPaths.contains(request.path) else { return nil }
+        return latestAtHand(isOperator: request.isOperator).map { Self.json(200, $0) }
+    }
+
+    private func latestAtHand(isOperator: Bool) -> [UInt8]? {
+        state.withLock { state in
             guard let cached = state.latest[isOperator], cached.time == (state.previous?.time ?? 0) else { return nil }
             return cached.bytes
         }
-        if let known { return known }
+    }
+
+    /// The document of ``latestDocument(_:isOperator:)``, made at most once a second for each kind of reader.
+    func latest(isOperator: Bool) -> [UInt8] {
+        if let known = latestAtHand(isOperator: isOperator) { return known }
         let copy = state.withLock { $0 }
         let bytes = Array(Self.latestDocument(copy, options, isOperator: isOperator).rendered.utf8)
         state.withLock { $0.latest[isOperator] = (copy.previous?.time ?? 0, bytes) }

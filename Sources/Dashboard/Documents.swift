@@ -119,6 +119,7 @@ extension Dashboard {
                             ("pattern", .text(path.pattern)), ("requests", .number(path.requests)), ("seconds", .number(path.seconds)),
                             ("average_response_time_ms", path.requests > 0 ? .number(path.seconds / path.requests * 1000) : .null),
                             ("bytes", .number(path.bytes)), ("hit_share", .number(path.hitShare)), ("hint", .optional(path.hint)),
+                            ("statements_per_page", .optional(path.statementsPerPage)), ("sql_ms_per_page", .optional(path.sqlSecondsPerPage.map { $0 * 1000 })),
                         ])
                     })
             ),
@@ -179,6 +180,7 @@ extension Dashboard {
         .object([
             ("sessions_pooled", .integer(database.sessionsPooled)), ("sessions_past_the_pooler", .integer(database.sessionsPast)),
             ("is_standby", .boolean(database.isStandby)), ("lag_seconds", .optional(database.lagSeconds)),
+            ("clock_ahead_seconds", .optional(database.clockAheadSeconds)),
         ])
     }
 
@@ -195,6 +197,7 @@ extension Dashboard {
             ("rows", .number(statement.rows)), ("errors", .number(statement.errors)), ("seconds", .number(statement.seconds)),
             ("mean_ms", statement.calls > 0 ? .number(statement.seconds / statement.calls * 1000) : .null),
             ("p95_ms", .optional(statement.p95Seconds.isNaN ? nil : statement.p95Seconds * 1000)), ("wait_seconds", .number(statement.waitSeconds)),
+            ("calls_per_page", .optional(statement.callsPerPage)), ("hint", .optional(statement.hint)),
         ])
     }
 
@@ -206,7 +209,7 @@ extension Dashboard {
         let health = report.health
         var members: [(String, JSON)] = [
             ("name", .text(report.name)), ("state", .text(health.state.rawValue)), ("since", health.since > 0 ? .integer(health.since) : .null),
-            ("version", .optional(report.version)),
+            ("version", .optional(report.version)), ("required", .boolean(report.isRequired)),
         ]
         if isOperator {
             members += [

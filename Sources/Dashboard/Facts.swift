@@ -45,6 +45,9 @@ public struct Facts: Sendable {
         public var hitShare: Double
         /// What could be done about it, if anything is seen.
         public var hint: String?
+        /// Of the pages that asked the database and say so, on average; `nil` when none does: see ``PageStatements``.
+        public var statementsPerPage: Double?
+        public var sqlSecondsPerPage: Double?
 
         public init(pattern: String, requests: Double, seconds: Double, bytes: Double, hitShare: Double, hint: String?) {
             self.pattern = pattern
@@ -115,6 +118,10 @@ public struct Facts: Sendable {
         public var seconds: Double
         public var waitSeconds: Double
         public var p95Seconds: Double
+        /// Of the pages that ask it and say so, on average.
+        public var callsPerPage: Double?
+        /// What could be done about it, if anything is seen.
+        public var hint: String?
 
         public init(text: String, database: String, calls: Double, rows: Double, errors: Double, seconds: Double, waitSeconds: Double, p95Seconds: Double) {
             self.text = text
@@ -238,6 +245,8 @@ public struct DatabaseFacts: Sendable {
     public var isStandby = false
     /// How far it is behind, or its slowest standby; `nil` when nobody follows anybody.
     public var lagSeconds: Double?
+    /// By how much its clock is ahead of ours.
+    public var clockAheadSeconds: Double?
     /// `nil` without pg_stat_statements.
     public var statementsByTotal: [Facts.Statement]?
     public var statementsByMean: [Facts.Statement]?

@@ -22,6 +22,9 @@ final class LiveFeed: Sendable {
 
     var count: Int { state.withLock { $0.watchers.count } }
 
+    /// Which documents those who watch ask for: an operator's, everybody's.
+    var audiences: [Bool] { state.withLock { state in [true, false].filter { isOperator in state.watchers.values.contains { $0.client.isEmpty == isOperator } } } }
+
     /// - Parameter client: whose place it takes; `nil` for an operator, who is bound by the whole only.
     /// - Returns: `nil` when there are too many.
     func add(client: String?, _ send: @escaping Send) -> UInt64? {

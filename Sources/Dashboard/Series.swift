@@ -49,6 +49,8 @@ public enum Series: String, CaseIterable, Sendable {
     case pool_transaction_seconds
     case pool_query_seconds
     case pool_wait_seconds
+    case traced_query_seconds
+    case traced_wait_seconds
     case pool_waits_expired
     case pool_max_wait_seconds
     // The keyspace
@@ -139,6 +141,8 @@ public enum Series: String, CaseIterable, Sendable {
         case .pool_transaction_seconds: "Time in transactions, added up."
         case .pool_query_seconds: "Time in which the server worked for queries, added up."
         case .pool_wait_seconds: "Time that clients waited for a server connection, added up."
+        case .traced_query_seconds: "Of the servers' time, what statements took that say which request they are of (traceparent), added up."
+        case .traced_wait_seconds: "Of the time that clients waited, what such statements waited, added up."
         case .pool_waits_expired: "Clients that waited too long and were refused."
         case .pool_max_wait_seconds: "How long the client has waited that waits the longest."
         case .keyspace_commands: "Commands of the keyspace."

@@ -57,8 +57,12 @@ public struct ServiceReport: Sendable {
     public var version: String?
     /// What operators see of it: where it is, what it is busy with.
     public var detail: String?
+    /// Without it nothing can be served, and ``Dashboard/readiness(_:isDraining:isOperator:)`` says so. A clock that is off is for people:
+    /// to take the process out of service for it would make an outage of a nuisance.
+    public var isRequired: Bool
 
-    public init(name: String, health: ServiceHealth, version: String? = nil, detail: String? = nil) {
+    public init(name: String, health: ServiceHealth, version: String? = nil, detail: String? = nil, isRequired: Bool = true) {
+        self.isRequired = isRequired
         self.name = name
         self.health = health
         self.version = version

@@ -82,6 +82,10 @@ public struct EdgeInsight: Sendable {
     /// The most frequent first.
     public var reasons: [Reason] = []
     public var members: [Member] = []
+    /// Files of certificates, and when each ends, in seconds since 1970.
+    public var certificates: [(file: String, expires: Int64)] = []
+    /// Seconds by which the application's clock is ahead of ours; `nil` when it has said nothing of late.
+    public var originClockAhead: Int64?
 
     public init() {}
 }

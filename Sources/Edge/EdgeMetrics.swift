@@ -51,6 +51,7 @@ final class EdgeMetrics: Sendable {
     /// How late the loop came to its sweep at worst, in nanoseconds, since it was last asked for.
     let lag = Gauge()
     let insight = TrafficInsight()
+    let originClock = Lock(OriginClock())
     private let responseTime = Histogram()
     private let upstreamTime = Histogram()
     /// Responses by route and first digit of their status; the routes are those of the configuration, at most
@@ -481,9 +482,21 @@ final class EdgeMetrics: Sendable {
         return figures
     }
 
+    func takeTraces() -> [(trace: String, pattern: String)] {
+        process.loops().flatMap { $0.insight.takeTraces() }.map { (Self.hexadecimal($0.trace.0) + Self.hexadecimal($0.trace.1), $0.pattern) }
+    }
+
+    private static func hexadecimal(_ value: UInt64) -> String {
+        let digits = String(value, radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+
     func lists(now: NIODeadline) -> EdgeInsight {
         let loops = process.loops()
         var insight = EdgeInsight()
+        insight.certificates = process.certificates().map { ($0.file, Int64($0.expires)) }
+        let clocks = loops.compactMap { $0.originClock.withLock { $0.ahead(now: WallClock.nanoseconds() / 1_000_000_000) } }
+        insight.originClockAhead = clocks.min { $0.magnitude < $1.magnitude }
         let rows = loops.map { $0.routes.withLock { $0 } }
         for name in Set(rows.flatMap(\.keys)) {
             var classes = [UInt64](repeating: 0, count: 6)

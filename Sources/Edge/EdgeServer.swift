@@ -162,6 +162,9 @@ public final class EdgeServer: Sendable {
     /// Its numbers now. Takes about 0.1 ms; may be called on any thread, by one reader: some figures are those since the last call.
     public func figures() -> EdgeFigures { running.withLock { $0.metrics.first }?.figures() ?? EdgeFigures() }
 
+    /// Requests that the application answered since the last time that this was asked, by the trace that it was told. Who asks takes them away.
+    public func takeTraces() -> [(trace: String, pattern: String)] { running.withLock { $0.metrics.first }?.takeTraces() ?? [] }
+
     public func insight() -> EdgeInsight { running.withLock { $0.metrics.first }?.lists(now: .now()) ?? EdgeInsight() }
 
     /// Returns once each event loop has had its turn, which it has within its longest step; never, when one of them hangs.

@@ -30,7 +30,12 @@ final class TrafficInsight: Sendable {
         /// By outcome, and in it by reason.
         var reasons = [Int](repeating: 0, count: Exchange.CacheResult.allCases.count * AnswerReason.allCases.count)
         var hits = 0
+        /// Requests that the application answered, by trace, until they are taken; `nil` as long as nobody takes any.
+        var traces: [(id: (UInt64, UInt64), pattern: UInt64)]?
     }
+
+    /// Between two takings, which are a second apart; those beyond are not known by their trace.
+    static let tracesMax = 2_000
 
     private static let reasonsPerOutcome = AnswerReason.allCases.count
 
@@ -41,6 +46,7 @@ final class TrafficInsight: Sendable {
         let result = exchange.cacheResult
         if exchange.isStream || result == .none { return }
         let (isHit, reason, bytes) = (result == .hit, exchange.reason, exchange.bodyBytes)
+        let (trace, wentUpstream) = (exchange.trace.traceID, exchange.upstreamNanoseconds > 0)
         let isUncoded = exchange.coding == .identity && exchange.status == 200 && bytes >= 1024
         let target = request.fields.bytes.span.extracting(request.target)
         state.withLock { state in
@@ -61,9 +67,20 @@ final class TrafficInsight: Sendable {
                 }
                 state.paths[hash] = Path(pattern: Self.pattern(target))
             }
+            if wentUpstream, state.traces?.count ?? .max < Self.tracesMax { state.traces?.append((trace, hash)) }
             state.paths[hash]?.add(
                 weight, nanoseconds: nanoseconds, bytes: bytes, isHit: isHit, reason: isHit ? nil : reason, isUncoded: isUncoded)
         }
+    }
+
+    /// Hands over which requests the application answered since the last time, and begins to gather them the first time.
+    func takeTraces() -> [(trace: (UInt64, UInt64), pattern: String)] {
+        let (traces, patterns) = state.withLock { state in
+            defer { state.traces = [] }
+            let traces = state.traces ?? []
+            return (traces, traces.isEmpty ? [:] : state.paths.mapValues(\.pattern))
+        }
+        return traces.compactMap { trace in patterns[trace.pattern].map { (trace.id, $0) } }
     }
 
     var paths: [Path] { state.withLock { Array($0.paths.values) } }

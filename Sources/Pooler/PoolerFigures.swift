@@ -1,6 +1,23 @@
 import NIOCore
 public import Telemetry
 
+/// Statements by the HTTP request that they say they are of. A request may come in several parts, of several loops and takings.
+public struct PoolerTraces: Sendable {
+    public struct Trace: Sendable {
+        /// 32 hexadecimal digits.
+        public var id: String
+        public var calls: UInt64
+        /// In which a server worked for it.
+        public var microseconds: UInt64
+        /// By normalised text, the first few of them.
+        public var statements: [(text: String, database: String, calls: UInt64)]
+    }
+
+    public internal(set) var traces: [Trace] = []
+    /// False when there were more than are held.
+    public internal(set) var isComplete = true
+}
+
 /// The pooler's numbers at one moment, summed over its event loops. Counters since the start.
 public struct PoolerFigures: Sendable {
     public struct Pool: Sendable {
@@ -39,6 +56,10 @@ public struct PoolerFigures: Sendable {
     public internal(set) var serverLogins: UInt64 = 0
     public internal(set) var serverLoginFailures: UInt64 = 0
     public internal(set) var cpuNanoseconds: UInt64 = 0
+    /// Of the time in which servers worked, and of that for which clients waited: what statements took that say which HTTP request they
+    /// are of.
+    public internal(set) var tracedMicroseconds: UInt64 = 0
+    public internal(set) var tracedWaitMicroseconds: UInt64 = 0
     /// What PostgreSQL says of its server connections' processes.
     public internal(set) var serverProcesses: Set<UInt32> = []
     /// Of clients for a server connection.

@@ -78,6 +78,10 @@ public final class PoolerServer: Sendable {
         return listeners.map(\.address)
     }
 
+    /// The `application_name` by which this process' own probe is known: what it asks is not counted, so that a pooler without traffic is
+    /// seen to have none.
+    public var probeName: String { runner.probeName }
+
     /// Returns once each event loop has had its turn, which it has within its longest step; never, when one of them hangs.
     public func pulse() async {
         for eventLoop in group.makeIterator() { try? await eventLoop.submit {}.get() }
@@ -125,6 +129,25 @@ public final class PoolerServer: Sendable {
         }
         figures.mergeStatements()
         return figures
+    }
+
+    /// Which HTTP requests' statements have ended since the last time that this was asked: who asks takes them away.
+    /// - Returns: `nil` before it has started, and once it drains.
+    public func takeTraces() async -> PoolerTraces? {
+        let (workers, _) = gathering()
+        guard !workers.isEmpty else { return nil }
+        var traces = PoolerTraces()
+        for (eventLoop, worker) in workers {
+            let before = traces
+            let next = try? await eventLoop.submit { () -> PoolerTraces in
+                var after = before
+                worker.value.takeTraces(into: &after)
+                return after
+            }.get()
+            guard let next else { return nil }
+            traces = next
+        }
+        return traces
     }
 
     /// Who is asked for numbers: nobody before the start, and none once it drains.

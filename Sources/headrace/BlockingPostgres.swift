@@ -5,6 +5,8 @@ import PostgresWire
 final class BlockingPostgres {
     struct Failure: Error, CustomStringConvertible {
         let description: String
+        /// The server is there, and does not let this user in.
+        var isRefusedLogin = false
     }
 
     private let socket: BlockingSocket
@@ -37,13 +39,17 @@ final class BlockingPostgres {
                 action = login.received(&input)
             case .derive(let derivation): action = login.keysDerived(derivation.run())
             case .ready: return
-            case .refused(let fields): throw failure("\(fields.message) (\(fields.sqlState))")
-            case .failed(let reason): throw failure("the login failed: \(reason.rawValue)")
+            case .refused(let fields):
+                // Class 28: invalid authorization specification. What else it says is about itself: it is starting, or full.
+                throw failure("\(fields.message) (\(fields.sqlState))", isRefusedLogin: "\(fields.sqlState)".hasPrefix("28"))
+            case .failed(let reason): throw failure("the login failed: \(reason.rawValue)", isRefusedLogin: [.passwordMissing, .methodUnsupported, .scram].contains(reason))
             }
         }
     }
 
-    private func failure(_ text: String) -> Failure { Failure(description: "\(name): \(text)") }
+    private func failure(_ text: String, isRefusedLogin: Bool = false) -> Failure {
+        Failure(description: "\(name): \(text)", isRefusedLogin: isRefusedLogin)
+    }
 
     func ask(_ query: String) throws {
         var output = ByteBuffer()

@@ -6,6 +6,8 @@ import Transport
 final class BlockingSocket {
     struct Failure: Error, CustomStringConvertible {
         let description: String
+        /// The other side is connected, and silent.
+        var isTimeout = false
     }
 
     private let descriptor: Int32
@@ -106,7 +108,7 @@ final class BlockingSocket {
         while true {
             let count = recv(descriptor, &chunk, chunk.count, 0)
             if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { throw errno == EAGAIN ? Failure(description: "\(name): no answer in time") : failure() }
+            guard count >= 0 else { throw errno == EAGAIN ? Failure(description: "\(name): no answer in time", isTimeout: true) : failure() }
             buffer.writeBytes(chunk[..<count])
             return count > 0
         }

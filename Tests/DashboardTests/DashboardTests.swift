@@ -320,4 +320,62 @@ import Testing
         }
         #expect(DashboardPage.rendered(path: "/p").policy != policy, "a number is used once")
     }
+
+    @Test func `what is advice takes nobody out of service, and is told to who asks for it`() throws {
+        let dashboard = try dashboard()
+        func report(_ name: String, error: String?, isRequired: Bool) -> ServiceReport {
+            var health = ServiceHealth()
+            health.probed(error: error, now: 1)
+            return ServiceReport(name: name, health: health, isRequired: isRequired)
+        }
+        dashboard.know([report("edge", error: nil, isRequired: true), report("clock", error: "90 s behind", isRequired: false)])
+        func status(_ name: String?) -> Int {
+            guard case .whole(let status, _, _, _) = dashboard.readiness(name, isDraining: false, isOperator: true) else { return 0 }
+            return status
+        }
+        #expect(status(nil) == 200 && status("edge") == 200 && status("clock") == 503)
+        dashboard.know([report("edge", error: "gone", isRequired: true), report("clock", error: nil, isRequired: false)])
+        #expect(status(nil) == 503 && status("clock") == 200)
+    }
+
+    @Test func `the document is at hand once an event says that it is there, for the kinds of readers that watch`() throws {
+        let dashboard = try dashboard()
+        func atHand(isOperator: Bool, _ path: String = "/latest.json") -> Bool {
+            dashboard.answerAtHand(.init(path: path, query: "", isOperator: isOperator, now: Self.start)) != nil
+        }
+        run(dashboard, seconds: 2)
+        #expect(!atHand(isOperator: true), "nobody watches")
+        _ = try ask(dashboard, "/latest.json", seconds: 2)
+        #expect(atHand(isOperator: true) && !atHand(isOperator: false))
+        let wasAtHand = Mutex<[Bool]>([])
+        let number = try #require(
+            dashboard.watch(client: "192.0.2.7") { _ in
+                wasAtHand.withLock { $0.append(dashboard.answerAtHand(.init(path: "/api/latest", query: "", isOperator: false, now: 0)) != nil) }
+            })
+        dashboard.add(Reading(time: Self.start + 3))
+        #expect(wasAtHand.withLock { $0 } == [true])
+        #expect(!atHand(isOperator: true), "a second later it is another document, and no operator watches")
+        dashboard.unwatch(number)
+        #expect(!atHand(isOperator: false, "/api/series"))
+    }
+
+    @Test func `a layer says what it is worth to visitors where some are held out of it`() throws {
+        let dashboard = try dashboard()
+        var facts = Facts()
+        facts.switches.responseCache = true
+        var held = Facts.HeldOut(layer: "response_cache", words: "faster by 61 %")
+        (held.past, held.pastSeconds, held.through, held.throughSeconds, held.change) = (10, 1, 90, 0.9, -61)
+        facts.heldOut = [held]
+        facts.paths = [.init(pattern: "/a", requests: 1, seconds: 1, bytes: 1, hitShare: 0, hint: nil)]
+        facts.paths[0].statementsPerPage = 24
+        dashboard.know(facts)
+        run(dashboard, seconds: 2)
+        let document = try ask(dashboard, "/latest.json", seconds: 2)
+        let layers = try #require(document["layers"] as? [[String: Any]])
+        let found = try #require(layers.first { $0["name"] as? String == "response_cache" }?["held_out"] as? [String: Any])
+        #expect(found["words"] as? String == "faster by 61 %" && found["mean_ms"] as? Double == 100 && found["through_mean_ms"] as? Double == 10)
+        #expect(layers.first?["held_out"] is NSNull)
+        #expect((document["paths"] as? [[String: Any]])?.first?["statements_per_page"] as? Double == 24)
+        #expect(String(decoding: DashboardPage.rendered(path: "/p").bytes, as: UTF8.self).contains("l.held_out.words"))
+    }
 }

@@ -34,10 +34,21 @@ extension Fetch {
         return tunnel
     }
 
+    /// What the application's `Date` says of its clock. With an Age it is another's, and old.
+    private func noteClock(_ head: ResponseHead, now: NIODeadline) {
+        guard !head.fields.contains(.age), let index = head.fields.firstIndex(of: .date) else { return }
+        let second = worker.unixSeconds(now)
+        worker.metrics.originClock.withLock { clock in
+            guard clock.isDue(now: second), let date = HTTPDate.parse(head.fields.value(at: index)) else { return }
+            clock.answered(date: date, now: second)
+        }
+    }
+
     func responseBegan(_ head: ResponseHead, now: NIODeadline) {
         if asksAnotherInstead(of: head.status, now: now) { return }
         continueDeadline = .distantFuture
         headReceived = now
+        if case .application = origin { noteClock(head, now: now) }
         client?.noteUpstream(nanoseconds: (now - started).nanoseconds)
         worker.metrics.upstreamAnswered(status: head.status, nanoseconds: (now - started).nanoseconds)
         // Asked without a condition, a 304 confirms nothing.

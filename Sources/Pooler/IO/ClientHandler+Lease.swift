@@ -20,12 +20,14 @@ extension ClientHandler {
         self.server = server
         server.begin(self)
         worker.metrics.leases.add()
-        worker.metrics.waited(now - phaseSince)
+        if !isProbe { worker.metrics.waited(now - phaseSince) }
         let wait = Self.microseconds(now - phaseSince)
         leaseWait = wait
-        worker.counts.add(pool) {
-            $0.serverAssignments &+= 1
-            $0.waitTime &+= wait
+        if !isProbe {
+            worker.counts.add(pool) {
+                $0.serverAssignments &+= 1
+                $0.waitTime &+= wait
+            }
         }
         phaseSince = now
         activeSince = now
@@ -164,17 +166,19 @@ extension ClientHandler {
         let queryTime = Self.microseconds(now - activeSince)
         activeSince = now
         if worker.isSlow(wait: leaseWait, server: queryTime) { logSlowStatements(server: queryTime) }
-        statements.countEnded(wait: leaseWait, server: queryTime)
+        statements.countEnded(wait: leaseWait, server: queryTime, traces: worker.traced, sessionTraceID: sessionTraceID)
         leaseWait = 0
         let isTransaction = server.session.status == .idle
         // A session begins many of them: there the last query stands for its transaction.
         let since = worker.configuration.mode == .session ? queryTime : Self.microseconds(now - phaseSince)
         let transactionTime = isTransaction ? since : 0
-        worker.counts.add(pool) {
-            $0.queries &+= 1
-            $0.queryTime &+= queryTime
-            $0.transactions &+= isTransaction ? 1 : 0
-            $0.transactionTime &+= transactionTime
+        if !isProbe {
+            worker.counts.add(pool) {
+                $0.queries &+= 1
+                $0.queryTime &+= queryTime
+                $0.transactions &+= isTransaction ? 1 : 0
+                $0.transactionTime &+= transactionTime
+            }
         }
         if isTransaction {
             worker.metrics.transactions.add()
@@ -183,6 +187,12 @@ extension ClientHandler {
         }
         releaseIfDone(now: now)
         if pending.readableBytes > 0 { understand() } else { resumeReading() }
+    }
+
+    /// An application that says the trace in its name says it for all that follows. A shorter name has none: nearly always that is one comparison.
+    private var sessionTraceID: String? {
+        guard let name = parameters.value("application_name"), name.utf8.count >= 55 else { return nil }
+        return TraceParent.find(inName: name)
     }
 
     /// What has just ended was slow.

@@ -139,6 +139,9 @@ extension ClientHandler {
         self.pool = pool
         let configuration = worker.configuration
         var login = login
+        isProbe = login.parameters.contains { $0.name == "application_name" && $0.value == worker.runner.probeName }
+        // No statement is worth it that the server knows the name by.
+        if isProbe { login.parameters.removeAll { $0.name == "application_name" } }
         if configuration.addsClientAddress { login.addClientAddress(remote.map { "\($0.address):\($0.port)" } ?? "unix") }
         if poolKey.kind == .replication { return admitToReplication(login, poolKey) }
         parameters = worker.runner.parameterSets.withLock { $0.make(login.parameters) }
@@ -146,7 +149,7 @@ extension ClientHandler {
         statements = ClientStatements(
             max: configuration.limits.clientStatementsMax,
             session: hasState ? SessionState(mode: configuration.sessionState, parameters: login.parameters.map { ($0.name, $0.value) }) : nil,
-            texts: worker.texts, insight: (worker.queries, pool))
+            texts: worker.texts, insight: isProbe ? nil : (worker.queries, pool))
         key = worker.runner.cancelKeys.issue(to: .init(loop: worker.index, client: id), secret: .random(in: .min ... .max))
         phase = .welcoming
         if let reported = worker.runner.welcome(pool, parameters) { return welcome(reported) }
@@ -180,7 +183,7 @@ extension ClientHandler {
         BackendMessage.readyForQuery(.idle, to: &reply)
         write(reply)
         worker.metrics.clientLogins.add()
-        if console == nil { worker.counts.add(pool) { $0.clientLogins &+= 1 } }
+        if console == nil, !isProbe { worker.counts.add(pool) { $0.clientLogins &+= 1 } }
         statements.session?.baseline = reported
         activeSince = .now()
     }

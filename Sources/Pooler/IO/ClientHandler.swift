@@ -68,6 +68,8 @@ final class ClientHandler: ChannelDuplexHandler {
     var console: ConsoleRunner?
     let openedAt = NIODeadline.now()
     var login: ClientStartup.Login?
+    /// It is this process itself, which asks whether a query comes through: none of the traffic that is counted.
+    var isProbe = false
     var parameters = ParameterSet.empty
     var statements: ClientStatements
     var server: ServerHandler?
@@ -137,7 +139,7 @@ final class ClientHandler: ChannelDuplexHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var incoming = unwrapInboundIn(data)
-        if key != nil, console == nil { worker.counts.add(pool) { $0.bytesReceived &+= UInt64(incoming.readableBytes) } }
+        if key != nil, console == nil, !isProbe { worker.counts.add(pool) { $0.bytesReceived &+= UInt64(incoming.readableBytes) } }
         if pending.readableBytes == 0 { pending = incoming } else { pending.writeBuffer(&incoming) }
         understand()
     }
@@ -360,7 +362,7 @@ final class ClientHandler: ChannelDuplexHandler {
 
     func write(_ bytes: ByteBuffer) {
         worker.metrics.bytesSent.add(bytes.readableBytes)
-        if key != nil, console == nil { worker.counts.add(pool) { $0.bytesSent &+= UInt64(bytes.readableBytes) } }
+        if key != nil, console == nil, !isProbe { worker.counts.add(pool) { $0.bytesSent &+= UInt64(bytes.readableBytes) } }
         context?.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
     }
 }

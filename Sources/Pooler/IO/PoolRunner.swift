@@ -10,6 +10,8 @@ final class PoolRunner: Sendable {
     let logger: Logger
     let cancelKeys = CancelKeys()
     let dedication: Dedication
+    /// An `application_name` that nobody else can guess: see ``PoolerServer/probeName``.
+    let probeName = "headrace probe \(String(UInt64.random(in: .min ... .max), radix: 16))\(String(UInt64.random(in: .min ... .max), radix: 16))"
     let authenticator: Authenticator
     let tls: PoolerTLS
     /// By operators' commands: no connections are leased there.

@@ -15,6 +15,7 @@ final class PoolerWorker {
     let metrics = PoolerMetrics()
     let texts = StatementTexts()
     let queries = QueryInsight()
+    let traced = TracedStatements()
     private var slowStatements: SlowStatements
     /// The first event loop's listens for all.
     private(set) lazy var listenHub = ListenHub(worker: self)
@@ -199,6 +200,8 @@ final class PoolerWorker {
             figures.waitMicroseconds &+= totals.waitTime
         }
         for case let server? in servers { figures.serverProcesses.insert(server.session.processID) }
+        figures.tracedMicroseconds &+= traced.server
+        figures.tracedWaitMicroseconds &+= traced.wait
         guard withStatements else { return }
         let names = runner.inspect { $0.pools.map(\.database) }
         var snapshot = ConsoleSnapshot()
@@ -208,6 +211,20 @@ final class PoolerWorker {
             PoolerFigures.Statement(
                 text: $0.text, database: $0.database, calls: $0.calls, rows: $0.rows, errors: $0.errors, microseconds: $0.server,
                 waitMicroseconds: $0.wait, p95Microseconds: $0.p95)
+        }
+    }
+
+    /// Hands over whose requests asked what since the last time.
+    func takeTraces(into taken: inout PoolerTraces) {
+        let (traces, isComplete) = traced.take()
+        taken.isComplete = taken.isComplete && isComplete
+        guard !traces.isEmpty else { return }
+        let names = runner.inspect { $0.pools.map(\.database) }
+        for (id, trace) in traces {
+            taken.traces.append(
+                .init(
+                    id: id, calls: trace.calls, microseconds: trace.server,
+                    statements: trace.statements.map { ($0.statistics.text, names.indices.contains($0.statistics.pool) ? names[$0.statistics.pool] : "", $0.calls) }))
         }
     }
 

@@ -209,9 +209,18 @@ struct ClientStatements {
         (rows, hasFailed) = (0, false)
     }
 
-    /// - Parameter server: microseconds, for each; a pipeline's queries are not told apart.
-    mutating func countEnded(wait: UInt64, server: UInt64) {
+    /// - Parameters:
+    ///   - server: microseconds, for each; a pipeline's queries are not told apart.
+    ///   - traces: where those are counted that say which HTTP request they are of; a pipeline's time goes to its first.
+    ///   - sessionTraceID: what holds for statements that say nothing themselves.
+    mutating func countEnded(wait: UInt64, server: UInt64, traces: TracedStatements? = nil, sessionTraceID: String? = nil) {
         if let last, let traceID = last.traceID { last.statistics.traceID = traceID }
+        if let traces {
+            for (index, unit) in ended.enumerated() {
+                guard let traceID = unit.traceID ?? sessionTraceID else { continue }
+                traces.ended(traceID, unit.statistics, wait: index == 0 ? wait : 0, server: index == 0 ? server : 0)
+            }
+        }
         if ended.count == 1 {
             let unit = ended.removeLast()
             return unit.statistics.ended(wait: wait, server: server, rows: unit.rows, hasFailed: unit.hasFailed)

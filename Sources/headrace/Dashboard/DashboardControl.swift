@@ -9,6 +9,7 @@ import NIOPosix
 import Pooler
 import ServiceLifecycle
 import Telemetry
+import Transport
 
 /// The dashboard as it runs: reads the layers once a second, probes services, and answers what the edge is asked for. Nothing of it is on
 /// a request's event loop: readings on a task of their own, pages and the disk on one thread.
@@ -27,6 +28,7 @@ final class DashboardControl: Sendable {
     private let network = NIOThreadPool(numberOfThreads: 1)
     private let waiting = Gauge()
     private let address = Lock<String?>(nil)
+    private let door = Lock<SocketEndpoint?>(nil)
     private let startedAt = WallClock.nanoseconds() / 1_000_000_000
 
     /// - Parameter configuration: the file that the settings came from, if any.
@@ -67,6 +69,7 @@ final class DashboardControl: Sendable {
     func answer(_ request: BuiltInPages.Request, _ reply: @escaping @Sendable (BuiltInPages.Answer) -> Void) {
         // From memory: whoever balances load does not wait behind whoever looks at weeks.
         if request.page == .ready { return reply(answer(request)) }
+        if request.page == .dashboard, let known = dashboard.answerAtHand(asked(request)) { return reply(whole(known, for: request)) }
         guard waiting.value < Self.waitingMax else {
             return reply(.whole(status: 503, contentType: "text/plain; charset=utf-8", fields: [], body: Array("busy\n".utf8)))
         }
@@ -84,12 +87,16 @@ final class DashboardControl: Sendable {
                 dashboard.readiness(
                     request.path.isEmpty || request.path == "/" ? nil : String(request.path.dropFirst()), isDraining: request.isDraining,
                     isOperator: request.isOperator)
-            case .dashboard, .metrics, .health:
-                dashboard.answer(
-                    DashboardRequest(
-                        path: request.path, query: request.query, isOperator: request.isOperator,
-                        now: WallClock.nanoseconds() / 1_000_000_000))
+            case .dashboard, .metrics, .health: dashboard.answer(asked(request))
             }
+        return whole(answer, for: request)
+    }
+
+    private func asked(_ request: BuiltInPages.Request) -> DashboardRequest {
+        DashboardRequest(path: request.path, query: request.query, isOperator: request.isOperator, now: WallClock.nanoseconds() / 1_000_000_000)
+    }
+
+    private func whole(_ answer: DashboardAnswer, for request: BuiltInPages.Request) -> BuiltInPages.Answer {
         switch answer {
         case .whole(let status, let contentType, let fields, let body):
             return .whole(status: status, contentType: contentType, fields: fields, body: body)
@@ -118,6 +125,7 @@ final class DashboardControl: Sendable {
         var facts = firstFacts()
         var runs = KeptRuns(path: runsPath)
         var factsAt: Int64 = 0
+        var pages = PageStatements()
         while !Task.isCancelled {
             let now = WallClock.nanoseconds() / 1_000_000_000
             let isTimeForFacts = now - factsAt >= Self.factsSeconds || now < factsAt
@@ -131,6 +139,11 @@ final class DashboardControl: Sendable {
                 reading.add(figures)
                 if isTimeForFacts { facts.add(figures) }
             }
+            if let edge, let pooler {
+                pages.pagesEnded(edge.takeTraces(), now: now)
+                if let taken = await pooler.takeTraces() { pages.statementsEnded(taken.traces.map { .init($0) }, isComplete: taken.isComplete, now: now) }
+                pages.secondPassed(now: now)
+            }
             if let keyspace {
                 let figures = keyspace.figures()
                 reading.add(figures)
@@ -142,6 +155,7 @@ final class DashboardControl: Sendable {
                 factsAt = now
                 facts.openFilesMax = process.openFilesMax
                 if let edge { facts.add(edge.insight()) }
+                facts.add(pages)
                 let kept = await blocking { [runs] _ in
                     var runs = runs
                     let kept = runs.read(now: Double(now))
@@ -162,6 +176,9 @@ final class DashboardControl: Sendable {
     /// The edge listens, and may be asked there.
     func serves(at url: String) { address.withLock { $0 = url } }
 
+    /// The pooler listens, and may be asked there as its clients ask it.
+    func pools(at endpoint: SocketEndpoint) { door.withLock { $0 = endpoint } }
+
     /// Scheduled measurements.
     private func measure() async {
         guard !settings.schedule.jobs.isEmpty else { return }
@@ -180,9 +197,11 @@ final class DashboardControl: Sendable {
     private func probe(_ edge: EdgeServer?, _ pooler: PoolerServer?, _ keyspace: KeyspaceServer?) async {
         var probes = ServiceProbes(settings: settings, edge: edge, keyspace: keyspace)
         var databaseAt: Int64 = 0
+        var database: DatabaseFacts?
         while !Task.isCancelled {
             let figures = await pooler?.figures(withStatements: false)
-            let reports = await probes.probe(figures, now: WallClock.nanoseconds() / 1_000_000_000)
+            let through = await askThroughPooler(pooler, figures)
+            let reports = await probes.probe(figures, through: through, database: database, now: WallClock.nanoseconds() / 1_000_000_000)
             dashboard.know(reports)
             let now = WallClock.nanoseconds() / 1_000_000_000
             // Asked without TLS: not where the pooler must have it.
@@ -190,11 +209,20 @@ final class DashboardControl: Sendable {
                 databaseAt = now
                 let password = settings.postgresPassword
                 // A connection that the pooler opens while it is asked counts as past it, until the next time.
-                let facts = await slow { DatabaseProbe.read(postgres, password: password, pooled: figures.serverProcesses) }
-                dashboard.know(facts ?? nil)
+                database = await slow { DatabaseProbe.read(postgres, password: password, pooled: figures.serverProcesses) } ?? nil
+                dashboard.know(database)
             }
             try? await Task.sleep(for: .seconds(Self.probeSeconds))
         }
+    }
+
+    /// A query as a client of the pooler asks it.
+    /// - Returns: `nil` when nobody can ask: it does not listen yet, or clients bring a name of their own.
+    private func askThroughPooler(_ pooler: PoolerServer?, _ figures: PoolerFigures?) async -> PoolerProbe.Finding? {
+        guard let pooler, let figures, let postgres = settings.postgres, let door = door.withLock({ $0 }), !Task.isCancelled else { return nil }
+        let (name, password) = (pooler.probeName, settings.postgresPassword ?? postgres.password)
+        let isBusy = figures.serversActive > 0
+        return await slow { PoolerProbe.ask(door, as: postgres, password: password, applicationName: name, isBusy: isBusy) } ?? nil
     }
 
     /// On the thread that may wait for another machine: pages do not wait behind it.

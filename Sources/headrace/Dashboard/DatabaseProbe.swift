@@ -1,4 +1,5 @@
 import Dashboard
+import Telemetry
 
 /// What PostgreSQL itself says, asked past the pooler: who is connected, whether it follows another, and its dearest statements.
 ///
@@ -29,7 +30,7 @@ enum DatabaseProbe {
         SELECT current_setting('server_version'), pg_is_in_recovery(), \
         CASE WHEN pg_is_in_recovery() THEN extract(epoch FROM now() - pg_last_xact_replay_timestamp()) \
         ELSE (SELECT extract(epoch FROM max(replay_lag)) FROM pg_stat_replication) END, \
-        EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_stat_statements')
+        EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_stat_statements'), extract(epoch FROM clock_timestamp())
         """
 
     private static func statements(by column: String) -> String {
@@ -44,7 +45,11 @@ enum DatabaseProbe {
         let processes = try session.rows(sessions, rowsMax: sessionsMax).compactMap { $0.first.flatMap { $0 }.flatMap { UInt32($0) } }
         facts.sessionsPooled = processes.count { pooled.contains($0) }
         facts.sessionsPast = processes.count - facts.sessionsPooled
-        guard let row = try session.rows(standing, rowsMax: 1).first, row.count == 4 else { return facts }
+        let asked = WallClock.nanoseconds()
+        guard let row = try session.rows(standing, rowsMax: 1).first, row.count == 5 else { return facts }
+        // It read its clock somewhere between the question and the answer.
+        let middle = Double(asked + (WallClock.nanoseconds() - asked) / 2) / 1e9
+        facts.clockAheadSeconds = row[4].flatMap(Double.init).map { $0 - middle }
         facts.version = row[0]
         facts.isStandby = row[1] == "t"
         facts.lagSeconds = row[2].flatMap(Double.init)

@@ -57,6 +57,8 @@ extension Reading {
         self[.pool_transaction_seconds] = Double(pooler.transactionMicroseconds) / 1e6
         self[.pool_query_seconds] = Double(pooler.queryMicroseconds) / 1e6
         self[.pool_wait_seconds] = Double(pooler.waitMicroseconds) / 1e6
+        self[.traced_query_seconds] = Double(pooler.tracedMicroseconds) / 1e6
+        self[.traced_wait_seconds] = Double(pooler.tracedWaitMicroseconds) / 1e6
         self[.pool_waits_expired] = Double(pooler.waitsExpired)
         self[.pool_max_wait_seconds] = Double(pooler.pools.map(\.maxWaitMicroseconds).max() ?? 0) / 1e6
         self[.cpu_pooler_seconds] = Double(pooler.cpuNanoseconds) / 1e9
@@ -113,7 +115,52 @@ extension Facts.HeldOut {
     }
 }
 
+extension PageStatements.Trace {
+    init(_ trace: PoolerTraces.Trace) {
+        self.init(
+            id: trace.id, calls: Double(trace.calls), seconds: Double(trace.microseconds) / 1e6,
+            statements: trace.statements.map { ($0.text, $0.database, Double($0.calls)) })
+    }
+}
+
 extension Facts {
+    /// From so many statements on a page is told so, and from so many calls of one: a loop in the place of a join.
+    private static let statementsPerPageMany = 10.0
+    private static let callsPerPageMany = 5.0
+    /// Of one call: somebody reads more than a page shows.
+    private static let rowsMany = 1000.0
+    /// With fewer calls a share says nothing.
+    private static let callsFew = 20.0
+
+    /// Puts what is known of whole pages beside the lists.
+    mutating func add(_ joined: PageStatements) {
+        for index in paths.indices {
+            guard let page = joined.page(paths[index].pattern), page.pages > 0 else { continue }
+            (paths[index].statementsPerPage, paths[index].sqlSecondsPerPage) = (page.perPage, page.seconds / page.pages)
+            guard page.perPage >= Self.statementsPerPageMany else { continue }
+            let words = "\(Self.count(page.perPage)) statements per page"
+            paths[index].hint = paths[index].hint.map { "\($0)\n\(words)" } ?? words
+        }
+        for index in statements.indices {
+            let found = joined.statement(statements[index].text, database: statements[index].database)
+            statements[index].callsPerPage = found.map(\.perPage)
+            statements[index].hint = Self.hint(statements[index], found)
+        }
+    }
+
+    static func hint(_ statement: Statement, _ found: PageStatements.Statement?) -> String? {
+        var hints: [String] = []
+        if let found, found.perPage >= callsPerPageMany { hints.append("\(count(found.perPage)) times per page, by \(found.worst): one that asks for all of them would do") }
+        if statement.calls >= callsFew {
+            if statement.rows / statement.calls >= rowsMany { hints.append("\(count(statement.rows / statement.calls)) rows each time") }
+            if statement.errors / statement.calls >= 0.01 { hints.append("\(count(statement.errors / statement.calls * 100)) of 100 fail") }
+            if statement.waitSeconds > statement.seconds { hints.append("waits longer for a server connection than it runs") }
+        }
+        return hints.isEmpty ? nil : hints.joined(separator: "\n")
+    }
+
+    private static func count(_ value: Double) -> String { value >= 10 ? String(Int(value.rounded())) : String((value * 10).rounded() / 10) }
+
     mutating func add(_ insight: EdgeInsight) {
         routes = insight.routes.map { .init(name: $0.name, classes: $0.classes.map { Double($0) }) }
         paths = insight.paths.map { path in

@@ -29,16 +29,21 @@ struct ServiceProbes: Sendable {
     }
 
     /// Probes all of them, in turn.
-    mutating func probe(_ pooler: PoolerFigures?, now: Int64) async -> [ServiceReport] {
+    /// - Parameters:
+    ///   - through: what came of a query through the pooler; `nil` when nobody could ask one.
+    ///   - database: what PostgreSQL said of itself lately.
+    mutating func probe(_ pooler: PoolerFigures?, through: PoolerProbe.Finding?, database: DatabaseFacts?, now: Int64) async -> [ServiceReport] {
         var reports: [ServiceReport] = []
-        func report(_ name: String, _ error: String?, version: String? = nil, detail: String?) {
+        func report(_ name: String, _ error: String?, version: String? = nil, detail: String?, isRequired: Bool = true) {
             healths[name, default: ServiceHealth()].probed(error: error, now: now)
-            reports.append(ServiceReport(name: name, health: healths[name] ?? ServiceHealth(), version: version, detail: detail))
+            reports.append(
+                ServiceReport(name: name, health: healths[name] ?? ServiceHealth(), version: version, detail: detail, isRequired: isRequired))
         }
+        let insight = edge?.insight()
         let version = Headrace.version
-        if let edge {
+        if edge != nil {
             report("edge", nil, version: version, detail: settings.edge.listen.map(\.description).joined(separator: ", "))
-            let groups = Dictionary(grouping: edge.insight().members, by: \.group)
+            let groups = Dictionary(grouping: insight?.members ?? [], by: \.group)
             for (group, members) in groups.sorted(by: { $0.key < $1.key }) {
                 let name = group == EdgeConfiguration.applicationName ? "application" : "upstream-\(group)"
                 report(name, await Self.error(members), detail: members.map(\.address).joined(separator: ", "))
@@ -47,9 +52,11 @@ struct ServiceProbes: Sendable {
         if settings.poolerConfiguration != nil, let postgres = settings.postgres {
             let isServing = pooler != nil
             report(
-                "pooler", isServing ? nil : "it does not answer", version: version,
-                detail: settings.pooler.listen.map(\.description).joined(separator: ", "))
-            report("postgresql", await Self.error(postgres, password: settings.postgresPassword, logsIn: settings.pooler.tls.server.allowsPlain), detail: postgres.text)
+                "pooler", isServing ? through?.error : "it does not answer", version: version,
+                detail: (settings.pooler.listen.map(\.description) + [through?.note].compactMap(\.self)).joined(separator: ", "))
+            report(
+                "postgresql", await Self.error(postgres, password: settings.postgresPassword, logsIn: settings.pooler.tls.server.allowsPlain),
+                version: database?.version, detail: ([postgres.text] + Self.replication(database)).joined(separator: ", "))
         }
         if let keyspace {
             let reply = keyspace.local.execute([Array("PING".utf8)])
@@ -58,7 +65,43 @@ struct ServiceProbes: Sendable {
                 detail: (settings.keyspace.listen + settings.keyspace.tls.listen).map(\.description).joined(separator: ", "))
         }
         if let (error, detail) = diskError() { report("disk", error, detail: detail) }
+        let clocks = [("the application", insight?.originClockAhead.map { Double($0) }), ("PostgreSQL", database?.clockAheadSeconds)]
+        if let (error, detail) = Self.clockError(clocks) { report("clock", error, detail: detail, isRequired: false) }
+        let certificates = (insight?.certificates ?? []) + (keyspace?.figures().certificates ?? []).map { ($0.file, $0.expires) }
+        if let (error, detail) = Self.certificateError(certificates, now: now) { report("certificates", error, detail: detail, isRequired: false) }
         return reports
+    }
+
+    private static func replication(_ database: DatabaseFacts?) -> [String] {
+        guard let database else { return [] }
+        let lag = database.lagSeconds.map { String(format: "%.1f s behind", max(0, $0)) }
+        return database.isStandby ? ["a standby" + (lag.map { ", \($0)" } ?? "")] : lag.map { ["its slowest standby \($0)"] } ?? []
+    }
+
+    // MARK: Clocks and certificates
+
+    /// - Parameter clocks: whose, and by how many seconds it is ahead of ours; `nil` for what is not known.
+    /// - Returns: `nil` when nothing is known.
+    static func clockError(_ clocks: [(name: String, ahead: Double?)]) -> (String?, String)? {
+        let known = clocks.compactMap { clock in clock.ahead.flatMap { $0.isNaN ? nil : (clock.name, $0) } }
+        guard !known.isEmpty else { return nil }
+        func text(_ name: String, _ ahead: Double) -> String {
+            abs(ahead) < 1 ? "\(name)'s within a second" : "\(name)'s \(Int(exactly: abs(ahead).rounded(.down)) ?? .max) s \(ahead > 0 ? "ahead of" : "behind") ours"
+        }
+        let off = known.filter { abs($0.1) > Double(SiteChecks.clockSecondsMax) }.map(text)
+        return (off.isEmpty ? nil : off.joined(separator: "; "), known.map(text).joined(separator: ", "))
+    }
+
+    /// - Parameter certificates: their files, and when each ends, in seconds since 1970.
+    /// - Returns: `nil` when there are none.
+    static func certificateError(_ certificates: [(file: String, expires: Int64)], now: Int64) -> (String?, String)? {
+        guard !certificates.isEmpty else { return nil }
+        func text(_ certificate: (file: String, expires: Int64)) -> String {
+            let days = (certificate.expires - now) / 86_400
+            return certificate.expires <= now ? "\(certificate.file) has ended" : "\(certificate.file) ends in \(days) day\(days == 1 ? "" : "s")"
+        }
+        let short = certificates.filter { Double($0.expires - now) < SiteChecks.certificateDaysMin * 86_400 }.map(text)
+        return (short.isEmpty ? nil : short.joined(separator: "; "), certificates.map(text).joined(separator: ", "))
     }
 
     // MARK: Upstreams

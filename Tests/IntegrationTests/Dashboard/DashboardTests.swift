@@ -297,7 +297,7 @@ import Testing
     @Test(.enabled(if: browser != nil, "Chromium is not installed: run scripts/setup"), arguments: [("light", 1440), ("dark", 360), ("dark", 1440), ("light", 360)])
     func `the page shows live figures without an error, an outside request or anything out of reach`(scheme: String, width: Int) throws {
         let origin = try DashboardIntegrationTests.application()
-        let edge = try HeadraceProcess(["--app", origin.url, "--keyspace", "127.0.0.1:0"])
+        let edge = try HeadraceProcess(["--app", origin.url, "--keyspace", "127.0.0.1:0", "--set", "prove.hold_out=20%"])
         let hostile = "/%3Cimg/<img src=x onerror=alert(1)>"
         let folder = try TemporaryFolder()
         let picture = ProcessInfo.processInfo.environment["HEADRACE_ARTEFACTS"].map { $0 + "/performance-\(scheme)-\(width).png" }
@@ -333,6 +333,8 @@ import Testing
         for name in ["tooWide", "faint", "faintLines", "nameless"] { #expect((seen[name] as? [String])?.isEmpty == true, "\(name): \(seen[name] ?? "")") }
         #expect((seen["layers"] as? [String])?.count == 8)
         #expect((seen["layers"] as? [String])?.first?.contains("Not measured") == true, "worth without a proof")
+        let held = (seen["layers"] as? [String])?.filter { $0.contains("On visitors: ") } ?? []
+        #expect(held.count == 1 && held.first?.contains("requests held out") == true, "of the one layer that visitors are held out of: \(held)")
         #expect((seen["tipByKeyboard"] as? String)?.isEmpty == false && seen["tipIsGone"] as? Bool == true)
         #expect((seen["tableRows"] as? Int ?? 0) > 0)
         #expect(seen["scripts"] as? Int == 1 && seen["images"] as? Int == 0, "hostile text is text")

@@ -77,4 +77,38 @@ import Testing
         #expect(extended.calls == 2 && extended.rows == 13 && extended.errors == 0)
         #expect(talk.client.last?.statistics === extended)
     }
+
+    @Test func `statements are counted by the request that they say, a pipeline's time once`() {
+        let insight = QueryInsight()
+        let traces = TracedStatements()
+        var talk = Talk(mode: .strict, insight: insight)
+        let (one, other) = (String(repeating: "1", count: 32), String(repeating: "2", count: 32))
+        func comment(_ id: String) -> String { "/*traceparent='00-\(id)-b7ad6b7169203331-01'*/" }
+        _ = talk.ask("Q:select a from t where b = 1 \(comment(one))", "Q:select a from t where b = 2 \(comment(one))", "Q:select c \(comment(one))", "Q:select d")
+        _ = talk.answer("C:SELECT 5", "Z:I", "C:SELECT 5", "Z:I", "C:SELECT 1", "Z:I", "C:SELECT 1", "Z:I")
+        talk.client.countEnded(wait: 3, server: 10, traces: traces)
+        #expect(traces.server == 10 && traces.wait == 3)
+        // What says nothing is of the request that the session's name says.
+        _ = talk.ask("Q:select d")
+        _ = talk.answer("C:SELECT 1", "Z:I")
+        talk.client.countEnded(wait: 0, server: 7, traces: traces, sessionTraceID: other)
+        let (taken, isComplete) = traces.take()
+        #expect(isComplete && Set(taken.keys) == [one, other])
+        #expect(taken[one]?.calls == 3 && taken[one]?.server == 10 && taken[one]?.statements.map(\.calls) == [2, 1])
+        #expect(taken[other]?.calls == 1 && taken[other]?.server == 7 && taken[other]?.statements.first?.statistics.text == "select d")
+        #expect(traces.take().traces.isEmpty)
+    }
+
+    @Test func `traces have a bound, and say when there were more`() {
+        let traces = TracedStatements()
+        let statistics = (0..<100).map { QueryStatistics(fingerprint: UInt64($0), pool: 0, text: "q\($0)") }
+        for number in 0..<TracedStatements.tracesMax { traces.ended("\(number)", statistics[0], wait: 0, server: 1) }
+        for one in statistics { traces.ended("0", one, wait: 0, server: 1) }
+        let full = traces.take()
+        #expect(full.isComplete && full.traces.count == TracedStatements.tracesMax)
+        #expect(full.traces["0"]?.calls == 101 && full.traces["0"]?.statements.count == TracedStatements.statementsMax)
+        for number in 0...TracedStatements.tracesMax { traces.ended("\(number)", statistics[0], wait: 0, server: 1) }
+        #expect(!traces.take().isComplete)
+        #expect(traces.take().isComplete, "that was then")
+    }
 }
