@@ -64,6 +64,8 @@ public struct PageStatements: Sendable {
     static let openMax = 20_000
     static let patternsMax = 400
     static let statementsMax = 1_000
+    /// Of one page; a page may have more, of which nothing is said.
+    static let statementsPerPageMax = 100
 
     private var open: [String: Open] = [:]
     private var pages: [String: Page] = [:]
@@ -92,7 +94,9 @@ public struct PageStatements: Sendable {
             open.values[place].calls += trace.calls
             open.values[place].seconds += trace.seconds
             for statement in trace.statements {
-                open.values[place].statements[StatementKey(text: statement.text, database: statement.database), default: 0] += statement.calls
+                let key = StatementKey(text: statement.text, database: statement.database)
+                guard open.values[place].statements[key] != nil || open.values[place].statements.count < Self.statementsPerPageMax else { continue }
+                open.values[place].statements[key, default: 0] += statement.calls
             }
         }
     }
@@ -124,7 +128,7 @@ public struct PageStatements: Sendable {
             pages = pages.filter { $0.value.pages > median }
         }
         pages[pattern, default: Page()].add(trace.calls, seconds: trace.seconds)
-        if statements.count + trace.statements.count > Self.statementsMax {
+        if !statements.isEmpty, statements.count + trace.statements.count > Self.statementsMax {
             let median = statements.values.map(\.pages).sorted()[statements.count / 2]
             statements = statements.filter { $0.value.pages > median }
         }

@@ -3,23 +3,28 @@ import RESPWire
 /// How a command makes much out of a small request: the value that it writes is as long as it says, or as what it reads.
 ///
 /// Asked before the command is carried out, so that there is room for the value first, as for a large request. It is estimated, from above where it
-/// cannot be known: a union is as large as all of its sources. Redis looks at none of it, and is fuller than `maxmemory` by one such value until
+/// cannot be known: a union is as large as all of its sources. Of an intersection, a difference or a part that is chosen by score, no more is
+/// known than what it is not larger than: for such a one no more than ``boundShare`` of the memory is made free, and it is never refused. Redis looks at none of it, and is fuller than `maxmemory` by one such value until
 /// the next command.
 enum Growth: Sendable {
     /// A string that grows: behind its end, or to a place that is named.
     case append, range, bit
-    /// Of the sources behind the first key: all of them, the smallest, the first, the largest.
+    /// Of the sources behind the first key: all of them, no more than the smallest, no more than the first, the largest.
     case all, smallest, first, largest
-    /// Of the first key, written to the second.
-    case copy
+    /// Of the first key, written to the second: all of it, or as much as LIMIT says.
+    case copy, sorted
+    /// Of the second key, written to the first: by rank as much as it says, else no more than all of it, or than LIMIT says.
+    case part
 
     static let ofCommands: [String: Growth] = [
-        "append": .append, "setrange": .range, "setbit": .bit, "copy": .copy, "sort": .copy, "bitop": .largest, "sunionstore": .all,
-        "sinterstore": .smallest, "sdiffstore": .first, "zunionstore": .all, "zinterstore": .smallest, "zdiffstore": .first, "zrangestore": .first,
+        "append": .append, "setrange": .range, "setbit": .bit, "copy": .copy, "sort": .sorted, "bitop": .largest, "sunionstore": .all,
+        "sinterstore": .smallest, "sdiffstore": .first, "zunionstore": .all, "zinterstore": .smallest, "zdiffstore": .first, "zrangestore": .part,
     ]
 
     /// What a string that grows is given to spare: see ``Database/extend(_:_:to:)``.
     private static let spareMax = 1 << 20
+    /// An eighth of `maxmemory`.
+    private static let boundShare = 8
     /// More that a member of a sorted set takes than one of a set: a score, and its place in their order.
     private static let scoredBytes = 48
 
@@ -38,12 +43,14 @@ enum Growth: Sendable {
         case .bit:
             guard call.count == 4, let offset = DecimalText.parse(call[2]), (0...Int64(UInt32.max)).contains(offset) else { return 0 }
             return extended(call) { max($0, Int(offset) / 8 + 1) }
-        case .all, .smallest, .first, .largest, .copy:
+        case .all, .smallest, .first, .largest, .copy, .sorted, .part:
             var places: ContiguousArray<Int> = []
             call.command.keyPlaces(call, &places)
             guard places.count > 1 else { return 0 }
-            if self == .copy { places.swapAt(0, 1) }
-            let sources = places.dropFirst().map { Self.size(call, $0).bytes }
+            if self == .copy || self == .sorted { places.swapAt(0, 1) }
+            var named: Set<[UInt8]> = []
+            let found = places.dropFirst().filter { named.insert([UInt8](call[$0])).inserted }.map { Self.size(call, $0) }
+            let sources = found.map(\.bytes)
             let (sum, largest) = (sources.reduce(0, +), sources.max() ?? 0)
             let size =
                 switch self {
@@ -51,8 +58,12 @@ enum Growth: Sendable {
                 case .all: min(sum, max(limit - sum, largest))
                 case .smallest: sources.min() ?? 0
                 case .largest: largest
+                case .sorted, .part: Self.chosen(call, of: found[0], byRank: self == .part)
                 case .append, .range, .bit, .first, .copy: sources[0]
                 }
+            if [.smallest, .first, .sorted, .part].contains(self) {
+                return min(max(size - Self.size(call, places[0]).bytes, 0), limit / Self.boundShare)
+            }
             // Room that only the sources' going would make is none.
             guard sum <= limit, size <= limit - sum else { return limit + 1 }
             return max(size - Self.size(call, places[0]).bytes, 0)
@@ -68,10 +79,35 @@ enum Growth: Sendable {
         return count + (self == .append && old.bytes == 0 ? 0 : min(count, Self.spareMax)) - old.bytes
     }
 
-    private static func size(_ call: Call, _ place: Int) -> (bytes: Int, length: Int, capacity: Int) {
+    /// What a command takes of a source: `SORT key … LIMIT offset count`, `ZRANGESTORE key source first last …`.
+    private static func chosen(_ call: Call, of source: Size, byRank: Bool) -> Int {
+        guard source.count > 0 else { return source.bytes }
+        var count = source.count
+        var hasRanks = byRank
+        for index in (byRank ? 5 : 2)..<max(call.count, 5) where index < call.count {
+            if call.matches(index, "byscore") || call.matches(index, "bylex") { hasRanks = false }
+            guard call.matches(index, "limit"), index + 2 < call.count, let asked = DecimalText.parse(call[index + 2]), asked >= 0 else { continue }
+            count = min(count, Int(clamping: asked))
+        }
+        if hasRanks, call.count > 4, let first = DecimalText.parse(call[3]), let last = DecimalText.parse(call[4]) {
+            count = min(count, IndexRange.elements(first, last, count: source.count)?.count ?? 0)
+        }
+        return Int(Double(source.bytes) * Double(count) / Double(source.count))
+    }
+
+    /// Of what there is under a key.
+    private struct Size {
+        var bytes = 0
+        /// Of a string: its bytes, and those that it has room for.
+        var (length, capacity) = (0, 0)
+        /// Of anything else: its members.
+        var count = 0
+    }
+
+    private static func size(_ call: Call, _ place: Int) -> Size {
         let key = Key(call[place])
         let shard = call.shard(key)
-        var size = (bytes: 0, length: 0, capacity: 0)
+        var size = Size()
         call.keyspace.withShard(shard, call) {
             guard let entry = shard[call.database].find(key) else { return }
             let isString = entry.type == .string
@@ -82,6 +118,7 @@ enum Growth: Sendable {
             }
             let object = entry.object(as: StoredObject.self)
             size.bytes += object.accountedBytes
+            size.count = object.count
             // Its members get scores.
             if entry.type == .set, call.command.group == .sortedSet { size.bytes += Self.scoredBytes * object.count }
         }

@@ -15,21 +15,39 @@ extension ClientHandler {
         let login = key
         key.kind = .dedicated
         guard let own = runner.pool(key), let slot = runner.ownRequested(own, loop: worker.index) else { return false }
+        dedicationAttempt += 1
+        awaitsOwn = true
+        let attempt = dedicationAttempt
         ServerConnector.connect(
             .client(
                 startup, slot, pool: own,
                 ready: { [self] server in
                     let now = NIODeadline.now()
-                    guard phase == .waiting else { return worker.release(server, isReusable: false, now: now) }
+                    guard awaitsOwn, attempt == dedicationAttempt else { return worker.release(server, isReusable: false, now: now) }
+                    awaitsOwn = false
                     server.isDedicated = true
                     worker.metrics.dedications.add()
                     leased(server, now: now)
                 },
                 failed: { [self] _ in
                     runner.dedication.failed(.now())
-                    if phase == .waiting { worker.lease(self, pool: pool, now: .now()) }
+                    if attempt == dedicationAttempt { sharesAgain(now: .now()) }
                 }), key: login, worker: worker)
         return true
+    }
+
+    /// It waits for none of its own any more.
+    private func sharesAgain(now: NIODeadline) {
+        guard awaitsOwn else { return }
+        awaitsOwn = false
+        worker.lease(self, pool: pool, now: now)
+    }
+
+    /// A server that takes its time to let somebody in is no reason to wait while others' connections are idle.
+    func sweepAwaited(now: NIODeadline) {
+        guard awaitsOwn, phaseSince + Dedication.patience <= now else { return }
+        worker.runner.dedication.failed(now)
+        sharesAgain(now: now)
     }
 
     /// No transaction is open on a connection that nothing else keeps.

@@ -204,9 +204,10 @@ extension ClientHandler {
     }
 
     func cancelRequested(_ done: @escaping @Sendable () -> Void) {
-        if phase == .waiting, let ticket, WaitingRequest.drop(from: &pending) {
-            worker.waiterGone(ticket, pool: pool)
-            self.ticket = nil
+        if phase == .waiting, ticket != nil || awaitsOwn, WaitingRequest.drop(from: &pending) {
+            if let ticket { worker.waiterGone(ticket, pool: pool) }
+            ticket = nil
+            awaitsOwn = false
             phase = .idle
             var reply = ByteBuffer()
             ErrorFields(

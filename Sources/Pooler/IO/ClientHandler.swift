@@ -79,6 +79,9 @@ final class ClientHandler: ChannelDuplexHandler {
     /// The server connection is kept between transactions.
     var pin: (cause: PinCause, since: NIODeadline)?
     var ticket: UInt64?
+    /// While sharing is measured: a server connection of its own is being made, the last of so many.
+    var awaitsOwn = false
+    var dedicationAttempt = 0
     /// What the pooler listens to for this client.
     var channels: Set<String> = []
     var channelAsked: String?
@@ -288,7 +291,8 @@ final class ClientHandler: ChannelDuplexHandler {
             } else if isOver(timeouts.transaction, since: phaseSince), worker.configuration.mode != .session {
                 fail(.transactionTimeout, "transaction_timeout")
             }
-        case .welcoming, .waiting, .settingUp, .probing, .listening, .closed: break
+        case .waiting: sweepAwaited(now: now)
+        case .welcoming, .settingUp, .probing, .listening, .closed: break
         }
     }
 
@@ -338,6 +342,7 @@ final class ClientHandler: ChannelDuplexHandler {
         authentication = nil
         if let ticket { worker.waiterGone(ticket, pool: pool) }
         ticket = nil
+        awaitsOwn = false
         if let key { worker.runner.cancelKeys.withdraw(key) }
         key = nil
         if !channels.isEmpty || channelAsked != nil, let identity {

@@ -8,6 +8,8 @@ import Synchronization
 final class Dedication: Sendable {
     /// After a connection that the server would not make: without it, each transaction would try.
     static let retryDelay = TimeAmount.seconds(1)
+    /// For one connection.
+    static let patience = TimeAmount.seconds(1)
 
     private let isAllowed: Bool
     private let until = Atomic<UInt64>(0)

@@ -1,4 +1,5 @@
 import Foundation
+import Pooler
 import Transport
 
 /// A query through the pooler's own door, as its clients come: what PostgreSQL says past it says nothing of that.
@@ -16,9 +17,9 @@ enum PoolerProbe {
     /// - Parameters:
     ///   - applicationName: by which the pooler does not count it.
     ///   - isBusy: server connections are in use: an answer that does not come may be in the queue behind them, where clients are, too.
-    /// - Returns: `nil` when nobody is known who could log in.
+    /// - Returns: `nil` when nobody is known who could log in, or where to.
     static func ask(_ door: SocketEndpoint, as postgres: PostgresURL, password: String?, applicationName: String, isBusy: Bool) -> Finding? {
-        guard let user = postgres.user else { return nil }
+        guard let user = postgres.user, postgres.database != nil else { return nil }
         var url = postgres
         url.hosts = [door]
         do {
@@ -32,6 +33,12 @@ enum PoolerProbe {
             if isBusy, (error as? BlockingSocket.Failure)?.isTimeout == true { return Finding(note: "all server connections are busy") }
             return Finding(error: "SELECT 1 through it: \(error)")
         }
+    }
+
+    /// Whether who connects there from this machine has to say first for whom: this probe is for nobody.
+    static func isProxy(_ door: SocketEndpoint, of proxies: [IPNetwork]) -> Bool {
+        guard case .tcp(let host, _) = door, let address = IPAddress(host) else { return false }
+        return proxies.contains { $0.contains(address) }
     }
 
     /// Where a listener's clients on this machine connect.

@@ -39,6 +39,7 @@ struct ServiceProbes: Sendable {
             reports.append(
                 ServiceReport(name: name, health: healths[name] ?? ServiceHealth(), version: version, detail: detail, isRequired: isRequired))
         }
+        func isDown(_ name: String) -> Bool { healths[name]?.state == .down }
         let insight = edge?.insight()
         let version = Headrace.version
         if edge != nil {
@@ -54,6 +55,9 @@ struct ServiceProbes: Sendable {
             report(
                 "pooler", isServing ? through?.error : "it does not answer", version: version,
                 detail: (settings.pooler.listen.map(\.description) + [through?.note].compactMap(\.self)).joined(separator: ", "))
+            // A query that does not come through may be an operator's doing (PAUSE, DISABLE), or load: a balancer that took the process out for
+            // it would take out all that it serves besides.
+            if isServing, isDown("pooler") { reports[reports.count - 1].isRequired = false }
             report(
                 "postgresql", await Self.error(postgres, password: settings.postgresPassword, logsIn: settings.pooler.tls.server.allowsPlain),
                 version: database?.version, detail: ([postgres.text] + Self.replication(database)).joined(separator: ", "))

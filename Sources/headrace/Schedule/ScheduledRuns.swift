@@ -38,17 +38,6 @@ struct ScheduledRuns: Sendable {
                 await asked(lock) { $0.release() }
                 report(schedule)
             }
-            if child != nil, let lock, Self.now - renewedAt >= ScheduleLock.renewalSeconds {
-                switch await asked(lock, { $0.renew() }) ?? .unknown("this process ends") {
-                case .held: renewedAt = Self.now
-                case .taken(let words):
-                    if schedule.lost("the lock was lost: \(words)", now: Self.now) == .stop { child?.stop() }
-                case .unknown(let words):
-                    // Another instance takes it once its time is over.
-                    guard Self.now - renewedAt >= Int64(ScheduleLock.lifetime) - ScheduleLock.renewalSeconds else { break }
-                    if schedule.lost("the lock was lost: \(words)", now: Self.now) == .stop { child?.stop() }
-                }
-            }
             switch schedule.secondPassed(now: Self.now, traffic: dashboard.traffic, chance: Self.chance) {
             case .wait: break
             case .stop: child?.stop()
@@ -69,6 +58,18 @@ struct ScheduledRuns: Sendable {
                 } catch {
                     schedule.ended(problem: "\(error)", log: [], now: Self.now)
                     await asked(lock) { $0.release() }
+                }
+            }
+            // Behind the look at visitors: the lock's server may be away, and takes its time.
+            if child != nil, let lock, Self.now - renewedAt >= ScheduleLock.renewalSeconds {
+                switch await asked(lock, { $0.renew() }) ?? .unknown("this process ends") {
+                case .held: renewedAt = Self.now
+                case .taken(let words):
+                    if schedule.lost("the lock was lost: \(words)", now: Self.now) == .stop { child?.stop() }
+                case .unknown(let words):
+                    // Another instance takes it once its time is over.
+                    guard Self.now - renewedAt >= Int64(ScheduleLock.lifetime) - ScheduleLock.renewalSeconds else { break }
+                    if schedule.lost("the lock was lost: \(words)", now: Self.now) == .stop { child?.stop() }
                 }
             }
             dashboard.know(schedule)
