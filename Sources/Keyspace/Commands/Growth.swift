@@ -74,7 +74,8 @@ enum Growth: Sendable {
     private func extended(_ call: Call, _ length: (Int) -> Int) -> Int {
         let old = Self.size(call, 1)
         let count = length(old.length)
-        guard count > old.capacity else { return 0 }
+        // What is no string, or too long for one, is refused for that.
+        guard old.isString, count > old.capacity, count <= Entry.bytesMax else { return 0 }
         // What APPEND begins with has no room to spare.
         return count + (self == .append && old.bytes == 0 ? 0 : min(count, Self.spareMax)) - old.bytes
     }
@@ -102,6 +103,7 @@ enum Growth: Sendable {
         var (length, capacity) = (0, 0)
         /// Of anything else: its members.
         var count = 0
+        var isString = true
     }
 
     private static func size(_ call: Call, _ place: Int) -> Size {
@@ -110,9 +112,9 @@ enum Growth: Sendable {
         var size = Size()
         call.keyspace.withShard(shard, call) {
             guard let entry = shard[call.database].find(key) else { return }
-            let isString = entry.type == .string
             size.bytes = entry.bytes
-            guard !isString else {
+            size.isString = entry.type == .string
+            guard !size.isString else {
                 (size.length, size.capacity) = (entry.valueCount, entry.valueCapacity)
                 return
             }

@@ -174,7 +174,7 @@ TABLE = {
                                 [b"KILL", b"1.1.1.1:1"], [b"REPLY", b"x"], [b"TRACKING", b"ON", word(b"BCAST", b"x", b"PREFIX"), b"OPTIN"],
                                 [b"ID"], [b"INFO"], [b"LIST"], [b"LIST", b"ID", b"99999"], [b"LIST", b"ID", b"x"], [b"TRACKINGINFO"], [b"UNPAUSE"], [b"REPLY", b"ON"],
                                 [b"PAUSE", b"0", word(b"WRITE", b"ALL", b"x")], [b"CACHING", b"x"], [b"UNBLOCK", word(b"99999", b"x"), word(b"TIMEOUT", b"ERROR", b"x")],
-                                [b"KILL", b"TYPE", word(b"pubsub", b"x")], [b"KILL", b"SKIPME", word(b"yes", b"x")], [b"KILL", b"USER", b"nobody"], [b"KILL", b"LADDR", b"1.1.1.1:1"],
+                                [b"KILL", b"TYPE", word(b"pubsub", b"x")], [b"KILL", b"SKIPME", b"x"], [b"KILL", b"USER", b"nobody"], [b"KILL", b"LADDR", b"1.1.1.1:1"],
                                 [b"TRACKING", b"ON", b"REDIRECT", word(b"99999", b"x")], [b"TRACKING", word(b"x", b"OFF"), b"NOLOOP"], [b"SETNAME"], [b"GETNAME", b"x"]]),
     "HELLO": lambda: [word(b"x", b"4", b"1")], "AUTH": lambda: [word(b"a", b"nobody"), b"wrong"], "RESET": lambda: [],
     "ACL": lambda: R.choice([[b"WHOAMI"], [b"CAT", b"nosuch"], [b"GETUSER", b"nobody"], [b"DELUSER", b"nobody"], [b"DRYRUN", b"nobody", b"get", b"a"]]),
@@ -329,10 +329,11 @@ def fields(text):
 
 
 def client(line):
-    """What CLIENT INFO says of a connection that does not hang on buffers, addresses and the moment; lib-name and lib-ver are Redis 7.2's."""
+    """What CLIENT INFO says of a connection that does not hang on buffers, addresses and the moment; lib-name and lib-ver are Redis 7.2's, whose RESET
+    also ends NO-EVICT (flag e). What is watched and has changed (d) is not shown."""
     words = [w.partition(b"=") for w in line.split(b" ")]
     said = {b"name", b"db", b"sub", b"psub", b"ssub", b"multi", b"user", b"redir", b"resp", b"flags"}
-    return [name + b"=" + value if name in said else name for name, _, value in words if name not in (b"lib-name", b"lib-ver")]
+    return [name + b"=" + (value.translate(None, b"de") if name == b"flags" else value) if name in said else name for name, _, value in words if name not in (b"lib-name", b"lib-ver")]
 
 
 # Redis 7.0 also says so of numbers, where a command before left ERANGE in errno: strtod does not take it away.

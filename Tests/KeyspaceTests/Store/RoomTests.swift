@@ -125,6 +125,14 @@ import Testing
         #expect(!it.line(request).hasPrefix("-"))
     }
 
+    @Test func `what is no string, or too long for one, is refused for that and not for want of room`() {
+        let it = Conversation { $0.bytesMax = 4 << 20 }
+        #expect(it.line("RPUSH list a") == ":1|" && it.line("SET s v") == "+OK|")
+        #expect(it.line("SETRANGE list 100000000 x").hasPrefix("-WRONGTYPE") && it.line("SETBIT list 800000000 1").hasPrefix("-WRONGTYPE"))
+        #expect(it.line("SETRANGE s 536870912 x").hasPrefix("-ERR string exceeds maximum allowed size"))
+        #expect(it.line("SETRANGE s 100000000 x").hasPrefix("-OOM") && it.line("GET s") == "$1|v|")
+    }
+
     @Test func `what fits only if its source goes costs nobody a key`() {
         let it = full(.allkeysLRU)
         it.keyspace.bytesLimit = 2_800_000
