@@ -8,6 +8,12 @@ public struct PoolerConfiguration: Sendable, Equatable {
     public var listen: [SocketEndpoint] = []
     /// Load balancers in front, which say with the PROXY protocol who the client is.
     public var proxies: [IPNetwork] = []
+
+    /// Whether who comes from there has to say first for whom.
+    public func isProxy(_ address: String) -> Bool {
+        guard !proxies.isEmpty, let address = IPAddress(address) else { return false }
+        return proxies.contains { $0.contains(address) }
+    }
     /// Whether a client's address is told to the server, behind its application name.
     public var addsClientAddress = false
     /// How many event loops serve; 0 means one per core.

@@ -109,7 +109,10 @@ final class Composition: Sendable {
 
     private func poolerStarted(_ addresses: [SocketAddress]) {
         if let door = addresses.first.flatMap({ PoolerProbe.door($0.ipAddress, $0.port, path: $0.pathname) }),
-            !PoolerProbe.isProxy(door, of: loaded.settings.pooler.proxies) { dashboard?.pools(at: door) }
+            !PoolerProbe.isProxy(door, of: loaded.settings.pooler)
+        {
+            dashboard?.pools(at: door)
+        }
         for address in addresses {
             Terminal.say("pooler: \(Self.text(address)) → \(loaded.settings.postgres?.text ?? "")")
         }

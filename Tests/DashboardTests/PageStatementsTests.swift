@@ -34,6 +34,16 @@ import Testing
         #expect(joined.page("/one") == nil && joined.page("/two") == nil && joined.page("/late") == nil)
     }
 
+    @Test func `one page with more statements than are kept of all is no end of anything`() {
+        var joined = PageStatements()
+        joined.pagesEnded([("a", "/export"), ("b", "/list")], now: 100)
+        for number in 0..<2 * PageStatements.statementsMax { joined.statementsEnded([trace("a", 1, text: "select \(number)")], isComplete: true, now: 100) }
+        joined.secondPassed(now: 110)
+        #expect(joined.page("/export")?.calls == Double(2 * PageStatements.statementsMax), "all are counted")
+        #expect(joined.statement("select 0", database: "shop") != nil)
+        #expect(joined.statement("select \(PageStatements.statementsPerPageMax)", database: "shop") == nil, "of so many nothing is said one by one")
+    }
+
     @Test func `what is not whole is not counted`() {
         var joined = PageStatements()
         joined.pagesEnded([("a", "/one")], now: 100)

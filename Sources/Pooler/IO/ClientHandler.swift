@@ -111,9 +111,7 @@ final class ClientHandler: ChannelDuplexHandler {
         context.eventLoop.preconditionInEventLoop()
         self.context = context
         isWritable = context.channel.isWritable
-        if !worker.configuration.proxies.isEmpty, let peer = context.channel.remoteAddress?.ipAddress.flatMap({ IPAddress($0) }) {
-            awaitsProxyHeader = worker.configuration.proxies.contains { $0.contains(peer) }
-        }
+        awaitsProxyHeader = !worker.configuration.proxies.isEmpty && context.channel.remoteAddress?.ipAddress.map { worker.configuration.isProxy($0) } == true
         id = worker.add(self)
     }
 

@@ -36,9 +36,8 @@ enum PoolerProbe {
     }
 
     /// Whether who connects there from this machine has to say first for whom: this probe is for nobody.
-    static func isProxy(_ door: SocketEndpoint, of proxies: [IPNetwork]) -> Bool {
-        guard case .tcp(let host, _) = door, let address = IPAddress(host) else { return false }
-        return proxies.contains { $0.contains(address) }
+    static func isProxy(_ door: SocketEndpoint, of pooler: PoolerConfiguration) -> Bool {
+        if case .tcp(let host, _) = door { pooler.isProxy(host) } else { false }
     }
 
     /// Where a listener's clients on this machine connect.

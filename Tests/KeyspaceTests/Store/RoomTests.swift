@@ -133,6 +133,15 @@ import Testing
         #expect(it.line("SETRANGE s 100000000 x").hasPrefix("-OOM") && it.line("GET s") == "$1|v|")
     }
 
+    @Test(arguments: ["ZRANGESTORE made zset 0 9", "SORT list ALPHA LIMIT 0 10 STORE made", "ZRANGESTORE made zset 0 10000 BYSCORE LIMIT 0 10"])
+    func `a few of many need the room of a few`(request: String) {
+        let it = full(.noeviction)
+        // Room for a few, and not for all.
+        for number in 0..<100 { _ = it.line("DEL key\(number)") }
+        #expect(it.line(request) == ":10|")
+        it.checkInvariants()
+    }
+
     @Test func `what fits only if its source goes costs nobody a key`() {
         let it = full(.allkeysLRU)
         it.keyspace.bytesLimit = 2_800_000
