@@ -136,6 +136,8 @@ enum ConfigurationReference {
         case "prove.secret": "file:/etc/headrace/prove-secret"
         case "keyspace.directory": "/var/lib/headrace"
         case "dashboard.traffic_price": "0.08EUR"
+        case "schedule.lock": "redis://10.0.0.5:6379/0"
+        case "schedule.lock_password": "file:/etc/headrace/lock-password"
         default: "…"
         }
     }

@@ -81,7 +81,7 @@ extension ValueFormat where Value == String {
     /// Without a password: that is a secret, and this is printed.
     static var redisURL: Self {
         Self(
-            "address", units: "redis://[USER@]HOST:PORT/DATABASE",
+            "address", units: "redis://10.0.0.5:6379/0",
             parse: { word in
                 let url = try RedisURL(word)
                 guard url.login.password == nil else { throw ValueProblem("a password does not stand in an address here: schedule.lock_password") }
