@@ -65,7 +65,9 @@ private final class ScriptedPostgres: Sendable {
 
 @Suite struct BlockingPostgresTests {
     private func session(_ server: ScriptedPostgres, password: String? = nil, seconds: Int = 30) throws -> BlockingPostgres {
-        try BlockingPostgres(try server.url, user: "ann", password: password, applicationName: "test", seconds: seconds)
+        // It listens until it was connected to.
+        defer { withExtendedLifetime(server) {} }
+        return try BlockingPostgres(try server.url, user: "ann", password: password, applicationName: "test", seconds: seconds)
     }
 
     @Test func `rows come as text, NULL as nil, and those beyond the bound are read and forgotten`() throws {
@@ -117,7 +119,8 @@ private final class ScriptedPostgres: Sendable {
     // MARK: The probe through the pooler, which asks by it
 
     private func probe(_ server: ScriptedPostgres, isBusy: Bool = false, as user: String = "ann@") throws -> PoolerProbe.Finding? {
-        PoolerProbe.ask(
+        defer { withExtendedLifetime(server) {} }
+        return PoolerProbe.ask(
             .tcp(host: "127.0.0.1", port: server.port), as: try PostgresURL("postgres://\(user)192.0.2.1:5432/shop"), password: nil, applicationName: "probe", isBusy: isBusy)
     }
 
