@@ -43,7 +43,9 @@ final class KeyspaceTLSPeerTests {
     }
 
     @Test func `redis-cli and redis-py come by TLS, with a password and without a certificate`() throws {
-        let headrace = try start(["password=secret"])
+        try Data("secret\n".utf8).write(to: folder.appending(path: "password"))
+        chmod(path("password"), 0o600)
+        let headrace = try start(["password=file:\(path("password"))"])
         #expect(try cli(headrace, [], "PING").text.contains("NOAUTH"))
         #expect(try cli(headrace, ["-a", "secret"], "SET", "k", "by TLS").text == "OK\n")
         let script = """
@@ -120,7 +122,7 @@ final class KeyspaceTLSPeerTests {
         let (input, output) = (Pipe(), Pipe())
         (process.standardInput, process.standardOutput) = (input, output)
         try Starter.shared.start(process)
-        #expect(String(decoding: output.fileHandleForReading.availableData, as: UTF8.self) == "ready\n")
+        #expect(String(decoding: output.fileHandleForReading.availableData, as: UTF8.self).hasPrefix("ready"))
         try makeCertificate("server", days: 90)
         try input.fileHandleForWriting.write(contentsOf: Data("\n".utf8))
         process.waitForEnd()
@@ -137,7 +139,8 @@ final class KeyspaceTLSPeerTests {
             let stranger = try Command.run("redis-cli", ["-h", "127.7.0.2", "-p", "26379", "--tls", "PING"])
             #expect(!stranger.text.contains("PONG"))
         }
-        #expect(eventually { (try? headrace.metric("headrace_keyspace_tls_failures_total")) == 2 })
+        // redis-cli may try again by itself.
+        #expect(eventually { ((try? headrace.metric("headrace_keyspace_tls_failures_total")) ?? 0) >= 2 })
         #expect(try Command.run("redis-cli", ["-h", "127.7.0.2", "-p", "26379", "--tls", "--insecure", "PING"]).text == "PONG\n")
         #expect(try headrace.metric("headrace_keyspace_tls_handshakes_total") == 1)
     }

@@ -347,6 +347,9 @@ def same(command, expected, actual):
     name = command[0].decode()
     if name in ("SORT", "SORT_RO") and expected == NOT_A_DOUBLE and isinstance(actual, list):
         return True
+    # A script's number that no integer holds: what C makes of it hangs on the processor.
+    if name == "EVAL" and expected == [(b":", b"-9223372036854775808")] and actual == [(b":", b"9223372036854775807")]:
+        return True
     if name in ("PTTL", "TTL", "PEXPIRETIME", "EXPIRETIME") and isinstance(expected, tuple) and isinstance(actual, tuple) and expected[0] == actual[0] == b":":
         tolerance = PATIENCE if name in ("TTL", "EXPIRETIME") else 1000 * PATIENCE
         return abs(int(expected[1]) - int(actual[1])) <= tolerance and int(expected[1]) >= 0
