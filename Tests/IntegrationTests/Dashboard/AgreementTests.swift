@@ -90,7 +90,7 @@ import Testing
         let folder = try TemporaryFolder()
         let headrace = try HeadraceProcess([
             "--app", origin.url, "--keyspace", "127.0.0.1:0", "--pooler", "127.0.0.1:0", "--postgres", postgres.url(), "--set",
-            "dashboard.state=\(folder.path)",
+            "dashboard.state=\(folder.path)", "--set", "pooler.auth.admins=postgres",
         ])
         func port(_ layer: String) throws -> Int {
             // What follows the port has been said, too.
