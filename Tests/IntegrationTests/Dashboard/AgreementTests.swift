@@ -155,7 +155,7 @@ import Testing
             // Six digits of a number that is not whole.
             #expect(abs(own - shown / scale) <= 1e-5 * shown / scale, "\(column): \(shown), \(own)")
         }
-        #expect(said.stats["total_xact_count"] == 400, "each of the load generator's, and nothing else's")
+        #expect(said.stats["total_xact_count"] == 401, "each of the load generator's, the one that it rehearses with, and nothing else's")
 
         // headrace bench: what the history has, and what the edge counted of it.
         let kept = try Command.run("env", [HeadraceProcess.binary.path, "report", "1", "--json", "--history", history])
