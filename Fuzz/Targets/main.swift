@@ -41,6 +41,7 @@ let targets: [String: FuzzedFunction] = [
     "user": { start, count in run(.user, start, count) },
     "headers": { start, count in run(.headers, start, count) },
     "schedule": { start, count in run(.schedule, start, count) },
+    "origin": { start, count in run(.origin, start, count) },
     // Must be found within a moment, or the others find nothing either.
     "canary": { start, count in
         checkCanary(UnsafeBufferPointer(start: start, count: count))

@@ -13,6 +13,11 @@ final class EdgeMetrics: Sendable {
     let upstreamConnections = Gauge()
     let upstreamIdle = Gauge()
     let upstreamConnects = Counter()
+    let upstreamHTTP2Connections = Gauge()
+    let upstreamHTTP2Requests = Counter()
+    let upstreamHTTP2GoAways = Counter()
+    private let upstreamHTTP2Floods = CounterRow(count: HTTP2Flood.allCases.count)
+    private let upstreamHTTP2Errors = CounterRow(count: HTTP2ErrorCode.allCases.count)
     let tunnels = Gauge()
     /// Bytes of large stored responses that clients have begun to take and not taken yet: they stay in memory when the store drops them.
     let heldBodyBytes = Gauge()
@@ -173,6 +178,12 @@ final class EdgeMetrics: Sendable {
         if let flood { http2Floods.add(HTTP2Flood.allCases.firstIndex(of: flood) ?? 0) }
     }
 
+    /// A connection of HTTP/2 was ended for what its server did.
+    func upstreamHTTP2Failed(_ code: HTTP2ErrorCode, _ flood: HTTP2Flood?) {
+        upstreamHTTP2Errors.add(HTTP2ErrorCode.allCases.firstIndex(of: code) ?? 0)
+        if let flood { upstreamHTTP2Floods.add(caseNumber(flood)) }
+    }
+
     func purged(_ kind: PurgeRequest.Kind, responses: Int) {
         purges.add(PurgeRequest.Kind.allCases.firstIndex(of: kind) ?? 0)
         purgedResponses.add(responses)
@@ -319,6 +330,25 @@ final class EdgeMetrics: Sendable {
         text.counter(
             "headrace_edge_upstream_connects_total", help: "Connections made to the application.",
             value: sum { $0.upstreamConnects.value })
+        text.gauge(
+            "headrace_edge_upstream_http2_connections", help: "Open connections to the application by HTTP/2.",
+            value: Double(loops.reduce(0) { $0 + $1.upstreamHTTP2Connections.value }))
+        text.counter(
+            "headrace_edge_upstream_http2_requests_total", help: "Requests that were sent to the application by HTTP/2.",
+            value: sum { $0.upstreamHTTP2Requests.value })
+        text.counter(
+            "headrace_edge_upstream_http2_goaways_total", help: "Times that the application said that it ends a connection of HTTP/2.",
+            value: sum { $0.upstreamHTTP2GoAways.value })
+        for (index, flood) in HTTP2Flood.allCases.enumerated() {
+            text.counter(
+                "headrace_edge_upstream_http2_floods_total", help: "Connections of HTTP/2 to the application that were ended because it sent too much of something.",
+                labels: [("kind", flood.rawValue)], value: sum { $0.upstreamHTTP2Floods.value(index) })
+        }
+        for (index, code) in HTTP2ErrorCode.allCases.enumerated() where code != .noError {
+            text.counter(
+                "headrace_edge_upstream_http2_errors_total", help: "Connections of HTTP/2 to the application that were ended for what it did, by the code that it was told.",
+                labels: [("code", code.word)], value: sum { $0.upstreamHTTP2Errors.value(index) })
+        }
         text.gauge(
             "headrace_edge_tunnels", help: "Connections that were switched to another protocol, such as WebSocket.",
             value: Double(loops.reduce(0) { $0 + $1.tunnels.value }))

@@ -57,7 +57,7 @@ public final class EdgeServer: Sendable {
     /// - Returns: the addresses in use, in the order of the configuration, those with TLS apart.
     /// - Throws: when an address cannot be bound; nothing is left open then.
     public func start() async throws -> (plain: [SocketAddress], secure: [SocketAddress]) {
-        await upstreams.start(configuration.upstreams)
+        await upstreams.start(configuration.upstreams, running.withLock { $0.resources.upstreamTLS })
         let workers = try await makeWorkers()
         let byLoop = Dictionary(uniqueKeysWithValues: workers.map { (ObjectIdentifier($0.eventLoop), $0.worker) })
         var (secure, plain): ([Listener], [Listener]) = ([], [])
@@ -140,7 +140,7 @@ public final class EdgeServer: Sendable {
             return $0.workers
         }
         // Before the workers, which take their sides of it.
-        upstreams.reload(adopted.upstreams)
+        upstreams.reload(adopted.upstreams, resources.upstreamTLS)
         for worker in workers {
             worker.eventLoop.execute { worker.value.reload(adopted, resources) }
         }

@@ -49,6 +49,83 @@ extension ByteBuffer {
         }
     }
 
+    /// Writes the head of a request that was made for HTTP/1.1: pseudo-fields first, then what is not of HTTP/1.1 alone. `Host` becomes
+    /// `:authority`.
+    /// - Parameter head: request line and field lines as ``HTTP1Wire`` writes them, with or without the empty line.
+    /// - Source: RFC 9113 §8.2, §8.3.1.
+    public mutating func writeHPACKRequest(_ head: ByteBuffer, isSecure: Bool) {
+        let text = head.readableBytesUInt8Span
+        let lineEnd = Self.endOfLine(text, 0)
+        var methodEnd = 0
+        while methodEnd < lineEnd, text[methodEnd] != 0x20 { methodEnd += 1 }
+        // ` HTTP/1.1` ends the line.
+        let targetStart = min(methodEnd + 1, lineEnd)
+        let target = text.extracting(targetStart..<max(targetStart, lineEnd - 9))
+        switch Method(text.extracting(0..<methodEnd)) {
+        case .get: writeInteger(UInt8(0x82))
+        case .post: writeInteger(UInt8(0x83))
+        default: writeHPACKValue(nameIndex: 2, text.extracting(0..<methodEnd))
+        }
+        writeInteger(UInt8(isSecure ? 0x87 : 0x86))
+        Self.forEachLine(text, from: lineEnd + 2) { known, _, value in
+            guard known == .host else { return true }
+            writeHPACKValue(nameIndex: 1, value)
+            return false
+        }
+        if target.count == 1, target[0] == UInt8(ascii: "/") { writeInteger(UInt8(0x84)) } else { writeHPACKValue(nameIndex: 4, target) }
+        Self.forEachLine(text, from: lineEnd + 2) { known, name, value in
+            switch known {
+            case .host, .connection, .transferEncoding, .keepAlive, .proxyConnection, .upgrade: break
+            // Anything else that it may say is of one connection of HTTP/1.1 (RFC 9113 §8.2.2).
+            case .te: if Self.isTrailersWord(value) { writeHPACKField(known, name, value) }
+            default: writeHPACKField(known, name, value)
+            }
+            return true
+        }
+    }
+
+    private static func isTrailersWord(_ value: Span<UInt8>) -> Bool {
+        let word: StaticString = "trailers"
+        guard value.count == word.utf8CodeUnitCount else { return false }
+        for index in 0..<value.count where value[index] | 0x20 != word.utf8Start[index] { return false }
+        return true
+    }
+
+    /// A literal that is not put into the table, with a name of the static table.
+    private mutating func writeHPACKValue(nameIndex: UInt8, _ value: Span<UInt8>) {
+        writeInteger(nameIndex)
+        writeWithUnsafeMutableBytes(minimumWritableBytes: value.count + 6) { room in
+            var count = 0
+            Self.put(value.count, prefixBits: 7, room, &count)
+            value.withUnsafeBytes { source in
+                guard let from = source.baseAddress, let to = room.baseAddress else { return }
+                precondition(source.count <= room.count - count, "more was written than was asked for")
+                (to + count).copyMemory(from: from, byteCount: source.count)
+            }
+            return count + value.count
+        }
+    }
+
+    /// Walks over field lines until there are no more, or `visit` wants none.
+    private static func forEachLine(
+        _ text: Span<UInt8>, from: Int, _ visit: (_ known: FieldName, _ name: Span<UInt8>, _ value: Span<UInt8>) -> Bool
+    ) {
+        var start = from
+        while start < text.count {
+            let end = endOfLine(text, start)
+            if end == start { return }
+            var colon = start
+            while colon < end, text[colon] != UInt8(ascii: ":") { colon += 1 }
+            let name = text.extracting(start..<colon)
+            var valueStart = min(colon + 1, end)
+            while valueStart < end, text[valueStart] == 0x20 || text[valueStart] == 0x09 { valueStart += 1 }
+            var valueEnd = end
+            while valueEnd > valueStart, text[valueEnd - 1] == 0x20 || text[valueEnd - 1] == 0x09 { valueEnd -= 1 }
+            guard visit(FieldName(name), name, text.extracting(valueStart..<valueEnd)) else { return }
+            start = end + 2
+        }
+    }
+
     private static func endOfLine(_ text: Span<UInt8>, _ start: Int) -> Int {
         text.extracting(start..<text.count).withUnsafeBytes { bytes -> Int in
             guard let base = bytes.baseAddress, let found = memchr(base, 0x0D, bytes.count) else { return start + bytes.count }

@@ -10,7 +10,9 @@ extension Fetch {
         totalDeadline = upstream.group.totalTimeout.map { now + $0 } ?? .distantFuture
         watchDeadlines()
         if !request.framing.isEmpty {
-            requestBody = HeldRequestBody(keptBytesMax: isIdempotent ? max(Self.requestBytesMax, upstream.group.requestBufferBytesMax) : 0)
+            // By HTTP/2 also what is not idempotent may come back unprocessed.
+            let isKept = isIdempotent || upstream.group.version == .h2
+            requestBody = HeldRequestBody(keptBytesMax: isKept ? max(Self.requestBytesMax, upstream.group.requestBufferBytesMax) : 0)
             isBuffering = upstream.group.requestBufferBytesMax > 0 && !isRequestEnded
         }
         if !isSubrequest { client?.hintEarly() }
@@ -57,14 +59,12 @@ extension Fetch {
         requestBody.forget()
     }
 
-    func connected(_ connection: UpstreamHandler, now: NIODeadline) {
+    func connected(_ connection: any UpstreamLink, now: NIODeadline) {
         isWaiting = false
-        guard !isOver else {
-            if case .application(let upstream) = origin { upstream.release(connection, .neutral, now: now) }
-            return
-        }
-        wasReused = connection.exchangeCount > 0
-        if !wasReused { client?.noteConnected() }
+        guard !isOver else { return connection.unused(now: now) }
+        // A connection that others share may be an old one again; that it was closed is forgiven once.
+        wasReused = connection.exchangeCount > 0 && !wantsNewConnection
+        if connection.exchangeCount == 0 { client?.noteConnected() }
         connection.isForOne = isOnItsOwn
         guard connection.isOpen else { return failed(.closedEarly, at: connection.member) }
         self.connection = connection
@@ -72,7 +72,8 @@ extension Fetch {
         plan.expectsContinue = request.expectsContinue && !isRequestEnded && requestBody.bytes == 0
         var head = worker.takeOutput()
         plan.write(request, client: identity, trace: trace, into: &head)
-        connection.send(head, request.method, offersUpgrade: plan.offersUpgrade, for: self)
+        connection.send(
+            head, request.method, offersUpgrade: plan.offersUpgrade, isWhole: isRequestEnded && requestBody.bytes == 0 && requestTrailers == nil, for: self)
         if plan.expectsContinue {
             continueDeadline = started + Self.continueTimeout
             watchDeadlines()
@@ -117,24 +118,11 @@ extension Fetch {
     }
 
     private func write(_ part: ByteBuffer) {
-        guard request.framing == .chunked else {
-            connection?.sendBody(part)
-            return
-        }
-        var framed = ByteBuffer()
-        framed.writeChunkHeader(byteCount: part.readableBytes)
-        framed.writeImmutableBuffer(part)
-        framed.writeStaticString("\r\n")
-        connection?.sendBody(framed)
+        connection?.sendBody(part, isChunked: request.framing == .chunked)
     }
 
     func endRequest(now: NIODeadline) {
-        if request.framing == .chunked {
-            var end = ByteBuffer()
-            end.writeLastChunk(trailers: requestTrailers)
-            connection?.sendBody(end)
-        }
-        connection?.requestEnded(now: now)
+        connection?.requestEnded(trailers: requestTrailers, isChunked: request.framing == .chunked, now: now)
     }
 
     func upstreamWritable() {
@@ -161,7 +149,11 @@ extension Fetch {
             wantsNewConnection = true
         case .onAnotherMember:
             if let member { tried.append(member) }
-            guard upstream.allowsRetry(tried: tried, now: now) else { return false }
+            guard upstream.allowsRetry(tried: tried, now: now) != nil else { return false }
+        case .onAnyMember:
+            let all = tried + (member.map { [$0] } ?? [])
+            guard let place = upstream.allowsRetry(tried: all, mayBeSame: true, now: now) else { return false }
+            if place == .another { tried = all }
         }
         ask(now: now)
         return true

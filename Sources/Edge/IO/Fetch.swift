@@ -98,7 +98,7 @@ final class Fetch: DeadlineHolder {
     /// Whether this asks for another server's word: then the request's body is none of its business.
     let isSubrequest: Bool
     var plan = UpstreamRequest()
-    var connection: UpstreamHandler?
+    var connection: (any UpstreamLink)?
     var started: NIODeadline
     var isOver = false
 
@@ -106,6 +106,8 @@ final class Fetch: DeadlineHolder {
     var attempts = 0
     var tried: [Int] = []
     var wantsNewConnection = false
+    /// A member has said that it does not answer this by HTTP/2.
+    var wantsHTTP1 = false
     /// The connection is made for this request and closed behind it: see ``EdgeLayers/upstreamKeepAlive``.
     let isOnItsOwn: Bool
     /// What ``UpstreamConnector`` knows it by while it waits.

@@ -14,6 +14,8 @@ struct RouteResources: Sendable {
     let passwords: PasswordThreads
     /// By the number of their route.
     let limiters: [Int: RateLimiter]
+    /// Of the groups with members that are reached with TLS, by name. Files are read anew each time.
+    let upstreamTLS: [String: UpstreamTLS]
 
     /// - Parameter previous: What it has already is used again; of a file of passwords, if it says the same, and of a limit, if its route is
     ///   where it was.
@@ -50,5 +52,14 @@ struct RouteResources: Sendable {
             limiters[number] = known?.limit == route.rateLimit ? known : RateLimiter(route.rateLimit)
         }
         self.limiters = limiters
+        var upstreamTLS: [String: UpstreamTLS] = [:]
+        for (name, group) in configuration.upstreams where group.members.contains(where: \.isSecure) {
+            do {
+                upstreamTLS[name] = try UpstreamTLS(group.tls)
+            } catch {
+                throw Problem(description: "the TLS of the group \(name): \(error)")
+            }
+        }
+        self.upstreamTLS = upstreamTLS
     }
 }

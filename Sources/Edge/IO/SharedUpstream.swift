@@ -5,6 +5,7 @@ import Telemetry
 final class SharedUpstream: Sendable {
     let name: String
     private let machine: Lock<UpstreamMachine>
+    private let secured = Lock<UpstreamTLS?>(nil)
     /// By the number of their loop.
     private let connectors = Lock<[Int: NIOLoopBound<UpstreamConnector>]>([:])
 
@@ -16,6 +17,12 @@ final class SharedUpstream: Sendable {
     /// Asks or tells the machine. Nothing is called, logged or waited for in `body`.
     func withMachine<Result: Sendable>(_ body: (inout UpstreamMachine) -> Result) -> Result {
         machine.withLock { body(&$0) }
+    }
+
+    /// What connections with TLS are made with; `nil` where no member has it.
+    var tls: UpstreamTLS? {
+        get { secured.withLock { $0 } }
+        set { secured.withLock { $0 = newValue } }
     }
 
     var snapshot: UpstreamMachine { machine.withLock { $0 } }

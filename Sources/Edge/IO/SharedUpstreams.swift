@@ -24,8 +24,8 @@ final class SharedUpstreams: Sendable {
     subscript(name: String) -> SharedUpstream? { groups.withLock { $0[name] } }
 
     /// Makes the groups, and waits a while for their names to be looked up.
-    func start(_ configuration: [String: UpstreamGroup]) async {
-        let groups = adopt(configuration)
+    func start(_ configuration: [String: UpstreamGroup], _ tls: [String: UpstreamTLS]) async {
+        let groups = adopt(configuration, tls)
         let (eventLoop, logger) = (eventLoop, logger)
         let first = eventLoop.makePromise(of: Void.self)
         eventLoop.scheduleTask(in: Self.firstLookUpMax) { first.succeed() }
@@ -38,8 +38,8 @@ final class SharedUpstreams: Sendable {
         try? await first.futureResult.get()
     }
 
-    func reload(_ configuration: [String: UpstreamGroup]) {
-        let groups = adopt(configuration)
+    func reload(_ configuration: [String: UpstreamGroup], _ tls: [String: UpstreamTLS]) {
+        let groups = adopt(configuration, tls)
         guard let watch = watch.withLock({ $0 }) else { return }
         eventLoop.execute { _ = watch.value.adopt(groups) }
     }
@@ -54,13 +54,14 @@ final class SharedUpstreams: Sendable {
     }
 
     /// Groups of a name that is there already get their new configuration.
-    private func adopt(_ configuration: [String: UpstreamGroup]) -> [(SharedUpstream, UpstreamGroup)] {
+    private func adopt(_ configuration: [String: UpstreamGroup], _ tls: [String: UpstreamTLS]) -> [(SharedUpstream, UpstreamGroup)] {
         groups.withLock { groups in
             let old = groups
             groups = [:]
             for (name, group) in configuration {
                 let shared = old[name] ?? SharedUpstream(name: name, group, loops: loops)
                 shared.withMachine { $0.reconfigured(group) }
+                shared.tls = tls[name]
                 groups[name] = shared
             }
             return groups.map { ($0.value, configuration[$0.key] ?? UpstreamGroup(members: [])) }

@@ -17,6 +17,13 @@ final class UpstreamConnector {
     private var openCount = 0
     /// Idle connections that were closed while a request's grant of them was on its way, by member.
     private var brokenPromises: [Int: Int] = [:]
+    private var http2 = HTTP2Connections<HTTP2UpstreamHandler, Slot>()
+
+    /// A request with the slot that it was given.
+    private struct Slot {
+        let fetch: Fetch
+        let member: Int
+    }
 
     init(_ group: UpstreamGroup, shared: SharedUpstream, worker: EdgeWorker) {
         self.group = group
@@ -27,7 +34,7 @@ final class UpstreamConnector {
 
     var host: String? { group.host }
     /// Whether nothing is open, and nobody waits.
-    var isUnused: Bool { openCount == 0 && waiting.isEmpty }
+    var isUnused: Bool { openCount == 0 && waiting.isEmpty && http2.isEmpty }
 
     /// The group was taken away, and its last connection is gone.
     func end() {
@@ -36,7 +43,11 @@ final class UpstreamConnector {
 
     /// Takes over a changed configuration, for exchanges that begin from here on.
     func reconfigure(_ group: UpstreamGroup) {
+        let isOther = group.version != self.group.version || group.tls != self.group.tls
         self.group = group
+        for connection in http2.all {
+            if isOther { connection.retire() } else { connection.reconfigure(streamsMax: group.connectionStreamsMax) }
+        }
     }
 
     // MARK: Requests
@@ -68,8 +79,8 @@ final class UpstreamConnector {
     }
 
     /// Whether a fetch that failed may ask another member.
-    func allowsRetry(tried: [Int], now: NIODeadline) -> Bool {
-        shared.withMachine { $0.allowsRetry(tried: tried, now: now) }
+    func allowsRetry(tried: [Int], mayBeSame: Bool = false, now: NIODeadline) -> UpstreamMachine.RetryPlace? {
+        shared.withMachine { $0.allowsRetry(tried: tried, mayBeSame: mayBeSame, now: now) }
     }
 
     func received(_ message: UpstreamMachine.Message) {
@@ -163,11 +174,13 @@ final class UpstreamConnector {
             waiting[serial] = nil
             waiter.fetch.failed(.queueTimeout)
         }
+        if !http2.members.isEmpty { sweepHTTP2(now: now) }
     }
 
-    var counts: (open: Int, idle: Int) { (openCount, idle.count) }
+    var counts: (open: Int, idle: Int) { (openCount, idle.count + (http2.members.isEmpty ? 0 : http2.all.count { $0.isUnused })) }
 
     func closeIdle() {
+        for connection in http2.all { connection.end() }
         let now = NIODeadline.now()
         for (connection, member) in idle.all {
             guard shared.withMachine({ [loop] in $0.idleExpired(loop: loop, member: member, now: now).closes }) else { continue }
@@ -177,23 +190,19 @@ final class UpstreamConnector {
     }
 
     private func connect(_ member: Int, for fetch: Fetch) {
-        let worker = self.worker
-        let bootstrap = ClientBootstrap(group: worker.eventLoop)
-            .connectTimeout(group.connectTimeout)
-            .channelOption(.maxMessagesPerRead, value: 1)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(UpstreamHandler())
-                }
-            }
-        worker.metrics.upstreamConnects.add(1)
-        let endpoint = shared.withMachine { $0.members[member].endpoint }
-        let attempt = Self.connect(bootstrap, to: endpoint)
-        let bound = NIOLoopBound((connector: self, fetch: fetch), eventLoop: worker.eventLoop)
-        attempt.hop(to: worker.eventLoop).whenComplete { result in
-            let (connector, fetch) = bound.value
+        let (endpoint, secureName) = shared.withMachine { ($0.members[member].endpoint, $0.members[member].secureName) }
+        // A tunnel has its connection for itself, which is what HTTP/1.1 gives it.
+        let mayShare = group.version == .h2 && !fetch.plan.offersUpgrade && !fetch.wantsHTTP1
+        if mayShare, !http2[endpoint].speaksHTTP1 { return share(endpoint, secureName, Slot(fetch: fetch, member: member)) }
+        dial(endpoint, secureName, mayShare ? .http2 : .http1, for: Slot(fetch: fetch, member: member))
+    }
+
+    /// Makes a connection for one request alone, unless it turns out to be one that others can share.
+    private func dial(_ endpoint: SocketEndpoint, _ secureName: String?, _ wanted: UpstreamDial.Spoken, for slot: Slot) {
+        dial(endpoint, secureName, wanted) { connector, result in
+            let (fetch, member) = (slot.fetch, slot.member)
             switch result {
-            case .success(let channel):
+            case .success((let channel, .http1)):
                 guard let handler = try? channel.pipeline.syncOperations.handler(type: UpstreamHandler.self) else {
                     channel.close(promise: nil)
                     return connector.connectFailed(member, .connectFailed, for: fetch)
@@ -202,12 +211,190 @@ final class UpstreamConnector {
                 let now = NIODeadline.now()
                 handler.opened(connector: connector, worker: connector.worker, member: member, now: now)
                 fetch.connected(handler, now: now)
+            case .success((_, .http2)):
+                // The member has changed its mind: the connection is among those that are shared, and serves who waits.
+                connector.http2[endpoint].speaksHTTP1 = false
+                connector.http2[endpoint].dials += 1
+                connector.http2[endpoint].waiting.append(slot)
             case .failure(let error):
-                if case .connectTimeout? = error as? ChannelError {
-                    connector.connectFailed(member, .connectTimeout, for: fetch)
-                } else {
-                    connector.connectFailed(member, .connectFailed, for: fetch)
+                connector.connectFailed(member, Self.failure(error), for: fetch)
+            }
+        }
+    }
+
+    private static func failure(_ error: any Error) -> GatewayFailure {
+        if case .connectTimeout? = error as? ChannelError { .connectTimeout } else { .connectFailed }
+    }
+
+    private func dial(
+        _ endpoint: SocketEndpoint, _ secureName: String?, _ wanted: UpstreamDial.Spoken,
+        _ made: @escaping (UpstreamConnector, Result<(channel: any Channel, spoken: UpstreamDial.Spoken), any Error>) -> Void
+    ) {
+        let worker = self.worker
+        worker.metrics.upstreamConnects.add(1)
+        let dial = UpstreamDial(
+            endpoint: endpoint, secureName: secureName, tls: shared.tls, wanted: wanted, timeout: group.connectTimeout, eventLoop: worker.eventLoop)
+        let attempt = dial.connect { [self] channel, spoken in
+            let handler: any ChannelInboundHandler =
+                switch spoken {
+                case .http1: UpstreamHandler()
+                case .http2: HTTP2UpstreamHandler(endpoint, isSecure: secureName != nil, connector: self, worker: worker, now: .now())
                 }
+            try channel.pipeline.syncOperations.addHandler(handler)
+        }
+        let bound = NIOLoopBound((connector: self, made: made), eventLoop: worker.eventLoop)
+        attempt.whenComplete { bound.value.made(bound.value.connector, $0) }
+    }
+
+    // MARK: HTTP/2
+
+    /// Sends a request on a connection that has room, or has it wait for one.
+    private func share(_ endpoint: SocketEndpoint, _ secureName: String?, _ slot: Slot) {
+        let now = NIODeadline.now()
+        if !slot.fetch.isOnItsOwn, let connection = roomy(endpoint, for: slot.fetch, now: now) { return begin(slot, on: connection, now: now) }
+        http2[endpoint].waiting.append(slot)
+        dialHTTP2(endpoint, secureName)
+    }
+
+    private func roomy(_ endpoint: SocketEndpoint, for fetch: Fetch, now: NIODeadline) -> HTTP2UpstreamHandler? {
+        for connection in http2[endpoint].connections where connection.roomCount > 0 && !connection.isForOne {
+            if now >= end(of: connection) || !fetch.isIdempotent && connection.isUnused && connection.isClosedByPeer {
+                connection.retire()
+            } else {
+                return connection
+            }
+        }
+        return nil
+    }
+
+    private func end(of connection: HTTP2UpstreamHandler) -> NIODeadline {
+        group.connectionLifetime.map { connection.opened + $0 } ?? .distantFuture
+    }
+
+    private func begin(_ slot: Slot, on connection: HTTP2UpstreamHandler, now: NIODeadline) {
+        let exchange = HTTP2Exchange(connection, connector: self, worker: worker, member: slot.member)
+        slot.fetch.connected(exchange, now: now)
+    }
+
+    /// Makes as many connections as those need who wait.
+    private func dialHTTP2(_ endpoint: SocketEndpoint, _ secureName: String?) {
+        while http2[endpoint].needsDial {
+            http2[endpoint].dials += 1
+            dial(endpoint, secureName, .http2) { connector, result in
+                switch result {
+                // It says itself when it can be used, or not.
+                case .success((_, .http2)): break
+                case .success((let channel, .http1)): connector.agreedOnHTTP1(endpoint, secureName, channel)
+                case .failure(let error): connector.http2DialFailed(endpoint, Self.failure(error))
+                }
+            }
+        }
+    }
+
+    /// The member speaks HTTP/1.1 alone: each request gets a connection of its own.
+    private func agreedOnHTTP1(_ endpoint: SocketEndpoint, _ secureName: String?, _ channel: any Channel) {
+        http2[endpoint].dials -= 1
+        http2[endpoint].speaksHTTP1 = true
+        let slots = http2[endpoint].waiting
+        http2[endpoint].waiting = []
+        let now = NIODeadline.now()
+        var handler = try? channel.pipeline.syncOperations.handler(type: UpstreamHandler.self)
+        for slot in slots {
+            guard let first = handler else {
+                dial(endpoint, secureName, .http2, for: slot)
+                continue
+            }
+            handler = nil
+            openCount += 1
+            first.opened(connector: self, worker: worker, member: slot.member, now: now)
+            slot.fetch.connected(first, now: now)
+        }
+        handler?.close()
+    }
+
+    private func http2DialFailed(_ endpoint: SocketEndpoint, _ failure: GatewayFailure) {
+        http2[endpoint].dials -= 1
+        let slots = http2[endpoint].waiting
+        http2[endpoint].waiting = []
+        let now = NIODeadline.now()
+        // One connection has failed, however many waited for it.
+        for (index, slot) in slots.enumerated() {
+            shared.deliver(shared.withMachine { $0.closed(member: slot.member, index == 0 ? .failure : .neutral, now: now) })
+        }
+        for slot in slots { slot.fetch.failed(failure, at: slot.member) }
+    }
+
+    /// A member has said what it takes.
+    func http2Established(_ connection: HTTP2UpstreamHandler, now: NIODeadline) {
+        openCount += 1
+        let endpoint = connection.endpoint
+        guard connection.roomCount > 0 || connection.isLeaving else {
+            // One that takes no request is none.
+            connection.end()
+            return http2DialFailed(endpoint, .refused)
+        }
+        http2[endpoint].dials -= 1
+        http2[endpoint].room = max(1, connection.roomCount)
+        http2[endpoint].speaksHTTP1 = false
+        http2[endpoint].connections.append(connection)
+        serve(connection, now: now)
+    }
+
+    /// There is room on a connection: who waits for one need not any more.
+    func http2HasRoom(_ connection: HTTP2UpstreamHandler, now: NIODeadline) {
+        if !http2[connection.endpoint].waiting.isEmpty { serve(connection, now: now) }
+    }
+
+    private func serve(_ connection: HTTP2UpstreamHandler, now: NIODeadline) {
+        let endpoint = connection.endpoint
+        while connection.roomCount > 0, !connection.isForOne, !http2[endpoint].waiting.isEmpty {
+            let index = http2[endpoint].waiting.firstIndex { !$0.fetch.isOnItsOwn || connection.isUnused } ?? 0
+            let slot = http2[endpoint].waiting[index]
+            guard !slot.fetch.isOnItsOwn || connection.isUnused && connection.exchangeCount == 0 else { break }
+            http2[endpoint].waiting.remove(at: index)
+            begin(slot, on: connection, now: now)
+        }
+        guard let slot = http2[endpoint].waiting.first else { return }
+        dialHTTP2(endpoint, shared.withMachine { $0.members[slot.member].secureName })
+    }
+
+    /// It was not established in time; it is closed behind this.
+    func http2TimedOut(_ connection: HTTP2UpstreamHandler) {
+        guard http2[connection.endpoint].dials > 0 else { return }
+        connection.isAbandoned = true
+        http2DialFailed(connection.endpoint, .connectTimeout)
+    }
+
+    /// A connection is gone; what was under way is told behind this.
+    func http2Closed(_ connection: HTTP2UpstreamHandler) {
+        guard connection.isEstablished else {
+            if !connection.isAbandoned { http2DialFailed(connection.endpoint, .connectFailed) }
+            return
+        }
+        openCount -= 1
+        http2[connection.endpoint].connections.removeAll { $0 === connection }
+    }
+
+    /// An exchange is over, and its slot free.
+    func exchangeEnded(on connection: HTTP2UpstreamHandler, member: Int, _ outcome: UpstreamMachine.Outcome) {
+        let now = NIODeadline.now()
+        shared.deliver(shared.withMachine { $0.closed(member: member, outcome, now: now) })
+        http2HasRoom(connection, now: now)
+        guard connection.isUnused else { return }
+        let isKept = !worker.isDraining && !connection.isForOne && !connection.isLeaving && now < end(of: connection)
+        // What is under way is counted with those that are idle: it will be.
+        if !isKept || idle.count + http2.all.count > group.idleConnectionsMax { connection.end() }
+    }
+
+    /// Ends connections that are idle for too long or too old, and those to members that are none any more.
+    private func sweepHTTP2(now: NIODeadline) {
+        let endpoints = shared.withMachine { Set($0.members.filter { !$0.isRemoved }.map(\.endpoint)) }
+        http2.forget(except: endpoints)
+        for connection in http2.all {
+            if !endpoints.contains(connection.endpoint) || now >= end(of: connection) || worker.isDraining && connection.isUnused {
+                connection.retire()
+            } else if connection.isUnused, now >= connection.idleSince + group.idleTimeout {
+                connection.end()
             }
         }
     }
@@ -216,6 +403,17 @@ final class UpstreamConnector {
         let now = NIODeadline.now()
         shared.deliver(shared.withMachine { $0.closed(member: member, .failure, now: now) })
         fetch.failed(failure, at: member)
+    }
+
+    /// Whether the member has closed a connection, and that has not been read yet. A system call: for requests that must not be sent twice.
+    /// - Source: tcp(7), `TCP_INFO`; only an established connection is of use.
+    static func isClosedByPeer(_ channel: any Channel) -> Bool {
+        guard let options = channel as? any SocketOptionProvider, channel.remoteAddress?.port != nil else { return false }
+        let established: UInt8 = 1
+        var state = established
+        // Complete at once, on the channel's own loop.
+        options.getTCPInfo().assumeIsolated().whenSuccess { state = $0.tcpi_state }
+        return state != established
     }
 
     static func connect(_ bootstrap: ClientBootstrap, to endpoint: SocketEndpoint) -> EventLoopFuture<any Channel> {

@@ -7,7 +7,7 @@ import NIOCore
 ///
 /// It stops reading while its fetch says that the client takes no more (``Fetch/wantsResponse``), and in a tunnel while the client's
 /// side is not writable.
-final class UpstreamHandler: ChannelInboundHandler, DeadlineHolder {
+final class UpstreamHandler: ChannelInboundHandler, UpstreamLink, DeadlineHolder {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
@@ -49,21 +49,13 @@ final class UpstreamHandler: ChannelInboundHandler, DeadlineHolder {
     private(set) var isWritable = false
     private(set) var isOpen = false
 
-    /// Whether the member has closed it, and that has not been read yet. A system call: for requests that must not be sent twice.
-    /// - Source: tcp(7), `TCP_INFO`; only an established connection is of use.
-    var isClosedByPeer: Bool {
-        guard let options = context?.channel as? any SocketOptionProvider, context?.channel.remoteAddress?.port != nil else { return false }
-        let established: UInt8 = 1
-        var state = established
-        // Complete at once, on the channel's own loop.
-        options.getTCPInfo().assumeIsolated().whenSuccess { state = $0.tcpi_state }
-        return state != established
-    }
+    /// See ``UpstreamConnector/isClosedByPeer(_:)``.
+    var isClosedByPeer: Bool { context.map { UpstreamConnector.isClosedByPeer($0.channel) } ?? false }
 
     // MARK: The fetch's side
 
     /// Begins an exchange: writes a request's head.
-    func send(_ head: ByteBuffer, _ method: Method, offersUpgrade: Bool, for fetch: Fetch) {
+    func send(_ head: ByteBuffer, _ method: Method, offersUpgrade: Bool, isWhole: Bool, for fetch: Fetch) {
         self.fetch = fetch
         exchangeCount += 1
         isRequestSent = false
@@ -72,8 +64,16 @@ final class UpstreamHandler: ChannelInboundHandler, DeadlineHolder {
         context?.write(wrapOutboundOut(head), promise: nil)
     }
 
-    func sendBody(_ part: ByteBuffer) {
-        context?.write(wrapOutboundOut(part), promise: nil)
+    func sendBody(_ part: ByteBuffer, isChunked: Bool) {
+        guard isChunked else {
+            context?.write(wrapOutboundOut(part), promise: nil)
+            return
+        }
+        var framed = ByteBuffer()
+        framed.writeChunkHeader(byteCount: part.readableBytes)
+        framed.writeImmutableBuffer(part)
+        framed.writeStaticString("\r\n")
+        context?.write(wrapOutboundOut(framed), promise: nil)
     }
 
     func flush() {
@@ -81,13 +81,22 @@ final class UpstreamHandler: ChannelInboundHandler, DeadlineHolder {
     }
 
     /// The request is out: the application's time begins.
-    func requestEnded(now: NIODeadline) {
+    func requestEnded(trailers: FieldSection?, isChunked: Bool, now: NIODeadline) {
+        if isChunked {
+            var end = ByteBuffer()
+            end.writeLastChunk(trailers: trailers)
+            context?.write(wrapOutboundOut(end), promise: nil)
+        }
         isRequestSent = true
         context?.flush()
         if connection.isAwaitingHead, let connector {
             isAwaitingFirstByte = true
             deadline = now + connector.group.firstByteTimeout
         }
+    }
+
+    func unused(now: NIODeadline) {
+        connector?.release(self, .neutral, now: now)
     }
 
     func resumeReading() {

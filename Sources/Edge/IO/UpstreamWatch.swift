@@ -143,7 +143,10 @@ final class UpstreamWatch {
         for member in one.shared.withMachine({ $0.probed }) where one.probes[member.endpoint] == nil {
             let endpoint = member.endpoint
             let host = check.host ?? one.group.host ?? endpoint.description
-            let probe = HealthProbe(endpoint, check, host: host, eventLoop: eventLoop)
+            let dial = UpstreamDial(
+                endpoint: endpoint, secureName: member.secureName, tls: one.shared.tls, wanted: one.group.version == .h2 ? .http2 : .http1,
+                timeout: check.timeout, eventLoop: eventLoop)
+            let probe = HealthProbe(dial, check, host: host)
             one.probes[endpoint] = probe
             let bound = NIOLoopBound((watch: self, one: one), eventLoop: eventLoop)
             probe.run().whenComplete { result in

@@ -1,7 +1,7 @@
 import NIOCore
 
-/// What a client may send too much of: each costs it next to nothing and us something. The raw value is the metric label.
-enum HTTP2Flood: String, CaseIterable, Sendable {
+/// What a peer may send too much of: each costs it next to nothing and us something. The raw value is the metric label.
+package enum HTTP2Flood: String, CaseIterable, Sendable {
     /// Streams that are opened and reset, by the client (CVE-2023-44487) or by us for its mistakes (CVE-2025-8671).
     case resets
     /// Streams over the number that was announced.
@@ -11,7 +11,7 @@ enum HTTP2Flood: String, CaseIterable, Sendable {
     case priorities
     /// `WINDOW_UPDATE`s that do not go with what was sent.
     case windowUpdates = "window-updates"
-    /// Frames of a body with nothing or next to nothing in them.
+    /// Frames of a body with nothing or next to nothing in them; of an origin only those with nothing.
     case tinyData = "tiny-data"
     /// Frames of kinds that nobody knows.
     case unknownFrames = "unknown-frames"

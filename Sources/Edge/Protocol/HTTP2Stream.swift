@@ -37,9 +37,8 @@ final class HTTP2Stream {
     var isReady = false
 
     /// The response's body as far as it is made.
-    private var pieces: [ByteBuffer] = []
-    private var firstPiece = 0
-    private(set) var queuedBytes = 0
+    private var queue = HTTP2BodyQueue()
+    var queuedBytes: Int { queue.bytes }
     /// The response's maker has made all of it.
     private(set) var isComplete = false
     /// What follows the body.
@@ -63,9 +62,8 @@ final class HTTP2Stream {
     var isSendable: Bool { !isClosed && !isResponseEnded && (queuedBytes > 0 ? sendWindow > 0 : isComplete) }
 
     func append(_ piece: ByteBuffer) {
-        guard piece.readableBytes > 0, !isComplete else { return }
-        pieces.append(piece)
-        queuedBytes += piece.readableBytes
+        guard !isComplete else { return }
+        queue.append(piece)
     }
 
     func complete() {
@@ -75,28 +73,7 @@ final class HTTP2Stream {
 
     /// Moves so many bytes of the body to `output`.
     func take(_ count: Int, into output: inout ByteBuffer) {
-        var left = min(count, queuedBytes)
-        queuedBytes -= left
-        sendWindow -= left
-        while left > 0 {
-            let available = pieces[firstPiece].readableBytes
-            if available <= left {
-                output.writeImmutableBuffer(pieces[firstPiece])
-                pieces[firstPiece] = ByteBuffer()
-                firstPiece += 1
-                left -= available
-            } else {
-                if let part = pieces[firstPiece].readSlice(length: left) { output.writeImmutableBuffer(part) }
-                left = 0
-            }
-        }
-        if firstPiece == pieces.count {
-            pieces.removeAll(keepingCapacity: true)
-            firstPiece = 0
-        } else if firstPiece >= 64 {
-            pieces.removeFirst(firstPiece)
-            firstPiece = 0
-        }
+        sendWindow -= queue.take(count, into: &output)
     }
 
     // MARK: Request
@@ -125,9 +102,7 @@ final class HTTP2Stream {
 
     func close() {
         isClosed = true
-        pieces = []
-        firstPiece = 0
-        queuedBytes = 0
+        queue.removeAll()
         received = []
         receivedBytes = 0
     }

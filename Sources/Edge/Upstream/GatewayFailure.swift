@@ -20,7 +20,13 @@ enum GatewayFailure: String, Error, Sendable, CaseIterable {
     case closedEarly = "closed-early"
     /// The connection ended, or failed, within the response.
     case truncated = "truncated"
-    /// What came is no HTTP/1.1 response that could be passed on safely.
+    /// HTTP/2: the server has refused the request and not looked at it.
+    case refused = "refused"
+    /// HTTP/2: the server was about to end the connection, and has not looked at the request.
+    case goingAway = "going-away"
+    /// HTTP/2: the server gave the request up before a response began.
+    case streamReset = "stream-reset"
+    /// What came is no HTTP response that could be passed on safely.
     case malformed = "malformed"
     /// `101 Switching Protocols` without having been asked.
     case unexpectedUpgrade = "unexpected-upgrade"
@@ -33,8 +39,8 @@ enum GatewayFailure: String, Error, Sendable, CaseIterable {
     /// - Source: RFC 9110 §15.6.3 (502), §15.6.4 (503), §15.6.5 (504).
     var status: Int {
         switch self {
-        case .connectFailed, .closedEarly, .truncated, .malformed, .unexpectedUpgrade, .errorStatus: 502
-        case .queueFull, .queueTimeout, .noMember: 503
+        case .connectFailed, .closedEarly, .streamReset, .truncated, .malformed, .unexpectedUpgrade, .errorStatus: 502
+        case .queueFull, .queueTimeout, .noMember, .refused, .goingAway: 503
         case .connectTimeout, .firstByteTimeout, .readTimeout, .totalTimeout: 504
         case .requestAborted: 400
         }

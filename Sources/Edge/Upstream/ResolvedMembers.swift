@@ -27,13 +27,22 @@ struct ResolvedMembers: Equatable, Sendable {
     static func list(_ group: UpstreamGroup, _ answers: [UpstreamGroup.Address: Answer]) -> [UpstreamMachine.Resolved] {
         group.members.flatMap { member -> [UpstreamMachine.Resolved] in
             let rank = member.isBackup ? backupRank : 0
-            if let fixed = fixed(member.address) { return [.init(endpoint: fixed, weight: member.weight, rank: rank)] }
+            let secureName = secureName(member, group)
+            if let fixed = fixed(member.address) { return [.init(endpoint: fixed, secureName: secureName, weight: member.weight, rank: rank)] }
             return (answers[member.address]?.endpoints ?? []).map {
                 let weight = $0.weight.multipliedReportingOverflow(by: member.weight)
                 return .init(
-                    endpoint: $0.endpoint, weight: weight.overflow ? weightMax : min(weight.partialValue, weightMax), rank: $0.rank + rank)
+                    endpoint: $0.endpoint, secureName: secureName, weight: weight.overflow ? weightMax : min(weight.partialValue, weightMax), rank: $0.rank + rank)
             }
         }
+    }
+
+    /// The name that a member's certificate has to have, empty for its address; `nil` without TLS.
+    private static func secureName(_ member: UpstreamGroup.Member, _ group: UpstreamGroup) -> String? {
+        guard member.isSecure else { return nil }
+        if let name = group.tls.serverName { return name }
+        guard case .endpoint(.tcp(let host, _)) = member.address, !isAddress(host) else { return "" }
+        return host
     }
 
     private static let weightMax = 1 << 20

@@ -24,17 +24,23 @@ enum RetryPolicy {
         /// On a new connection: a kept-alive one that its server closed just as we used it is nobody's error.
         case onNewConnection
         case onAnotherMember
+        /// Or on the same one, if there is no other: it has not looked at the request.
+        case onAnyMember
     }
 
-    /// - Source: RFC 9110 §9.2.2: not automatically, unless it is idempotent or was never applied; RFC 9112 §9.3.1.
+    /// - Source: RFC 9110 §9.2.2: not automatically, unless it is idempotent or was never applied; RFC 9112 §9.3.1; RFC 9113 §8.7.
     static func verdict(_ attempt: Attempt, attemptsMax: Int) -> Verdict {
         guard !attempt.hasResponse else { return .giveUp }
-        let isHarmless = !attempt.wasSent || attempt.method.isIdempotent && attempt.isBodyHeld
-        guard isHarmless else { return .giveUp }
+        let isUnprocessed = !attempt.wasSent || attempt.failure == .refused || attempt.failure == .goingAway
+        guard !attempt.wasSent || attempt.isBodyHeld, isUnprocessed || attempt.method.isIdempotent else { return .giveUp }
         switch attempt.failure {
         case .closedEarly where attempt.wasReused:
             return .onNewConnection
-        case .connectFailed, .connectTimeout, .closedEarly, .firstByteTimeout, .malformed, nil:
+        case .goingAway:
+            return attempt.count < attemptsMax ? .onNewConnection : .giveUp
+        case .refused:
+            return attempt.count < attemptsMax ? .onAnyMember : .giveUp
+        case .connectFailed, .connectTimeout, .closedEarly, .streamReset, .firstByteTimeout, .malformed, nil:
             return attempt.count < attemptsMax ? .onAnotherMember : .giveUp
         // These are not a member's fault, or come too late.
         case .queueFull, .queueTimeout, .noMember, .readTimeout, .truncated, .unexpectedUpgrade, .requestAborted, .totalTimeout,

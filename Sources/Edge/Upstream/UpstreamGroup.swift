@@ -14,6 +14,11 @@ public struct UpstreamGroup: Sendable, Equatable {
     public var members: [Member]
     /// What `Host` says upstream; `nil` passes the client's own on.
     public var host: String?
+    /// What is spoken to the members.
+    public var version = Version.http1
+    /// By HTTP/2, requests on one connection at a time; a member may allow fewer.
+    public var connectionStreamsMax = 100
+    public var tls = TLS()
     public var balancing = Balancing.roundRobin
     public var passiveHealth = PassiveHealth()
     public var healthCheck = HealthCheck()
@@ -25,7 +30,7 @@ public struct UpstreamGroup: Sendable, Equatable {
     /// The name server that is asked, an IPv4 address and port; `nil` asks as the system is told to.
     public var nameserver: SocketEndpoint?
 
-    /// Connections in all, idle or busy, from all event loops together.
+    /// Connections in all, idle or busy, from all event loops together; by HTTP/2 requests under way, of which many share a connection.
     public var connectionsMax = 1024
     /// Connections to one member; `nil` sets no limit but the group's.
     public var memberConnectionsMax: Int?
@@ -61,6 +66,24 @@ public struct UpstreamGroup: Sendable, Equatable {
         self.init(members: [Member(endpoint)])
     }
 
+    public enum Version: String, Sendable, CaseIterable {
+        case http1
+        /// Over TLS if the member agrees by ALPN, else HTTP/1.1; without TLS at once (prior knowledge).
+        case h2
+    }
+
+    /// How members with TLS are made sure of.
+    public struct TLS: Sendable, Equatable {
+        /// Whose certificates are believed, and what we show if a member asks.
+        public var files = TLSFiles()
+        /// The name that certificates have to have, and that is sent by SNI; `nil`: each member's own name or address.
+        public var serverName: String?
+        /// Whether the certificate is looked at.
+        public var isVerified = true
+
+        public init() {}
+    }
+
     /// One server, or a name under which there are several.
     public struct Member: Sendable, Equatable {
         public var address: Address
@@ -68,9 +91,12 @@ public struct UpstreamGroup: Sendable, Equatable {
         public var weight = 1
         /// Asked only while none of the others can be.
         public var isBackup = false
+        /// Reached with TLS.
+        public var isSecure = false
 
-        public init(_ endpoint: SocketEndpoint, weight: Int = 1, isBackup: Bool = false) {
+        public init(_ endpoint: SocketEndpoint, weight: Int = 1, isBackup: Bool = false, isSecure: Bool = false) {
             address = .endpoint(endpoint)
+            self.isSecure = isSecure
             self.weight = weight
             self.isBackup = isBackup
         }

@@ -13,6 +13,9 @@ import Transport
 ///     └► refused                                   └► evicting: a request of another loop needs the slot
 /// ```
 ///
+/// By HTTP/2 many requests share a connection, of which nothing is known here: a slot is an exchange then, made by `connect` and ended by
+/// `closed`, and never idle. So there are never more connections than slots.
+///
 /// Waiting requests are served in the order in which they came, with one liberty: a connection that becomes free goes to the first
 /// waiter of its own loop, unless the first of all came ``orderSlack`` earlier. Strict order would have most connections closed and made
 /// again, because the first waiter is mostly on another loop.
@@ -76,6 +79,8 @@ struct UpstreamMachine {
 
     struct Member {
         var endpoint: SocketEndpoint
+        /// See ``Resolved/secureName``.
+        var secureName: String?
         var weight: Int
         var rank = 0
         var health = MemberHealth()
@@ -127,6 +132,8 @@ struct UpstreamMachine {
 
     struct Resolved: Hashable, Sendable {
         var endpoint: SocketEndpoint
+        /// With TLS: the name that its certificate has to have, empty for its address. `nil` without.
+        var secureName: String?
         var weight = 1
         /// Who has a higher one is asked while nobody of a lower one can be; those who are only busy are waited for.
         var rank = 0
@@ -152,7 +159,7 @@ struct UpstreamMachine {
         hasRanks = Set(wanted.values.map(\.rank)).count > 1
         for index in members.indices {
             if let new = wanted[members[index].endpoint] {
-                (members[index].weight, members[index].rank) = (new.weight, new.rank)
+                (members[index].weight, members[index].rank, members[index].secureName) = (new.weight, new.rank, new.secureName)
                 guard members[index].isRemoved else { continue }
                 members[index].isRemoved = false
                 members[index].since = now
@@ -175,7 +182,7 @@ struct UpstreamMachine {
 
     private mutating func add(_ new: Resolved, since: NIODeadline?) {
         let none = [Int](repeating: 0, count: loops)
-        let member = Member(endpoint: new.endpoint, weight: new.weight, rank: new.rank, since: since, idle: none, evicting: none)
+        let member = Member(endpoint: new.endpoint, secureName: new.secureName, weight: new.weight, rank: new.rank, since: since, idle: none, evicting: none)
         let standing = Balancer.Standing(weight: Double(max(1, new.weight)), hash: Balancer.hash(new.endpoint.description.utf8))
         if let place = members.firstIndex(where: \.isFree) {
             members[place] = member
@@ -204,15 +211,23 @@ struct UpstreamMachine {
     }
 
     /// Asks whether a request that failed may be sent to another member.
-    /// - Parameter tried: those that it was sent to already, the last one included.
-    mutating func allowsRetry(tried: [Int], now: NIODeadline) -> Bool {
+    /// - Parameters:
+    ///   - tried: those that it was sent to already, the last one included.
+    ///   - mayBeSame: whether the last one will do if there is no other.
+    /// - Returns: where to; `nil` for nowhere.
+    mutating func allowsRetry(tried: [Int], mayBeSame: Bool = false, now: NIODeadline) -> RetryPlace? {
         let hasOther = members.indices.contains {
             !tried.contains($0) && !members[$0].isRemoved && members[$0].health.isAvailable(now: now)
         }
-        guard hasOther else { return false }
+        guard hasOther || mayBeSame else { return nil }
         let isAllowed = budget.allowsRetry(group.retry, now: now)
         if isAllowed { retries += 1 } else { retriesRefused += 1 }
-        return isAllowed
+        return isAllowed ? hasOther ? .another : .same : nil
+    }
+
+    enum RetryPlace {
+        case another
+        case same
     }
 
     /// A request waits no longer.
@@ -241,7 +256,7 @@ struct UpstreamMachine {
         return (true, served(freedOn: loop, now: now))
     }
 
-    /// A connection in use is gone, or could not be made.
+    /// A connection in use is gone, or could not be made; or an exchange of HTTP/2 has ended, whose connection is counted by its exchanges.
     mutating func closed(member: Int, _ outcome: Outcome, now: NIODeadline) -> [Message] {
         ended(member, outcome, now: now)
         members[member].open -= 1
@@ -310,7 +325,7 @@ struct UpstreamMachine {
 
     /// Whom to probe.
     var probed: [Resolved] {
-        members.filter { !$0.isRemoved }.map { Resolved(endpoint: $0.endpoint, weight: $0.weight, rank: $0.rank) }
+        members.filter { !$0.isRemoved }.map { Resolved(endpoint: $0.endpoint, secureName: $0.secureName, weight: $0.weight, rank: $0.rank) }
     }
 
     mutating func probed(_ endpoint: SocketEndpoint, isGood: Bool, now: NIODeadline) -> (MemberHealth.Change, [Message]) {

@@ -15,7 +15,7 @@ enum AddressText {
     static func parseApplication(_ text: String) throws(ValueProblem) -> EdgeConfiguration.SocketEndpoint {
         if let path = unixPath(text) { return .unix(path: path) }
         if text.hasPrefix("https://") {
-            throw ValueProblem("\"\(text)\" is encrypted; the application is reached by http://HOST:PORT or unix:/PATH")
+            throw ValueProblem("\"\(text)\" is encrypted; edge.app is http://HOST:PORT or unix:/PATH, and members of edge.upstreams may be https://HOST:PORT")
         }
         let prefix = "http://"
         var authority = text.hasPrefix(prefix) ? text.dropFirst(prefix.count)[...] : text[...]
@@ -26,6 +26,19 @@ enum AddressText {
             throw ValueProblem("\"\(text)\" is no application such as http://127.0.0.1:3000 or unix:/run/app.sock")
         }
         return .tcp(host: host, port: port ?? 80)
+    }
+
+    /// A member of a group: as ``parseApplication(_:)``, and `https://app.internal:8443`.
+    static func parseMember(_ text: String) throws(ValueProblem) -> (endpoint: EdgeConfiguration.SocketEndpoint, isSecure: Bool) {
+        let prefix = "https://"
+        guard text.hasPrefix(prefix) else { return (try parseApplication(text), false) }
+        guard case .tcp(let host, let port) = try parseApplication("http://" + text.dropFirst(prefix.count)) else {
+            throw ValueProblem("\"\(text)\" is no member such as https://app.internal:8443")
+        }
+        // What is not said is 80 there.
+        let authority = text.dropFirst(prefix.count).prefix { $0 != "/" }
+        let hasPort = (authority.lastIndex(of: "]").map { authority[$0...] } ?? authority).contains(":")
+        return (.tcp(host: host, port: hasPort ? port : 443), true)
     }
 
     private static func unixPath(_ text: String) -> String? {

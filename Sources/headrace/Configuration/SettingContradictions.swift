@@ -53,6 +53,10 @@ enum SettingContradictions {
         for (name, group) in settings.edge.upstreams.sorted(by: { $0.key < $1.key }) where group.members.isEmpty {
             texts.append("edge.upstreams.\(name) has no members")
         }
+        for (name, group) in settings.edge.upstreams.sorted(by: { $0.key < $1.key })
+        where (group.tls.files.certificate == nil) != (group.tls.files.key == nil) {
+            texts.append("edge.upstreams.\(name).tls.certificate and edge.upstreams.\(name).tls.key go together: one of them is missing")
+        }
         texts += routes(settings)
         let (edge, keyspace) = (settings.edge.tls, settings.keyspace.tls)
         texts += tls(

@@ -13,13 +13,13 @@ enum UpstreamKeys {
         ],
         "Groups of servers that make the same responses; routes name them. edge.app is a group named app.")
 
-    /// The same keys for the group that `edge.app` makes.
-    static let application: [ConfigurationKey] = table.keys.filter { $0.path != "members" }.map {
+    /// The same keys for the group that `edge.app` makes, which is reached without TLS.
+    static let application: [ConfigurationKey] = table.keys.filter { $0.path != "members" && !$0.path.hasPrefix("tls.") }.map {
         ConfigurationKey($0, under: "edge.upstream", at: \.upstream)
     }
 
     private static let table = SettingTable<UpstreamGroup>(
-        keys: [members, connections, deadlines, retries, health, probes, tunnels].flatMap { $0 })
+        keys: [members, connections, deadlines, retries, health, probes, tunnels, encryption].flatMap { $0 })
 
     // Lists of their own: of one with all keys the compiler says that it takes too long.
 
@@ -27,6 +27,12 @@ enum UpstreamKeys {
         .init(
             "members", \.members, .list("members", of: .member, isEmptyAllowed: true), isReloadable: true,
             "The servers. Each address of a name is one, and each target of an SRV record set (srv:NAME). A backup is asked while no other can be."),
+        .init(
+            "protocol", \.version, .word("protocol"), isReloadable: true,
+            """
+            What is spoken to them. h2 is HTTP/2: to https:// members that agree (ALPN), HTTP/1.1 to those that do not; to all others at once, \
+            which they have to understand.
+            """),
         .init(
             "host", \.host, .optional(.text("host name")), isReloadable: true,
             "What Host says to them; without it, what the client said."),
@@ -47,13 +53,32 @@ enum UpstreamKeys {
             "The name server that is asked; without it, as the system is told to."),
     ]
 
+    private static let encryption: [SettingKey<UpstreamGroup>] = [
+        .init(
+            "tls.authorities", \.tls.files.authorities, .optional(.text("file")), isReloadable: true,
+            "Whose certificates are believed of https:// members, in PEM; without it, the system's."),
+        .init(
+            "tls.server_name", \.tls.serverName, .optional(.text("host name")), isReloadable: true,
+            "The name that their certificates are for, and that they are told (SNI); without it, the one in each member's URL."),
+        .init(
+            "tls.verify", \.tls.isVerified, .boolean, isReloadable: true,
+            "Whether their certificates are looked at; without it, whoever gets in between is believed."),
+        .init(
+            "tls.certificate", \.tls.files.certificate, .optional(.text("file")), isReloadable: true,
+            "The certificate that they see if they ask, in PEM."),
+        .init("tls.key", \.tls.files.key, .optional(.text("file")), isReloadable: true, "Its private key, in PEM."),
+    ]
+
     private static let connections: [SettingKey<UpstreamGroup>] = [
         .init(
             "max_connections", \.connectionsMax, .number(1...100_000), isReloadable: true,
-            "Connections to the group, from all event loops together."),
+            "Connections to the group, from all event loops together; by HTTP/2 requests under way, many of which share a connection."),
+        .init(
+            "max_streams", \.connectionStreamsMax, .number(1...10_000), isReloadable: true,
+            "By HTTP/2, requests under way on one connection; a server may allow fewer."),
         .init(
             "max_member_connections", \.memberConnectionsMax, .optional(.number(1...100_000)), isReloadable: true,
-            "Connections to each member."),
+            "Connections to each member; by HTTP/2 requests under way."),
         .init(
             "max_waiting", \.waitingMax, .number(0...100_000), isReloadable: true,
             "Requests that may wait for a connection because all are busy; 503 beyond."),
@@ -156,11 +181,11 @@ enum UpstreamKeys {
 }
 
 extension ValueFormat where Value == UpstreamGroup.Member {
-    /// `http://127.0.0.1:3000`, `unix:/run/app.sock`, `srv:_http._tcp.app.internal`; with `weight=3` and `backup` behind it.
+    /// `http://127.0.0.1:3000`, `https://app.internal:8443`, `unix:/run/app.sock`, `srv:_http._tcp.app.internal`; with `weight=3` and `backup` behind it.
     static var member: Self {
         let endpoint = ValueFormat<EdgeConfiguration.SocketEndpoint>.application
         return Self(
-            "member", units: "\(endpoint.units), srv:NAME; with \"weight=N\" or \"backup\" behind it",
+            "member", units: "\(endpoint.units), https://HOST:PORT, srv:NAME; with \"weight=N\" or \"backup\" behind it",
             parse: { word in
                 let parts = word.split(separator: " ")
                 guard let address = parts.first, parts.count <= 3 else { throw ValueProblem("\"\(word)\" is no member") }
@@ -182,12 +207,13 @@ extension ValueFormat where Value == UpstreamGroup.Member {
                     guard isDNSName(name) else { throw ValueProblem("\"\(address)\" is no service such as srv:_http._tcp.app.internal") }
                     return UpstreamGroup.Member(service: String(name), weight: weight, isBackup: isBackup)
                 }
-                return UpstreamGroup.Member(try endpoint.parse([String(address)]), weight: weight, isBackup: isBackup)
+                let (place, isSecure) = try AddressText.parseMember(String(address))
+                return UpstreamGroup.Member(place, weight: weight, isBackup: isBackup, isSecure: isSecure)
             },
             render: { member in
                 let address =
                     switch member.address {
-                    case .endpoint(let address): endpoint.render(address)
+                    case .endpoint(let address): member.isSecure ? "https://\(address)" : endpoint.render(address)
                     case .service(let name): "srv:\(name)"
                     }
                 guard member.weight != 1 || member.isBackup else { return address }

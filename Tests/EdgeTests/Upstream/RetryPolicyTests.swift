@@ -44,6 +44,16 @@ import Testing
         #expect(verdict(.closedEarly, .put, isBodyHeld: true) == .onAnotherMember)
     }
 
+    @Test func `what a server of HTTP-2 has not looked at is sent again, whatever the method, with the whole body`() {
+        for method in HTTPSemantics.Method.allCases {
+            #expect(verdict(.refused, method) == .onAnyMember)
+            #expect(verdict(.goingAway, method, wasReused: true) == .onNewConnection)
+            #expect(verdict(.refused, method, isBodyHeld: false) == .giveUp)
+            #expect(verdict(.goingAway, method, count: 3) == .giveUp && verdict(.refused, method, count: 3) == .giveUp)
+            #expect(verdict(.streamReset, method) == (method.isIdempotent ? .onAnotherMember : .giveUp))
+        }
+    }
+
     @Test func `so many attempts and no more`() {
         #expect(verdict(.connectFailed, count: 2, wasSent: false) == .onAnotherMember)
         #expect(verdict(.connectFailed, count: 3, wasSent: false) == .giveUp)

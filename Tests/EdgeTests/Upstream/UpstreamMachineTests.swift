@@ -232,9 +232,10 @@ import Testing
         var machine = make(loops: 1)
         #expect(machine.requested(request(0, tried: [0]), now: t0).0 == .connect(1))
         #expect(machine.requested(request(0, tried: [0, 1]), now: t0).0 == .nobody)
-        #expect(machine.allowsRetry(tried: [0], now: t0) == true)
-        #expect(machine.allowsRetry(tried: [0, 1], now: t0) == false, "and it costs nothing of the budget")
+        #expect(machine.allowsRetry(tried: [0], now: t0) == .another)
+        #expect(machine.allowsRetry(tried: [0, 1], now: t0) == nil, "and it costs nothing of the budget")
         #expect(machine.retries == 1 && machine.retriesRefused == 0)
+        #expect(machine.allowsRetry(tried: [0, 1], mayBeSame: true, now: t0) == .same)
     }
 
     @Test func `slow start gives a new member little at first, and all in the end`() {

@@ -91,6 +91,21 @@ import Testing
         #expect(try AddressText.parseApplication(text) == endpoint)
     }
 
+    @Test(arguments: [
+        ("https://a:8443", "a", 8443, true), ("https://a", "a", 443, true), ("https://a/", "a", 443, true), ("https://a:80", "a", 80, true),
+        ("https://[::1]:8443", "::1", 8443, true), ("https://[::1]/", "::1", 443, true), ("http://a", "a", 80, false),
+    ])
+    func `members may be reached with TLS`(text: String, host: String, port: Int, isSecure: Bool) throws {
+        let member = try ValueFormat<UpstreamGroup.Member>.member.parse([text])
+        #expect(member.address == .endpoint(.tcp(host: host, port: port)) && member.isSecure == isSecure)
+        #expect(try ValueFormat<UpstreamGroup.Member>.member.parse([ValueFormat<UpstreamGroup.Member>.member.render(member)]) == member)
+    }
+
+    @Test(arguments: ["https://", "https://a:0", "https://a/path", "https://u:p@a", "https://a:b", "https://unix:/a"])
+    func `what is no member is refused`(text: String) {
+        #expect(throws: ValueProblem.self) { try ValueFormat<UpstreamGroup.Member>.member.parse([text]) }
+    }
+
     @Test(arguments: ["https://a:443", "http://a:0", "http://a/path", "http://u:p@a:80", "ftp://a", "http://", "a", "http://a:b"])
     func `what is no application is refused`(text: String) {
         #expect(throws: ValueProblem.self) { try AddressText.parseApplication(text) }
