@@ -23,19 +23,28 @@ final class HTTP2UpstreamTests {
 
     /// nghttpd, until this goes.
     private final class Peer {
-        let process = Process()
+        let process: Process
         let port: Int
 
-        init(_ arguments: (Int) -> [String]) throws {
-            // It cannot choose a port itself: one that was free a moment ago.
-            port = try StalledOrigin().port
-            process.executableURL = try #require(Command.find("nghttpd"))
-            process.arguments = arguments(port)
-            process.standardOutput = FileHandle.nullDevice
-            process.standardError = FileHandle.nullDevice
-            try Starter.shared.start(process)
-            let port = port
-            try #require(eventually { (try? RawClient(port: port)) != nil }, "nghttpd does not listen")
+        private init(_ process: Process, port: Int) {
+            (self.process, self.port) = (process, port)
+        }
+
+        /// It cannot choose a port itself: one that was free a moment ago, and another one when somebody was faster.
+        static func start(_ arguments: (Int) -> [String]) throws -> Peer {
+            let program: URL = try #require(Command.find("nghttpd"))
+            for _ in 0..<5 {
+                let port = try StalledOrigin().port
+                let process = Process()
+                process.executableURL = program
+                process.arguments = arguments(port)
+                process.standardOutput = FileHandle.nullDevice
+                process.standardError = FileHandle.nullDevice
+                try Starter.shared.start(process)
+                let peer = Peer(process, port: port)
+                if eventually({ !process.isRunning || (try? RawClient(port: port)) != nil }), process.isRunning { return peer }
+            }
+            throw RawClient.Failure(description: "nghttpd does not listen")
         }
 
         func stop() {
@@ -48,7 +57,7 @@ final class HTTP2UpstreamTests {
     }
 
     private func peer(isSecure: Bool) throws -> Peer {
-        try Peer { port in
+        try Peer.start { port in
             ["-a", "127.0.0.1", "-d", folder.path, "-m", "20", "--echo-upload"] + (isSecure ? [] : ["--no-tls"]) + ["\(port)"]
                 + (isSecure ? [path("key.pem"), path("certificate.pem")] : [])
         }

@@ -70,11 +70,14 @@ final class HTTP2Exchange: UpstreamLink, DeadlineHolder {
     }
 
     func resumeReading() {
-        guard !isTelling, let stream, let fetch, fetch.wantsResponse, stream.heldBytes > 0 || stream.isResponseEnded else { return }
+        guard !isTelling, let stream, let fetch, fetch.wantsResponse else { return }
         let now = NIODeadline.now()
-        deadline = now + connector.group.readTimeout
+        if stream.hasHead { deadline = now + connector.group.readTimeout }
+        guard stream.heldBytes > 0 || stream.isResponseEnded else { return }
         while self.fetch === fetch, fetch.wantsResponse, let part = stream.takeHeld() {
             connection.bodyTaken(part.readableBytes, of: stream)
+            // Sending that may have ended the connection, and this with it.
+            guard self.fetch === fetch else { return }
             tell { fetch.responseBody(part) }
         }
         guard self.fetch === fetch else { return }

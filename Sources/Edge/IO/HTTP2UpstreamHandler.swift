@@ -275,7 +275,8 @@ final class HTTP2UpstreamHandler: ChannelInboundHandler, DeadlineHolder {
 
     /// The connection is over, or as good as.
     private func failAll(_ failure: GatewayFailure) {
-        for stream in connection.streams {
+        // What came whole is there for a client that takes its time.
+        for stream in connection.streams where !stream.isResponseEnded {
             let exchange = take(stream)
             let hasHead = stream.hasHead
             connection.reset(stream, .cancel)

@@ -15,6 +15,8 @@ final class UpstreamConnector {
     private var waiting: [UInt64: (fetch: Fetch, deadline: NIODeadline)] = [:]
     private var serial: UInt64 = 0
     private var openCount = 0
+    /// Requests that waited for HTTP/2 are being given their streams.
+    private var isServing = false
     /// Idle connections that were closed while a request's grant of them was on its way, by member.
     private var brokenPromises: [Int: Int] = [:]
     private var http2 = HTTP2Connections<HTTP2UpstreamHandler, Slot>()
@@ -314,8 +316,10 @@ final class UpstreamConnector {
 
     private func http2DialFailed(_ endpoint: SocketEndpoint, _ failure: GatewayFailure) {
         http2[endpoint].dials -= 1
-        let slots = http2[endpoint].waiting
-        http2[endpoint].waiting = []
+        // Who waits for those that are still being made goes on waiting.
+        let hopeful = http2[endpoint].dials * max(1, http2[endpoint].room ?? 1)
+        let slots = Array(http2[endpoint].waiting.dropLast(hopeful))
+        http2[endpoint].waiting.removeFirst(slots.count)
         let now = NIODeadline.now()
         // One connection has failed, however many waited for it.
         for (index, slot) in slots.enumerated() {
@@ -347,6 +351,10 @@ final class UpstreamConnector {
 
     private func serve(_ connection: HTTP2UpstreamHandler, now: NIODeadline) {
         let endpoint = connection.endpoint
+        // A request whose client has left gives its slot back in here, and asks who else waits.
+        guard !isServing else { return }
+        isServing = true
+        defer { isServing = false }
         while connection.roomCount > 0, !connection.isForOne, !http2[endpoint].waiting.isEmpty {
             let index = http2[endpoint].waiting.firstIndex { !$0.fetch.isOnItsOwn || connection.isUnused } ?? 0
             let slot = http2[endpoint].waiting[index]

@@ -311,6 +311,13 @@ package struct HTTP2ClientConnection {
 
     private func find(_ id: UInt32) -> HTTP2ClientStream? { index(id).map { streams[$0] } }
 
+    /// Sends nothing more of a stream's request.
+    private mutating func stop(_ stream: HTTP2ClientStream) {
+        if stream.isReady { ready.removeAll { $0 === stream } }
+        stream.isReady = false
+        stream.stop()
+    }
+
     private mutating func remove(_ stream: HTTP2ClientStream) {
         guard let index = index(stream.id) else { return }
         streams.remove(at: index)
@@ -388,6 +395,7 @@ package struct HTTP2ClientConnection {
             return fail(.compressionError, "a header block that cannot be read")
         }
         guard let stream else { return endedReceived(block.stream) }
+        guard !stream.isResponseEnded else { return fail(.streamClosed, "HEADERS behind the end of a response") }
         if isTrailers {
             var ignored = ResponseHead()
             guard block.endsStream, fields.finish(&ignored, answering: stream.method, endsStream: true) == nil, stream.lengthLeft ?? 0 == 0 else {
@@ -427,6 +435,7 @@ package struct HTTP2ClientConnection {
             giveBack(count, held: false)
             return endedReceived(id)
         }
+        guard !stream.isResponseEnded else { return fail(.streamClosed, "DATA behind the end of a response") }
         stream.receiveWindow -= count
         guard stream.receiveWindow >= 0 else {
             giveBack(count, held: false)
@@ -501,6 +510,11 @@ package struct HTTP2ClientConnection {
         }
         // Each stream has cost a request of ours; of those that are over, there is no need to say it.
         guard let stream = find(id) else { return guardian.allows(.resets, now: now) ? .handled : calm(.resets) }
+        // The response is here, if it is not passed on yet: it is the rest of the request that is not wanted (RFC 9113 §8.1).
+        if stream.isResponseEnded {
+            stop(stream)
+            return .handled
+        }
         remove(stream)
         switch HTTP2ErrorCode(rawValue: code) {
         case .refusedStream where !stream.hasHead: return .ended(stream, .refused)

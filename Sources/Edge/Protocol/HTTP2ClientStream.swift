@@ -63,7 +63,7 @@ package final class HTTP2ClientStream {
     var isSendable: Bool { !isClosed && !isRequestEnded && (queue.bytes > 0 ? sendWindow > 0 : isComplete) }
 
     func append(_ piece: ByteBuffer) {
-        guard !isComplete, !isClosed else { return }
+        guard !isComplete, !isClosed, !isRequestEnded else { return }
         queue.append(piece)
         if !hasRoom { isFull = true }
     }
@@ -71,6 +71,12 @@ package final class HTTP2ClientStream {
     func complete(trailers: FieldSection?) {
         isComplete = true
         if let trailers, !trailers.isEmpty { self.trailers = trailers }
+    }
+
+    /// The origin wants no more of it.
+    func stop() {
+        isRequestEnded = true
+        queue.removeAll()
     }
 
     /// Moves so many bytes of the body to `output`.

@@ -400,10 +400,10 @@ import Testing
             F.frame(1, flags: 5, stream: stream, [0x88, 0x40, 1, UInt8(ascii: "a"), 0x7F, 0xA1, 0x1E] + [UInt8](repeating: 0x62, count: 4000) + [UInt8](repeating: 0xBE, count: 10_000))
         }),
         .init(claim: "a table that cannot be", frames: { F.frame(1, flags: 5, stream: $0, [0x88, 0xBE]) }, code: .compressionError),
-        .init(claim: "too many PINGs", frames: { _ in F.times(100, F.ping()) }, code: .enhanceYourCalm, flood: .pings),
-        .init(claim: "too many SETTINGS", frames: { _ in F.times(100, F.settings()) }, code: .enhanceYourCalm, flood: .settings),
-        .init(claim: "too many resets", frames: { F.reset($0, 2) + F.times(1100, F.reset($0, 2)) }, code: .enhanceYourCalm, flood: .resets),
-        .init(claim: "bodies of nothing", frames: { F.response($0) + F.times(5100, F.data($0, [])) }, status: 0, code: .enhanceYourCalm, flood: .tinyData),
+        .init(claim: "too many PINGs", frames: { _ in F.times(2000, F.ping()) }, code: .enhanceYourCalm, flood: .pings),
+        .init(claim: "too many SETTINGS", frames: { _ in F.times(2000, F.settings()) }, code: .enhanceYourCalm, flood: .settings),
+        .init(claim: "too many resets", frames: { F.reset($0, 2) + F.times(6000, F.reset($0, 2)) }, code: .enhanceYourCalm, flood: .resets),
+        .init(claim: "bodies of nothing", frames: { F.response($0) + F.times(30_000, F.data($0, [])) }, status: 0, code: .enhanceYourCalm, flood: .tinyData),
     ]
 
     @Test(arguments: hostile) func `what no application may send is an error for its client, never stored, and counted`(one: Hostile) async throws {
@@ -416,11 +416,12 @@ import Testing
             client.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\n")
             if one.status > 0 { #expect(try client.readResponse().status == one.status) } else { #expect(client.isClosed(seconds: 60)) }
             #expect(origin.requests.count == count, "it is asked each time")
+            // What ends the connection may come behind what ended the request.
+            if one.code != nil { #expect(eventually { origin.closedCount == count }) }
         }
         if let code = one.code {
             #expect(try site.metric("headrace_edge_upstream_http2_errors_total{code=\"\(code.word)\"}") == 2)
             #expect(eventually { origin.frames(7).contains { $0.number(at: 4) == code.rawValue } }, "it is told why")
-            #expect(eventually { origin.closedCount == 2 })
         } else {
             #expect(origin.connectionCount == 1, "the connection goes on")
         }
@@ -476,8 +477,8 @@ import Testing
             }
         }
         let site = try await Site.start([origin.port]) { _, group in
-            group.firstByteTimeout = .milliseconds(500)
-            group.readTimeout = .milliseconds(500)
+            group.firstByteTimeout = .seconds(2)
+            group.readTimeout = .seconds(2)
             group.retry.attemptsMax = 1
         }
         #expect(try RawClient.get(port: site.port, "/").text == "x")
