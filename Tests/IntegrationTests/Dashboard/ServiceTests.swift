@@ -115,16 +115,21 @@ import Testing
         // A job of nobody's page.
         _ = try Command.run(
             "psql", ["-X", "-A", "-t", "-q", "-w", "-h", "127.0.0.1", "-p", "\(place.port ?? 0)", "-U", "postgres", "-d", "shop", "-c", "SELECT 1 AS job"])
-        for number in 1...3 { #expect(try RawClient.get(port: headrace.port, "/scans/\(number)").status == 200) }
         _ = try RawClient.get(port: headrace.port, "/other")
         var document: [String: Any] = [:]
         func row(_ list: String, _ key: String, _ isMeant: (String) -> Bool) -> [String: Any]? {
             (document[list] as? [[String: Any]])?.first { isMeant($0[key] as? String ?? "") }
         }
-        #expect(try eventually(seconds: 60) {
-            document = try DashboardIntegrationTests.document(headrace)
-            return row("paths", "pattern") { $0 == "/scans/*" }?["statements_per_page"] is Double
-        })
+        // A page whose statements PostgreSQL had no place for (other tests have it, too) is one that asked nothing: then once more.
+        var isCounted = false
+        for round in 1...6 where !isCounted {
+            for number in 1...3 { #expect(try RawClient.get(port: headrace.port, "/scans/\(round)\(number)").status == 200) }
+            isCounted = try eventually(seconds: 20) {
+                document = try DashboardIntegrationTests.document(headrace)
+                return row("paths", "pattern") { $0 == "/scans/*" }?["statements_per_page"] is Double
+            }
+        }
+        #expect(isCounted)
         let page = try #require(row("paths", "pattern") { $0 == "/scans/*" })
         #expect(page["statements_per_page"] as? Double == 13)
         #expect((page["hint"] as? String)?.contains("13 statements per page") == true, "\(page)")
