@@ -175,9 +175,16 @@ import Testing
         let answered = ["cache_hits", "cache_misses", "cache_coalesced", "cache_stale", "cache_revalidated", "cache_served_stale", "cache_bypassed"]
             .reduce(0) { $0 + (said.total(document, $1) ?? 0) }
         #expect(Double(asked) == answered && asked == 600)
-        // The states that the page shows are those of the metrics.
+        // The states that the page shows are those of the metrics, as far as no probe has changed them while these were asked for.
+        func states(_ document: [String: Any]) -> [String: String] {
+            let services = (document["services"] as? [[String: Any]] ?? []).map { ($0["name"] as? String ?? "", $0["state"] as? String ?? "") }
+            return Dictionary(services) { $1 }
+        }
+        let earlier = states(said.before)
+        #expect(!earlier.isEmpty)
         for service in document["services"] as? [[String: Any]] ?? [] {
             let name = service["name"] as? String ?? ""
+            guard earlier[name] == service["state"] as? String else { continue }
             #expect((service["state"] as? String == "up") == (said.metrics["headrace_service_up{service=\"\(name)\"}"] == 1), "\(name)")
         }
     }
