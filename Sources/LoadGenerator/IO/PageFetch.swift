@@ -27,6 +27,15 @@ public struct PageFetch: Sendable {
         public var certificateExpiry: Int64?
         /// When the response came, in seconds since 1970.
         public var receivedAt: Int64
+
+        /// By how many seconds the server's clock is ahead of ours; `nil` when it sends no `Date`. A cache passes on when the
+        /// response was made, and its age since: both together are now.
+        /// - Source: RFC 9110 §6.6.1, RFC 9111 §5.1.
+        public var clockAheadSeconds: Int64? {
+            guard let date = head.fields.firstIndex(of: .date).flatMap({ HTTPDate.parse(head.fields.value(at: $0)) }) else { return nil }
+            let age = head.fields.string(.age).flatMap { UInt32($0) } ?? 0
+            return date + Int64(age) - receivedAt
+        }
     }
 
     public struct Failure: Error, CustomStringConvertible, Sendable {

@@ -48,7 +48,7 @@ struct SiteEvidence: Sendable {
     var certificateDays: Double?
     /// Milliseconds from the request to the first byte, of each visit.
     var firstByteMilliseconds: [Double] = []
-    /// By how much the server's `Date` is ahead of this machine's clock; `nil` when it sends none.
+    /// By how much the server's clock is ahead of this machine's; `nil` when it sends no `Date`.
     var clockAheadSeconds: Int64?
 
     var all: [Resource] { [page] + files }

@@ -37,7 +37,7 @@ struct SiteVisit {
         evidence.isSecure = url.isSecure
         evidence.isLocal = url.host == "localhost" || url.host.hasPrefix("127.") || url.host == "::1"
         evidence.certificateDays = page.certificateExpiry.map { Double($0 - page.receivedAt) / 86_400 }
-        evidence.clockAheadSeconds = page.head.fields.firstIndex(of: .date).flatMap { HTTPDate.parse(page.head.fields.value(at: $0)) }.map { $0 - page.receivedAt }
+        evidence.clockAheadSeconds = page.clockAheadSeconds
         evidence.firstByteMilliseconds = [Double(page.firstByteTime) / 1e6]
         for _ in 1..<Self.firstByteVisits { evidence.firstByteMilliseconds.append(Double(try await get(url).firstByteTime) / 1e6) }
         // The page's text: without a coding, if it came with one.

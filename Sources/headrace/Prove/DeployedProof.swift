@@ -131,8 +131,7 @@ struct DeployedProof {
         let field = signature([])
         let page = try await get(options.paths[0], options.fields + [field])
         guard page.head.fields.string(.headraceProof) == ProofField.answer(to: field.value, without: [], secret: deployed.secret) else {
-            let ahead = page.head.fields.firstIndex(of: .date).flatMap { HTTPDate.parse(page.head.fields.value(at: $0)) }.map { $0 - page.receivedAt }
-            let clock = ahead.map { abs($0) > ProofField.secondsMax ? "; its clock is \(abs($0)) s \($0 > 0 ? "ahead of" : "behind") ours, which is too much" : "" }
+            let clock = page.clockAheadSeconds.map { abs($0) > ProofField.secondsMax ? "; its clock is \(abs($0)) s \($0 > 0 ? "ahead of" : "behind") ours, which is too much" : "" }
             throw Prove.Failure(
                 description: """
                     \(deployed.front.origin) did not take the signed request: no Headrace answers there, its prove.secret is another, or this \

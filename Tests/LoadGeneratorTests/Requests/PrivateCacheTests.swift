@@ -30,6 +30,16 @@ import Testing
         }
     }
 
+    /// A stored page's `Date` is old, and no clock is wrong.
+    @Test(arguments: [
+        ([], nil), (["Date: Sat, 31 Jan 2026 12:00:00 GMT"], 0), (["Date: Sat, 31 Jan 2026 11:59:09 GMT"], -51),
+        (["Date: Sat, 31 Jan 2026 11:59:09 GMT", "Age: 51"], 0), (["Date: Sat, 31 Jan 2026 12:00:09 GMT", "Age: 0"], 9),
+        (["Date: Sat, 31 Jan 2026 12:00:00 GMT", "Age: -1"], 0), (["Date: Sat, 31 Jan 2026 12:00:00 GMT", "Age: 99999999999999999999"], 0), (["Date: soon"], nil),
+    ] as [([String], Int64?)])
+    func `a server's clock is told from its Date and what a cache adds`(_ fields: [String], _ ahead: Int64?) throws {
+        #expect(try page(fields).clockAheadSeconds == ahead)
+    }
+
     @Test(arguments: [
         (["Cache-Control: max-age=60"], 59, "fresh"), (["Cache-Control: max-age=60"], 60, "missing"), (["Cache-Control: max-age=60", "ETag: \"a\""], 60, "If-None-Match"),
         (["Cache-Control: private, max-age=60"], 1, "fresh"), (["Cache-Control: no-store"], 0, "missing"), (["Cache-Control: no-cache", "ETag: \"a\""], 0, "If-None-Match"),
