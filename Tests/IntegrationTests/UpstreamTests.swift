@@ -149,6 +149,40 @@ import Testing
         #expect(slow.reduce(0) { $0 + $1.requestCount } == 2)
     }
 
+    /// From where the client reads on its time is counted anew, also when all that it sent has been read by then: of these sizes one is
+    /// just more than what a socket keeps for a client that does not read (tcp(7), `tcp_wmem`: 4 MiB).
+    @Test func `an application that falls silent is given up also behind a client that was slow`() throws {
+        let piece = String(repeating: "x", count: 64 << 10)
+        let origin = try ScriptedOrigin { request in
+            let count = Int(request.target.dropFirst()) ?? 0
+            return [.send("HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 1000000000\r\n\r\n")] + (0..<count).flatMap { _ in [.send(piece), .wait(milliseconds: 1)] }
+        }
+        let edge = try edge([origin], ["read_timeout: 500ms"])
+        let clients = try (32..<80).map { count in
+            let client = try RawClient(port: edge.port, receiveBuffer: 4096)
+            client.send("GET /\(count) HTTP/1.1\r\nHost: a\r\n\r\n")
+            return client
+        }
+        Thread.sleep(forTimeInterval: 2)
+        let open = clients.enumerated().filter { !$0.element.isClosed(seconds: 20) }.map { $0.offset + 32 }
+        #expect(open == [], "behind so many pieces of 64 KiB")
+    }
+
+    /// Word on the way to the answer is no answer, and the client takes its time.
+    @Test func `an application that has said 103 is not late while the request is still coming`() throws {
+        let origin = try ScriptedOrigin(
+            readsBodies: false,
+            afterHead: { $0.contains("z") ? [.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")] : [] },
+            { _ in [.send("HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n")] })
+        let edge = try edge([origin], ["read_timeout: 300ms"])
+        let client = try RawClient(port: edge.port)
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na")
+        #expect(try client.readResponse().status == 103)
+        Thread.sleep(forTimeInterval: 1.5)
+        client.send("z")
+        #expect(try client.readResponse().text == "ok")
+    }
+
     @Test func `a limit of connections holds for all event loops together, and who waits is served`() throws {
         let origin = try ScriptedOrigin { _ in
             [.wait(milliseconds: 20), .send(ScriptedOrigin.response(fields: ["Cache-Control: no-store"], body: "x"))]

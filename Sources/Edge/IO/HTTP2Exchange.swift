@@ -17,6 +17,7 @@ final class HTTP2Exchange: UpstreamLink, DeadlineHolder {
     private(set) var deadline = NIODeadline.distantFuture
     var sweepPosition = -1
     private var started = NIODeadline.distantPast
+    private var isRequestSent = false
     private var isAwaitingFirstByte = false
     private var status = 0
     /// The slot that it has with the group was given back.
@@ -63,6 +64,7 @@ final class HTTP2Exchange: UpstreamLink, DeadlineHolder {
 
     func requestEnded(trailers: FieldSection?, isChunked: Bool, now: NIODeadline) {
         guard let stream else { return }
+        isRequestSent = true
         connection.requestMade(stream, trailers: trailers)
         guard fetch != nil, !stream.hasHead else { return }
         isAwaitingFirstByte = true
@@ -103,6 +105,8 @@ final class HTTP2Exchange: UpstreamLink, DeadlineHolder {
 
     func interimReceived(_ head: ResponseHead, now: NIODeadline) {
         heard(now: now)
+        // While the request is still coming it is not late.
+        if !isRequestSent { deadline = .distantFuture }
         fetch?.interimReceived(head)
     }
 

@@ -19,6 +19,7 @@ final class UpstreamHandler: ChannelInboundHandler, UpstreamLink, DeadlineHolder
     private var pending = ByteBuffer()
     private var isReadSuppressed = false
     private var isRequestSent = false
+    private var isCut = false
     private var tunnel: Tunnel?
     /// Which member of the group it leads to.
     private(set) var member = 0
@@ -102,6 +103,8 @@ final class UpstreamHandler: ChannelInboundHandler, UpstreamLink, DeadlineHolder
     func resumeReading() {
         guard isReadSuppressed, wantsInput, let context else { return }
         isReadSuppressed = false
+        // It could not go on while nobody read: its time begins anew.
+        if let connector, fetch != nil { deadline = .now() + connector.group.readTimeout }
         // What was read before the pause comes first.
         understand(now: .now())
         if wantsInput { context.setReading(true) } else { isReadSuppressed = true }
@@ -171,6 +174,8 @@ final class UpstreamHandler: ChannelInboundHandler, UpstreamLink, DeadlineHolder
         }
         if let fetch {
             fetch.gather { understand(now: now) }
+            // Word on the way, while the request is still coming: the time for the answer begins behind the request.
+            if self.fetch === fetch, connection.isAwaitingHead, !isRequestSent { deadline = .distantFuture }
         } else {
             understand(now: now)
         }
@@ -210,6 +215,9 @@ final class UpstreamHandler: ChannelInboundHandler, UpstreamLink, DeadlineHolder
         if let fetch {
             self.fetch = nil
             switch connection.inputClosed() {
+            case .end where isCut:
+                outcome = .failure
+                fetch.failed(.truncated)
             case .end:
                 outcome = judged()
                 fetch.responseEnded(trailers: nil, now: .now())
@@ -225,7 +233,10 @@ final class UpstreamHandler: ChannelInboundHandler, UpstreamLink, DeadlineHolder
         context.fireChannelInactive()
     }
 
+    /// A response that ends with its connection has not come to its end: the connection was reset, or cut beneath TLS.
+    /// - Source: RFC 9112 §8, §9.8.
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        isCut = true
         context.close(promise: nil)
     }
 
@@ -302,7 +313,8 @@ final class UpstreamHandler: ChannelInboundHandler, UpstreamLink, DeadlineHolder
 
     func deadlinePassed(now: NIODeadline) {
         deadline = .distantFuture
-        guard let fetch, fetch.wantsResponse else { return }
+        // While nothing is read, the client has the word.
+        guard let fetch, !isReadSuppressed else { return }
         self.fetch = nil
         outcome = .failure
         close()
