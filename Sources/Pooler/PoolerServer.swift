@@ -31,9 +31,9 @@ public final class PoolerServer: Sendable {
         if configuration.threads <= 0 { configuration.threads = System.coreCount }
         self.configuration = configuration
         self.logger = logger
-        limit = ConnectionLimit(max: configuration.limits.clientConnectionsMax)
         overLimit = ConnectionLimit(max: Self.overLimitMax)
         runner = try PoolRunner(configuration: configuration, loops: configuration.threads, logger: logger)
+        limit = runner.clientLimit
         group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
     }
 
@@ -93,6 +93,18 @@ public final class PoolerServer: Sendable {
         runner.dedication.begin(for: .milliseconds(milliseconds), now: .now())
     }
 
+    /// Limits and timeouts from now on. What is over a limit goes when nobody uses it; how old a server connection may grow, how many statements it
+    /// keeps and how many a client may have is for those that are made from now on. What sharing is worth is measured within the limit of the
+    /// start (``PoolerConfiguration/Limits/dedicatedMax``). May be called on any thread; once it drains, nothing changes.
+    public func adopt(_ limits: PoolerConfiguration.Limits, _ timeouts: PoolerConfiguration.Timeouts) {
+        guard !running.withLock({ $0.isEnding }) else { return }
+        runner.adopt {
+            let dedicatedMax = $0.limits.dedicatedMax
+            ($0.limits, $0.timeouts) = (limits, timeouts)
+            $0.limits.dedicatedMax = dedicatedMax
+        }
+    }
+
     /// Stops accepting, ends clients that have nothing under way, lets transactions finish (at most as long as the configuration
     /// says), and ends.
     public func drain() async {
@@ -102,7 +114,7 @@ public final class PoolerServer: Sendable {
         }
         for listener in listeners { await listener.close() }
         for (eventLoop, worker) in workers { try? await eventLoop.submit { worker.value.beginDraining() }.get() }
-        let end = NIODeadline.now() + configuration.timeouts.drain
+        let end = NIODeadline.now() + runner.current.timeouts.drain
         while limit.count > 0, NIODeadline.now() < end {
             try? await Task.sleep(for: .milliseconds(20))
         }

@@ -3,11 +3,17 @@ import Synchronization
 /// Counts open connections against a limit, over all event loops.
 public final class ConnectionLimit: Sendable {
     private let open = Atomic<Int>(0)
-    public let max: Int
+    private let limit: Atomic<Int>
+
+    /// Connections that may be open at a time. When it is lowered, those that are open stay.
+    public var max: Int {
+        get { limit.load(ordering: .relaxed) }
+        set { limit.store(newValue, ordering: .relaxed) }
+    }
 
     /// - Parameter max: connections that may be open at a time.
     public init(max: Int) {
-        self.max = max
+        limit = Atomic(max)
     }
 
     /// Connections open now.

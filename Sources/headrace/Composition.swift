@@ -156,6 +156,7 @@ final class Composition: Sendable {
             } else if edge != nil || new.hasEdge {
                 logger.warning("whether there is an edge at all has changed: that needs a restart")
             }
+            pooler?.adopt(new.pooler.limits, new.pooler.timeouts)
             let old = settings.withLock { settings in
                 defer { settings = new }
                 return settings

@@ -51,6 +51,44 @@ struct PoolerDriverTests {
         #expect(text == "hello\n")
     }
 
+    /// One server connection for both: it changes hands between each request to cancel and the next.
+    @Test func `a request to cancel never reaches another client's query`() throws {
+        let text = try run(
+            """
+            import sys, threading, time, psycopg2
+            from psycopg2.errors import QueryCanceled
+            url = f"host=127.0.0.1 port={sys.argv[1]} user=postgres dbname=shop"
+            hasty, other = psycopg2.connect(url), psycopg2.connect(url)
+            hasty.autocommit = other.autocommit = True
+            done = threading.Event()
+            def ask():
+                cursor = hasty.cursor()
+                while not done.is_set():
+                    try:
+                        cursor.execute("SELECT 1")
+                    except QueryCanceled:
+                        pass
+            def cancel():
+                while not done.is_set():
+                    hasty.cancel()
+            threads = [threading.Thread(target=work) for work in (ask, cancel)]
+            for thread in threads: thread.start()
+            cursor, end = other.cursor(), time.monotonic() + 4
+            count = 0
+            while time.monotonic() < end or count < 50:
+                cursor.execute("SELECT pg_sleep(0.002)")
+                count += 1
+            done.set()
+            for thread in threads: thread.join()
+            threading.Timer(0.5, hasty.cancel).start()
+            try:
+                hasty.cursor().execute("SELECT pg_sleep(50)")
+            except QueryCanceled:
+                print("ok")
+            """, ["limits.pool_size": "1", "threads": "2"])
+        #expect(text == "ok\n")
+    }
+
     @Test func `psycopg2 sets its session and keeps a cursor WITH HOLD`() throws {
         let text = try run(
             """

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import TestSupport
 import Testing
 
@@ -136,6 +137,51 @@ struct PoolerLoginTests {
         #expect(plain.errors.contains("TLS required"), "\(plain.errors)")
     }
 
+    @Test(.enabled(if: (try? Command.run("python3", ["-c", "import psycopg2"]).status) == 0, "psycopg2 is not installed: run scripts/setup test"))
+    func `a thousand clients that come at once, with TLS and SCRAM, are all served, and who was there before is not kept waiting`() throws {
+        let settings = try certificates().merging([
+            "auth.method": "scram-sha-256", "auth.users_file": try file("users", "\"plain\" \"pencil\"\n"), "tls.clients": "require",
+            "limits.pool_size": "5", "limits.server_logins": "2", "threads": "2",
+        ]) { $1 }
+        let pooler = try pooler(settings)
+        let script = """
+            import sys, threading, time, psycopg2
+            def connect():
+                return psycopg2.connect(
+                    host="127.0.0.1", port=int(sys.argv[1]), user="plain", password="pencil", dbname="shop", sslmode="require", connect_timeout=200)
+            held, waits, answers, done = connect(), [], [], threading.Event()
+            def regular():
+                while not done.is_set():
+                    start = time.monotonic()
+                    held.cursor().execute("SELECT 1")
+                    held.commit()
+                    waits.append(time.monotonic() - start)
+                    time.sleep(0.02)
+            def storm(number):
+                try:
+                    client = connect()
+                    cursor = client.cursor()
+                    cursor.execute("SELECT %s", (number,))
+                    answers.append(cursor.fetchone()[0] == number)
+                    client.close()
+                except psycopg2.Error as error:
+                    answers.append(str(error))
+            threading.stack_size(1 << 18)
+            steady = threading.Thread(target=regular)
+            steady.start()
+            clients = [threading.Thread(target=storm, args=(number,)) for number in range(1000)]
+            for client in clients: client.start()
+            for client in clients: client.join()
+            done.set()
+            steady.join()
+            waits.sort()
+            print(answers.count(True), [answer for answer in answers if answer is not True][:3], len(waits) >= 10 and waits[len(waits) // 2] < 2)
+            """
+        let result = try Command.run("timeout", ["250", "python3", "-c", script, "\(pooler.port)"])
+        #expect(result.text == "1000 [] True\n", "\(result.text)\(result.errors)")
+        #expect(try Int(postgres.query("SELECT count(*) FROM pg_stat_activity WHERE usename = 'plain'")).map { $0 <= 5 + 5 } == true)
+    }
+
     @Test func `a client certificate is enough where the rules say so`() throws {
         let rules = try file("rules", "hostssl all plain 127.0.0.1/32 cert\nhost shop postgres 127.0.0.0/8 trust\n")
         let settings = try certificates().merging([
@@ -175,5 +221,58 @@ struct PoolerLoginTests {
         #expect(try psql(pooler, "SELECT 1", user: "postgres", password: nil).errors.contains("is disabled"))
         #expect(try console("ENABLE shop").errors == "")
         #expect(try psql(pooler, "SELECT 3", user: "postgres", password: nil).text == "3\n")
+    }
+
+    @Test func `the console changes sizes and times while it runs, and RELOAD brings the configuration's back`() throws {
+        let pooler = try pooler(["auth.admins": "postgres", "threads": "2", "limits.pool_size": "3", "limits.reserve_pool_size": "0"])
+        func console(_ command: String) throws -> Command.Result { try psql(pooler, command, user: "postgres", password: nil, database: "pgbouncer") }
+        func setting(_ name: String) throws -> String? {
+            try console("SHOW CONFIG").text.split(separator: "\n").first { $0.hasPrefix("\(name)|") }.map(String.init)
+        }
+        #expect(try setting("default_pool_size") == "default_pool_size|3|25|yes" && setting("pool_mode") == "pool_mode|transaction|transaction|no")
+        for (command, error) in [
+            ("SET default_pool_size = 0", "expected a number from 1 to 10000"), ("SET query_timeout = 'soon'", "expected seconds from 0 to 2592000"),
+            ("SET pool_mode = session", "cannot be changed"), ("SET nothing = 1", "unknown setting 'nothing'"),
+        ] {
+            #expect(try console(command).errors.contains(error))
+        }
+        #expect(try console("SET default_pool_size = 1").errors == "" && console("SET query_wait_timeout = 0.5").errors == "")
+        #expect(try setting("query_wait_timeout") == "query_wait_timeout|0.5|120|yes")
+        let sessions = try (0..<3).map { _ in try PostgresSession(port: pooler.port) }
+        try sessions[0].value("BEGIN")
+        let late = #expect(throws: PostgresSession.Failure.self) { try sessions[1].value("SELECT 1") }
+        #expect(late?.description.contains("query_wait_timeout") == true)
+        // Larger: there is room at once. Smaller: what is too many goes.
+        _ = try console("SET default_pool_size = 2")
+        #expect(try sessions[2].value("SELECT 2") == "2")
+        _ = try console("SET default_pool_size = 1")
+        try sessions[0].value("COMMIT")
+        #expect(try eventually { try console("SHOW SERVERS").text.split(separator: "\n").count == 1 })
+        #expect(try sessions[2].value("SELECT 3") == "3")
+        _ = try console("RELOAD")
+        #expect(try eventually { try setting("default_pool_size") == "default_pool_size|3|25|yes" })
+        #expect(try setting("query_wait_timeout") == "query_wait_timeout|120|120|yes")
+    }
+
+    @Test func `while it is suspended nothing passes, and nothing is lost`() throws {
+        let pooler = try pooler(["auth.admins": "postgres", "threads": "2"])
+        func console(_ command: String) throws -> Command.Result { try psql(pooler, command, user: "postgres", password: nil, database: "pgbouncer") }
+        let sessions = try (0..<4).map { _ in try PostgresSession(port: pooler.port) }
+        for session in sessions { try session.value("BEGIN") }
+        #expect(try console("SUSPEND").errors == "")
+        #expect(try console("SHOW STATE").text == "active|no\npaused|no\nsuspended|yes\n")
+        let answers = Mutex<[String]>([])
+        for (number, session) in sessions.enumerated() {
+            nonisolated(unsafe) let session = session
+            Thread.detachNewThread {
+                let answer = (try? session.value("SELECT \(number)")) ?? "failed"
+                answers.withLock { $0.append(answer) }
+            }
+        }
+        Thread.sleep(forTimeInterval: 1)
+        #expect(answers.withLock { $0 } == [])
+        #expect(try console("RESUME").errors == "")
+        #expect(eventually { answers.withLock { $0.sorted() } == ["0", "1", "2", "3"] })
+        #expect(try console("SHOW STATE").text == "active|yes\npaused|no\nsuspended|no\n")
     }
 }

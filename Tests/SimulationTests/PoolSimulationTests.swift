@@ -12,8 +12,9 @@ import Testing
 /// 2. Orders of the machine's are kept in a list and carried out later, in random order between loops and in order within one, as
 ///    event loops do; time is a number that goes forward.
 /// 3. After each step the machine's own invariants hold, and what the world knows besides: no connection is held by two clients or on
-///    two loops; who waits is served or told within `query_wait_timeout` and a sweep.
-/// 4. At the end everybody returns what he holds, time goes on, and nobody may be waiting.
+///    two loops; who waits is served or told within `query_wait_timeout` and a sweep. In every other world an operator changes limits,
+///    too.
+/// 4. At the end everybody returns what he holds, time goes on, and nobody may be waiting, nothing be over its limit.
 ///
 /// A failure names its seed: `HEADRACE_SEED=… swift test --filter PoolSimulationTests`.
 @Suite struct PoolSimulationTests {
@@ -47,6 +48,7 @@ private struct World {
     }
 
     private var random: SeededRandom
+    private let hasOperator: Bool
     private var machine: PoolMachine
     private let loops: Int
     private var configuration = PoolerConfiguration()
@@ -65,14 +67,8 @@ private struct World {
     init(seed: UInt64) {
         random = SeededRandom(seed: seed)
         loops = Int.random(in: 1...4, using: &random)
-        configuration.limits.poolSize = Int.random(in: 1...6, using: &random)
-        configuration.limits.minPoolSize = Int.random(in: 0...configuration.limits.poolSize, using: &random)
-        configuration.limits.reserveSize = Int.random(in: 0...2, using: &random)
-        configuration.limits.pinnedMax = Int.random(in: 0...2, using: &random)
-        configuration.limits.loginsMax = Int.random(in: 1...4, using: &random)
-        configuration.limits.serverConnectionsMax = Int.random(in: 3...12, using: &random)
-        configuration.limits.databaseConnectionsMax = Bool.random(using: &random) ? 0 : Int.random(in: 2...8, using: &random)
-        configuration.limits.userConnectionsMax = Bool.random(using: &random) ? 0 : Int.random(in: 2...8, using: &random)
+        hasOperator = seed.isMultiple(of: 2)
+        configuration.limits = Self.limits(&random)
         configuration.timeouts.queryWait = .seconds(3)
         configuration.timeouts.reserve = .seconds(1)
         configuration.timeouts.serverLifetime = .seconds(20)
@@ -84,6 +80,19 @@ private struct World {
         for _ in 0..<Int.random(in: 2...30, using: &random) {
             clients.append(Client(pool: Int.random(in: 0..<3, using: &random), loop: Int.random(in: 0..<loops, using: &random)))
         }
+    }
+
+    private static func limits(_ random: inout SeededRandom) -> PoolerConfiguration.Limits {
+        var limits = PoolerConfiguration.Limits()
+        limits.poolSize = Int.random(in: 1...6, using: &random)
+        limits.minPoolSize = Int.random(in: 0...limits.poolSize, using: &random)
+        limits.reserveSize = Int.random(in: 0...2, using: &random)
+        limits.pinnedMax = Int.random(in: 0...2, using: &random)
+        limits.loginsMax = Int.random(in: 1...4, using: &random)
+        limits.serverConnectionsMax = Int.random(in: 3...12, using: &random)
+        limits.databaseConnectionsMax = Bool.random(using: &random) ? 0 : Int.random(in: 2...8, using: &random)
+        limits.userConnectionsMax = Bool.random(using: &random) ? 0 : Int.random(in: 2...8, using: &random)
+        return limits
     }
 
     mutating func step() {
@@ -98,6 +107,9 @@ private struct World {
         case 95..<97: clientVanishes(Int.random(in: clients.indices, using: &random))
         case 97: give(machine.reconnect(Int.random(in: 0..<3, using: &random)))
         case 98: if let slot = clients.randomElement(using: &random)?.slot { _ = machine.pinned(slot) }
+        case 99 where hasOperator && Int.random(in: 0..<4, using: &random) == 0:
+            configuration.limits = Self.limits(&random)
+            give(machine.adopt(configuration.limits, configuration.timeouts, now: now))
         default: break
         }
         check()
@@ -115,6 +127,10 @@ private struct World {
             check()
         }
         if problem == nil, let waiter = clients.firstIndex(where: { $0.ticket != nil }) { problem = "client \(waiter) waits for ever" }
+        let countMax = configuration.limits.poolSize + configuration.limits.reserveSize
+        if problem == nil, machine.total > configuration.limits.serverConnectionsMax || machine.pools.contains(where: { $0.count > countMax }) {
+            problem = "a limit that was lowered does not hold"
+        }
     }
 
     private mutating func clientActs(_ index: Int) {

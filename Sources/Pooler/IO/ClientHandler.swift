@@ -161,7 +161,14 @@ final class ClientHandler: ChannelDuplexHandler {
         }
     }
 
+    /// It may log in, and use the console; but nothing is read for a server.
+    private var isSuspended: Bool { worker.isSuspended && console == nil && phase != .startup && phase != .welcoming }
+
+    /// Whether the kernel has not taken all yet that was written.
+    var hasUnflushed: Bool { context.flatMap { try? $0.channel.syncOptions?.getOption(.bufferedWritableBytes) }.map { $0 > 0 } ?? false }
+
     var wantsInput: Bool {
+        if isSuspended { return false }
         switch phase {
         case .startup, .welcoming, .idle, .waiting, .settingUp, .probing, .listening: return pending.readableBytes < Self.pendingBytesMax
         case .serving:
@@ -183,7 +190,7 @@ final class ClientHandler: ChannelDuplexHandler {
 
     /// Looks at what is pending, as far as it can be dealt with now.
     func understand() {
-        guard !isInUnderstanding else { return }
+        guard !isInUnderstanding, !isSuspended else { return }
         isInUnderstanding = true
         defer { isInUnderstanding = false }
         while pending.readableBytes > 0 {

@@ -14,6 +14,8 @@ import Musl
 final class ConsoleRunner {
     /// How often a command that waits looks.
     private static let interval = TimeAmount.milliseconds(20)
+    /// PgBouncer's `suspend_timeout`.
+    private static let flushTime = TimeAmount.seconds(10)
 
     private let worker: PoolerWorker
     private let user: String
@@ -79,6 +81,7 @@ final class ConsoleRunner {
             wait(for: { machine in pools.allSatisfy { machine.pools[$0].kind == .replication || machine.leasedCount($0) == 0 } }, then: "PAUSE")
         case .resume(let database):
             guard let pools = pools(of: database) else { return }
+            if database == nil { runner.suspend(false) }
             runner.pausedDatabases.withLock { paused in
                 if let database { paused.databases.remove(database) } else { paused = .init() }
             }
@@ -125,8 +128,14 @@ final class ConsoleRunner {
             // It drains: transactions end, then their clients.
             kill(getpid(), SIGTERM)
             complete("SHUTDOWN")
-        case .suspend: fail("a pooler that has no buffers of its own has nothing to flush: use PAUSE", "0A000")
-        case .set(let key, _): fail("\(key) cannot be changed while the pooler runs: change the configuration, then RELOAD", "55P02")
+        case .suspend:
+            runner.suspend(true)
+            waitForFlush(until: .now() + Self.flushTime)
+        case .set(let name, let value):
+            do {
+                try runner.adopt { (configuration) throws(ConsoleSetting.Problem) in try ConsoleSetting.set(name, to: value, in: &configuration) }
+                complete("SET")
+            } catch { fail(error.message, error.sqlState) }
         }
     }
 
@@ -146,6 +155,28 @@ final class ConsoleRunner {
         if worker.runner.inspect(condition) { return complete(tag) }
         let bound = NIOLoopBound(self, eventLoop: worker.eventLoop)
         worker.eventLoop.scheduleTask(in: Self.interval) { bound.value.wait(for: condition, then: tag) }
+    }
+
+    /// Answers when nothing is left that has not been given to the kernel. Whoever takes nothing by then is disconnected.
+    private func waitForFlush(until end: NIODeadline) {
+        guard !isEnded else { return }
+        let bound = NIOLoopBound(self, eventLoop: worker.eventLoop)
+        let isLast = NIODeadline.now() >= end
+        Self.countUnflushed(from: 0, 0, worker.runner, loops: worker.configuration.threads, closes: isLast) { [own = worker.index, runner = worker.runner] count in
+            runner.run(on: own) { worker in
+                if count == 0 || isLast { return bound.value.complete("SUSPEND") }
+                worker.eventLoop.scheduleTask(in: Self.interval) { bound.value.waitForFlush(until: end) }
+            }
+        }
+    }
+
+    private static func countUnflushed(
+        from loop: Int, _ count: Int, _ runner: PoolRunner, loops: Int, closes: Bool, _ done: @escaping @Sendable (Int) -> Void
+    ) {
+        guard loop < loops else { return done(count) }
+        runner.run(on: loop) { worker in
+            countUnflushed(from: loop + 1, count + worker.unflushedCount(closes: closes), runner, loops: loops, closes: closes, done)
+        }
     }
 
     // MARK: SHOW
@@ -211,12 +242,13 @@ extension ConsoleAccess {
 extension ConsoleSnapshot {
     /// What the loops share: databases, users, pools, settings.
     init(_ runner: PoolRunner) {
-        let configuration = runner.configuration
+        let configuration = runner.current
         let limits = configuration.limits
         let mode = configuration.mode.rawValue
         let (paused, disabled) = (runner.pausedDatabases.withLock { $0 }, runner.disabledDatabases.withLock { $0 })
         version = "Headrace, with the console of PgBouncer 1.25"
         isPaused = paused.isAll
+        isSuspended = runner.isSuspended
         let (machinePools, connections) = runner.inspect { ($0.pools, $0.connections) }
         var counts = [Int](repeating: 0, count: machinePools.count)
         pools = machinePools.map { Pool(database: $0.database, user: $0.user, poolMode: $0.kind == .shared ? mode : PoolMode.session.rawValue) }
@@ -253,39 +285,10 @@ extension ConsoleSnapshot {
                 name: name, poolSize: limits.poolSize, reservePoolSize: limits.reserveSize, poolMode: nil, connectionsMax: limits.userConnectionsMax,
                 connections: used, clientConnectionsMax: 0, clientConnections: 0)
         }
-        settings = Self.settings(configuration)
-    }
-
-    /// Under PgBouncer's names, as far as there is the same setting.
-    private static func settings(_ configuration: PoolerConfiguration) -> [Setting] {
         let standard = PoolerConfiguration()
-        func row(_ key: String, _ value: (PoolerConfiguration) -> String) -> Setting {
-            Setting(key: key, value: value(configuration), standard: value(standard), isChangeable: false)
+        settings = ConsoleSetting.all.map {
+            Setting(key: $0.name, value: $0.value(in: configuration), standard: $0.value(in: standard), isChangeable: $0.isChangeable)
         }
-        func seconds(_ time: TimeAmount) -> String { String(time.nanoseconds / 1_000_000_000) }
-        return [
-            row("auth_type") { $0.authentication.method.rawValue },
-            row("client_idle_timeout") { seconds($0.timeouts.clientIdle) },
-            row("client_login_timeout") { seconds($0.timeouts.clientLogin) },
-            row("client_tls_sslmode") { $0.tls.client.rawValue },
-            row("default_pool_size") { String($0.limits.poolSize) },
-            row("idle_transaction_timeout") { seconds($0.timeouts.idleTransaction) },
-            row("max_client_conn") { String($0.limits.clientConnectionsMax) },
-            row("max_db_connections") { String($0.limits.databaseConnectionsMax) },
-            row("max_prepared_statements") { String($0.limits.preparedStatementsMax) },
-            row("max_user_connections") { String($0.limits.userConnectionsMax) },
-            row("min_pool_size") { String($0.limits.minPoolSize) },
-            row("pool_mode") { $0.mode.rawValue },
-            row("query_timeout") { seconds($0.timeouts.query) },
-            row("query_wait_timeout") { seconds($0.timeouts.queryWait) },
-            row("reserve_pool_size") { String($0.limits.reserveSize) },
-            row("reserve_pool_timeout") { seconds($0.timeouts.reserve) },
-            row("server_connect_timeout") { seconds($0.timeouts.serverConnect) },
-            row("server_idle_timeout") { seconds($0.timeouts.serverIdle) },
-            row("server_lifetime") { seconds($0.timeouts.serverLifetime) },
-            row("server_tls_sslmode") { $0.tls.server.rawValue },
-            row("transaction_timeout") { seconds($0.timeouts.transaction) },
-        ]
     }
 
     /// Adds what one loop counted for a pool to its database's row.

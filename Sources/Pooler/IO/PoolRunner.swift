@@ -2,11 +2,14 @@ import Logging
 import NIOCore
 import PostgresWire
 import Telemetry
+import Transport
 
 /// What the event loops of a pooler share: the pools, and the tables that give equal things equal names. Orders of the pools' are
 /// carried to the loop that they are for.
 final class PoolRunner: Sendable {
-    let configuration: PoolerConfiguration
+    private let adopted: Lock<PoolerConfiguration>
+    /// Clients there may be.
+    let clientLimit: ConnectionLimit
     let logger: Logger
     let cancelKeys = CancelKeys()
     let dedication: Dedication
@@ -16,6 +19,8 @@ final class PoolRunner: Sendable {
     let tls: PoolerTLS
     /// By operators' commands: no connections are leased there.
     let pausedDatabases = Lock(PausedDatabases())
+    /// By an operator's command: nothing is read from clients and servers.
+    private let suspension = Lock(false)
     /// By operators' commands: no new clients are let in there.
     let disabledDatabases = Lock<Set<String>>([])
 
@@ -46,7 +51,8 @@ final class PoolRunner: Sendable {
 
     /// - Throws: when a certificate or a key cannot be read.
     init(configuration: PoolerConfiguration, loops: Int, logger: Logger) throws {
-        self.configuration = configuration
+        adopted = Lock(configuration)
+        clientLimit = ConnectionLimit(max: configuration.limits.clientConnectionsMax)
         self.logger = logger
         authenticator = Authenticator(configuration.authentication)
         dedication = Dedication(isAllowed: configuration.limits.dedicatedMax > 0 && configuration.mode == .transaction)
@@ -57,6 +63,33 @@ final class PoolRunner: Sendable {
     /// Workers are added in the order of their indices, before anything is served.
     func add(_ worker: NIOLoopBound<PoolerWorker>, on eventLoop: any EventLoop) {
         workers.withLock { $0.append(Place(eventLoop: eventLoop, worker: worker)) }
+    }
+
+    // MARK: Settings
+
+    /// The configuration, its limits and timeouts as they are now. A loop has its own copy: ``PoolerWorker/configuration``.
+    var current: PoolerConfiguration { adopted.withLock { $0 } }
+
+    /// Changes limits and timeouts for all loops; other changes have no effect. May be called on any thread.
+    /// - Throws: what the change throws: nothing has changed then.
+    func adopt<Failure: Error>(_ change: (inout PoolerConfiguration) throws(Failure) -> Void) throws(Failure) {
+        let orders = try adopted.withLock { (configuration) throws(Failure) in
+            var new = configuration
+            try change(&new)
+            (configuration.limits, configuration.timeouts) = (new.limits, new.timeouts)
+            clientLimit.max = new.limits.clientConnectionsMax
+            return machine.withLock { $0.adopt(new.limits, new.timeouts, now: .now()) }
+        }
+        for loop in workers.withLock({ $0.indices }) { run(on: loop) { $0.adoptCurrent() } }
+        run(on: 0) { $0.runner.perform(orders, from: $0) }
+    }
+
+    /// Whether nothing is read from clients and servers.
+    var isSuspended: Bool { suspension.withLock { $0 } }
+
+    func suspend(_ isSuspended: Bool) {
+        suspension.withLock { $0 = isSuspended }
+        for loop in workers.withLock({ $0.indices }) { run(on: loop) { $0.suspensionChanged() } }
     }
 
     // MARK: Pools

@@ -17,11 +17,15 @@ final class PoolerWorker {
     let queries = QueryInsight()
     let traced = TracedStatements()
     private var slowStatements: SlowStatements
+    /// The pooler's, limits and timeouts as they are now.
+    private(set) var configuration: PoolerConfiguration
     /// The first event loop's listens for all.
     private(set) lazy var listenHub = ListenHub(worker: self)
     static let listenLoop = 0
     private(set) lazy var authQueries = AuthQueryRunner(worker: self)
     private(set) var isDraining = false
+    /// Nothing is read from clients and servers: ``PoolRunner/suspend(_:)``.
+    private(set) var isSuspended = false
     /// For the console.
     var counts = PoolCounts()
     private var periodEnd = NIODeadline.now() + .seconds(Int64(PoolCounts.periodSeconds))
@@ -37,10 +41,41 @@ final class PoolerWorker {
         self.index = index
         self.eventLoop = eventLoop
         self.runner = runner
-        slowStatements = SlowStatements(limit: UInt64(clamping: runner.configuration.timeouts.slowStatement.nanoseconds / 1000))
+        configuration = runner.current
+        slowStatements = SlowStatements(limit: Self.microseconds(configuration.timeouts.slowStatement))
     }
 
-    var configuration: PoolerConfiguration { runner.configuration }
+    private static func microseconds(_ time: TimeAmount) -> UInt64 { UInt64(clamping: time.nanoseconds / 1000) }
+
+    /// Limits or timeouts have changed.
+    func adoptCurrent() {
+        configuration = runner.current
+        slowStatements.limit = Self.microseconds(configuration.timeouts.slowStatement)
+    }
+
+    // MARK: Suspension
+
+    func suspensionChanged() {
+        isSuspended = runner.isSuspended
+        guard !isSuspended else { return }
+        for client in Array(clients.values) { client.understand() }
+        for case let server? in servers { server.resumeReading() }
+    }
+
+    /// Connections with bytes that the kernel has not taken yet.
+    /// - Parameter closes: these are closed.
+    func unflushedCount(closes: Bool) -> Int {
+        var count = 0
+        for client in Array(clients.values) where client.console == nil && client.hasUnflushed {
+            count += 1
+            if closes { client.close() }
+        }
+        for case let server? in servers where server.hasUnflushed {
+            count += 1
+            if closes { server.close() }
+        }
+        return count
+    }
 
     /// Begins the sweep. Called on the event loop.
     func start() {
@@ -60,6 +95,8 @@ final class PoolerWorker {
 
     private func swept(now: NIODeadline) {
         metrics.cpuTime.set(Int(clamping: ThreadClock.nanoseconds()))
+        // Who may not go on is not late.
+        guard !isSuspended else { return }
         for client in Array(clients.values) { client.swept(now: now) }
         if configuration.authentication.query != nil { authQueries.swept(now: now) }
         if now >= periodEnd {
@@ -75,6 +112,8 @@ final class PoolerWorker {
     /// Ends clients that have nothing under way; others end with their transaction.
     func beginDraining() {
         isDraining = true
+        // What is under way is to end.
+        if isSuspended { runner.suspend(false) }
         for client in Array(clients.values) { client.drainBegan() }
     }
 

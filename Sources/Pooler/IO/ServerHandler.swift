@@ -151,10 +151,13 @@ final class ServerHandler: ChannelDuplexHandler {
     }
 
     func resumeReading() {
-        guard isReadSuppressed, let context else { return }
+        guard isReadSuppressed, !worker.isSuspended, let context else { return }
         isReadSuppressed = false
         context.read()
     }
+
+    /// Whether the kernel has not taken all yet that was written.
+    var hasUnflushed: Bool { context.flatMap { try? $0.channel.syncOptions?.getOption(.bufferedWritableBytes) }.map { $0 > 0 } ?? false }
 
     func close() {
         guard let context else { return }
@@ -205,7 +208,7 @@ final class ServerHandler: ChannelDuplexHandler {
     }
 
     func read(context: ChannelHandlerContext) {
-        if client?.isWritable ?? true { context.read() } else { isReadSuppressed = true }
+        if client?.isWritable ?? true, !worker.isSuspended { context.read() } else { isReadSuppressed = true }
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {

@@ -53,16 +53,17 @@ struct SlowStatements {
     static let linesMax = 25
 
     /// Microseconds from which on a statement is slow.
-    private let limit: UInt64
+    /// Microseconds; 0: no statement is slow.
+    var limit: UInt64
     private var lines = 0
     private var omitted = 0
 
     /// - Parameter limit: microseconds; 0: no statement is slow.
     init(limit: UInt64) {
-        self.limit = limit == 0 ? .max : limit
+        self.limit = limit
     }
 
-    func isSlow(wait: UInt64, server: UInt64) -> Bool { wait &+ server >= limit }
+    func isSlow(wait: UInt64, server: UInt64) -> Bool { limit > 0 && wait &+ server >= limit }
 
     /// Whether one more line may be written; otherwise it is counted.
     mutating func admitsLine() -> Bool {

@@ -61,8 +61,10 @@ struct PoolMachine: Sendable {
     private var poolsByKey: [PoolKey: Int] = [:]
     private var lastTicket: UInt64 = 0
     private let loops: Int
-    private let limits: PoolerConfiguration.Limits
-    private let timeouts: PoolerConfiguration.Timeouts
+    private var limits: PoolerConfiguration.Limits
+    private var timeouts: PoolerConfiguration.Timeouts
+    /// Limits have changed: there may be more connections than they allow, until those are free.
+    private var mayBeOver = false
 
     init(loops: Int, limits: PoolerConfiguration.Limits, timeouts: PoolerConfiguration.Timeouts) {
         self.loops = loops
@@ -127,7 +129,7 @@ struct PoolMachine: Sendable {
         assert(connections[slot].state == .leased)
         unpin(slot)
         let connection = connections[slot]
-        guard isReusable, !connection.isOutdated, now < connection.expires else {
+        guard isReusable, !connection.isOutdated, now < connection.expires, !isSurplus(connection.pool) else {
             connections[slot].state = .closing
             return .close(slot: name(slot), loop: connection.loop)
         }
@@ -244,6 +246,36 @@ struct PoolMachine: Sendable {
         return closeIdle(pool)
     }
 
+    /// Other limits and timeouts from now on. What is over a limit goes: at once if it is idle, otherwise when it becomes free.
+    mutating func adopt(_ limits: PoolerConfiguration.Limits, _ timeouts: PoolerConfiguration.Timeouts, now: NIODeadline) -> [Order] {
+        self.limits = limits
+        self.timeouts = timeouts
+        shared.limits = limits
+        mayBeOver = true
+        var orders: [Order] = []
+        // As it will be when those that close are gone.
+        var after = (shared: shared, counts: pools.map(\.count))
+        for connection in connections where connection.state == .closing {
+            after.shared.givenBack(pools[connection.pool].owner)
+            after.counts[connection.pool] -= 1
+        }
+        for pool in pools.indices {
+            for loop in 0..<loops {
+                while after.counts[pool] > countMax(pools[pool]) || after.shared.isOver(pools[pool].owner), !pools[pool].idle[loop].isEmpty {
+                    let slot = pools[pool].idle[loop].removeFirst()
+                    connections[slot].state = .closing
+                    orders.append(.close(slot: name(slot), loop: loop))
+                    after.shared.givenBack(pools[pool].owner)
+                    after.counts[pool] -= 1
+                }
+            }
+        }
+        for pool in pools.indices { orders += ordersForWaiters(pool, now: now) }
+        return orders
+    }
+
+    private func isSurplus(_ pool: Int) -> Bool { mayBeOver && (pools[pool].count > countMax(pools[pool]) || shared.isOver(pools[pool].owner)) }
+
     /// Closes all idle connections of a pool.
     mutating func closeIdle(_ pool: Int) -> [Order] {
         var orders: [Order] = []
@@ -292,7 +324,7 @@ struct PoolMachine: Sendable {
     /// Gives a connection to a waiter, or keeps it.
     private mutating func becameFree(_ slot: Int, now: NIODeadline) -> Order? {
         let (pool, loop) = (connections[slot].pool, connections[slot].loop)
-        if connections[slot].isOutdated {
+        if connections[slot].isOutdated || isSurplus(pool) {
             connections[slot].state = .closing
             return .close(slot: name(slot), loop: loop)
         }
@@ -459,16 +491,19 @@ struct PoolMachine: Sendable {
         for (index, pool) in pools.enumerated() {
             if pool.count != counts[index] { return "pool \(index) counts \(pool.count), has \(counts[index])" }
             if pool.connecting != connecting[index] || pool.coming != coming[index] { return "pool \(index) miscounts those that come" }
-            if pool.count > countMax(pool) { return "pool \(index) over its limit" }
-            if pool.connecting > limits.loginsMax { return "pool \(index): too many logins at a time" }
+            if pool.count > countMax(pool), !mayBeOver { return "pool \(index) over its limit" }
+            if pool.count - connections.count(where: { $0.state == .closing && $0.pool == index }) > countMax(pool), pool.idleCount > 0 {
+                return "pool \(index) keeps an idle one over its limit"
+            }
+            if pool.connecting > limits.loginsMax, !mayBeOver { return "pool \(index): too many logins at a time" }
             if pool.idle.flatMap({ $0 }).count != Set(pool.idle.flatMap { $0 }).count { return "pool \(index) lists one twice" }
             if pool.pinned != connections.count(where: { $0.isPinned && $0.pool == index }) { return "pool \(index) miscounts pins" }
-            if pool.pinned > pinnedMax(pool) { return "pool \(index): too many pins" }
+            if pool.pinned > pinnedMax(pool), !mayBeOver { return "pool \(index): too many pins" }
             if pool.waiterCount != pool.waiters.reduce(0, { $0 + $1.count }) { return "pool \(index) miscounts waiters" }
             for loop in 0..<loops where !pool.isPaused && pool.waiters[loop].count > pool.coming[loop] && pool.idleCount > 0 {
                 return "pool \(index): somebody waits on loop \(loop) while a connection is idle"
             }
         }
-        return shared.checkInvariants()
+        return shared.checkInvariants(mayBeOver: mayBeOver)
     }
 }

@@ -7,7 +7,7 @@ struct SharedLimits: Sendable {
         fileprivate(set) var user: Int
     }
 
-    private let limits: PoolerConfiguration.Limits
+    var limits: PoolerConfiguration.Limits
     private var databases = Names()
     private var users = Names()
     private(set) var total = 0
@@ -47,6 +47,12 @@ struct SharedLimits: Sendable {
 
     func haveRoom(for owner: Owner) -> Bool { total < limits.serverConnectionsMax && !isDatabaseFull(owner) && !isUserFull(owner) }
 
+    /// Whether there are more than there may be, since a limit was lowered.
+    func isOver(_ owner: Owner) -> Bool {
+        total > limits.serverConnectionsMax || Self.isOver(databases.counts[owner.database], limits.databaseConnectionsMax)
+            || Self.isOver(users.counts[owner.user], limits.userConnectionsMax)
+    }
+
     /// Whether there is room when a connection of the other's is gone: all limits that are reached are the other's, too.
     func wouldHaveRoom(for owner: Owner, without other: Owner) -> Bool {
         !haveRoom(for: owner) && (!isDatabaseFull(owner) || owner.database == other.database) && (!isUserFull(owner) || owner.user == other.user)
@@ -56,15 +62,15 @@ struct SharedLimits: Sendable {
     private func isUserFull(_ owner: Owner) -> Bool { Self.isFull(users.counts[owner.user], limits.userConnectionsMax) }
 
     private static func isFull(_ count: Int, _ max: Int) -> Bool { max > 0 && count >= max }
+    private static func isOver(_ count: Int, _ max: Int) -> Bool { max > 0 && count > max }
 
     /// For tests.
-    func checkInvariants() -> String? {
-        if total > limits.serverConnectionsMax { return "over the limit of all" }
-        for (index, count) in databases.counts.enumerated() where limits.databaseConnectionsMax > 0 && count > limits.databaseConnectionsMax {
-            return "database \(index) over its limit"
-        }
-        for (index, count) in users.counts.enumerated() where limits.userConnectionsMax > 0 && count > limits.userConnectionsMax {
-            return "user \(index) over its limit"
+    /// - Parameter mayBeOver: a limit was lowered.
+    func checkInvariants(mayBeOver: Bool) -> String? {
+        if !mayBeOver {
+            if total > limits.serverConnectionsMax { return "over the limit of all" }
+            if let index = databases.counts.firstIndex(where: { Self.isOver($0, limits.databaseConnectionsMax) }) { return "database \(index) over its limit" }
+            if let index = users.counts.firstIndex(where: { Self.isOver($0, limits.userConnectionsMax) }) { return "user \(index) over its limit" }
         }
         return databases.counts.reduce(0, +) == total && users.counts.reduce(0, +) == total ? nil : "the counts of databases, users and all are not one"
     }

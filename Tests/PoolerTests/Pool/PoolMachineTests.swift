@@ -246,4 +246,40 @@ import Testing
         guard case .wait(let ticket, nil) = machine.leaseRequested(0, loop: 0, now: Self.start) else { throw Unexpected() }
         #expect(machine.resumed(0, now: Self.start) == [.serve(ticket: ticket, slot: slot, loop: 0)])
     }
+
+    @Test func `a limit that is lowered closes what is idle at once, and the rest when it is free`() throws {
+        var machine = Self.machine(loops: 1, poolSize: 4)
+        let slots = try (0..<4).map { _ in try Self.leased(&machine) }
+        for slot in slots[..<2] { _ = machine.released(slot, isReusable: true, now: Self.start) }
+        var limits = PoolerConfiguration.Limits()
+        (limits.poolSize, limits.minPoolSize, limits.reserveSize) = (1, 0, 0)
+        #expect(machine.adopt(limits, .init(), now: Self.start) == [.close(slot: slots[0], loop: 0), .close(slot: slots[1], loop: 0)])
+        for slot in slots[..<2] { #expect(machine.closed(slot, now: Self.start) == []) }
+        #expect(machine.released(slots[2], isReusable: true, now: Self.start) == .close(slot: slots[2], loop: 0))
+        #expect(machine.closed(slots[2], now: Self.start) == [])
+        #expect(machine.released(slots[3], isReusable: true, now: Self.start) == nil)
+        #expect(machine.pools[0].count == 1 && machine.checkInvariants() == nil)
+    }
+
+    @Test func `a limit that is raised serves who waits`() throws {
+        var machine = Self.machine(loops: 1, poolSize: 1)
+        _ = try Self.leased(&machine)
+        guard case .wait(_, nil) = machine.leaseRequested(0, loop: 0, now: Self.start) else { throw Unexpected() }
+        var limits = PoolerConfiguration.Limits()
+        limits.poolSize = 2
+        let orders = machine.adopt(limits, .init(), now: Self.start)
+        guard orders.count == 1, case .connect = orders[0] else { throw Unexpected() }
+    }
+
+    @Test func `connections of a database that has too many go, whichever pool's they are, and no more than that`() throws {
+        var machine = Self.machine(loops: 1, poolSize: 4)
+        guard let other = machine.pool(.init(database: "shop", user: "other")) else { throw Unexpected() }
+        let slots = try [0, 0, other, other].map { try Self.leased(&machine, pool: $0) }
+        for slot in slots { _ = machine.released(slot, isReusable: true, now: Self.start) }
+        var limits = PoolerConfiguration.Limits()
+        limits.databaseConnectionsMax = 3
+        #expect(machine.adopt(limits, .init(), now: Self.start) == [.close(slot: slots[0], loop: 0)])
+        // Before it is gone, it is not counted again.
+        #expect(machine.adopt(limits, .init(), now: Self.start) == [])
+    }
 }
