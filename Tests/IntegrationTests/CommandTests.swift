@@ -240,6 +240,19 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: path))
     }
 
+    @Test func `an application on a Unix socket is asked there`() throws {
+        let path = FileManager.default.temporaryDirectory.appending(path: "headrace-\(UUID().uuidString.prefix(8)).sock").path
+        let origin = try ScriptedOrigin(fields: ["Cache-Control: no-store"], body: "hello")
+        let application = try HeadraceProcess(["--app", origin.url, "--listen", "unix:\(path)"])
+        let file = try TemporaryFile("edge: {upstreams: {app: {members: [\"unix:\(path)\"]}}}\n")
+        let edge = try HeadraceProcess(["--config", file.path])
+        for _ in 0..<3 { #expect(try RawClient.get(port: edge.port, "/").text == "hello") }
+        #expect(try edge.metric("headrace_edge_upstream_connects_total") == 1)
+        application.terminate()
+        #expect(application.waitForExit() == 0)
+        #expect(try RawClient.get(port: edge.port, "/").status == 502)
+    }
+
     @Test func `the metrics answer this machine, and from elsewhere whoever knows the token`() throws {
         // A Unix socket's clients count as this machine; what comes with a token is checked in RouterTests.
         let origin = try ScriptedOrigin(body: "the application's own")

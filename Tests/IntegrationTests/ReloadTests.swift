@@ -69,6 +69,43 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: pidfile))
     }
 
+    @Test func `members of other names are looked up while those of before serve`() throws {
+        let origin = try ScriptedOrigin(fields: ["Cache-Control: no-store"], body: "origin")
+        let hosts = (0...6).map { "host\($0).test" }
+        let names = try ScriptedNameServer(Dictionary(uniqueKeysWithValues: hosts.map { ($0, [.address("127.0.0.1")]) }), delay: 0.4)
+        func yaml(_ number: Int) -> String {
+            """
+            edge:
+              upstreams:
+                app: {members: ["http://\(hosts[number]):\(origin.port)"], nameserver: "127.0.0.1:\(names.port)"}
+              routes:
+                - {match: {path: [/]}, upstream: app, response_headers: {set: {X-Number: "\(number)"}}}
+
+            """
+        }
+        let file = try TemporaryFile(yaml(0), name: "headrace.yaml")
+        let edge = try HeadraceProcess(["--config", file.path])
+        let client = try RawClient(port: edge.port)
+        func ask() throws -> RawClient.Response {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            return try client.readResponse()
+        }
+        #expect(try ask().text == "origin")
+        for number in 1..<hosts.count {
+            try file.replace(yaml(number))
+            kill(edge.processIdentifier, SIGHUP)
+            // Every other one comes while the names of the one before are looked up.
+            let end = Date() + (number % 2 == 0 ? 2 : 0.2)
+            var isHere = false
+            while Date() < end || !isHere {
+                let response = try ask()
+                try #require(response.status == 200, "reload \(number): \(response.head)")
+                isHere = isHere || response.field("X-Number") == "\(number)"
+            }
+        }
+        #expect(eventually { hosts.allSatisfy { names.queries.contains($0) } })
+    }
+
     @Test func `a bad file changes nothing and says why`() throws {
         let origin = try ScriptedOrigin(body: "origin")
         let good = "edge:\n  app: \(origin.url)\n  routes:\n    - {match: {path: [/a]}, respond: {status: 200, body: a}}\n"

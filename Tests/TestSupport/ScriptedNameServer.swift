@@ -12,13 +12,16 @@ public final class ScriptedNameServer: Sendable {
     private struct State {
         var records: [String: [Record]] = [:]
         var queries: [String] = []
+        var delay: Double
     }
 
-    private let state = Mutex(State())
+    private let state: Mutex<State>
     private let descriptor: Int32
     public let port: Int
 
-    public init(_ records: [String: [Record]]) throws {
+    /// - Parameter delay: seconds before each answer.
+    public init(_ records: [String: [Record]], delay: Double = 0) throws {
+        state = Mutex(State(delay: delay))
         descriptor = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -42,6 +45,7 @@ public final class ScriptedNameServer: Sendable {
                     $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { recvfrom(descriptor, &query, query.count, 0, $0, &size) }
                 }
                 guard count > 12, let self, let answer = self.answer(Array(query[..<count])) else { return }
+                Thread.sleep(forTimeInterval: self.state.withLock { $0.delay })
                 _ = withUnsafePointer(to: &peer) {
                     $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { sendto(descriptor, answer, answer.count, 0, $0, size) }
                 }

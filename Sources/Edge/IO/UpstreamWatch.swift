@@ -14,6 +14,8 @@ final class UpstreamWatch {
         var failuresInRow = 0
         var nextLookUp: Scheduled<Void>?
         var isLookingUp = false
+        /// Its names have changed while others were looked up.
+        var isLookUpDue = false
         var probing: RepeatedTask?
         var probes: [UpstreamGroup.SocketEndpoint: HealthProbe] = [:]
 
@@ -49,7 +51,8 @@ final class UpstreamWatch {
             watched[shared.name] = one
             guard isChanged else { continue }
             one.nextLookUp?.cancel()
-            tell(one)
+            // Until new names are looked up those of before serve.
+            if known == nil || names(of: one).isSubset(of: one.answers.keys) { tell(one) }
             first.append(lookUp(one))
             probeFromNowOn(one)
         }
@@ -80,9 +83,14 @@ final class UpstreamWatch {
         one.shared.deliver(one.shared.withMachine { $0.resolved(list, now: .now()) })
     }
 
+    private func names(of one: Watched) -> Set<UpstreamGroup.Address> {
+        Set(one.group.members.map(\.address).filter { ResolvedMembers.fixed($0) == nil })
+    }
+
     private func lookUp(_ one: Watched) -> EventLoopFuture<Void> {
-        let names = Set(one.group.members.map(\.address).filter { ResolvedMembers.fixed($0) == nil })
+        let names = names(of: one)
         one.answers = one.answers.filter { names.contains($0.key) }
+        one.isLookUpDue = one.isLookingUp
         guard !names.isEmpty, !one.isLookingUp, !isStopped else { return eventLoop.makeSucceededVoidFuture() }
         one.isLookingUp = true
         let resolver = self.resolver ?? NameResolver()
@@ -101,6 +109,10 @@ final class UpstreamWatch {
     private func lookedUp(_ one: Watched, _ results: [(UpstreamGroup.Address, Result<ResolvedMembers.Answer, any Error>)]) {
         one.isLookingUp = false
         guard watched[one.shared.name] === one, !isStopped else { return }
+        if one.isLookUpDue {
+            _ = lookUp(one)
+            return
+        }
         var hasFailed = false
         for (name, result) in results {
             switch result {
