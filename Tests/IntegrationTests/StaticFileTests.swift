@@ -108,6 +108,28 @@ import Testing
         #expect(try eventually(seconds: 3) { try RawClient.get(port: edge.port, "/docs/").text == "changed" })
     }
 
+    /// As a release is made: a link is set anew, or a folder put in the place of another.
+    @Test func `the folder is the one to which its path leads now`() throws {
+        for release in ["one", "two"] {
+            try FileManager.default.createDirectory(at: folder.appending(path: release), withIntermediateDirectories: true)
+            try Data(release.utf8).write(to: folder.appending(path: "\(release)/name.txt"))
+        }
+        let current = folder.appending(path: "current")
+        try FileManager.default.createSymbolicLink(at: current, withDestinationURL: folder.appending(path: "one"))
+        let edge = try HeadraceProcess(["--root", current.path])
+        func name() throws -> String { try RawClient.get(port: edge.port, "/name.txt").text }
+        #expect(try name() == "one")
+        let next = folder.appending(path: "next")
+        try FileManager.default.createSymbolicLink(at: next, withDestinationURL: folder.appending(path: "two"))
+        try #require(rename(next.path, current.path) == 0)
+        try FileManager.default.removeItem(at: folder.appending(path: "one"))
+        #expect(try eventually { try name() == "two" })
+        try FileManager.default.moveItem(at: folder.appending(path: "two"), to: folder.appending(path: "old"))
+        try FileManager.default.createDirectory(at: folder.appending(path: "two"), withIntermediateDirectories: true)
+        try Data("three".utf8).write(to: folder.appending(path: "two/name.txt"))
+        #expect(try eventually { try name() == "three" })
+    }
+
     @Test func `a large file comes whole, also to a client that closes`() throws {
         let text = String(repeating: "0123456789abcdef", count: 3 << 18)  // 12 MiB
         try write("large.bin", text)
@@ -161,6 +183,22 @@ import Testing
         #expect(parts[1].hasSuffix("\r\n\r\n012\r\n") && parts[1].contains("Content-Range: bytes 0-2/1000\r\n"))
         #expect(parts[2].hasSuffix("\r\n\r\n012\r\n") && parts[3].hasSuffix("\r\n\r\n789\r\n"))
         #expect(response.field("Content-Length") == "\(response.body.count)")
+    }
+
+    /// Nobody waits for all of a large file to be compressed; and of two files that would do, a part is always of the plain one.
+    @Test func `a part comes from the file itself, whatever is stored of it`() throws {
+        let text = String(repeating: "0123456789", count: 400_000)
+        try write("digits.txt", text)
+        try write("digits.txt.gz", String(repeating: "g", count: 1000))
+        let plain = try edge()
+        let first = try RawClient.get(port: plain.port, "/digits.txt", ["Range: bytes=5-9"])
+        #expect(first.status == 206 && first.text == "56789" && first.field("Cache-Status")?.contains("file-range") == true, "\(first.head)")
+        let coded = try edge(["--set", "edge.files.precompressed=gzip"])
+        for fields in [["Accept-Encoding: gzip"], [], ["Accept-Encoding: gzip"]] {
+            _ = try RawClient.get(port: coded.port, "/digits.txt", fields)
+            let part = try RawClient.get(port: coded.port, "/digits.txt", fields + ["Range: bytes=5-9"])
+            #expect(part.status == 206 && part.text == "56789" && part.field("Content-Encoding") == nil, "\(fields)")
+        }
     }
 
     // MARK: Files beside files

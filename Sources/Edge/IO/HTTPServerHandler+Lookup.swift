@@ -13,6 +13,10 @@ extension HTTPServerHandler {
             exchange.requestCacheControl = CacheControl(head.fields)
         }
         let found = find(head, route)
+        if head.fields.contains(.range), asksForRange(head), isReadFromFile(route, isStored: found != nil) {
+            if let found { worker.codec.release(found, key: worker.key) }
+            return goPast(.fileRange, now: now)
+        }
         guard let found, SharedCachePolicy.mayAnswer(found.representation.response, head) else {
             if let found { worker.codec.release(found, key: worker.key) }
             exchange.cacheResult = .miss
@@ -41,6 +45,13 @@ extension HTTPServerHandler {
             exchange.isForwardedOnRequest = reason.isOfRequest
             join(stale: worker.store.withShard(worker.key) { [key = worker.key] in $0.ready(of: response, key: key) }, now: now)
         }
+    }
+
+    /// Whether a part comes from the file itself: nobody waits for all of it to be stored; and where there are files in codings of their own, what
+    /// is stored may be one of these, whose bytes are others.
+    private func isReadFromFile(_ route: RoutePlan, isStored: Bool) -> Bool {
+        guard case .origin(.some, _) = route.action else { return false }
+        return !isStored || !route.route.files.options.precompressed.isEmpty
     }
 
     private func goPast(_ reason: SharedCachePolicy.BypassReason, now: NIODeadline) {

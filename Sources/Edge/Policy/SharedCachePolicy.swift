@@ -20,6 +20,8 @@ enum SharedCachePolicy {
         case holdOut = "hold-out"
         /// What is asked for is another protocol.
         case upgrade
+        /// A part of a file comes from the file.
+        case fileRange = "file-range"
     }
 
     static func bypassReason(_ request: borrowing RequestHead, _ configuration: EdgeConfiguration.Cache) -> BypassReason? {
