@@ -49,6 +49,36 @@ import Testing
         #expect(try Self.get(edge, "/x/../old/1", host: "blog.example").status == 400)
     }
 
+    @Test func `a prefix is taken off for who answers, and he is told which`() throws {
+        let origin = try ScriptedOrigin { request in
+            [.send(ScriptedOrigin.response(fields: ["Cache-Control: max-age=600"], body: request.target + " " + (request.field("X-Forwarded-Prefix") ?? "-")))]
+        }
+        let folder = try TemporaryFolder()
+        try FileManager.default.createDirectory(at: folder.url.appending(path: "sub"), withIntermediateDirectories: true)
+        try Data("a file".utf8).write(to: folder.url.appending(path: "a.txt"))
+        try Data("index".utf8).write(to: folder.url.appending(path: "index.html"))
+        let (edge, file) = try Self.edge(
+            """
+            edge:
+              upstreams: {app: "\(origin.url)"}
+              routes:
+                - {match: {path: [/static]}, files: {root: "\(folder.url.path)"}, strip_prefix: /static}
+                - {match: {path: [/app, /apple]}, upstream: app, strip_prefix: /app/}
+                - {match: {path: [/]}, upstream: app}
+            """)
+        defer { _ = file }
+        #expect(try Self.get(edge, "/static/a.txt").text == "a file" && Self.get(edge, "/static/").text == "index")
+        #expect(try Self.get(edge, "/a.txt").text == "/a.txt -")
+        for (target, location) in [("/static?x", "/static/?x"), ("/static/sub", "/static/sub/")] {
+            let moved = try Self.get(edge, target)
+            #expect(moved.status == 301 && moved.field("Location") == location)
+        }
+        for (target, asked) in [("/app/x?y=1", "/x?y=1"), ("/app", "/"), ("/app?y", "/?y"), ("/app/", "/"), ("/apple/x", "/apple/x")] {
+            // Twice: the second answer is stored.
+            for _ in 0..<2 { #expect(try Self.get(edge, target, ["X-Forwarded-Prefix: /evil"]).text == "\(asked) /app/") }
+        }
+    }
+
     @Test func `no route is answered with what another stored for the same URL`() throws {
         let fields = ["Cache-Control: max-age=600"]
         let (one, two) = (try ScriptedOrigin(fields: fields, body: "one"), try ScriptedOrigin(fields: fields, body: "two"))

@@ -202,7 +202,7 @@ extension Fetch {
         let isFile = if case .files = origin { true } else { false }
         browserCaching = policy.advice(
             target: text.span.extracting(request.target), status: head.status, fields: head.fields,
-            isForEverybody: isFile && route.basic == nil && route.forward == nil)
+            isForEverybody: isFile && route.basic == nil && route.forward == nil, isGuarded: route.route.isGuarded)
     }
 
     func lifetimeSeconds(_ head: ResponseHead, _ cacheControl: CacheControl) -> Int {

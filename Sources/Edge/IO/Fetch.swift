@@ -171,6 +171,7 @@ final class Fetch: DeadlineHolder {
         isRequestEnded = request.framing.isEmpty
         // In place: built apart, it would be copied.
         plan.rules = route.requestRules
+        plan.strippedPrefix = route.strippedPrefix
         plan.authorizedRules = asker.authorizedRules
         plan.framing = request.framing
         // Without compression, what the application does by itself shows, where nobody else gets it.
@@ -218,7 +219,9 @@ final class Fetch: DeadlineHolder {
             startAsking(upstream, now: now)
         case .files(let files):
             let text = request.fields.bytes
-            guard let path = try? StaticFilePath(text.span.extracting(request.target)),
+            let target = text.span.extracting(request.target)
+            if route.strippedPrefix.isAll(of: target), request.method == .get || request.method == .head { return isFolderWithoutSlash() }
+            guard let path = try? StaticFilePath(target.extracting(route.strippedPrefix.count(in: target)..<target.count)),
                 request.method == .get || request.method == .head
             else { return isNoFile() }
             source = FileSource(files: files, worker: worker, fetch: self)

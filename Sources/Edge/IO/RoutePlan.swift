@@ -56,6 +56,7 @@ final class RoutePlan {
     /// `nil` when nothing is hinted.
     let earlyHints: EarlyHints?
     let requestRules: HeaderRuleSet?
+    let strippedPrefix: PathPrefix
     let responseRules: HeaderRuleSet?
     /// How keys of the response cache are made of this route's requests.
     let keying: CacheKeying
@@ -94,7 +95,10 @@ final class RoutePlan {
         storing = StoringRules(cache)
         browserCaching = edge.browserCachingPolicy(named: route.browserCaching ?? edge.browserCaching).flatMap(BrowserCaching.init)
         earlyHints = EarlyHints(route.earlyHints.applied(to: edge.earlyHints))
-        requestRules = HeaderRuleSet(route.requestRules)
+        strippedPrefix = PathPrefix(route.strippedPrefix)
+        var requestRules = route.requestRules
+        if let prefix = route.strippedPrefix { requestRules.set.insert(HeaderField(name: "X-Forwarded-Prefix", value: prefix), at: 0) }
+        self.requestRules = HeaderRuleSet(requestRules)
         responseRules = HeaderRuleSet(route.responseRules)
         keying = CacheKeying(scope: Array(route.cacheScope.utf8), route.cacheKey.isEmpty ? edge.cache.key : route.cacheKey)
         hasPlainKeys = keying.rules == nil

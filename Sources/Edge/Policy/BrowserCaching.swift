@@ -35,9 +35,10 @@ struct BrowserCaching: Sendable {
     ///   - target: path and query of a GET or HEAD; nothing is ever added to what answers another method.
     ///   - fields: the application's own.
     ///   - isForEverybody: the response does not depend on who asks: a file, on a route that asks nobody who he is.
+    ///   - isGuarded: not everybody gets an answer at all: no cache that others share may give it to them.
     /// - Returns: `nil` when nothing is to be added, whoever asks.
     func advice(
-        target: Span<UInt8>, status: Int, fields: borrowing FieldSection, isForEverybody: Bool
+        target: Span<UInt8>, status: Int, fields: borrowing FieldSection, isForEverybody: Bool, isGuarded: Bool
     ) -> BrowserCachingAdvice? {
         let isSilent = !fields.contains(.cacheControl) && !fields.contains(.expires) && !fields.contains(.pragma)
             && !fields.contains(.cdnCacheControl)
@@ -57,7 +58,7 @@ struct BrowserCaching: Sendable {
         }
         if row.isAsset, isHashed(target) {
             let lifetime = "max-age=\(row.seconds)" + (row.isImmutable ? ", immutable" : "")
-            return advice((own.isPrivate ? "private, " : "public, ") + lifetime, personal: "private, " + lifetime)
+            return advice((own.isPrivate || isGuarded ? "private, " : "public, ") + lifetime, personal: "private, " + lifetime)
         }
         if row.isAsset, isVersioned(target) {
             let lifetime = "private, max-age=\(row.seconds)"

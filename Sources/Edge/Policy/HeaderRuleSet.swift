@@ -18,6 +18,14 @@ struct HeaderRuleSet: Sendable {
         lines = (rules.set + rules.added).flatMap { Array("\($0.name): \($0.value)\r\n".utf8) }
     }
 
+    /// Whether a field of a request is dropped for what an application may take it for: in CGI, WSGI, Rack and PHP `X_User` and `X-User` are both
+    /// `HTTP_X_USER`.
+    /// - Source: RFC 3875 §4.1.18.
+    func isImitated(by spelled: Span<UInt8>) -> Bool {
+        for name in dropped where AmbiguousFields.isSame(spelled, name, anyHyphen: true) { return true }
+        return false
+    }
+
     /// Whether what the other side says in a field does not go through.
     /// - Parameter name: in lower case.
     func drops(_ name: StaticString) -> Bool {

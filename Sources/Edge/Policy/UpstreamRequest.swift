@@ -29,6 +29,8 @@ struct UpstreamRequest {
     var framing = BodyFraming.none
     /// Replaces the target by what is in the key of the response cache; `nil` passes the client's on.
     var target: [UInt8]?
+    /// See ``RouteConfiguration/strippedPrefix``.
+    var strippedPrefix = PathPrefix(nil)
     /// Set when the answer may be stored: fields that would change it and are not in its key go no further.
     var keying: CacheKeying?
     /// Replaces `Host`; `nil` passes the client's on.
@@ -43,6 +45,11 @@ struct UpstreamRequest {
     /// - Source: RFC 9110 §10.1.1.
     var expectsContinue = false
 
+    private func write(_ target: Span<UInt8>, into output: inout ByteBuffer) {
+        if strippedPrefix.isAll(of: target) { output.writeInteger(UInt8(ascii: "/")) }
+        output.writeBytes(target.extracting(strippedPrefix.count(in: target)..<target.count).bytes)
+    }
+
     func write(
         _ request: borrowing RequestHead, client: ClientIdentity, trace: TraceParent, into output: inout ByteBuffer
     ) {
@@ -50,7 +57,7 @@ struct UpstreamRequest {
         let start = output.readableBytes
         output.writeBytes(fields.bytes.span.extracting(request.methodRange).bytes)
         output.writeInteger(UInt8(ascii: " "))
-        if let target { output.writeBytes(target) } else { output.writeBytes(fields.bytes.span.extracting(request.target).bytes) }
+        if let target { write(target.span, into: &output) } else { write(fields.bytes.span.extracting(request.target), into: &output) }
         output.writeStaticString(" HTTP/1.1\r\n")
 
         var client = client
@@ -76,7 +83,11 @@ struct UpstreamRequest {
             let name = fields.lines[index].name
             if !passes(name) || hopsLeft != nil && name == .maxForwards { return false }
             if !connection.isEmpty, connection.names(fields.name(at: index)) { return false }
-            if name == .other, ForwardedFields.isImitated(by: fields.name(at: index)) { return false }
+            if name == .other {
+                let spelled = fields.name(at: index)
+                if ForwardedFields.isImitated(by: spelled) { return false }
+                if rules?.isImitated(by: spelled) ?? false || authorizedRules?.isImitated(by: spelled) ?? false { return false }
+            }
             return keying?.passes(name, fields.name(at: index)) ?? true
         }
         if let keying, keying.rules?.hasDeviceClass ?? false {

@@ -59,7 +59,8 @@ extension RouteConfiguration {
 
     private var ruleText: String {
         // What is stored compressed has no place in a route that does not compress; what browsers are told is kept with a response.
-        (isCompressed.map { $0 ? "\ncompressed" : "\nplain" } ?? "") + (browserCaching.map { "\nbrowser \($0)" } ?? "") + requestRuleText
+        (isCompressed.map { $0 ? "\ncompressed" : "\nplain" } ?? "") + (browserCaching.map { "\nbrowser \($0)" } ?? "")
+            + (strippedPrefix.map { "\nwithout \($0)" } ?? "") + requestRuleText
     }
 
     private var requestRuleText: String {

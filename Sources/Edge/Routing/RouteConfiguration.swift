@@ -43,6 +43,12 @@ public struct RouteConfiguration: Sendable, Equatable {
     public var requestRules = HeaderRules()
     public var responseRules = HeaderRules()
 
+    /// What is taken off the beginning of the path for who answers, in whole segments; without a slash at its end.
+    public var strippedPrefix: String?
+
+    /// Whether it lets in only some.
+    var isGuarded: Bool { basicAuth.file != nil || forwardAuth.upstream != nil || !clients.isOpen }
+
     /// Whether it is there for this machine alone, and for whoever knows the operators' token.
     var isForOperators = false
 

@@ -147,7 +147,7 @@ extension EdgeConfiguration {
         fields.append("Content-Type", type)
         let advice = caching.advice(
             target: target, status: 200, fields: fields,
-            isForEverybody: route.files.root != nil && route.basicAuth.file == nil && route.forwardAuth.upstream == nil)
+            isForEverybody: route.files.root != nil && route.basicAuth.file == nil && route.forwardAuth.upstream == nil, isGuarded: route.isGuarded)
         let lines = String(decoding: advice?.lines(for: request.fields) ?? [], as: UTF8.self).split(separator: "\r\n")
         let said = lines.isEmpty ? "nothing" : lines.joined(separator: "; ")
         return "\(name): a 200 of \(type.prefix { $0 != ";" }) that says nothing of it gets \(said)"
@@ -174,8 +174,9 @@ extension RouteConfiguration {
         if let location = redirect.location { return "\(redirect.status) to \(location)" }
         if let page { return "the page \(page.rawValue)" }
         if let status = respond.status { return "\(status), written in the file" }
-        if let root = files.root { return "files of \(root)" + (upstream.map { ", then group \($0)" } ?? "") }
-        return "group \(upstream ?? "")"
+        let stripped = strippedPrefix.map { ", without \($0) before the path" } ?? ""
+        if let root = files.root { return "files of \(root)" + (upstream.map { ", then group \($0)" } ?? "") + stripped }
+        return "group \(upstream ?? "")" + stripped
     }
 }
 

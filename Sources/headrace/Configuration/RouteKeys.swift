@@ -51,6 +51,9 @@ enum RouteKeys {
             "The group of edge.upstreams that answers; with files.root, what is no file."),
         .init("files.root", \.files.root, .optional(.text("folder")), isReloadable: true, "A folder of static files."),
         .init(
+            "strip_prefix", \.strippedPrefix, .optional(.urlPath), isReloadable: true,
+            "Taken off the beginning of the path, in whole segments, before a file is looked for or the group is asked, which sees it as X-Forwarded-Prefix."),
+        .init(
             "redirect.to", \.redirect.location, .optional(.location), isReloadable: true,
             "Where the client is sent: a URL, or a path on the same host."),
         .init(

@@ -6,13 +6,13 @@ import Testing
 @Suite struct BrowserCachingTests {
     /// The lines that a response gets, joined.
     private func lines(
-        _ target: String, _ fields: [String], request: [String] = [], status: Int = 200, isForEverybody: Bool = false,
+        _ target: String, _ fields: [String], request: [String] = [], status: Int = 200, isForEverybody: Bool = false, isGuarded: Bool = false,
         _ policy: BrowserCachingPolicy = .standard
     ) throws -> String {
         let caching = try #require(BrowserCaching(policy))
         let head = try ResponseHead.parsed(status, fields)
         let advice = caching.advice(
-            target: Array(target.utf8).span, status: status, fields: head.fields, isForEverybody: isForEverybody)
+            target: Array(target.utf8).span, status: status, fields: head.fields, isForEverybody: isForEverybody, isGuarded: isGuarded)
         let bytes = advice?.lines(for: try RequestHead.get("/", request).fields) ?? []
         return String(decoding: bytes, as: UTF8.self).replacing("\r\n", with: "|").replacing("Cache-Control: ", with: "")
     }
@@ -41,6 +41,12 @@ import Testing
         #expect(try lines("/app.x?a=1&v=3", fields) == (versioned.isEmpty ? "" : versioned + Self.vary))
         #expect(try lines("/app.x", fields) == (plain.isEmpty ? "" : plain + Self.vary))
         #expect(BrowserCachingPolicy.standard.rows.contains { type.hasPrefix($0.mediaType.replacing("*", with: "")) } || plain.isEmpty)
+    }
+
+    @Test func `what only some may have is for no cache that others share`() throws {
+        for type in ["text/css", "image/png", "font/woff2"] {
+            #expect(try lines("/app.3f2a9c1b.x", ["Content-Type: \(type)"], isGuarded: true).hasPrefix("private, max-age="))
+        }
     }
 
     @Test(arguments: ["Cookie: session=1", "Authorization: Basic eDp5"], [
@@ -103,7 +109,7 @@ import Testing
         let fields = ["Content-Type: text/html", "Cache-Control: \(own)"]
         #expect(try lines("/", fields, request: request, policy) == expected)
         let advice = try #require(BrowserCaching(policy)).advice(
-            target: Array("/".utf8).span, status: 200, fields: try ResponseHead.parsed(200, fields).fields, isForEverybody: false)
+            target: Array("/".utf8).span, status: 200, fields: try ResponseHead.parsed(200, fields).fields, isForEverybody: false, isGuarded: false)
         #expect((advice?.isReplaced(.cacheControl) ?? false) == !expected.isEmpty)
         if own == "private, max-age=10" {
             #expect(

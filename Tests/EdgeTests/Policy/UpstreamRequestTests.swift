@@ -38,6 +38,15 @@ import Testing
         #expect(!written(try .get("/", [field])).contains(field))
     }
 
+    @Test(arguments: ["X_Role: admin", "x-internal_Role: 1", "X_Internal-Role: 1", "X-Internal_role: 1"])
+    func `what a route sets or removes cannot be said with underscores either`(field: String) throws {
+        var rules = HeaderRules()
+        rules.set = [HeaderField(name: "X-Role", value: "user")]
+        rules.removed = ["X-Internal-Role"]
+        let written = written(try .get("/", [field, "X_Rol: 1", "X_Roles: 2"])) { $0.rules = HeaderRuleSet(rules) }
+        #expect(!written.contains(field) && written.contains("X-Role: user") && written.contains("X_Rol: 1") && written.contains("X_Roles: 2"))
+    }
+
     @Test func `Trailer goes with the trailers (RFC 9110 §6.6.2)`() throws {
         let head = try RequestHead.parsed("POST / HTTP/1.1", ["Transfer-Encoding: chunked", "Trailer: X-Sum"])
         #expect(written(head) { $0.framing = .chunked }.contains("Trailer: X-Sum"))
