@@ -138,6 +138,10 @@ enum EdgeReason: String, Sendable, CaseIterable {
     case noFile = "no-file"
     /// The client left before its answer was whole.
     case clientGone = "client-gone"
+    /// The client took nothing of its answer for too long.
+    case writeDeadline = "write-deadline"
+    /// The client took its answer too slowly.
+    case responseRate = "response-rate"
     /// Draining ended before the answer was whole.
     case drainDeadline = "drain-deadline"
     /// A stream is not begun while draining.

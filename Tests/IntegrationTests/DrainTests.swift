@@ -105,6 +105,26 @@ import Testing
         #expect(edge.waitForExit() == 0)
     }
 
+    @Test func `a client that takes its response slowly has all of it`() throws {
+        let gate = ScriptedOrigin.Gate()
+        let body = String(repeating: "x", count: 12 << 20)
+        let origin = try ScriptedOrigin { _ in [.waitFor(gate), .send(ScriptedOrigin.response(fields: ["Cache-Control: no-store"], body: body))] }
+        let edge = try HeadraceProcess(["--app", origin.url])
+        let client = try RawClient(port: edge.port)
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        #expect(eventually { origin.requestCount == 1 })
+        edge.terminate()
+        #expect(eventually { (try? RawClient(port: edge.port)) == nil }, "the listener is closed")
+        gate.open()
+        var count = 0
+        while !client.isClosedByPeer {
+            count += client.readSlowly(upTo: 64 << 10)
+            Thread.sleep(forTimeInterval: 0.025)
+        }
+        #expect(count > 12 << 20)
+        #expect(edge.waitForExit() == 0)
+    }
+
     @Test func `connections without a request do not hold it up`() throws {
         let origin = try ScriptedOrigin(body: "x")
         let edge = try HeadraceProcess(["--app", origin.url])

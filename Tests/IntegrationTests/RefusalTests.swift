@@ -256,6 +256,53 @@ import Testing
         #expect(origin.requestCount == 0)
     }
 
+    /// Which of the two it is depends on whether it took anything; the rate is of what the kernel takes for it.
+    @Test func `a client that takes nothing, or too little, is cut, and the log says why`() throws {
+        let body = String(repeating: "x", count: 24 << 20)
+        let origin = try ScriptedOrigin { _ in [.send(ScriptedOrigin.response(fields: ["Cache-Control: no-store"], body: body))] }
+        func edge(_ rate: String) throws -> HeadraceProcess {
+            try HeadraceProcess(["--app", origin.url, "--set", "edge.deadlines.write=1s", "--set", "edge.limits.transfer_rate=\(rate)"])
+        }
+        /// - Returns: the bytes that came, and why the log says that no more did.
+        func take(_ edge: HeadraceProcess, reads: Bool) throws -> (count: Int, detail: String?) {
+            let client = try RawClient(port: edge.port)
+            client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            if !reads { #expect(try edge.logLines(atLeast: 1).count == 1) }
+            var count = 0
+            while !client.isClosedByPeer {
+                count += client.readSlowly(upTo: 64 << 10)
+                if reads { Thread.sleep(forTimeInterval: 0.02) }
+            }
+            return (count, try edge.logLines(atLeast: 1).first?["detail"] as? String)
+        }
+        let strict = try edge("1GB/s")
+        let slow = try take(strict, reads: true)
+        #expect(slow.count < body.utf8.count && slow.detail == "response-rate")
+        #expect(try strict.metric("headrace_edge_deadlines_total{reason=\"response-rate\"}") == 1)
+        let lenient = try edge("64KB/s")
+        let whole = try take(lenient, reads: true)
+        #expect(whole.count > body.utf8.count && whole.detail == "no-store")
+        let other = try edge("64KB/s")
+        let silent = try take(other, reads: false)
+        #expect(silent.count < body.utf8.count && silent.detail == "write-deadline")
+        #expect(try other.metric("headrace_edge_deadlines_total{reason=\"write\"}") == 1)
+    }
+
+    /// The rest of its request is not read, and must not take the end of the response with it.
+    @Test func `who is answered before its request has ended has all of the answer, however slowly it takes it`() throws {
+        let body = String(repeating: "x", count: 12 << 20)
+        let origin = try ScriptedOrigin(readsBodies: false) { _ in [.send(ScriptedOrigin.response(fields: ["Cache-Control: no-store"], body: body))] }
+        let edge = try HeadraceProcess(["--app", origin.url])
+        let client = try RawClient(port: edge.port)
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nabc")
+        var count = 0
+        while !client.isClosedByPeer {
+            count += client.readSlowly(upTo: 64 << 10)
+            Thread.sleep(forTimeInterval: 0.025)
+        }
+        #expect(count > 12 << 20)
+    }
+
     @Test func `a client that does not finish its head in time gets a 408`() throws {
         let origin = try ScriptedOrigin(body: "x")
         let edge = try HeadraceProcess(["--app", origin.url, "--set", "edge.deadlines.request_head=300ms"])

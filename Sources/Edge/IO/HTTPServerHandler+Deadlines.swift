@@ -43,7 +43,10 @@ extension HTTPServerHandler {
             return giveUpRequestBody(.requestBody, status: isHeldUp ? 504 : 408, now: now)
         }
         worker.metrics.deadlinePassed(reason)
-        switch deadlineReason {
+        let passed = deadlineReason
+        // An answer has deadlines of its own.
+        arm(.none, for: .zero, from: now)
+        switch passed {
         case .requestHead where pending.readableBytes > 0:
             keepsAlive = false
             exchange = Exchange(started: now, trace: worker.trace(FieldSection()))
@@ -60,13 +63,15 @@ extension HTTPServerHandler {
             source = .none
             turn { respondError(504, reason: .edge(.pageDeadline), now: now) }
             return flushAndResume()
-        case .requestHead, .requestBody, .requestRate, .keepAlive, .write, .responseRate, .linger, .drain:
+        case .write, .responseRate:
+            clientGone(reason == .write ? .writeDeadline : .responseRate)
+            cut()
+        case .requestHead, .requestBody, .requestRate, .keepAlive, .linger, .drain:
             if link != nil { clientGone() }
             cut()
         case .none:
             break
         }
-        if deadlineReason != .linger { arm(.none, for: .zero, from: now) }
     }
 
     /// The rest of a request's body comes too slowly, or not at all: an error if that can be said still.
@@ -79,9 +84,9 @@ extension HTTPServerHandler {
         if case .fetch(let fetch) = source { fetch.clientGone() }
         source = .none
         keepsAlive = false
+        arm(.none, for: .zero, from: now)
         respondError(status, reason: .edge(reason == .requestRate ? .requestRate : .requestBodyDeadline), now: now)
         flush()
-        if deadlineReason != .linger { arm(.none, for: .zero, from: now) }
     }
 
     func drainBegan(now: NIODeadline) {

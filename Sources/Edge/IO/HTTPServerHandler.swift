@@ -429,21 +429,31 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
             awaitHead(hasBytes: false, now: now)
         case .close where pending.readableBytes == 0 && !hasMoreInput && !isReadSuppressed && !worker.isDraining:
             closeWhenSent(now: now)
-        case .close, .linger:
-            emit()
-            context?.flush()
-            context?.close(mode: .output, promise: nil)
-            arm(.linger, for: Self.lingerTime, from: now)
+        case .close, .linger: send(now: now) { $0.lingerForRest() }
         }
+    }
+
+    /// What the client still sends is read and thrown away for a while: the kernel answers what comes to a closed connection with a reset, which
+    /// takes the end of the response with it (RFC 9112 §9.6).
+    private func lingerForRest() {
+        guard let context, isOpen else { return }
+        isClosing = false
+        context.close(mode: .output, promise: nil)
+        arm(.linger, for: Self.lingerTime, from: .now())
     }
 
     /// Closes as soon as the kernel has the whole response: what a closed channel has not written yet is lost.
     func closeWhenSent(now: NIODeadline) {
         if let link { return endStream(link, now: now) }
+        send(now: now) { $0.context?.close(promise: nil) }
+    }
+
+    /// Gives the kernel the last of what is to be said, and goes on when it has all.
+    private func send(now: NIODeadline, then next: @escaping @Sendable (HTTPServerHandler) -> Void) {
         guard let context else { return }
         let sent = context.eventLoop.makePromise(of: Void.self)
-        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-        sent.futureResult.whenComplete { _ in bound.value.close(promise: nil) }
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        sent.futureResult.whenComplete { _ in next(bound.value) }
         isClosing = true
         arm(.write, for: worker.configuration.deadlines.write, from: now)
         context.writeAndFlush(wrapOutboundOut(output), promise: sent)
@@ -464,7 +474,7 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
         context?.close(promise: nil)
     }
 
-    func clientGone() {
+    func clientGone(_ reason: EdgeReason = .clientGone) {
         switch source {
         case .none, .follow, .verify: break
         case .page(let stream): stream?.leave()
@@ -473,7 +483,7 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
         case .tunnel(let tunnel): return tunnel.closed(.client, now: .now())
         }
         if hasBegun {
-            exchange.reason = .edge(.clientGone)
+            exchange.reason = .edge(reason)
             if exchange.status == 0 { exchange.status = 499 }
             count(now: .now())
             hasBegun = false
