@@ -38,7 +38,8 @@ import Testing
         let (effective, pending) = (SettingChanges.effective(from: old, to: new), SettingChanges.pending(from: old, to: new))
         let line = "\(path)=\(key.shown(new))"
         if key.isReloadable {
-            #expect(new.edgeConfiguration != old.edgeConfiguration, "the edge is told of it")
+            let isForPooler = new.pooler.limits != old.pooler.limits || new.pooler.timeouts != old.pooler.timeouts
+            #expect(new.edgeConfiguration != old.edgeConfiguration || isForPooler, "the edge or the pooler is told of it")
             #expect(adopted == new.edgeConfiguration)
             #expect(effective == [line] && pending == [])
         } else {
