@@ -195,6 +195,26 @@ import Testing
         #expect(try edge.metric("headrace_edge_upstream_failures_total{reason=\"queue-timeout\"}") == 0)
     }
 
+    /// As many connections as it takes wait for the application to accept them; from the next on the kernel does not answer.
+    @Test func `an application that does not accept connections is not waited for longer than it may take`() throws {
+        let stalled = try StalledOrigin()
+        let full = try (0...StalledOrigin.waitingMax).map { _ in try RawClient(port: stalled.port) }
+        defer { _ = full }
+        let edge = try edge(members: ["http://127.0.0.1:\(stalled.port)"], ["connect_timeout: 300ms", "retry: {attempts: 1}"])
+        let response = try RawClient.get(port: edge.port, "/")
+        #expect(response.status == 504 && response.text.contains("connect-timeout"), "\(response.text)")
+    }
+
+    @Test func `a connection that nobody needs for a while is closed`() throws {
+        let origin = try named("x")
+        let edge = try edge([origin], ["idle_timeout: 200ms"], ["--set", "edge.threads=1"])
+        _ = try ask(edge, 5)
+        #expect(try edge.metric("headrace_edge_upstream_connects_total") == 1)
+        #expect(try eventually { try edge.metric("headrace_upstream_connections{group=\"app\"}") == 0 })
+        _ = try ask(edge, 1)
+        #expect(try edge.metric("headrace_edge_upstream_connects_total") == 2)
+    }
+
     @Test func `a connection that grew too old is replaced`() throws {
         let origin = try named("x")
         let edge = try edge([origin], ["connection_lifetime: 100ms"], ["--set", "edge.threads=1"])
@@ -239,6 +259,13 @@ import Testing
         let asked = names.queries.count
         #expect(eventually { names.queries.count > asked + 2 })
         #expect(try edge.metric(member("127.0.0.2")) == 1)
+    }
+
+    @Test func `a name's IPv6 addresses are members, too`() throws {
+        let origin = try ScriptedOrigin(host: "::1") { _ in [.send(ScriptedOrigin.response(fields: ["Cache-Control: no-store"], body: "six"))] }
+        let names = try ScriptedNameServer(["app.test": [.address6]])
+        let edge = try edge(members: ["http://app.test:\(origin.port)"], ["nameserver: 127.0.0.1:\(names.port)"])
+        #expect(try ask(edge, 3) == ["six", "six", "six"])
     }
 
     @Test func `the targets of a service are the members, with their ports and weights`() throws {

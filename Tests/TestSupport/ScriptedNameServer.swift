@@ -6,6 +6,8 @@ public final class ScriptedNameServer: Sendable {
     public enum Record: Sendable {
         /// An IPv4 address.
         case address(String)
+        /// `::1`.
+        case address6
         case service(priority: Int, weight: Int, port: Int, target: String)
     }
 
@@ -87,10 +89,11 @@ public final class ScriptedNameServer: Sendable {
             switch record {
             case .address(let text) where type == 1:
                 data.append(text.split(separator: ".").compactMap { UInt8($0) })
+            case .address6 where type == 28: data.append([UInt8](repeating: 0, count: 15) + [1])
             case .service(let priority, let weight, let port, let target) where type == 33:
                 let numbers = [priority, weight, port].flatMap { [UInt8($0 >> 8), UInt8($0 & 255)] }
                 data.append(numbers + target.split(separator: ".").flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) } + [0])
-            case .address, .service: break
+            case .address, .address6, .service: break
             }
         }
         // A response, recursion available; NXDOMAIN for a name that is not known.

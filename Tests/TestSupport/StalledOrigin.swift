@@ -2,6 +2,9 @@ import Foundation
 
 /// An application that accepts connections and reads nothing: a listening socket that nobody looks after.
 public final class StalledOrigin {
+    /// Connections that the kernel keeps for it; one more is accepted, and no other answered.
+    public static let waitingMax: Int32 = 16
+
     private let descriptor: Int32
     public let port: Int
 
@@ -14,7 +17,7 @@ public final class StalledOrigin {
         let descriptor = descriptor
         let isBound = withUnsafeMutablePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, size) == 0 && listen(descriptor, 16) == 0 && getsockname(descriptor, $0, &size) == 0
+                bind(descriptor, $0, size) == 0 && listen(descriptor, Self.waitingMax) == 0 && getsockname(descriptor, $0, &size) == 0
             }
         }
         guard isBound else { throw RawClient.Failure(description: "bind: \(String(cString: strerror(errno)))") }
