@@ -180,7 +180,7 @@ let package = Package(
             swiftSettings: settings),
         // What must hold for every input, for libFuzzer and for the short fuzz of `make test`.
         .target(
-            name: "FuzzChecks", dependencies: ["HTTP1Wire", "HTTP2Wire", "HTTPSemantics", "RESPWire", "PostgresWire", "Edge", "Keyspace", "Pooler", "Dashboard", nioCore], path: "Fuzz/Checks",
+            name: "FuzzChecks", dependencies: ["HTTP1Wire", "HTTP2Wire", "HTTPSemantics", "RESPWire", "PostgresWire", "Edge", "Keyspace", "Pooler", "Dashboard", "Transport", nioCore], path: "Fuzz/Checks",
             swiftSettings: settings),
         .testTarget(name: "FuzzTests", dependencies: ["FuzzChecks", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
@@ -191,7 +191,7 @@ let package = Package(
 if Context.environment["HEADRACE_FUZZ"] != nil {
     // Optimised, but with every `assert`; gold fails on what the sanitizers emit.
     let fuzzed: [SwiftSetting] = [.unsafeFlags(["-sanitize=fuzzer,address", "-assert-config", "Debug"])]
-    for target in package.targets where ["HTTPSemantics", "HTTP1Wire", "HTTP2Wire", "RESPWire", "PostgresWire", "Edge", "Keyspace", "Pooler", "Dashboard", "FuzzChecks"].contains(target.name) {
+    for target in package.targets where ["HTTPSemantics", "HTTP1Wire", "HTTP2Wire", "RESPWire", "PostgresWire", "Edge", "Keyspace", "Pooler", "Dashboard", "Transport", "FuzzChecks"].contains(target.name) {
         target.swiftSettings?.append(contentsOf: fuzzed)
         // The checks see what tests see.
         if target.name == "Pooler" { target.swiftSettings?.append(.unsafeFlags(["-enable-testing"])) }

@@ -1,6 +1,6 @@
 /// What is fuzzed, by the name of its corpus: by libFuzzer (`Fuzz/run`), and by the seeded mutations of `FuzzTests`.
 package enum FuzzTarget: String, CaseIterable, Sendable {
-    case request, response, body, fields, snapshot, payload, log, frames, startup, scram, session, sql, command, reply, user, headers, schedule, origin
+    case request, response, body, fields, snapshot, payload, log, frames, startup, scram, session, sql, command, reply, user, headers, schedule, origin, proxy
 
     /// - Precondition: what must hold for every input; a trap is a find.
     package func check(_ input: UnsafeBufferPointer<UInt8>) {
@@ -23,6 +23,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .headers: checkHeaderBlocks(input)
         case .schedule: checkSchedule(input)
         case .origin: checkOrigin(input)
+        case .proxy: checkProxyHeader(input)
         }
     }
 }

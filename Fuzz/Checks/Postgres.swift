@@ -7,6 +7,7 @@
 import NIOCore
 @testable import Pooler
 import PostgresWire
+import Transport
 
 /// A stream of messages, from whichever side: where they begin, which statement they name, what is in them.
 package func checkFrames(_ input: UnsafeBufferPointer<UInt8>) {
@@ -92,12 +93,12 @@ package func checkStartup(_ input: UnsafeBufferPointer<UInt8>) {
             let before = buffer.readableBytes
             switch ProxyHeader.read(from: &buffer) {
             case .incomplete:
-                precondition(buffer.readableBytes == before && before <= 16 + 4096, "a header without an end")
+                precondition(buffer.readableBytes == before && before <= ProxyHeader.bytesMax, "a header without an end")
                 continue
             case .malformed: return
-            case .itself: awaitsHeader = false
+            case .itself, .unknown: awaitsHeader = false
             case .client(let client):
-                precondition((0...65_535).contains(client.port), "a port that is none")
+                precondition((0...65_535).contains(client.address.port ?? -1), "a port that is none")
                 awaitsHeader = false
             }
         }

@@ -9,8 +9,7 @@ extension ClientHandler {
 
     /// The client's address; `nil` on a Unix socket.
     var remote: (address: String, port: Int)? {
-        if let proxied { return (proxied.address.text, proxied.port) }
-        guard let remote = context?.channel.remoteAddress, let address = remote.ipAddress else { return nil }
+        guard let remote = proxied ?? context?.channel.remoteAddress, let address = remote.ipAddress else { return nil }
         return (address, remote.port ?? 0)
     }
 
@@ -18,13 +17,13 @@ extension ClientHandler {
         if awaitsProxyHeader {
             switch ProxyHeader.read(from: &pending) {
             case .incomplete: return
-            case .malformed:
-                worker.runner.logger.notice("no PROXY header from \(remote?.address ?? "unix")")
+            case .malformed(let malformation):
+                worker.runner.logger.notice("no PROXY header (\(malformation.rawValue)) from \(remote?.address ?? "unix")")
                 return close()
-            case .itself: awaitsProxyHeader = false
+            case .itself, .unknown: awaitsProxyHeader = false
             case .client(let client):
                 awaitsProxyHeader = false
-                proxied = client
+                proxied = client.address
             }
             guard pending.readableBytes > 0 else { return }
         }

@@ -52,7 +52,7 @@ final class ClientHandler: ChannelDuplexHandler {
     /// A load balancer says first who the client is.
     var awaitsProxyHeader = false
     /// Who the client is, as the balancer says.
-    var proxied: ProxyHeader.Client?
+    var proxied: SocketAddress?
     var encryption = Encryption.none
     var authentication: ClientAuthentication?
     var context: ChannelHandlerContext?
