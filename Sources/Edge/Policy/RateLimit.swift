@@ -65,9 +65,17 @@ struct RateLimitTable {
     /// Nanoseconds by which a bucket may be less than full when a request comes.
     private let tolerance: Int64
     private var buckets: [Bucket]
+    /// Requests since the store was last told of them, by client, where there is one.
+    private var spent: [UInt64: Int] = [:]
+    private let spentMax: Int
+    /// Requests that were let through and are too many to be told of.
+    private(set) var untold = 0
 
-    /// - Parameter setCount: sets of eight buckets; a power of two.
-    init(rate: RateLimit.Rate, burst: Int, setCount: Int) {
+    /// - Parameters:
+    ///   - setCount: sets of eight buckets; a power of two.
+    ///   - spentMax: of how many clients a store is told at a time; 0 without one.
+    init(rate: RateLimit.Rate, burst: Int, setCount: Int, spentMax: Int = 0) {
+        self.spentMax = spentMax
         precondition(setCount > 0 && setCount & (setCount - 1) == 0)
         interval = max(1, rate.period.nanoseconds / Int64(max(1, rate.count)))
         let (product, isTooMuch) = interval.multipliedReportingOverflow(by: Int64(max(0, burst - 1)))
@@ -85,7 +93,42 @@ struct RateLimitTable {
         let missing = known.client == client ? max(0, known.fullAt - now) : 0
         guard missing <= tolerance else { return .refused(wait: missing - tolerance) }
         buckets[place] = Bucket(client: client, fullAt: now + missing + interval)
+        if spentMax > 0 { note(client) }
         return .accepted(left: Int((tolerance - missing) / interval))
+    }
+
+    private mutating func note(_ client: UInt64) {
+        if spent[client] == nil, spent.count >= spentMax { untold += 1 } else { spent[client, default: 0] += 1 }
+    }
+
+    // MARK: A store that others write to as well
+
+    /// What was let through since this was last asked, by client, in nanoseconds of its bucket.
+    mutating func takeSpent() -> (requests: Int, nanoseconds: [UInt64: Int64]) {
+        var taken: [UInt64: Int] = [:]
+        swap(&taken, &spent)
+        return (taken.values.reduce(0, +), taken.mapValues(cost))
+    }
+
+    /// The store has said how much of a client's bucket is missing, all processes together.
+    /// - Parameter missing: nanoseconds; what was let through since the store was told is not in it.
+    mutating func learnt(_ client: UInt64, missing: Int64, now: Int64) {
+        let place = place(of: client)
+        guard missing > 0 || buckets[place].client == client else { return }
+        // A century, as above.
+        let all = min(max(0, missing), 1 << 61) + min(cost(spent[client] ?? 0), 1 << 61)
+        buckets[place] = Bucket(client: client, fullAt: now + all)
+    }
+
+    private func cost(_ requests: Int) -> Int64 {
+        let (product, isTooMuch) = interval.multipliedReportingOverflow(by: Int64(clamping: requests))
+        return isTooMuch ? .max : product
+    }
+
+    /// Clients are other numbers from here on.
+    mutating func forget() {
+        for place in buckets.indices { buckets[place] = Bucket() }
+        spent = [:]
     }
 
     /// The client's own bucket, or the one that makes room for it.

@@ -1,5 +1,6 @@
 import HTTPSemantics
 import NIOCore
+import Synchronization
 import Telemetry
 
 /// A ``RateLimit`` with its buckets, for all event loops: one lock for each sixteenth of the clients.
@@ -13,18 +14,26 @@ final class RateLimiter: Sendable {
     private static let shardCount = 16
     private static let setCount = 1024
 
+    /// Of how many clients a store is told at a time, at most: 8,192 of each limit.
+    private static let spentMax = 512
+
     let limit: RateLimit
+    /// What tells it from others in the store; `nil` when its buckets are this process' alone.
+    let storeName: String?
     private let shards: [Shard]
-    private let seed = UInt64.random(in: .min ... .max)
+    private let seed = Atomic(UInt64.random(in: .min ... .max))
     /// `RateLimit-Policy: "client";q=20;w=2`: how many at once, and in how many seconds a bucket is full again.
     private let policyLine: String
 
+    /// - Parameter storeName: of the route whose buckets others share; `nil` for buckets of this process.
     /// - Returns: `nil` for no limit.
-    init?(_ limit: RateLimit) {
+    init?(_ limit: RateLimit, storeName: String? = nil) {
         guard let rate = limit.rate else { return nil }
         self.limit = limit
+        // A limit that was changed begins anew.
+        self.storeName = storeName.map { "\($0):\(rate.count)/\(rate.period.nanoseconds)" }
         let burst = limit.burstMax
-        shards = (0..<Self.shardCount).map { _ in Shard(RateLimitTable(rate: rate, burst: burst, setCount: Self.setCount)) }
+        shards = (0..<Self.shardCount).map { _ in Shard(RateLimitTable(rate: rate, burst: burst, setCount: Self.setCount, spentMax: storeName == nil ? 0 : Self.spentMax)) }
         let (filling, isTooMuch) = rate.period.nanoseconds.multipliedReportingOverflow(by: Int64(burst))
         let window = isTooMuch ? 1 << 31 : Self.seconds(filling / Int64(max(1, rate.count)))
         policyLine = "RateLimit-Policy: \"client\";q=\(burst);w=\(window)\r\n"
@@ -33,10 +42,38 @@ final class RateLimiter: Sendable {
     func take(_ fields: borrowing FieldSection, _ client: ClientIdentity, now: NIODeadline) -> RateLimitTable.Verdict {
         let hash = hash(fields, client)
         let nanoseconds = Int64(clamping: now.uptimeNanoseconds)
-        return shards[Int(truncatingIfNeeded: hash >> 60)].table.withLock { $0.take(hash, now: nanoseconds) }
+        return shard(hash).table.withLock { $0.take(hash, now: nanoseconds) }
+    }
+
+    private func shard(_ hash: UInt64) -> Shard { shards[Int(truncatingIfNeeded: hash >> 60)] }
+
+    // MARK: The store
+
+    /// What was let through since this was last asked.
+    func takeSpent() -> (requests: Int, nanoseconds: [(client: UInt64, nanoseconds: Int64)]) {
+        shards.reduce(into: (0, [])) { all, shard in
+            let (requests, nanoseconds) = shard.table.withLock { $0.takeSpent() }
+            all.0 += requests
+            all.1 += nanoseconds.map { ($0, $1) }
+        }
+    }
+
+    /// Requests that the store was never told of, because too many clients came at a time.
+    var untold: Int { shards.reduce(0) { total, shard in total + shard.table.withLock { $0.untold } } }
+
+    func learnt(_ client: UInt64, missing: Int64, now: NIODeadline) {
+        let nanoseconds = Int64(clamping: now.uptimeNanoseconds)
+        shard(client).table.withLock { $0.learnt(client, missing: missing, now: nanoseconds) }
+    }
+
+    /// What clients are hashed with, for all processes that share the store. With another one than before, all buckets begin full.
+    func use(seed new: UInt64) {
+        guard seed.exchange(new, ordering: .relaxed) != new else { return }
+        for shard in shards { shard.table.withLock { $0.forget() } }
     }
 
     private func hash(_ fields: borrowing FieldSection, _ client: ClientIdentity) -> UInt64 {
+        let seed = seed.load(ordering: .relaxed)
         switch limit.client {
         case .address: break
         case .header(let name):

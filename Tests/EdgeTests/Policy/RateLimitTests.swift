@@ -71,6 +71,94 @@ import Testing
         }
     }
 
+    // MARK: With a store
+
+    /// What the script in ``RateStoreWords`` does.
+    private struct Store {
+        var fullAt: [UInt64: Int64] = [:]
+        mutating func spend(_ client: UInt64, _ nanoseconds: Int64, now: Int64) -> Int64 {
+            let full = max(fullAt[client] ?? 0, now) + nanoseconds
+            fullAt[client] = full
+            return full - now
+        }
+    }
+
+    @Test(arguments: [1, 2, 5]) func `what many processes let through is within the documented bound, and no less than one bucket gives`(processes: Int) {
+        let (rate, burst, delta) = (50, 20, Int64(150_000_000))
+        var random = SeededRandom(seed: UInt64(processes))
+        var tables = (0..<processes).map { _ in RateLimitTable(rate: .init(count: rate, per: .seconds(1)), burst: burst, setCount: 1, spentMax: 8) }
+        var store = Store()
+        var admitted = 0
+        // Each process speaks every 150 ms, each at another time; all are asked every millisecond or so.
+        var speaks = (0..<processes).map { Int64($0) * delta / Int64(processes) }
+        for now in stride(from: Int64(0), through: 10_000_000_000, by: 1_000_000) {
+            for index in tables.indices {
+                if now >= speaks[index] {
+                    speaks[index] += delta
+                    for (client, nanoseconds) in tables[index].takeSpent().nanoseconds {
+                        tables[index].learnt(client, missing: store.spend(client, nanoseconds, now: now), now: now)
+                    }
+                }
+                if !random.chance(oneIn: 3), case .accepted = tables[index].take(7, now: now) { admitted += 1 }
+            }
+            let seconds = Double(now) / 1e9
+            let bound = Double(processes * burst) + Double(rate) * (seconds + Double(processes - 1) * Double(delta) / 1e9)
+            #expect(Double(admitted) <= bound + 1, "after \(seconds) s")
+        }
+        #expect(admitted >= burst + rate * 10 - 2 * processes * burst, "\(admitted)")
+    }
+
+    @Test func `a store is told of so many clients at a time, and of each what it took`() {
+        var table = RateLimitTable(rate: .init(count: 10, per: .seconds(1)), burst: 5, setCount: 1, spentMax: 2)
+        for client in [1, 1, 2, 3, 1, 3] as [UInt64] { _ = table.take(client, now: Self.second) }
+        let spent = table.takeSpent()
+        #expect(spent.requests == 4 && spent.nanoseconds == [1: 300_000_000, 2: 100_000_000])
+        #expect(table.untold == 2)
+        #expect(table.takeSpent().requests == 0)
+    }
+
+    @Test func `what was let through since the store was told counts besides what it says`() {
+        var table = RateLimitTable(rate: .init(count: 10, per: .seconds(1)), burst: 5, setCount: 1, spentMax: 2)
+        _ = table.take(1, now: 0)
+        _ = table.takeSpent()
+        _ = table.take(1, now: 0)
+        // Another process has taken three.
+        table.learnt(1, missing: 400_000_000, now: 0)
+        #expect(table.take(1, now: 0) == .refused(wait: 100_000_000))
+        // An empty answer fills a bucket, but makes none.
+        _ = table.takeSpent()
+        table.learnt(1, missing: 0, now: 0)
+        table.learnt(2, missing: 0, now: 0)
+        #expect(table.take(1, now: 0) == .accepted(left: 4))
+        table.forget()
+        #expect(table.take(1, now: 0) == .accepted(left: 4))
+        #expect(table.takeSpent().requests == 1)
+        // What no store of ours says.
+        for missing in [Int64.min, .max] { table.learnt(1, missing: missing, now: .max / 4) }
+    }
+
+    @Test func `the store hears of microseconds`() {
+        let words = RateStoreWords.spending(script: "s", limit: "shop", client: 0xAB, nanoseconds: 33_333_005)
+        #expect(words == ["EVALSHA", "s", "1", "headrace:rate:shop:00000000000000ab", "33333.005"])
+        #expect(RateStoreWords.greeting(.init(.unix(path: "/a"), user: "u", password: "p", database: 3), seed: 7).map(\.first) == ["AUTH", "SELECT", "SCRIPT", "SET", "GET"])
+    }
+
+    @Test func `processes with the same seed mean the same client, and a new seed begins anew`() throws {
+        var limit = RateLimit()
+        limit.rate = .init(count: 1, per: .hours(1))
+        limit.burst = 1
+        let limiters = try (0..<2).map { _ in try #require(RateLimiter(limit, storeName: "shop")) }
+        for limiter in limiters {
+            #expect(try isAccepted(limiter, "192.0.2.1"))
+            limiter.use(seed: 7)
+            #expect(try isAccepted(limiter, "192.0.2.1"))
+            limiter.use(seed: 7)
+            #expect(try !isAccepted(limiter, "192.0.2.1"))
+        }
+        let told = limiters.map { $0.takeSpent() }
+        #expect(told[0].requests == 1 && told[0].nanoseconds.map(\.client) == told[1].nanoseconds.map(\.client))
+    }
+
     private func limiter(_ client: RateLimit.Client = .address) throws -> RateLimiter {
         var limit = RateLimit()
         limit.rate = .init(count: 1, per: .hours(1))
