@@ -81,7 +81,7 @@ let package = Package(
         .target(
             name: "Edge",
             dependencies: [
-                "HTTPSemantics", "HTTP1Wire", "HTTP2Wire", "Eviction", "Transport", "Telemetry", "CCodecs", "CCrypt", "CResolver", nioCore, nioPosix,
+                "HTTPSemantics", "HTTP1Wire", "HTTP2Wire", "RESPWire", "Eviction", "Transport", "Telemetry", "CCodecs", "CCrypt", "CResolver", nioCore, nioPosix,
                 logging,
                 .product(name: "Crypto", package: "swift-crypto"),
             ],

@@ -146,6 +146,8 @@ enum EdgeReason: String, Sendable, CaseIterable {
     case drainDeadline = "drain-deadline"
     /// A stream is not begun while draining.
     case draining
+    /// The process has nearly all the memory that it may have: 503, or cut.
+    case memory
     /// More watch the dashboard than may.
     case tooManyWatchers = "too-many-watchers"
 }

@@ -17,6 +17,8 @@ public struct EdgeConfiguration: Sendable, Equatable {
     public var files = StaticFilesOptions()
     /// Where requests go, before ``root`` and the application are asked.
     public var routes: [RouteConfiguration] = []
+    /// Whose connections begin with a header of the PROXY protocol that names the client, and are closed without one.
+    public var proxies: [AddressRange] = []
     /// Proxies in front of the edge that may say for whom they ask.
     public var forwarding = ForwardingConfiguration()
     public var tls = EdgeTLSConfiguration()
@@ -67,6 +69,14 @@ public struct EdgeConfiguration: Sendable, Equatable {
     /// The name of the group that answers what no route sends elsewhere: `edge.app` makes it.
     public static let applicationName = "app"
 
+    /// Whether who connects from there has to begin with a PROXY header.
+    /// - Parameter address: `nil` for a Unix socket.
+    public func isProxy(_ address: String?) -> Bool {
+        guard !proxies.isEmpty else { return false }
+        let ip = address.flatMap { IPAddress($0) }
+        return proxies.contains { $0.contains(ip) }
+    }
+
     /// The table of that name; `nil` when there is none.
     public func browserCachingPolicy(named name: String) -> BrowserCachingPolicy? {
         switch name {
@@ -93,6 +103,7 @@ public struct EdgeConfiguration: Sendable, Equatable {
         adopted.metricsPath = new.metricsPath
         adopted.metricsToken = new.metricsToken
         adopted.forwarding = new.forwarding
+        adopted.proxies = new.proxies
         adopted.upstreams = new.upstreams
         adopted.files = new.files
         adopted.accessRecords = new.accessRecords
@@ -102,6 +113,7 @@ public struct EdgeConfiguration: Sendable, Equatable {
         adopted.deadlines = new.deadlines
         adopted.limits = new.limits
         adopted.limits.connectionsMax = limits.connectionsMax
+        adopted.limits.rateStore = limits.rateStore
         adopted.limits.clientConnectionsMax = limits.clientConnectionsMax
         adopted.limits.bufferedResponseBytesMax = limits.bufferedResponseBytesMax
         let bytesMax = adopted.cache.bytesMax
@@ -204,6 +216,8 @@ public struct EdgeConfiguration: Sendable, Equatable {
         /// Bytes that responses may take until they are whole, to be stored or compressed, all together; `nil` for a quarter of
         /// ``Cache/bytesMax``.
         public var bufferedResponseBytesMax: Int?
+        /// Where rate limits keep their buckets for several processes together; `nil` for each its own.
+        public var rateStore: RateStore?
         /// Bytes per second that a client must send of a request's body, or take of a response, in the long run; 0 for any.
         public var transferRateMin = 512
 

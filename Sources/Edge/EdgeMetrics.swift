@@ -30,6 +30,8 @@ final class EdgeMetrics: Sendable {
     private let notModified = Counter()
     private let deadlines = CounterRow(count: DeadlineReason.allCases.count)
     private let connectionRefusals = CounterRow(count: ConnectionRefusal.allCases.count)
+    private let proxyHeaders = CounterRow(count: ProxyHeaderOutcome.allCases.count)
+    let shed = Counter()
     let tlsHandshakes = Counter()
     let http2Connections = Gauge()
     let http2Requests = Counter()
@@ -73,6 +75,8 @@ final class EdgeMetrics: Sendable {
         let certificates: @Sendable () -> [TLSCertificates.Description]
         let responseBuffers: FillBudget
         let accessLogDropped: @Sendable () -> Int
+        /// `nil` where rate limits are this process' own.
+        var rateStore: @Sendable () -> (RateStoreClient.Figures, untold: Int)? = { nil }
     }
 
     init(_ process: ProcessNumbers) {
@@ -170,6 +174,10 @@ final class EdgeMetrics: Sendable {
 
     func connectionRefused(_ reason: ConnectionRefusal) {
         connectionRefusals.add(ConnectionRefusal.allCases.firstIndex(of: reason) ?? 0)
+    }
+
+    func proxyHeader(_ outcome: ProxyHeaderOutcome) {
+        proxyHeaders.add(caseNumber(outcome))
     }
 
     /// A connection of HTTP/2 was ended for what its client did.
@@ -272,6 +280,28 @@ final class EdgeMetrics: Sendable {
                 "headrace_edge_connections_refused_total", help: "Connections that were closed as soon as they were made.",
                 labels: [("reason", reason.rawValue)], value: sum { $0.connectionRefusals.value(index) })
         }
+        for (index, outcome) in ProxyHeaderOutcome.allCases.enumerated() {
+            text.counter(
+                "headrace_edge_proxy_headers_total", help: "Connections of proxies that must begin with a PROXY header, by what came.",
+                labels: [("outcome", outcome.rawValue)], value: sum { $0.proxyHeaders.value(index) })
+        }
+        if let (store, untold) = process.rateStore() {
+            text.gauge(
+                "headrace_edge_rate_store_up", help: "Whether the store of the rate limits answers: 0 while each process limits by itself.",
+                value: store.isUp ? 1 : 0)
+            for (kind, count) in [("shared", store.shared), ("local", store.local + untold)] {
+                text.counter(
+                    "headrace_edge_rate_store_requests_total",
+                    help: "Requests that a rate limit let through: told to the store, or known to this process alone.", labels: [("known", kind)],
+                    value: UInt64(clamping: count))
+            }
+            text.counter(
+                "headrace_edge_rate_store_failures_total", help: "Times that the store of the rate limits went away, or could not be reached.",
+                value: UInt64(clamping: store.failures))
+        }
+        text.counter(
+            "headrace_edge_memory_cut_total", help: "Connections and streams that were cut because the process has nearly all memory.total.",
+            value: sum { $0.shed.value })
         let http2 = loops.reduce(0) { $0 + $1.http2Connections.value }
         let (all, requests) = (loops.reduce(0) { $0 + $1.connections.value }, sum { $0.http2Requests.value })
         let answered = Exchange.CacheResult.allCases.indices.reduce(UInt64(0)) { total, index in total &+ sum { $0.requests.value(index) } }

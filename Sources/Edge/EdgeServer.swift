@@ -2,7 +2,7 @@ public import Logging
 public import NIOCore
 import NIOPosix
 import Telemetry
-import Transport
+public import Transport
 
 /// The edge as a whole: listeners, event loops, and what the loops share.
 ///
@@ -20,6 +20,7 @@ public final class EdgeServer: Sendable {
     /// `nil` where no TLS is spoken.
     private let certificates: TLSCertificates?
     private let pages: BuiltInPages?
+    private let pressure: MemoryPressure
     private let running: Lock<Running>
 
     private struct Running: Sendable {
@@ -28,18 +29,23 @@ public final class EdgeServer: Sendable {
         var listeners: [Listener] = []
         var configuration: EdgeConfiguration
         var resources: RouteResources
+        /// `nil` where rate limits are this process' own.
+        var rateStore: RateStoreClient?
         /// Looks at the certificates' files.
         var watch: Task<Void, Never>?
     }
 
-    /// - Parameter pages: What answers for the built-in pages that the edge does not make itself.
+    /// - Parameters:
+    ///   - pages: What answers for the built-in pages that the edge does not make itself.
+    ///   - pressure: How near the process is to its memory's bound, all layers together.
     /// - Throws: when the access log cannot be opened, or a folder of files or a certificate cannot be read.
-    public init(configuration: EdgeConfiguration, pages: BuiltInPages? = nil, logger: Logger) throws {
+    public init(configuration: EdgeConfiguration, pages: BuiltInPages? = nil, pressure: MemoryPressure = MemoryPressure(), logger: Logger) throws {
         var configuration = configuration
         if configuration.threads <= 0 { configuration.threads = System.coreCount }
         self.configuration = configuration
         self.logger = logger
         self.pages = pages
+        self.pressure = pressure
         running = Lock(
             Running(configuration: configuration, resources: try RouteResources(configuration, previous: nil)))
         group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
@@ -58,6 +64,13 @@ public final class EdgeServer: Sendable {
     /// - Throws: when an address cannot be bound; nothing is left open then.
     public func start() async throws -> (plain: [SocketAddress], secure: [SocketAddress]) {
         await upstreams.start(configuration.upstreams, running.withLock { $0.resources.upstreamTLS })
+        if let store = configuration.limits.rateStore {
+            let client = RateStoreClient(store, on: group.next(), logger: logger) { [weak self] in
+                self?.running.withLock { Array($0.resources.limiters.values) } ?? []
+            }
+            running.withLock { $0.rateStore = client }
+            client.start()
+        }
         let workers = try await makeWorkers()
         let byLoop = Dictionary(uniqueKeysWithValues: workers.map { (ObjectIdentifier($0.eventLoop), $0.worker) })
         var (secure, plain): ([Listener], [Listener]) = ([], [])
@@ -99,27 +112,65 @@ public final class EdgeServer: Sendable {
         _ endpoint: SocketEndpoint, _ arrival: Arrival, _ context: TLSServerContext?,
         _ workers: [ObjectIdentifier: NIOLoopBound<EdgeWorker>]
     ) async throws -> Listener {
-        let (limit, clientLimit) = (self.limit, self.clientLimit)
+        let reception = Reception(arrival: arrival, context: context, limit: limit, clientLimit: clientLimit)
         return try await Listener.bind(endpoint, group: group) { channel in
             channel.eventLoop.makeCompletedFuture {
                 guard let worker = workers[ObjectIdentifier(channel.eventLoop)] else { throw ConnectionRefused() }
-                guard limit.admit() else {
-                    worker.value.metrics.connectionRefused(.connections)
-                    throw ConnectionRefused()
+                try reception.receive(channel, worker.value)
+            }
+        }
+    }
+
+    /// What a listener's connections get.
+    private struct Reception: Sendable {
+        let arrival: Arrival
+        /// `nil` without TLS.
+        let context: TLSServerContext?
+        let limit: ConnectionLimit
+        let clientLimit: ClientLimit
+
+        func receive(_ channel: any Channel, _ worker: EdgeWorker) throws {
+            guard worker.pressure.level == .none else {
+                worker.metrics.connectionRefused(.memory)
+                throw ConnectionRefused()
+            }
+            guard limit.admit() else {
+                worker.metrics.connectionRefused(.connections)
+                throw ConnectionRefused()
+            }
+            do {
+                guard worker.configuration.isProxy(channel.remoteAddress?.ipAddress) else {
+                    return try serve(channel, worker, ConnectionEnds(client: channel.remoteAddress, own: channel.localAddress))
                 }
-                let client = ClientLimit.Client(channel.remoteAddress)
-                if let client, !clientLimit.admit(client) {
+                let limit = limit
+                let waits = ProxyHeaderHandler(worker: worker, limit: ConnectionRelease { limit.release() }) { ends in
+                    try serve(channel, worker, ends)
+                }
+                try channel.pipeline.syncOperations.addHandler(waits)
+            } catch {
+                limit.release()
+                throw error
+            }
+        }
+
+        private func serve(_ channel: any Channel, _ worker: EdgeWorker, _ ends: ConnectionEnds) throws {
+            let client = ClientLimit.Client(ends.client)
+            if let client, !clientLimit.admit(client) {
+                worker.metrics.connectionRefused(.clientConnections)
+                throw ConnectionRefused()
+            }
+            let (limit, clientLimit) = (limit, clientLimit)
+            let handler = HTTPServerHandler(
+                worker: worker, arrival: arrival, peer: ClientIdentity(ends), limit: ConnectionRelease {
                     limit.release()
-                    worker.value.metrics.connectionRefused(.clientConnections)
-                    throw ConnectionRefused()
-                }
-                let handler = HTTPServerHandler(
-                    worker: worker.value, arrival: arrival, limit: ConnectionRelease {
-                        limit.release()
-                        if let client { clientLimit.release(client) }
-                    })
+                    if let client { clientLimit.release(client) }
+                })
+            do {
                 if let context { try channel.pipeline.syncOperations.addHandler(context.handler()) }
                 try channel.pipeline.syncOperations.addHandler(handler)
+            } catch {
+                if let client { clientLimit.release(client) }
+                throw error
             }
         }
     }
@@ -198,6 +249,7 @@ public final class EdgeServer: Sendable {
             try? await worker.eventLoop.submit { worker.value.stop() }.get()
         }
         upstreams.stop()
+        await running.withLock { $0.rateStore }?.stop()
         background.shutdown()
         running.withLock { $0.resources }.passwords.shutdown()
         await accessLog?.finish()
@@ -205,20 +257,24 @@ public final class EdgeServer: Sendable {
     }
 
     private func makeWorkers() async throws -> [(eventLoop: any EventLoop, worker: NIOLoopBound<EdgeWorker>)] {
-        let budget = FillBudget(bytesMax: configuration.bufferedResponseBytesMax)
+        let budget = FillBudget(bytesMax: configuration.bufferedResponseBytesMax, pressure: pressure)
         let resources = running.withLock { $0.resources }
         let process = EdgeMetrics.ProcessNumbers(
             loops: { [weak self] in self?.running.withLock { $0.metrics } ?? [] }, store: store, background: background,
             upstreams: { [upstreams] in upstreams.snapshots },
-            certificates: { [certificates] in certificates?.descriptions ?? [] }, responseBuffers: budget, accessLogDropped: { [accessLog] in accessLog?.droppedBytes.load(ordering: .relaxed) ?? 0 })
+            certificates: { [certificates] in certificates?.descriptions ?? [] }, responseBuffers: budget, accessLogDropped: { [accessLog] in accessLog?.droppedBytes.load(ordering: .relaxed) ?? 0 },
+            rateStore: { [weak self] in
+                guard let (client, limiters) = self?.running.withLock({ ($0.rateStore, $0.resources.limiters) }), let client else { return nil }
+                return (client.figures, limiters.values.reduce(0) { $0 + $1.untold })
+            })
         var made: [(eventLoop: any EventLoop, worker: NIOLoopBound<EdgeWorker>)] = []
         for eventLoop in group.makeIterator() {
             let metrics = EdgeMetrics(process)
-            let worker = try await eventLoop.submit { [configuration, store, background, upstreams, accessLog, pages, logger] in
+            let worker = try await eventLoop.submit { [configuration, store, background, upstreams, accessLog, pages, pressure, logger] in
                 let worker = EdgeWorker(
                     eventLoop: eventLoop, configuration: configuration, store: store, metrics: metrics, background: background,
                     fillBudget: budget, upstreams: upstreams, resources: resources, accessLog: accessLog, pages: pages,
-                    logger: logger)
+                    pressure: pressure, logger: logger)
                 worker.start()
                 return NIOLoopBound(worker, eventLoop: eventLoop)
             }.get()

@@ -54,10 +54,10 @@ final class Router: Sendable {
     ///
     /// A proxy on this machine speaks for whoever is behind it. It shows by the fields that proxies add, by passing on the public name in
     /// `Host`, or by HTTP/1.0; so does a page whose name was made to lead here (DNS rebinding). Who comes through a trusted one needs the
-    /// token, too: what it says of its client, the client may have said.
+    /// token, too, also behind a PROXY header: what it says of its client, the client may have said.
     func isOperator(_ request: borrowing RequestHead, _ client: borrowing ClientIdentity) -> Bool {
         if isAuthorized(request) { return true }
-        return client.isLoopback && client.chain.count == 1 && request.minorVersion > 0 && !Self.isForwarded(request.fields)
+        return client.isLoopback && !client.isRelayed && client.chain.count == 1 && request.minorVersion > 0 && !Self.isForwarded(request.fields)
             && Self.namesThisMachine(request)
     }
 

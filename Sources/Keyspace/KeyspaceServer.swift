@@ -2,7 +2,7 @@ public import Logging
 public import NIOCore
 import NIOPosix
 import Telemetry
-import Transport
+public import Transport
 
 /// The keyspace as a whole: listeners, event loops of its own, and the keys.
 ///
@@ -12,6 +12,7 @@ public final class KeyspaceServer: Sendable {
     private let logger: Logger
     private let group: MultiThreadedEventLoopGroup
     private let limit: ConnectionLimit
+    private let pressure: MemoryPressure
     let keyspace: Keyspace
     /// The keys without a socket.
     public let local: LocalKeyspace
@@ -29,10 +30,13 @@ public final class KeyspaceServer: Sendable {
     /// - Parameters:
     ///   - rewriting: what `CONFIG REWRITE` does; without it there is no file to write.
     ///   - ending: what `SHUTDOWN` does, which comes back before the end; without it the command is refused.
+    ///   - pressure: how near the process is to its memory's bound, all layers together.
     /// - Throws: ``TLSCertificates/Problem`` when a certificate or a key cannot be used.
     public init(
-        configuration: KeyspaceConfiguration, rewriting: ConfigurationRewriting? = nil, ending: (@Sendable () -> Void)? = nil, logger: Logger
+        configuration: KeyspaceConfiguration, rewriting: ConfigurationRewriting? = nil, ending: (@Sendable () -> Void)? = nil,
+        pressure: MemoryPressure = MemoryPressure(), logger: Logger
     ) throws {
+        self.pressure = pressure
         certificates = configuration.tls.listen.isEmpty ? nil : try TLSCertificates(configuration.tls.files)
         var configuration = configuration
         if configuration.threads <= 0 { configuration.threads = System.coreCount }
@@ -55,7 +59,7 @@ public final class KeyspaceServer: Sendable {
         try await load()
         let workers = try await makeWorkers()
         let byLoop = Dictionary(uniqueKeysWithValues: workers.map { (ObjectIdentifier($0.eventLoop), $0.worker) })
-        let limit = self.limit
+        let (limit, pressure) = (self.limit, self.pressure)
         var (plain, secure): ([Listener], [Listener]) = ([], [])
         do {
             let endpoints = configuration.listen.map { (endpoint: $0, isSecure: false) }
@@ -64,7 +68,7 @@ public final class KeyspaceServer: Sendable {
                 let listener = try await Listener.bind(endpoint, group: group, backlog: 511) { channel in
                     channel.eventLoop.makeCompletedFuture {
                         guard let worker = byLoop[ObjectIdentifier(channel.eventLoop)] else { throw ClientRefused() }
-                        guard limit.admit() else {
+                        guard pressure.level == .none, limit.admit() else {
                             worker.value.counters.refusedConnections.add()
                             throw ClientRefused()
                         }

@@ -2,7 +2,7 @@ public import Logging
 public import NIOCore
 import NIOPosix
 import Telemetry
-import Transport
+public import Transport
 
 /// The pooler as a whole: listeners, event loops, pools.
 ///
@@ -16,6 +16,7 @@ public final class PoolerServer: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let limit: ConnectionLimit
     private let overLimit: ConnectionLimit
+    private let pressure: MemoryPressure
     private let runner: PoolRunner
     private let running = Lock(Running())
 
@@ -25,8 +26,10 @@ public final class PoolerServer: Sendable {
         var isEnding = false
     }
 
+    /// - Parameter pressure: how near the process is to its memory's bound, all layers together.
     /// - Throws: when a certificate or a key cannot be read.
-    public init(configuration: PoolerConfiguration, logger: Logger) throws {
+    public init(configuration: PoolerConfiguration, pressure: MemoryPressure = MemoryPressure(), logger: Logger) throws {
+        self.pressure = pressure
         var configuration = configuration
         if configuration.threads <= 0 { configuration.threads = System.coreCount }
         self.configuration = configuration
@@ -53,13 +56,14 @@ public final class PoolerServer: Sendable {
             byLoop[ObjectIdentifier(eventLoop)] = worker
         }
         for (eventLoop, worker) in running.withLock({ $0.workers }) { try await eventLoop.submit { worker.value.start() }.get() }
-        let (limit, overLimit, workers) = (self.limit, self.overLimit, byLoop)
+        let (limit, overLimit, pressure, workers) = (self.limit, self.overLimit, self.pressure, byLoop)
         var listeners: [Listener] = []
         do {
             for endpoint in configuration.listen {
                 let listener = try await Listener.bind(endpoint, group: group) { channel in
                     channel.eventLoop.makeCompletedFuture {
                         guard let worker = workers[ObjectIdentifier(channel.eventLoop)] else { throw ClientRefused() }
+                        guard pressure.level == .none else { throw ClientRefused() }
                         let place = limit.admit() ? limit : overLimit
                         guard place === limit || overLimit.admit() else { throw ClientRefused() }
                         let handler = ClientHandler(

@@ -6,6 +6,7 @@ import NIOCore
 import Pooler
 import ServiceLifecycle
 import Telemetry
+import Transport
 import UnixSignals
 
 /// The products that the configuration asks for, put together, started, reloaded and drained. Read this first.
@@ -22,6 +23,7 @@ final class Composition: Sendable {
     private let dashboard: DashboardControl?
     private let pidPath: String?
     private let logger: Logger
+    private let pressure: MemoryPressure
     /// Who has started the process, if they want to know how it is.
     private let manager = ServiceManager(ProcessInfo.processInfo.environment)
     /// How many products do not serve yet.
@@ -43,20 +45,22 @@ final class Composition: Sendable {
         var logger = Logger(label: "headrace") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = .notice
         self.logger = logger
+        let pressure = MemoryPressure(bytesMax: loaded.settings.memoryBytesMax ?? 0)
+        self.pressure = pressure
         let hasDashboard = loaded.settings.hasEdge && loaded.settings.edge.pages.access != .off
         dashboard = hasDashboard ? DashboardControl(loaded.settings, configuration: loaded.fileName, logger: logger) : nil
-        pooler = try loaded.settings.readPoolerConfiguration().map { try PoolerServer(configuration: $0, logger: logger) }
+        pooler = try loaded.settings.readPoolerConfiguration().map { try PoolerServer(configuration: $0, pressure: pressure, logger: logger) }
         // SHUTDOWN: a client of the keyspace has no say over what else is served.
         let isAlone = !loaded.settings.hasEdge && pooler == nil
         let ending: @Sendable () -> Void = { _ = kill(getpid(), SIGTERM) }
         keyspace = loaded.settings.hasKeyspace
             ? try KeyspaceServer(
                 configuration: loaded.settings.keyspace, rewriting: KeyspaceRewrite(loaded).map { $0.write }, ending: isAlone ? ending : nil,
-                logger: logger) : nil
+                pressure: pressure, logger: logger) : nil
         edge = loaded.settings.hasEdge
             ? try EdgeServer(
-                configuration: loaded.settings.edgeConfiguration, pages: OwnPages(pooler: pooler, keyspace: keyspace, dashboard: dashboard).pages,
-                logger: logger) : nil
+                configuration: loaded.settings.edgeConfiguration, pages: OwnPages(pooler: pooler, keyspace: keyspace, dashboard: dashboard, pressure: pressure).pages,
+                pressure: pressure, logger: logger) : nil
         awaited = Lock([edge != nil, pooler != nil, keyspace != nil].count { $0 })
         OpenFiles.raiseLimit()
         for warning in SettingWarnings.all(loaded.settings) { logger.warning("\(warning)") }
@@ -75,6 +79,7 @@ final class Composition: Sendable {
         pidFile?.announce()
         if untilEOF { StandardInput.raiseSignalAtEnd(SIGTERM) }
         if let name = loaded.fileName { Terminal.say("configuration: \(name)") }
+        MemoryWatch(pressure: pressure, logger: logger).start()
         var services: [ServiceGroupConfiguration.ServiceConfiguration] = []
         if let pooler { services.append(.init(service: PoolerService(pooler: pooler) { [self] in poolerStarted($0) })) }
         if let keyspace { services.append(.init(service: KeyspaceService(keyspace: keyspace) { [self] in keyspaceStarted($0) })) }
@@ -102,7 +107,11 @@ final class Composition: Sendable {
     private func started(_ addresses: (plain: [SocketAddress], secure: [SocketAddress])) {
         let urls = addresses.plain.map { Self.url($0, "http") } + addresses.secure.map { Self.url($0, "https") }
         // An address that stands for all of them is no address to connect to.
-        if let url = urls.first { dashboard?.serves(at: url.replacing("//0.0.0.0:", with: "//127.0.0.1:").replacing("//[::]:", with: "//[::1]:")) }
+        // What this machine asks itself comes without the header that a proxy has to send.
+        let edge = loaded.settings.edge
+        let doors = addresses.plain + addresses.secure
+        let reachable = zip(doors, urls).first { !edge.isProxy(PoolerProbe.host($0.0.ipAddress)) }?.1
+        if let url = reachable { dashboard?.serves(at: url.replacing("//0.0.0.0:", with: "//127.0.0.1:").replacing("//[::]:", with: "//[::1]:")) }
         for url in urls { Terminal.say("edge: \(url) → \(Self.destination(loaded.settings))") }
         oneMoreServes()
     }

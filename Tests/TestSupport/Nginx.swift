@@ -16,7 +16,8 @@ public final class Nginx {
     /// - Parameters:
     ///   - server: what stands in the `server` block, besides where it listens.
     ///   - http: what stands in the `http` block before it.
-    public init(server: String, http: String = "") throws {
+    ///   - listening: what stands behind the address in `listen`.
+    public init(server: String, http: String = "", listening: String = "") throws {
         guard let program = Command.find("nginx") else {
             throw HeadraceProcess.Failure(description: "nginx is not installed: run scripts/setup")
         }
@@ -27,13 +28,13 @@ public final class Nginx {
         let path = folder.path(percentEncoded: false)
         let configuration = """
             daemon off; master_process off; pid \(path)/pid; error_log \(path)/error.log;
-            events {}
+            events { worker_connections 16000; }
             http {
               access_log off; client_body_temp_path \(path); proxy_temp_path \(path); fastcgi_temp_path \(path);
               uwsgi_temp_path \(path); scgi_temp_path \(path);
               \(http)
               server {
-                listen 127.0.0.1:\(port);
+                listen 127.0.0.1:\(port) \(listening);
                 \(server)
               }
             }

@@ -17,8 +17,10 @@ public final class RawClient {
     /// Whether the peer ended the connection with a reset.
     public private(set) var isReset = false
 
-    /// - Parameter receiveBuffer: bytes that the kernel takes before the client does; 0 for what is usual.
-    public init(port: Int, receiveBuffer: Int32 = 0) throws {
+    /// - Parameters:
+    ///   - source: the address of the loopback that it comes from; the kernel's choice without one.
+    ///   - receiveBuffer: bytes that the kernel takes before the client does; 0 for what is usual.
+    public init(host: String = "127.0.0.1", port: Int, from source: String? = nil, receiveBuffer: Int32 = 0) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var one: Int32 = 1
         if receiveBuffer > 0 {
@@ -29,7 +31,15 @@ public final class RawClient {
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = in_port_t(port).bigEndian
-        address.sin_addr.s_addr = inet_addr("127.0.0.1")
+        address.sin_addr.s_addr = inet_addr(host)
+        if let source {
+            var own = sockaddr_in()
+            own.sin_family = sa_family_t(AF_INET)
+            own.sin_addr.s_addr = inet_addr(source)
+            _ = withUnsafePointer(to: &own) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+            }
+        }
         let result = withUnsafePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))

@@ -19,6 +19,11 @@ extension HTTPServerHandler {
                 status: 503, contentType: "text/html; charset=utf-8", maintenance.page, now: now, retryAfter: maintenance.retrySeconds,
                 reason: .edge(.maintenance))
         }
+        // What was begun goes on; and whoever looks after it has to see something.
+        if worker.pressure.level >= .requests, route.route.page == nil {
+            keepsAlive = false
+            return respondError(503, reason: .edge(.memory), now: now)
+        }
         if let clients = route.clients, !clients.admits(identity.ip) { return respondError(403, reason: .edge(.clientDenied), now: now) }
         if let limiter = route.limiter {
             switch limiter.take(head.fields, identity, now: now) {

@@ -11,11 +11,17 @@ protocol DeadlineHolder: AnyObject {
     func drainBegan(now: NIODeadline)
     /// The time for that has passed: end at once, and be counted.
     func drainEnded(now: NIODeadline)
+    /// What it holds for a peer that takes it slowly, or gives it slowly, about; 0 when another holder counts it.
+    var heldBytes: Int { get }
+    /// The process has no memory left for it: end at once, and be counted.
+    func memoryShort(now: NIODeadline)
 }
 
 extension DeadlineHolder {
     /// What hangs on a client's connection ends with it.
     func drainEnded(now: NIODeadline) {}
+    var heldBytes: Int { 0 }
+    func memoryShort(now: NIODeadline) {}
 }
 
 /// All deadline holders of one event loop, looked through four times a second.

@@ -2,6 +2,7 @@ import HTTPSemantics
 import Logging
 import NIOCore
 import Telemetry
+import Transport
 
 /// What the connections of one event loop share. Belongs to its event loop: no lock, not Sendable.
 final class EdgeWorker {
@@ -20,6 +21,7 @@ final class EdgeWorker {
     private var accessRecord: AccessRecord
     let passwords: PasswordThreads
     let pages: BuiltInPages?
+    let pressure: MemoryPressure
     private var sweptAt = NIODeadline.now()
 
     /// The key of the request that is being looked up; its memory serves all lookups.
@@ -49,6 +51,7 @@ final class EdgeWorker {
     /// The time of day minus the monotonic time, in nanoseconds; read anew with every sweep, since the time of day may be set.
     private var wallOffset: Int64 = 0
     private var sweeping: RepeatedTask?
+    private var proxyHeaderSaid = NIODeadline.uptimeNanoseconds(0)
 
     /// Access-log bytes that go to the writer in one piece.
     static let logBatchBytes = 32 << 10
@@ -56,8 +59,9 @@ final class EdgeWorker {
     init(
         eventLoop: any EventLoop, configuration: EdgeConfiguration, store: ResponseStore, metrics: EdgeMetrics,
         background: BackgroundCompression, fillBudget: FillBudget, upstreams: SharedUpstreams, resources: RouteResources,
-        accessLog: AccessLogWriter?, pages: BuiltInPages?, logger: Logger
+        accessLog: AccessLogWriter?, pages: BuiltInPages?, pressure: MemoryPressure, logger: Logger
     ) {
+        self.pressure = pressure
         self.eventLoop = eventLoop
         self.configuration = configuration
         self.logger = logger
@@ -104,6 +108,7 @@ final class EdgeWorker {
         if late > metrics.lag.value { metrics.lag.set(Int(clamping: late)) }
         metrics.cpuTime.set(Int(clamping: ThreadClock.nanoseconds()))
         for holder in sweep.overdue(now: now) where holder.deadline <= now { holder.deadlinePassed(now: now) }
+        if pressure.level == .exchanges { shed(now: now) }
         for connector in connectors { connector.swept(now: now) }
         metrics.upstreamConnections.set(connectors.reduce(0) { $0 + $1.counts.open })
         metrics.upstreamIdle.set(connectors.reduce(0) { $0 + $1.counts.idle })
@@ -112,6 +117,17 @@ final class EdgeWorker {
         retired.removeAll { $0.isUnused }
         flushLog()
         sweptAt = .now()
+    }
+
+    /// Cuts who holds most memory, until this loop's part of what has to go is gone.
+    private func shed(now: NIODeadline) {
+        var rest = pressure.excessBytes / max(1, configuration.threads)
+        let holders = sweep.all.map { ($0, $0.heldBytes) }.filter { $0.1 > 0 }.sorted { $0.1 > $1.1 }
+        for (holder, bytes) in holders where rest > 0 {
+            rest -= bytes
+            metrics.shed.add()
+            holder.memoryShort(now: now)
+        }
     }
 
     /// Takes over what may change while the server runs; see ``EdgeConfiguration/adopting(_:)``.
@@ -199,6 +215,20 @@ final class EdgeWorker {
     func giveBack(_ buffer: consuming ByteBuffer) {
         let isUsual = buffer.storageCapacity >= Self.outputBytes && buffer.storageCapacity <= 256 << 10
         if isUsual, outputs.count < Self.outputsMax { outputs.append(buffer) }
+    }
+
+    // MARK: Proxies in front
+
+    /// 10 s: a proxy that was not told to send the header does so with each of its connections.
+    private static let proxyHeaderWarnings = TimeAmount.seconds(10)
+
+    /// Says at most every ``proxyHeaderWarnings`` that one of the trusted proxies does not say for whom it connects.
+    func proxyHeaderRefused(_ malformation: ProxyHeader.Malformation, from address: SocketAddress?) {
+        let now = NIODeadline.now()
+        guard now - proxyHeaderSaid >= Self.proxyHeaderWarnings else { return }
+        proxyHeaderSaid = now
+        logger.warning(
+            "no PROXY header from a proxy of edge.proxies", metadata: ["proxy": "\(address?.ipAddress ?? "unix")", "reason": "\(malformation.rawValue)"])
     }
 
     // MARK: Access log

@@ -110,6 +110,8 @@ final class Fetch: DeadlineHolder {
     var wantsHTTP1 = false
     /// The connection is made for this request and closed behind it: see ``EdgeLayers/upstreamKeepAlive``.
     let isOnItsOwn: Bool
+    /// What its connection has to begin with, where the group wants to hear of the client by the PROXY protocol.
+    var proxyHeader: ByteBuffer?
     /// What ``UpstreamConnector`` knows it by while it waits.
     var ticket: UInt64 = 0
     var isWaiting = false

@@ -29,7 +29,7 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
     private let limit: ConnectionRelease
     private var connection: HTTP2ServerConnection
     private var context: ChannelHandlerContext?
-    private var peer = ClientIdentity(peer: nil)
+    private let peer: ClientIdentity
     /// The beginning of a frame.
     private var pending = ByteBuffer()
     private var output = ByteBuffer()
@@ -50,9 +50,10 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
     var deadline = NIODeadline.distantFuture
     var sweepPosition = -1
 
-    init(worker: EdgeWorker, arrival: Arrival, limit: ConnectionRelease) {
+    init(worker: EdgeWorker, arrival: Arrival, peer: ClientIdentity, limit: ConnectionRelease) {
         self.worker = worker
         self.arrival = arrival
+        self.peer = peer
         self.limit = limit
         connection = HTTP2ServerConnection(limits: worker.configuration.limits, now: .now())
     }
@@ -63,8 +64,6 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
         context.eventLoop.preconditionInEventLoop()
         self.context = context
         isWritable = context.channel.isWritable
-        peer = ClientIdentity(peer: context.channel.remoteAddress?.ipAddress)
-        peer.isSecure = arrival == .tls
         worker.sweep.add(self)
         worker.metrics.connections.add(1)
         worker.metrics.http2Connections.add(1)
@@ -124,6 +123,17 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
     }
 
     private var unsentBytes: Int { (try? context?.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0 }
+
+    // MARK: Memory
+
+    /// Streams count what waits in them themselves.
+    var heldBytes: Int { pending.storageCapacity + output.storageCapacity + unsentBytes }
+
+    func memoryShort(now: NIODeadline) {
+        isClosed = true
+        endStreams()
+        context?.close(promise: nil)
+    }
 
     // MARK: Frames in
 

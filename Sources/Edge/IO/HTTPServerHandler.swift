@@ -85,7 +85,7 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
     var headStart = 0
     /// Whether TLS is agreed on.
     private var isEncrypted = false
-    var peer = ClientIdentity(peer: nil)
+    var peer: ClientIdentity
     /// Who sent the request in progress.
     var identity = ClientIdentity(peer: nil)
     /// Whether ``identity`` may be another than ``peer``.
@@ -99,9 +99,11 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
     var wasHeldUp = false
     var sweepPosition = -1
 
-    init(worker: EdgeWorker, arrival: Arrival = .plain, limit: ConnectionRelease) {
+    /// - Parameter peer: who made the connection; streams of HTTP/2 hear it with each exchange.
+    init(worker: EdgeWorker, arrival: Arrival = .plain, peer: ClientIdentity = ClientIdentity(peer: nil), limit: ConnectionRelease) {
         self.worker = worker
         self.arrival = arrival
+        self.peer = peer
         self.limit = limit
         connection = HTTP1ServerConnection(limits: worker.configuration.limits)
         exchange = Exchange(started: .now(), trace: TraceParent(traceID: (0, 0), parentID: 0, flags: 0))
@@ -118,7 +120,6 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
         context.eventLoop.preconditionInEventLoop()
         self.context = context
         isWritable = context.channel.isWritable
-        peer = ClientIdentity(peer: context.channel.remoteAddress?.ipAddress)
         peer.isSecure = arrival == .tls
         identity = peer
         worker.sweep.add(self)
@@ -159,6 +160,11 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
             receive(&bytes, now: now)
             bytes.discardReadBytes()
             pending = bytes.readableBytes > 0 ? bytes : ByteBuffer()
+        }
+        // The sweep would come too late for thousands that grow at the same time.
+        if pending.readableBytes > Self.smallHeadBytes, worker.pressure.level >= .requests, connection.isAwaitingHead {
+            worker.metrics.shed.add()
+            memoryShort(now: now)
         }
     }
 
@@ -232,7 +238,7 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
     }
 
     private func becomeHTTP2(_ context: ChannelHandlerContext, _ bytes: ByteBuffer? = nil) {
-        let successor = HTTP2Handler(worker: worker, arrival: arrival, limit: limit)
+        let successor = HTTP2Handler(worker: worker, arrival: arrival, peer: peer, limit: limit)
         let pipeline = context.pipeline.syncOperations
         do {
             try pipeline.addHandler(successor, position: .after(self))
@@ -366,7 +372,7 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
             arm(.requestBody, for: worker.configuration.deadlines.requestBody, from: now)
         }
         route = nil
-        if case .redirected(let port, let sparesLocal) = arrival, !(sparesLocal && peer.isLoopback),
+        if case .redirected(let port, let sparesLocal) = arrival, !(sparesLocal && peer.isLoopback && !peer.isRelayed),
             sendsToTLS(head, port: port, now: now)
         {
             return
@@ -489,6 +495,25 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
             hasBegun = false
         }
         source = .none
+    }
+
+    /// Of the beginning of a head that is kept while new requests are refused.
+    private static let smallHeadBytes = 2 << 10
+    /// What a connection takes besides what it holds: its channel, parser and exchange.
+    private static let ownBytes = 8 << 10
+
+    var heldBytes: Int { unsentBytesNow() + pending.storageCapacity + (hasBegun || pending.readableBytes > 0 ? Self.ownBytes : 0) }
+
+    func memoryShort(now: NIODeadline) {
+        guard isOpen else { return }
+        if hasBegun {
+            exchange.reason = .edge(.memory)
+            if exchange.status == 0 { exchange.status = 503 }
+            count(now: now)
+            hasBegun = false
+        }
+        clientGone()
+        cut()
     }
 
     /// A tunnel ends as if its client had left; what else was under way is cut, and nobody could say more about it.

@@ -49,7 +49,8 @@ struct RouteResources: Sendable {
         var limiters: [Int: RateLimiter] = [:]
         for (number, route) in configuration.routeTable.enumerated() {
             let known = previous?.limiters[number]
-            limiters[number] = known?.limit == route.rateLimit ? known : RateLimiter(route.rateLimit)
+            let new = RateLimiter(route.rateLimit, storeName: configuration.limits.rateStore == nil ? nil : route.title(number, of: configuration))
+            limiters[number] = known?.limit == new?.limit && known?.storeName == new?.storeName ? known : new
         }
         self.limiters = limiters
         var upstreamTLS: [String: UpstreamTLS] = [:]

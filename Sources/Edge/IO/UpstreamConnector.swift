@@ -45,7 +45,7 @@ final class UpstreamConnector {
 
     /// Takes over a changed configuration, for exchanges that begin from here on.
     func reconfigure(_ group: UpstreamGroup) {
-        let isOther = group.version != self.group.version || group.tls != self.group.tls
+        let isOther = group.version != self.group.version || group.tls != self.group.tls || group.proxyProtocol != self.group.proxyProtocol
         self.group = group
         for connection in http2.all {
             if isOther { connection.retire() } else { connection.reconfigure(streamsMax: group.connectionStreamsMax) }
@@ -58,9 +58,12 @@ final class UpstreamConnector {
     func lease(_ fetch: Fetch, now: NIODeadline) {
         serial &+= 1
         fetch.ticket = serial
+        fetch.proxyHeader = group.proxyProtocol.map { fetch.identity.proxyHeader($0) }
+        // While there is room for another, connections that speak for other clients are left to those.
+        let isStranger = fetch.proxyHeader != nil && !idle.contains { $0.proxyHeader == fetch.proxyHeader }
         let request = UpstreamMachine.Request(
             ticket: .init(loop: loop, serial: serial), key: fetch.balancingKey, tried: fetch.tried, random: worker.randomNumber(),
-            isOnItsOwn: fetch.isOnItsOwn)
+            isOnItsOwn: fetch.isOnItsOwn || isStranger)
         let (leased, message) = shared.withMachine { $0.requested(request, now: now) }
         if let message { shared.deliver([message]) }
         switch leased {
@@ -109,8 +112,11 @@ final class UpstreamConnector {
     }
 
     private func use(_ member: Int, for fetch: Fetch, now: NIODeadline) {
-        guard let connection = idle.takeNewest(member) else {
-            assertionFailure("a slot without its connection")
+        guard let connection = idle.takeNewest(member, where: { $0.proxyHeader == fetch.proxyHeader }) else {
+            // There are only those that speak for others, of which the oldest makes room.
+            let other = idle.takeOldest(member)
+            assert(other != nil, "a slot without its connection")
+            other?.closeUncounted()
             return connect(member, for: fetch)
         }
         if fetch.wantsNewConnection || !fetch.isIdempotent && connection.isClosedByPeer {
@@ -194,14 +200,15 @@ final class UpstreamConnector {
     private func connect(_ member: Int, for fetch: Fetch) {
         let (endpoint, secureName) = shared.withMachine { ($0.members[member].endpoint, $0.members[member].secureName) }
         // A tunnel has its connection for itself, which is what HTTP/1.1 gives it.
-        let mayShare = group.version == .h2 && !fetch.plan.offersUpgrade && !fetch.wantsHTTP1
+        let mayShare = group.version == .h2 && !fetch.plan.offersUpgrade && !fetch.wantsHTTP1 && fetch.proxyHeader == nil
         if mayShare, !http2[endpoint].speaksHTTP1 { return share(endpoint, secureName, Slot(fetch: fetch, member: member)) }
         dial(endpoint, secureName, mayShare ? .http2 : .http1, for: Slot(fetch: fetch, member: member))
     }
 
     /// Makes a connection for one request alone, unless it turns out to be one that others can share.
     private func dial(_ endpoint: SocketEndpoint, _ secureName: String?, _ wanted: UpstreamDial.Spoken, for slot: Slot) {
-        dial(endpoint, secureName, wanted) { connector, result in
+        let header = slot.fetch.proxyHeader
+        dial(endpoint, secureName, wanted, opening: header) { connector, result in
             let (fetch, member) = (slot.fetch, slot.member)
             switch result {
             case .success((let channel, .http1)):
@@ -211,7 +218,7 @@ final class UpstreamConnector {
                 }
                 connector.openCount += 1
                 let now = NIODeadline.now()
-                handler.opened(connector: connector, worker: connector.worker, member: member, now: now)
+                handler.opened(connector: connector, worker: connector.worker, member: member, proxyHeader: header, now: now)
                 fetch.connected(handler, now: now)
             case .success((_, .http2)):
                 // The member has changed its mind: the connection is among those that are shared, and serves who waits.
@@ -229,13 +236,14 @@ final class UpstreamConnector {
     }
 
     private func dial(
-        _ endpoint: SocketEndpoint, _ secureName: String?, _ wanted: UpstreamDial.Spoken,
+        _ endpoint: SocketEndpoint, _ secureName: String?, _ wanted: UpstreamDial.Spoken, opening: ByteBuffer? = nil,
         _ made: @escaping (UpstreamConnector, Result<(channel: any Channel, spoken: UpstreamDial.Spoken), any Error>) -> Void
     ) {
         let worker = self.worker
         worker.metrics.upstreamConnects.add(1)
         let dial = UpstreamDial(
-            endpoint: endpoint, secureName: secureName, tls: shared.tls, wanted: wanted, timeout: group.connectTimeout, eventLoop: worker.eventLoop)
+            endpoint: endpoint, secureName: secureName, tls: shared.tls, wanted: wanted, opening: opening, timeout: group.connectTimeout,
+            eventLoop: worker.eventLoop)
         let attempt = dial.connect { [self] channel, spoken in
             let handler: any ChannelInboundHandler =
                 switch spoken {
@@ -308,7 +316,7 @@ final class UpstreamConnector {
             }
             handler = nil
             openCount += 1
-            first.opened(connector: self, worker: worker, member: slot.member, now: now)
+            first.opened(connector: self, worker: worker, member: slot.member, proxyHeader: nil, now: now)
             slot.fetch.connected(first, now: now)
         }
         handler?.close()

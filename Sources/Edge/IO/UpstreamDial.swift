@@ -16,6 +16,8 @@ struct UpstreamDial {
     let tls: UpstreamTLS?
     /// What is spoken if the member agrees; the other side has its say with TLS alone.
     let wanted: Spoken
+    /// The PROXY header that comes before anything else, TLS too.
+    let opening: ByteBuffer?
     let timeout: TimeAmount
     let eventLoop: any EventLoop
 
@@ -25,10 +27,14 @@ struct UpstreamDial {
     func connect(_ configure: @escaping (any Channel, Spoken) throws -> Void) -> EventLoopFuture<(channel: any Channel, spoken: Spoken)> {
         let bound = NIOLoopBound(configure, eventLoop: eventLoop)
         let bootstrap = ClientBootstrap(group: eventLoop).connectTimeout(timeout).channelOption(.maxMessagesPerRead, value: 1)
+        let opening = opening
         guard let secureName else {
             let wanted = wanted
             let plain = bootstrap.channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try bound.value(channel, wanted) }
+                channel.eventLoop.makeCompletedFuture {
+                    if let opening { try channel.pipeline.syncOperations.addHandler(OpeningHandler(opening)) }
+                    try bound.value(channel, wanted)
+                }
             }
             return UpstreamConnector.connect(plain, to: endpoint).hop(to: eventLoop).map { ($0, wanted) }
         }
@@ -39,6 +45,7 @@ struct UpstreamDial {
         }
         let secure = bootstrap.channelInitializer { channel in
             channel.eventLoop.makeCompletedFuture {
+                if let opening { try channel.pipeline.syncOperations.addHandler(OpeningHandler(opening)) }
                 try channel.pipeline.syncOperations.addHandler(context.handler(host: secureName.isEmpty ? nil : secureName))
                 try channel.pipeline.syncOperations.addHandler(NegotiationHandler(bound.value, agreed))
             }
@@ -76,6 +83,40 @@ struct UpstreamTLS: Sendable {
         case .http1: http1
         case .http2: both
         }
+    }
+}
+
+/// Says something as soon as there is a connection, before those behind it do, and leaves.
+///
+/// Whoever waits for the connection hears of it before the pipeline does, and may have written by then.
+private final class OpeningHandler: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let opening: ByteBuffer
+    private var isSaid = false
+
+    init(_ opening: ByteBuffer) {
+        self.opening = opening
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        say(context)
+        context.write(data, promise: promise)
+    }
+
+    private func say(_ context: ChannelHandlerContext) {
+        guard !isSaid else { return }
+        isSaid = true
+        context.write(wrapOutboundOut(opening), promise: nil)
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        say(context)
+        context.flush()
+        context.fireChannelActive()
+        context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
     }
 }
 

@@ -30,13 +30,16 @@ final class UpstreamHandler: ChannelInboundHandler, UpstreamLink, DeadlineHolder
     private(set) var exchangeCount = 0
     /// It is closed behind its exchange.
     var isForOne = false
+    /// The PROXY header that it began with: it serves those alone for whom this is true.
+    private(set) var proxyHeader: ByteBuffer?
     private(set) var deadline = NIODeadline.distantFuture
     private var isAwaitingFirstByte = false
     var sweepPosition = -1
 
     /// The connection is made; from here on it counts for its connector.
-    func opened(connector: UpstreamConnector, worker: EdgeWorker, member: Int, now: NIODeadline) {
+    func opened(connector: UpstreamConnector, worker: EdgeWorker, member: Int, proxyHeader: ByteBuffer?, now: NIODeadline) {
         self.connector = connector
+        self.proxyHeader = proxyHeader
         self.worker = worker
         self.member = member
         opened = now

@@ -1,5 +1,6 @@
 import Logging
 import NIOCore
+import Transport
 
 /// Looks up the names of the groups' members again and again, and probes those of the groups that want it. On one event loop, for the
 /// whole process.
@@ -155,9 +156,14 @@ final class UpstreamWatch {
         for member in one.shared.withMachine({ $0.probed }) where one.probes[member.endpoint] == nil {
             let endpoint = member.endpoint
             let host = check.host ?? one.group.host ?? endpoint.description
+            let opening = one.group.proxyProtocol.map { version in
+                var header = ByteBuffer()
+                ProxyHeader.writeItself(version, into: &header)
+                return header
+            }
             let dial = UpstreamDial(
                 endpoint: endpoint, secureName: member.secureName, tls: one.shared.tls, wanted: one.group.version == .h2 ? .http2 : .http1,
-                timeout: check.timeout, eventLoop: eventLoop)
+                opening: opening, timeout: check.timeout, eventLoop: eventLoop)
             let probe = HealthProbe(dial, check, host: host)
             one.probes[endpoint] = probe
             let bound = NIOLoopBound((watch: self, one: one), eventLoop: eventLoop)

@@ -12,6 +12,13 @@ struct ClientIdentity: Sendable {
     var isSecure = false
     /// The authority that the client asked for, if a trusted proxy says that it was another than `Host`.
     var host: [UInt8]?
+    /// The client's port; 0 when it is not known.
+    var port: UInt16 = 0
+    /// Where it connected to; `nil` for a Unix socket.
+    var own: IPAddress?
+    var ownPort: UInt16 = 0
+    /// The connection began with a PROXY header: whoever it names, a proxy speaks.
+    var isRelayed = false
 
     /// - Parameter text: an address as the system prints it; `nil` for a Unix socket.
     init(peer text: String?) {
@@ -62,6 +69,7 @@ enum ForwardedPolicy {
             guard let ip = hop.ip else { break }
             client.address = hop.address
             client.ip = ip
+            client.port = 0
             client.chain.insert(hop.address, at: 0)
             client.isSecure = hop.isSecure
             client.host = hop.host

@@ -29,4 +29,6 @@ enum ConnectionRefusal: String, CaseIterable, Sendable {
     case connections
     /// The client has as many as it may.
     case clientConnections = "client-connections"
+    /// The process has nearly all the memory that it may have.
+    case memory
 }

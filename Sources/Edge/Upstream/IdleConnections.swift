@@ -24,6 +24,13 @@ struct IdleConnections<Connection> {
         idle.lastIndex { $0.member == member }.map { idle.remove(at: $0).connection }
     }
 
+    /// Takes out the connection to a member that was used last, of those that are fit.
+    mutating func takeNewest(_ member: Int, where isFit: (Connection) -> Bool) -> Connection? {
+        idle.lastIndex { $0.member == member && isFit($0.connection) }.map { idle.remove(at: $0).connection }
+    }
+
+    func contains(where isFit: (Connection) -> Bool) -> Bool { idle.contains { isFit($0.connection) } }
+
     /// Takes out the connection to a member that was not used for longest.
     mutating func takeOldest(_ member: Int) -> Connection? {
         idle.firstIndex { $0.member == member }.map { idle.remove(at: $0).connection }

@@ -18,6 +18,9 @@ public struct UpstreamGroup: Sendable, Equatable {
     public var version = Version.http1
     /// By HTTP/2, requests on one connection at a time; a member may allow fewer.
     public var connectionStreamsMax = 100
+    /// Begin each connection with a PROXY header that names the client; `nil` begins with the request. Not with ``Version/h2``, whose
+    /// connections many clients share.
+    public var proxyProtocol: ProxyHeader.Version?
     public var tls = TLS()
     public var balancing = Balancing.roundRobin
     public var passiveHealth = PassiveHealth()

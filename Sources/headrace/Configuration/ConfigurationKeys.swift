@@ -5,8 +5,14 @@ import NIOCore
 /// and `docs/configuration.md` are all read off it.
 enum ConfigurationKeys {
     static let all: [ConfigurationKey] =
-        edge + ResponseCacheKeys.edge + EdgeTLSKeys.all + bounds + files + UpstreamKeys.application + PoolerKeys.all
+        memory + edge + ResponseCacheKeys.edge + EdgeTLSKeys.all + bounds + files + UpstreamKeys.application + PoolerKeys.all
         + PoolerSecurityKeys.all + KeyspaceKeys.all + DashboardKeys.all + ScheduleKeys.all + ProofKeys.all
+
+    private static let memory: [ConfigurationKey] = [
+        .init(
+            "memory.total", \.memoryBytesMax, .optional(.size(64 << 20...1 << 42), off: "off"),
+            "The most memory of the process, all layers together. Their parts must fit into it; near it, first new connections are refused, then more."),
+    ]
 
     private static let files = StaticFilesKeys.keys(
         "edge.files", index: \.edge.files.indexNames, listing: \.edge.files.hasListing, fallback: \.edge.files.fallback,
@@ -45,6 +51,9 @@ enum ConfigurationKeys {
             "edge.metrics_token", \.edge.metricsToken, .optional(.text("token")), isReloadable: true, isSecret: true,
             "Who sends it (Authorization: Bearer …) may read the metrics from anywhere."),
 
+        .init(
+            "edge.proxies", \.edge.proxies, .list("networks", of: .addressRange, isEmptyAllowed: true), isReloadable: true,
+            "Load balancers in front, which must say with the PROXY protocol, version 1 or 2, who the client is. Holds for new connections."),
         .init(
             "edge.forwarded.trusted", \.edge.forwarding.trusted, .list("networks", of: .addressRange, isEmptyAllowed: true),
             isReloadable: true,
@@ -165,6 +174,12 @@ enum ConfigurationKeys {
             Responses that are held until they are whole, to be stored or compressed, all together; beyond, they are passed on as they \
             come and not stored. Without it, a quarter of edge.cache.size.
             """),
+        .init(
+            "edge.limits.rate_store", \.rateStore, .rateStore,
+            "Where limits.rate of routes keeps its buckets for several processes together: nowhere, in this configuration's keyspace, or in a Redis or Valkey."),
+        .init(
+            "edge.limits.rate_store_password", \.rateStorePassword, .optional(.text("password")), isSecret: true,
+            "What is said to that Redis or Valkey in AUTH."),
         .init(
             "edge.limits.transfer_rate", \.edge.limits.transferRateMin, .rate(0...1 << 30), isReloadable: true,
             "Slower request bodies are refused with 408, clients that take a response more slowly are given up. 0B/s for any."),

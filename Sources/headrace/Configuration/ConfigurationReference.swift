@@ -138,6 +138,7 @@ enum ConfigurationReference {
         case "dashboard.traffic_price": "0.08EUR"
         case "schedule.lock": "redis://10.0.0.5:6379/0"
         case "schedule.lock_password": "file:/etc/headrace/lock-password"
+        case "edge.limits.rate_store_password": "file:/etc/headrace/rate-store-password"
         default: "…"
         }
     }

@@ -57,6 +57,14 @@ enum SettingContradictions {
         where (group.tls.files.certificate == nil) != (group.tls.files.key == nil) {
             texts.append("edge.upstreams.\(name).tls.certificate and edge.upstreams.\(name).tls.key go together: one of them is missing")
         }
+        for (name, group) in settings.edgeConfiguration.upstreams.sorted(by: { $0.key < $1.key }) where group.proxyProtocol != nil && group.version == .h2 {
+            let path = settings.edge.upstreams[name] == nil ? "edge.upstream" : "edge.upstreams.\(name)"
+            texts.append("\(path).proxy_protocol names one client for a connection, which by \(path).protocol h2 serves many")
+        }
+        if settings.rateStore == .keyspace, settings.rateStore.resolved(settings.keyspace, password: nil) == nil {
+            texts.append("edge.limits.rate_store is keyspace, but there is none that has an address known beforehand: keyspace.listen")
+        }
+        if let problem = MemoryBudget.problem(settings) { texts.append(problem) }
         texts += routes(settings)
         let (edge, keyspace) = (settings.edge.tls, settings.keyspace.tls)
         texts += tls(

@@ -18,7 +18,12 @@ enum SettingWarnings {
         if edge.tls.listen.isEmpty, !edge.tls.certificates.isEmpty || edge.tls.strictTransportSecurity != nil {
             tls.append("edge.tls.certificates or edge.tls.hsts is set, but TLS is spoken nowhere: edge.tls.listen")
         }
-        return tls + (settings.poolerRulesFile == nil ? pooler : []) + uses.compactMap { path, name in
+        var proxies: [String] = []
+        if edge.isProxy("127.0.0.1") || edge.isProxy("::1") {
+            proxies.append(
+                "edge.proxies has this machine: what connects from it without a PROXY header is closed, headrace's own commands and probes, too")
+        }
+        return tls + proxies + (settings.poolerRulesFile == nil ? pooler : []) + uses.compactMap { path, name in
             guard let name, edge.browserCachingPolicy(named: name)?.overrides == true else { return nil }
             return """
                 \(path) is \(name), which overrides: where the application says how long browsers may keep a response, it is not \

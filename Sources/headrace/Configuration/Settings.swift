@@ -5,6 +5,9 @@ import Pooler
 /// Everything that can be set, before it is known to make sense together; ``ConfigurationKeys`` says how each part is written.
 struct Settings: Sendable {
     var edge = EdgeConfiguration()
+    /// Where its rate limits keep their buckets.
+    var rateStore = RateStoreSetting.off
+    var rateStorePassword: String?
     /// The application behind the edge.
     var application: EdgeConfiguration.SocketEndpoint?
     /// How the application is connected to; its one member is ``application``.
@@ -16,6 +19,9 @@ struct Settings: Sendable {
     var postgresPassword: String?
     var poolerUsersFile: String?
     var poolerRulesFile: String?
+
+    /// The most memory of the process; `nil` for no bound.
+    var memoryBytesMax: Int?
 
     var keyspace = KeyspaceConfiguration()
     var dashboard = DashboardSettings()
@@ -40,6 +46,7 @@ struct Settings: Sendable {
         var edge = edge
         edge.limits.requestLineBytesMax = min(edge.limits.requestLineBytesMax, edge.limits.headBytesMax)
         edge.cache.objectBytesMax = min(edge.cache.objectBytesMax, edge.cache.bytesMax)
+        edge.limits.rateStore = rateStore.resolved(keyspace, password: rateStorePassword)
         if let application {
             var upstream = upstream
             upstream.members = [UpstreamGroup.Member(application)]

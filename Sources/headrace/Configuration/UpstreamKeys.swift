@@ -34,6 +34,12 @@ enum UpstreamKeys {
             which they have to understand.
             """),
         .init(
+            "proxy_protocol", \.proxyProtocol, .optional(.word("version"), off: "off"), isReloadable: true,
+            """
+            Begin connections to them with the PROXY protocol's header, which names the client. A connection then serves requests of one client \
+            connection alone.
+            """),
+        .init(
             "host", \.host, .optional(.text("host name")), isReloadable: true,
             "What Host says to them; without it, what the client said."),
         .init(

@@ -13,13 +13,19 @@ enum MetricsPage {
     ///   - keyspace: `nil` when there is none.
     ///   - standing: `nil` when there is no dashboard: then nobody probes services, and nothing is known of proofs.
     static func text(
-        edge: String, pooler: PoolerReport?, keyspace: KeyspaceFigures?, process: ProcessFigures, standing: Dashboard.Standing?
+        edge: String, pooler: PoolerReport?, keyspace: KeyspaceFigures?, process: ProcessFigures, pressure: MemoryPressure = MemoryPressure(),
+        standing: Dashboard.Standing?
     ) -> String {
         var text = PrometheusText()
         pooler?.append(to: &text)
         keyspace?.append(to: &text)
         if let standing { append(standing, to: &text) }
         append(process, to: &text)
+        text.gauge("headrace_memory_total_bytes", help: "The most memory of the process, as configured; 0 for no bound.", value: Double(pressure.bytesMax))
+        text.gauge(
+            "headrace_memory_pressure", help: "What is given up for want of memory: 0 nothing, 1 new connections, 2 new requests too, 3 those who hold most too.",
+            value: Double(pressure.level.rawValue))
+        text.counter("headrace_memory_pressure_rises_total", help: "Times that more was given up.", value: UInt64(clamping: pressure.riseCount))
         return edge + text.finish()
     }
 

@@ -2,6 +2,7 @@ import Edge
 import Keyspace
 import Pooler
 import Telemetry
+import Transport
 
 /// The pages that the edge serves for the rest of the process: the metrics, and the dashboard's when there is one.
 final class OwnPages: Sendable {
@@ -11,11 +12,13 @@ final class OwnPages: Sendable {
     private let pooler: PoolerServer?
     private let keyspace: KeyspaceServer?
     private let dashboard: DashboardControl?
+    private let pressure: MemoryPressure
     private let waiting = Lock(0)
     /// Longer than signed requests are apart, and shorter than the pause between two arms of `headrace prove`.
     private static let millisecondsWithoutLayer: Int64 = 400
 
-    init(pooler: PoolerServer?, keyspace: KeyspaceServer?, dashboard: DashboardControl?) {
+    init(pooler: PoolerServer?, keyspace: KeyspaceServer?, dashboard: DashboardControl?, pressure: MemoryPressure) {
+        self.pressure = pressure
         self.pooler = pooler
         self.keyspace = keyspace
         self.dashboard = dashboard
@@ -39,7 +42,7 @@ final class OwnPages: Sendable {
             Task {
                 let report = await pooler?.report()
                 let text = MetricsPage.text(
-                    edge: request.metrics, pooler: report, keyspace: keyspace?.figures(), process: ProcessFigures(),
+                    edge: request.metrics, pooler: report, keyspace: keyspace?.figures(), process: ProcessFigures(), pressure: pressure,
                     standing: dashboard?.dashboard.standing)
                 waiting.withLock { $0 -= 1 }
                 reply(MetricsPage.answer(text, accept: request.accept))

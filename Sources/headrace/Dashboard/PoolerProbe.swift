@@ -44,6 +44,11 @@ enum PoolerProbe {
     static func door(_ address: String?, _ port: Int?, path: String?) -> SocketEndpoint? {
         if let path { return .unix(path: path) }
         guard let address, let port else { return nil }
-        return .tcp(host: address == "0.0.0.0" ? "127.0.0.1" : address == "::" ? "::1" : address, port: port)
+        return .tcp(host: host(address) ?? address, port: port)
+    }
+
+    /// An address that stands for all of them is none to connect to.
+    static func host(_ address: String?) -> String? {
+        address == "0.0.0.0" ? "127.0.0.1" : address == "::" ? "::1" : address
     }
 }

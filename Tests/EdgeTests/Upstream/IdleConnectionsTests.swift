@@ -21,6 +21,14 @@ import Testing
         #expect(idle.count == 0)
     }
 
+    @Test func `of those that are fit the one that was used last is used`() {
+        var idle = make([(1, 0, 60), (2, 0, 60), (3, 0, 60), (5, 1, 60)])
+        #expect(idle.takeNewest(0) { $0 < 3 } == 2)
+        #expect(idle.takeNewest(0) { $0 > 3 } == nil)
+        #expect(idle.contains { $0 == 5 } && !idle.contains { $0 == 2 })
+        #expect(idle.count == 3)
+    }
+
     @Test func `what must go goes from the other end`() {
         var idle = make([(1, 0, 60), (2, 1, 60), (3, 0, 60)])
         #expect(idle.takeOldest(0) == 1)

@@ -79,8 +79,8 @@ import Testing
                   3 |   cahce:
                     |   ^~~~~
                   allowed here: access_log, access_log_fields, access_log_format, access_log_sample, app, browser_caching, cache, \
-                compression, deadlines, early_hints, files, forwarded, http2, limits, listen, metrics_path, metrics_token, policies, purge, root, routes, threads, \
-                tls, upstream, upstreams
+                compression, deadlines, early_hints, files, forwarded, http2, limits, listen, metrics_path, metrics_token, policies, proxies, purge, root, routes, \
+                threads, tls, upstream, upstreams
                 headrace.yaml:6:11: edge.cache.size: "256" has no unit: write 256MB, 256KB or 256B
                   6 |     size: 256
                     |           ^~~
