@@ -92,7 +92,10 @@ let package = Package(
             name: "Pooler", dependencies: ["PostgresWire", "Transport", "Telemetry", nioCore, nioPosix, nioTLS, logging], swiftSettings: settings),
         .target(
             name: "LoadGenerator",
-            dependencies: ["HTTPSemantics", "HTTP1Wire", "PostgresWire", "RESPWire", "Transport", "Telemetry", nioCore, nioPosix],
+            dependencies: [
+                "HTTPSemantics", "HTTP1Wire", "HTTP2Wire", "PostgresWire", "RESPWire", "Transport", "Telemetry", nioCore, nioPosix,
+                .product(name: "Crypto", package: "swift-crypto"),
+            ],
             swiftSettings: settings
         ),
         .target(
@@ -122,7 +125,7 @@ let package = Package(
             swiftSettings: settings
         ),
         // Tests
-        .target(name: "TestSupport", dependencies: [nioCore, nioPosix], path: "Tests/TestSupport", swiftSettings: settings),
+        .target(name: "TestSupport", dependencies: ["HTTP2Wire", "HTTPSemantics", nioCore, nioPosix], path: "Tests/TestSupport", swiftSettings: settings),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "EvictionTests", dependencies: ["Eviction", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "HTTPSemanticsTests", dependencies: ["HTTPSemantics", "TestSupport"], swiftSettings: settings),
@@ -160,7 +163,7 @@ let package = Package(
         ),
         .testTarget(
             name: "LoadGeneratorTests",
-            dependencies: ["LoadGenerator", "Telemetry", "Transport", "TestSupport", nioCore, nioPosix, nioSSL], swiftSettings: settings),
+            dependencies: ["LoadGenerator", "HTTP2Wire", "HTTPSemantics", "Telemetry", "Transport", "TestSupport", nioCore, nioPosix, nioSSL], swiftSettings: settings),
         .testTarget(name: "DashboardTests", dependencies: ["Dashboard", "History", "Telemetry", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "HistoryTests", dependencies: ["History"], swiftSettings: settings),
         .testTarget(name: "RESPWireTests", dependencies: ["RESPWire", "TestSupport"], swiftSettings: settings),

@@ -1,4 +1,3 @@
-import Edge
 import HTTP2Wire
 import HTTPSemantics
 import NIOCore

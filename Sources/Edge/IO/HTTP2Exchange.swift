@@ -201,3 +201,11 @@ final class HTTP2Exchange: UpstreamLink, DeadlineHolder {
 
     func drainBegan(now: NIODeadline) {}
 }
+
+extension HTTP2ClientStream {
+    /// The exchange that it carries.
+    var exchange: HTTP2Exchange? {
+        get { owner.map { unsafeDowncast($0, to: HTTP2Exchange.self) } }
+        set { owner = newValue }
+    }
+}

@@ -1,4 +1,5 @@
 import HTTPSemantics
+import HTTP2Wire
 import NIOCore
 
 /// One probe of one member: connects, asks for the configured path, reads the response's head, closes. On its event loop.

@@ -1,6 +1,7 @@
 import HTTP2Wire
 import HTTPSemantics
 import NIOCore
+import TestSupport
 import Testing
 
 @testable import Edge

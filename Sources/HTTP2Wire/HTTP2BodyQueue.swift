@@ -1,12 +1,14 @@
-import NIOCore
+package import NIOCore
 
 /// The body of a message on its way into frames, as far as it is made and not sent.
-struct HTTP2BodyQueue {
+package struct HTTP2BodyQueue {
     private var pieces: [ByteBuffer] = []
     private var firstPiece = 0
-    private(set) var bytes = 0
+    package private(set) var bytes = 0
 
-    mutating func append(_ piece: ByteBuffer) {
+    package init() {}
+
+    package mutating func append(_ piece: ByteBuffer) {
         guard piece.readableBytes > 0 else { return }
         pieces.append(piece)
         bytes += piece.readableBytes
@@ -14,7 +16,7 @@ struct HTTP2BodyQueue {
 
     /// Moves so many bytes, at most all that there are, to `output`.
     /// - Returns: how many.
-    mutating func take(_ count: Int, into output: inout ByteBuffer) -> Int {
+    package mutating func take(_ count: Int, into output: inout ByteBuffer) -> Int {
         let taken = min(count, bytes)
         var left = taken
         bytes -= taken
@@ -40,7 +42,7 @@ struct HTTP2BodyQueue {
         return taken
     }
 
-    mutating func removeAll() {
+    package mutating func removeAll() {
         self = HTTP2BodyQueue()
     }
 }

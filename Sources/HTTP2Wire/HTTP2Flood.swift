@@ -1,4 +1,4 @@
-import NIOCore
+package import NIOCore
 
 /// What a peer may send too much of: each costs it next to nothing and us something. The raw value is the metric label.
 package enum HTTP2Flood: String, CaseIterable, Sendable {
@@ -18,8 +18,11 @@ package enum HTTP2Flood: String, CaseIterable, Sendable {
     /// A header block in too many frames (CVE-2024-27316), or too long.
     case continuations
 
+    /// The place in `allCases`, without looking for it: in memory the case is that number.
+    fileprivate var place: Int { withUnsafeBytes(of: self) { Int($0[0]) } }
+
     /// How many may come at once, and how many each second.
-    var allowance: (burst: Double, perSecond: Double) {
+    package var allowance: (burst: Double, perSecond: Double) {
         switch self {
         // What nghttp2 allows. A browser that is navigated away resets all that it has asked for, 100 streams at most.
         case .resets: (1000, 33)
@@ -40,17 +43,17 @@ package enum HTTP2Flood: String, CaseIterable, Sendable {
 }
 
 /// How much of each a connection has left: token buckets. No clock.
-struct HTTP2FloodGuard {
+package struct HTTP2FloodGuard {
     private var left: [Double] = HTTP2Flood.allCases.map(\.allowance.burst)
     private var filled: NIODeadline
 
-    init(now: NIODeadline) {
+    package init(now: NIODeadline) {
         filled = now
     }
 
     /// - Returns: whether one more is all right.
-    mutating func allows(_ flood: HTTP2Flood, now: NIODeadline) -> Bool {
-        let index = caseNumber(flood)
+    package mutating func allows(_ flood: HTTP2Flood, now: NIODeadline) -> Bool {
+        let index = flood.place
         if left[index] >= 1 {
             left[index] -= 1
             return true
@@ -61,7 +64,7 @@ struct HTTP2FloodGuard {
             filled = now
             for flood in HTTP2Flood.allCases {
                 let (burst, perSecond) = flood.allowance
-                left[caseNumber(flood)] = min(burst, left[caseNumber(flood)] + seconds * perSecond)
+                left[flood.place] = min(burst, left[flood.place] + seconds * perSecond)
             }
         }
         guard left[index] >= 1 else { return false }
@@ -70,8 +73,8 @@ struct HTTP2FloodGuard {
     }
 
     /// A frame of a body was sent, which a client answers with up to two updates.
-    mutating func sent() {
-        let index = caseNumber(HTTP2Flood.windowUpdates)
+    package mutating func sent() {
+        let index = HTTP2Flood.windowUpdates.place
         left[index] = min(HTTP2Flood.windowUpdates.allowance.burst, left[index] + 2)
     }
 }

@@ -1,9 +1,9 @@
-import HTTP2Wire
 import HTTPSemantics
 import NIOCore
+import TestSupport
 import Testing
 
-@testable import Edge
+@testable import HTTP2Wire
 
 /// What an origin may send, against the rules of RFC 9113, and what a client does of its own.
 @Suite struct HTTP2ClientConnectionTests {

@@ -6,29 +6,29 @@ import Synchronization
 
 /// An application that speaks HTTP/2 frame by frame, as a test tells it to: also what no decent library would send. Who comes with HTTP/1.1 is
 /// answered `plain`.
-final class HTTP2Origin: Sendable {
-    typealias F = HTTP2Frames
+package final class HTTP2Origin: Sendable {
+    package typealias F = HTTP2Frames
 
-    enum Event: Sendable {
+    package enum Event: Sendable {
         case headers(UInt32, [(String, String)], endsStream: Bool)
         case data(UInt32, [UInt8], endsStream: Bool)
         case other(F.Frame)
     }
 
     /// What the script may do, on any thread.
-    struct Link: Sendable {
+    package struct Link: Sendable {
         /// Which of the connections, from 0.
-        let number: Int
+        package let number: Int
         fileprivate let channel: any Channel
 
-        func send(_ frames: [UInt8]...) {
+        package func send(_ frames: [UInt8]...) {
             channel.writeAndFlush(ByteBuffer(bytes: frames.flatMap { $0 }), promise: nil)
         }
 
-        func close() { channel.close(promise: nil) }
+        package func close() { channel.close(promise: nil) }
     }
 
-    typealias Script = @Sendable (Event, Link) -> Void
+    package typealias Script = @Sendable (Event, Link) -> Void
 
     fileprivate struct Seen {
         var events: [(connection: Int, event: Event)] = []
@@ -44,7 +44,7 @@ final class HTTP2Origin: Sendable {
     private let record = Record()
 
     /// - Parameter settings: what it says first; `nil`: nothing.
-    init(settings: [(UInt16, UInt32)]? = [], takesBodies: Bool = true, _ script: @escaping Script) throws {
+    package init(settings: [(UInt16, UInt32)]? = [], takesBodies: Bool = true, _ script: @escaping Script) throws {
         let record = self.record
         channel = try ServerBootstrap(group: group).serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { channel in
@@ -60,17 +60,17 @@ final class HTTP2Origin: Sendable {
         group.shutdownGracefully { _ in }
     }
 
-    var port: Int { channel.localAddress?.port ?? 0 }
-    var connectionCount: Int { record.seen.withLock { $0.connections } }
-    var closedCount: Int { record.seen.withLock { $0.closed } }
-    var requests: [[(String, String)]] {
+    package var port: Int { channel.localAddress?.port ?? 0 }
+    package var connectionCount: Int { record.seen.withLock { $0.connections } }
+    package var closedCount: Int { record.seen.withLock { $0.closed } }
+    package var requests: [[(String, String)]] {
         record.seen.withLock { $0.events }.compactMap { if case .headers(_, let fields, _) = $0.event { fields } else { nil } }
     }
-    var bodyBytes: Int {
+    package var bodyBytes: Int {
         record.seen.withLock { $0.events }.reduce(0) { if case .data(_, let bytes, _) = $1.event { $0 + bytes.count } else { $0 } }
     }
     /// Frames of a type, of all connections.
-    func frames(_ type: UInt8) -> [F.Frame] {
+    package func frames(_ type: UInt8) -> [F.Frame] {
         record.seen.withLock { $0.events }.compactMap { if case .other(let frame) = $0.event, frame.type == type { frame } else { nil } }
     }
 
@@ -138,16 +138,4 @@ final class HTTP2Origin: Sendable {
             context.close(promise: nil)
         }
     }
-}
-
-extension HTTP2Frames {
-    static func response(_ stream: UInt32, status: Int = 200, _ fields: [(String, String)] = [("cache-control", "no-store")], endsStream: Bool = false) -> [UInt8] {
-        headers(stream, [(":status", "\(status)")] + fields, endsStream: endsStream)
-    }
-
-    static func answer(_ stream: UInt32, _ body: String, status: Int = 200, _ fields: [(String, String)] = [("cache-control", "no-store")]) -> [UInt8] {
-        response(stream, status: status, fields) + data(stream, Array(body.utf8), endsStream: true)
-    }
-
-    static func goAway(last: UInt32, _ code: UInt32 = 0) -> [UInt8] { frame(7, number(last) + number(code)) }
 }

@@ -1,4 +1,3 @@
-package import HTTP2Wire
 package import HTTPSemantics
 package import NIOCore
 
@@ -75,6 +74,8 @@ package struct HTTP2ClientConnection {
     /// other streams of the connection notice.
     package static let streamWindow = 256 << 10
     package static let connectionWindow = 4 << 20
+    /// Interim responses before the final one. 16: servers send one or two; without a bound an origin could keep us reading for ever.
+    static let interimMax = 16
     /// Frames of one header block: with the largest frames four of them hold more than the largest block.
     static let blockFramesMax = 8
     /// Streams that the origin has ended, of which it is kept that they were there. 256: more than are under way at a time by default.
@@ -409,7 +410,7 @@ package struct HTTP2ClientConnection {
         guard fields.finish(&head, answering: stream.method, endsStream: block.endsStream) == nil else { return streamError(stream, .protocolError) }
         if head.status < 200 {
             stream.interimCount += 1
-            return stream.interimCount > HTTP1ClientConnection.interimMax ? streamError(stream, .enhanceYourCalm) : .interim(stream)
+            return stream.interimCount > Self.interimMax ? streamError(stream, .enhanceYourCalm) : .interim(stream)
         }
         stream.hasHead = true
         stream.isResponseEnded = block.endsStream

@@ -1,5 +1,5 @@
 package import HTTPSemantics
-import NIOCore
+package import NIOCore
 
 /// One request and its response on a connection of HTTP/2 to an origin: which halves are open, what may be sent, what waits. No I/O, no
 /// clock.
@@ -33,8 +33,8 @@ package final class HTTP2ClientStream {
     /// Of the response's body, what its `Content-Length` still promises; 0 for one that has none.
     var lengthLeft: Int?
     package internal(set) var receivedTrailers: FieldSection?
-    /// The exchange that it carries; for ``HTTP2UpstreamHandler``.
-    var exchange: HTTP2Exchange?
+    /// Whom its response is for: the connection's handler's to say and to look at.
+    package var owner: AnyObject?
     /// Whether it waits in the list of those that have something to send.
     var isReady = false
     /// Its client was told to wait.
@@ -58,7 +58,7 @@ package final class HTTP2ClientStream {
     // MARK: Request
 
     package var queuedBytes: Int { queue.bytes }
-    var hasRoom: Bool { queue.bytes < Self.queuedBytesMax }
+    package var hasRoom: Bool { queue.bytes < Self.queuedBytesMax }
     /// Whether a frame of it could go out, as far as the stream itself is concerned.
     var isSendable: Bool { !isClosed && !isRequestEnded && (queue.bytes > 0 ? sendWindow > 0 : isComplete) }
 
@@ -89,7 +89,7 @@ package final class HTTP2ClientStream {
     package var heldBytes: Int { received.bytes }
 
     /// Keeps what nobody takes yet. Copied, so that a small part does not keep all of the memory that it was read into.
-    func hold(_ part: ByteBuffer) {
+    package func hold(_ part: ByteBuffer) {
         var own = ByteBuffer()
         own.reserveCapacity(part.readableBytes)
         own.writeImmutableBuffer(part)
@@ -99,7 +99,7 @@ package final class HTTP2ClientStream {
     /// 64 KiB: what one read from a connection of HTTP/1 brings at most.
     private static let takenBytes = 64 << 10
 
-    func takeHeld() -> ByteBuffer? {
+    package func takeHeld() -> ByteBuffer? {
         guard received.bytes > 0 else { return nil }
         var part = ByteBuffer()
         _ = received.take(min(received.bytes, Self.takenBytes), into: &part)
