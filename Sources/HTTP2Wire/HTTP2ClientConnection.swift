@@ -85,6 +85,7 @@ package struct HTTP2ClientConnection {
 
     private var state = State.settings
     private let limits: HTTP2ResponseFields.Limits
+    private let keepsFields: Bool
     private var decoder = HeaderBlockDecoder()
     private var block: Block?
     /// Ascending by their numbers.
@@ -122,7 +123,9 @@ package struct HTTP2ClientConnection {
     /// - Parameters:
     ///   - streamsMax: requests that we have under way at a time, at most.
     ///   - headBytesMax: of a response's head, by HTTP/2's count, and compressed.
-    package init(streamsMax: Int, headBytesMax: Int = 32_768, fieldCountMax: Int = 100, now: NIODeadline) {
+    ///   - keepsFields: whether anybody looks at a head's fields; if not, it has its status and its framing alone.
+    package init(streamsMax: Int, headBytesMax: Int = 32_768, fieldCountMax: Int = 100, keepsFields: Bool = true, now: NIODeadline) {
+        self.keepsFields = keepsFields
         limits = .init(headBytesMax: headBytesMax, fieldCountMax: fieldCountMax)
         self.streamsMax = max(1, streamsMax)
         guardian = HTTP2FloodGuard(now: now)
@@ -151,11 +154,22 @@ package struct HTTP2ClientConnection {
 
     // MARK: Requests
 
+    /// Whether all numbers of streams are used up.
+    /// - Source: RFC 9113 §5.1.1.
+    package var isExhausted: Bool { nextStream > Self.streamMax }
+
     /// Begins a request.
+    /// - Parameter old: a closed stream of any connection that nobody looks at any more, to be used again in the place of a new object.
     /// - Returns: `nil` when none may be begun now.
-    package mutating func open(_ method: Method) -> HTTP2ClientStream? {
+    package mutating func open(_ method: Method, reusing old: HTTP2ClientStream? = nil) -> HTTP2ClientStream? {
         guard roomCount > 0 else { return nil }
-        let stream = HTTP2ClientStream(id: nextStream, method: method, sendWindow: initialSendWindow, receiveWindow: Self.streamWindow)
+        let stream: HTTP2ClientStream
+        if let old {
+            stream = old
+            stream.begin(id: nextStream, method: method, sendWindow: initialSendWindow, receiveWindow: Self.streamWindow)
+        } else {
+            stream = HTTP2ClientStream(id: nextStream, method: method, sendWindow: initialSendWindow, receiveWindow: Self.streamWindow)
+        }
         nextStream += 2
         streams.append(stream)
         return stream
@@ -170,6 +184,17 @@ package struct HTTP2ClientConnection {
         output.writeHeaders(stream.id, endsStream: endsStream) { output in
             if isFirst { output.writeHPACKTableSizeZero() }
             output.writeHPACKRequest(head, isSecure: isSecure)
+        }
+        if endsStream { stream.isRequestEnded = true }
+    }
+
+    /// Writes HEADERS with a block that is ready: one that puts nothing into the origin's table.
+    package mutating func writeBlock(_ block: ByteBuffer, of stream: HTTP2ClientStream, endsStream: Bool, into output: inout ByteBuffer) {
+        let isFirst = !hasWrittenBlock
+        hasWrittenBlock = true
+        output.writeHeaders(stream.id, endsStream: endsStream) { output in
+            if isFirst { output.writeHPACKTableSizeZero() }
+            output.writeImmutableBuffer(block)
         }
         if endsStream { stream.isRequestEnded = true }
     }
@@ -385,7 +410,7 @@ package struct HTTP2ClientConnection {
     private mutating func blockReceived(_ block: Block, now: NIODeadline) -> Input {
         let stream = find(block.stream)
         let isTrailers = stream?.hasHead ?? false
-        var fields = HTTP2ResponseFields(limits: limits, isTrailers: isTrailers)
+        var fields = HTTP2ResponseFields(limits: limits, isTrailers: isTrailers, keepsFields: keepsFields)
         var section = FieldSection()
         swap(&section, &head.fields)
         section.removeAll()

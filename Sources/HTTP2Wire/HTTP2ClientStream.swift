@@ -17,8 +17,8 @@ package final class HTTP2ClientStream {
     static let queuedBytesMax = 64 << 10
     static let queuedBytesLow = 32 << 10
 
-    package let id: UInt32
-    let method: Method
+    package private(set) var id: UInt32
+    private(set) var method: Method
     /// What the origin takes, and what we take; the first below zero after an origin made its windows smaller (RFC 9113 §6.9.2).
     package internal(set) var sendWindow: Int
     var receiveWindow: Int
@@ -53,6 +53,16 @@ package final class HTTP2ClientStream {
 
     init(id: UInt32, method: Method, sendWindow: Int, receiveWindow: Int) {
         (self.id, self.method, self.sendWindow, self.receiveWindow) = (id, method, sendWindow, receiveWindow)
+    }
+
+    /// Begins anew, as another request's.
+    /// - Precondition: it is closed.
+    func begin(id: UInt32, method: Method, sendWindow: Int, receiveWindow: Int) {
+        precondition(isClosed, "a stream that is under way")
+        (self.id, self.method, self.sendWindow, self.receiveWindow) = (id, method, sendWindow, receiveWindow)
+        (isRequestEnded, hasHead, isResponseEnded, isClosed, isReady, isFull, isComplete) = (false, false, false, false, false, false, false)
+        (interimCount, ungiven) = (0, 0)
+        (lengthLeft, receivedTrailers, trailers) = (nil, nil, nil)
     }
 
     // MARK: Request

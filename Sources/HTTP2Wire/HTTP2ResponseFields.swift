@@ -38,6 +38,7 @@ public struct HTTP2ResponseFields {
 
     private let limits: Limits
     private let isTrailers: Bool
+    private let keepsFields: Bool
     private var fault: Fault?
     /// As §6.5.2 counts: names, values and 32 bytes for each.
     private var listBytes = 0
@@ -46,8 +47,9 @@ public struct HTTP2ResponseFields {
     private var status: Int?
     private var length: Int?
 
-    public init(limits: Limits, isTrailers: Bool = false) {
-        (self.limits, self.isTrailers) = (limits, isTrailers)
+    /// - Parameter keepsFields: whether anybody will look at the fields; if not, only what the status and the framing are made of is read.
+    public init(limits: Limits, isTrailers: Bool = false, keepsFields: Bool = true) {
+        (self.limits, self.isTrailers, self.keepsFields) = (limits, isTrailers, keepsFields)
     }
 
     /// Takes the next field.
@@ -62,6 +64,7 @@ public struct HTTP2ResponseFields {
         }
         if !name.isEmpty, name[0] == UInt8(ascii: ":") { return addPseudoField(name, value) }
         isPastPseudoFields = true
+        guard keepsFields || known == .contentLength else { return }
         guard MessageSyntax.isLowercaseToken(name), MessageSyntax.isFieldValue(value) else { return fault = .field }
         switch known {
         case .connection, .proxyConnection, .keepAlive, .transferEncoding, .upgrade, .te:

@@ -48,7 +48,7 @@ extension LoadReport {
             let lag = open.scheduleLag.percentile(99)
             if lag > Self.lagMin, Double(lag) > Self.lagShareMax * Double(responseTimes.percentile(99)) { limits.append(.scheduleLag) }
             let isQueueing = Double(serviceTimes.percentile(50)) > Self.queueingRatio * Double(min(serviceTimes.min, serviceTimes.max))
-            if busyConnections >= Self.busyShareMax * Double(open.connectionsMax), serviceTimes.count > 0, !isQueueing {
+            if busyConnections >= Self.busyShareMax * Double(open.connectionsMax * (streams ?? 1)), serviceTimes.count > 0, !isQueueing {
                 limits.append(.connections)
             }
         }

@@ -17,7 +17,8 @@ public struct LoadPlan: Sendable {
         public var shape: ArrivalShape
         /// Of ``ArrivalShape/poisson``; the same seed gives the same schedule.
         public var seed: UInt64
-        /// Connections that may be open at a time; a request for which none is free waits, and its wait counts.
+        /// Connections that may be open at a time; a request for which none is free waits, and its wait counts. With HTTP/2 each of them
+        /// takes as many requests as the workload has streams.
         public var connectionsMax: Int
         /// Intended starts, in seconds from the beginning, in rising order: in the place of the profile's, of which the length and the mean
         /// rate are these'. The first is for the first request of the workload's order, and so on; for one event loop.
@@ -81,7 +82,15 @@ public struct LoadPlan: Sendable {
         self.threads = threads
     }
 
-    /// Connections that are open at the same time, at most.
+    /// Requests that are under way at the same time, at most.
+    var requestsAtOnceMax: Int {
+        switch arrivals {
+        case .open(let open): open.connectionsMax.multipliedReportingOverflow(by: workload.streams).partialValue
+        case .closed(let users, _): users
+        }
+    }
+
+    /// Connections that are open at the same time, at most; of a closed loop with HTTP/2 fewer, as its users share them.
     var connectionsMax: Int {
         switch arrivals {
         case .open(let open): open.connectionsMax

@@ -33,10 +33,12 @@ public struct LoadReport: Sendable, Equatable {
         public var responseTimes = HistogramSnapshot()
     }
 
-    /// Connections at the same time: a closed loop's users, an open loop's limit.
+    /// A closed loop's users, each with one request at a time; an open loop's limit of connections.
     public var users: Int
     /// `nil` for a closed loop.
     public var open: Open?
+    /// Requests under way on one connection at the same time, at most; `nil` when it has one.
+    public var streams: Int?
     public var threads = 1
     public var warmUp: WarmUpEnd?
     /// The measured time. When the run ended with its last request (``LoadPlan/requestsMax``), until that one's response.
@@ -135,6 +137,11 @@ public struct LoadSample: Sendable, Equatable {
     public var p50: Double
     public var p95: Double
     public var p99: Double
+    /// Of those that succeeded, how many took up to each of ``histogramBounds``, and more than the one before.
+    public var histogram: [Int] = []
+
+    /// Milliseconds: three to a factor of ten.
+    public static let histogramBounds = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000]
 
     public init(
         seconds: Double, length: Double, isWarmUp: Bool, succeeded: Int, failed: Int, p50: Double, p95: Double, p99: Double

@@ -36,6 +36,9 @@ public struct TLSClient: Sendable {
         return handler?.peerCertificate.map { Int64($0.notValidAfter) }
     }
 
+    /// The protocol that was agreed on by ALPN, if the event says that bytes may be sent.
+    public static func negotiatedProtocol(_ event: Any) -> String? { TLSPeer.negotiatedProtocol(event) }
+
     /// Whether a user event of the pipeline says that bytes may be sent.
     public static func isHandshakeCompleted(_ event: Any) -> Bool {
         guard let event = event as? TLSUserEvent, case .handshakeCompleted = event else { return false }

@@ -2,12 +2,6 @@ import HTTP1Wire
 import HTTPSemantics
 import NIOCore
 
-#if canImport(Glibc)
-import Glibc
-#elseif canImport(Musl)
-import Musl
-#endif
-
 /// The client's side of one connection: says when the response to a request is complete, and whether it is the one that
 /// was expected. No I/O, no clock.
 ///
@@ -31,18 +25,17 @@ struct HTTP1Conversation: Conversation {
 
     private var state = State.idle
     private var method = Method.get
-    private var expectation = ResponseExpectation()
+    private var check = ResponseCheck()
     private var parser = HTTP1ResponseParser()
     private var decoder = HTTP1BodyDecoder(.none)
     /// The last final response's, once it has begun.
     private(set) var head = ResponseHead()
     private var interimCount = 0
-    private var isBodyAsExpected = true
     /// What has come and could not be used yet: part of a head or of a chunk's line, bounded by ``HTTP1Limits``.
     private var pending = ByteBuffer()
 
     /// Bytes of the current response's body, as they are transferred but for chunk lines.
-    private(set) var bodyByteCount = 0
+    var bodyByteCount: Int { check.bodyByteCount }
 
     var refusal: String? { nil }
 
@@ -58,10 +51,8 @@ struct HTTP1Conversation: Conversation {
         precondition(state == .idle, "a request on a connection that is not idle")
         state = .awaitingHead
         self.method = method
-        self.expectation = expectation
+        check.begin(expectation)
         interimCount = 0
-        bodyByteCount = 0
-        isBodyAsExpected = true
     }
 
     mutating func bytesReceived(_ bytes: ByteBuffer) -> ConversationProgress {
@@ -91,7 +82,7 @@ struct HTTP1Conversation: Conversation {
             } catch {
                 return .ended(failure: .truncated, isReusable: false)
             }
-            return .ended(failure: verdict(), isReusable: false)
+            return .ended(failure: check.verdict(status: head.status), isReusable: false)
         }
     }
 
@@ -131,12 +122,12 @@ struct HTTP1Conversation: Conversation {
         while true {
             switch try decoder.next(&pending) {
             case .needMore: return .wait
-            case .bytes(let part): check(part)
+            case .bytes(let part): check.take(part)
             case .end:
                 // More than was asked for: where this response ends is anybody's guess.
                 guard pending.readableBytes == 0 else { return refuse() }
                 state = head.keepsAlive ? .idle : .closed
-                return .ended(failure: verdict(), isReusable: head.keepsAlive)
+                return .ended(failure: check.verdict(status: head.status), isReusable: head.keepsAlive)
             }
         }
     }
@@ -146,26 +137,5 @@ struct HTTP1Conversation: Conversation {
         state = .closed
         pending.clear()
         return wasAsked ? .ended(failure: .malformed, isReusable: false) : .wait
-    }
-
-    private mutating func check(_ part: ByteBuffer) {
-        let start = bodyByteCount
-        bodyByteCount += part.readableBytes
-        guard case .bytes(let expected) = expectation.body, isBodyAsExpected else { return }
-        // A part is never empty, so neither address is nil.
-        isBodyAsExpected =
-            bodyByteCount <= expected.count
-            && part.withUnsafeReadableBytes { actual in
-                expected.withUnsafeBytes { memcmp($0.baseAddress! + start, actual.baseAddress!, actual.count) == 0 }
-            }
-    }
-
-    private func verdict() -> FailureKind? {
-        guard expectation.accepts(status: head.status) else { return .status }
-        switch expectation.body {
-        case .any: return nil
-        case .length(let count): return bodyByteCount == count ? nil : .content
-        case .bytes(let expected): return isBodyAsExpected && bodyByteCount == expected.count ? nil : .content
-        }
     }
 }

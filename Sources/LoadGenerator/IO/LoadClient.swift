@@ -15,17 +15,23 @@ final class LoadClient: LoadConnectionOwner {
         var written: UInt64?
         var isMeasured: Bool
         var redirectCount = 0
+        /// How often a server has not looked at it and left.
+        var resendCount = 0
         /// Of redirections that were followed.
         var bodyByteCount = 0
     }
 
     /// As browsers do; a longer chain is a loop.
     static let redirectsMax = 10
+    /// A server that leaves each of its connections at once is one that answers nothing.
+    static let resendsMax = 3
 
     private let worker: LoadWorker
-    private var connection: LoadConnection?
+    private var connection: (any RequestLink)?
+    /// Those with whom it shares its connection, of HTTP/2.
+    let group: HTTP2Group?
     private var asked: Asked?
-    private var jar = CookieJar()
+    private var ownJar = CookieJar()
     /// The place of its next request in the workload's order, when it has an order of its own.
     var position: Int
     /// Counts connection attempts, so that one that was given up is known when it succeeds after all.
@@ -34,8 +40,15 @@ final class LoadClient: LoadConnectionOwner {
     /// When the current request's time is up, `.max` when there is none.
     private(set) var deadline = UInt64.max
 
-    init(worker: LoadWorker, position: Int) {
+    /// A connection's, which stands for a visitor.
+    private var jar: CookieJar {
+        get { group?.jar ?? ownJar }
+        set { if let group { group.jar = newValue } else { ownJar = newValue } }
+    }
+
+    init(worker: LoadWorker, position: Int, group: HTTP2Group?) {
         self.worker = worker
+        self.group = group
         self.position = position
     }
 
@@ -53,6 +66,16 @@ final class LoadClient: LoadConnectionOwner {
 
     func requestWritten() {
         if asked?.written == nil { asked?.written = MonotonicClock.nanoseconds() }
+    }
+
+    func requestUnprocessed() {
+        guard var asked else { return }
+        close()
+        guard asked.resendCount < Self.resendsMax else { return end(asked, .closed) }
+        asked.resendCount += 1
+        asked.written = nil
+        self.asked = asked
+        connect()
     }
 
     func requestEnded(failure: FailureKind?, bodyByteCount: Int, isReusable: Bool) {
@@ -74,7 +97,7 @@ final class LoadClient: LoadConnectionOwner {
 
     func deadlinePassed() {
         guard let asked else { return }
-        let kind = isConnecting ? FailureKind.connect : .timeout
+        let kind = isConnecting ? FailureKind.connect : connection?.overdueKind ?? .timeout
         isConnecting = false
         attempt += 1
         close()
@@ -111,27 +134,19 @@ final class LoadClient: LoadConnectionOwner {
 
     private func send(_ request: Workload.Request) {
         guard let connection, connection.isOpen else { return connect() }
-        connection.send(request, bytes: bytes(of: request), for: self)
+        connection.send(request, cookies: cookies(of: request), for: self)
     }
 
-    private func bytes(of request: Workload.Request) -> ByteBuffer {
-        guard !jar.isEmpty, let http = request.http,
-            let cookies = jar.field(
-                target: http.url.target, isSecure: worker.workload.isSecure, now: WallClock.nanoseconds() / 1_000_000_000),
-            let head = request.bytes.getSlice(at: 0, length: http.endOfFields),
-            var rest = request.bytes.getSlice(at: http.endOfFields, length: request.bytes.writerIndex - http.endOfFields)
-        else { return request.bytes }
-        var bytes = head
-        bytes.writeString("Cookie: \(cookies)\r\n")
-        bytes.writeBuffer(&rest)
-        return bytes
+    private func cookies(of request: Workload.Request) -> String? {
+        guard !jar.isEmpty, let url = request.http?.url else { return nil }
+        return jar.field(target: url.target, isSecure: worker.workload.isSecure, now: WallClock.nanoseconds() / 1_000_000_000)
     }
 
     private func connect() {
         attempt += 1
         isConnecting = true
         let attempt = self.attempt
-        worker.connect { result in
+        worker.connect(self) { result in
             guard attempt == self.attempt else {
                 if case .success(let connection) = result { connection.close() }
                 return
@@ -148,7 +163,7 @@ final class LoadClient: LoadConnectionOwner {
     }
 
     /// On a connection that has just been made: if it has ended since, that is the request's failure, not a reason for another.
-    private func send(on connection: LoadConnection, _ request: Workload.Request) {
-        connection.send(request, bytes: bytes(of: request), for: self)
+    private func send(on connection: any RequestLink, _ request: Workload.Request) {
+        connection.send(request, cookies: cookies(of: request), for: self)
     }
 }

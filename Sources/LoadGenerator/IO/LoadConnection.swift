@@ -5,14 +5,31 @@ import Transport
 /// Who has requests sent on a ``LoadConnection``, one at a time.
 protocol LoadConnectionOwner: AnyObject {
     func requestWritten()
+    /// The server has not looked at the request, and takes no more on this connection.
+    func requestUnprocessed()
     /// Without a failure the answer was the expected one. `isReusable`: another request may be sent on the connection.
     func requestEnded(failure: FailureKind?, bodyByteCount: Int, isReusable: Bool)
+}
+
+/// Where a client's requests go, one at a time: a connection of its own, or a place on one that several share.
+protocol RequestLink: AnyObject {
+    /// Whether a request may be sent on it: servers close connections that have been idle for long.
+    var isOpen: Bool { get }
+    /// The last response's, of HTTP, where somebody looks at it.
+    var head: ResponseHead? { get }
+    /// What a request has failed of whose time is up now.
+    var overdueKind: FailureKind { get }
+
+    /// - Parameter cookies: for a field more, of HTTP.
+    func send(_ request: Workload.Request, cookies: String?, for client: any LoadConnectionOwner)
+    /// Nobody waits for anything from it any more.
+    func close()
 }
 
 /// One connection, of a ``LoadClient`` for the most part: writes its requests, and tells it how each ended.
 ///
 /// It never stops reading: a load generator takes what it gets.
-final class LoadConnection: ChannelInboundHandler {
+final class LoadConnection: ChannelInboundHandler, RequestLink {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
@@ -32,7 +49,7 @@ final class LoadConnection: ChannelInboundHandler {
 
     private var stage: Stage
     /// What is sent as soon as that may be.
-    private var held: (request: Workload.Request, bytes: ByteBuffer)?
+    private var held: (request: Workload.Request, cookies: String?)?
     private var isClosed = false
 
     init(_ conversation: any Conversation, isSecure: Bool) {
@@ -40,30 +57,28 @@ final class LoadConnection: ChannelInboundHandler {
         stage = isSecure ? .securing : .connected
     }
 
-    /// Whether a request may be sent on it: servers close connections that have been idle for long.
     var isOpen: Bool { context != nil && !isClosed }
 
-    /// The last response's, of HTTP.
+    var overdueKind: FailureKind { .timeout }
+
     var head: ResponseHead? { (conversation as? HTTP1Conversation)?.head }
 
     /// What the server last said against us.
     var refusal: String? { conversation.refusal }
 
-    /// - Parameter bytes: the request's, with what the client adds to them.
-    func send(_ request: Workload.Request, bytes: ByteBuffer, for client: any LoadConnectionOwner) {
+    func send(_ request: Workload.Request, cookies: String?, for client: any LoadConnectionOwner) {
         self.client = client
         guard let context, !isClosed else { return fail(stage == .securing ? .tls : .closed) }
         if stage == .connected { open() }
         guard stage == .ready else {
-            held = (request, bytes)
+            held = (request, cookies)
             return
         }
         conversation.requestSent(request)
         client.requestWritten()
-        context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+        context.writeAndFlush(wrapOutboundOut(cookies.map { request.bytes(adding: $0) } ?? request.bytes), promise: nil)
     }
 
-    /// Nobody waits for anything from this connection any more.
     func close() {
         client = nil
         isClosed = true
@@ -110,9 +125,9 @@ final class LoadConnection: ChannelInboundHandler {
 
     private func opened() {
         stage = .ready
-        guard let (request, bytes) = held, let client else { return }
+        guard let (request, cookies) = held, let client else { return }
         held = nil
-        send(request, bytes: bytes, for: client)
+        send(request, cookies: cookies, for: client)
     }
 
     /// The request cannot be sent.

@@ -76,7 +76,11 @@ public struct LoadRun: Sendable {
 
     private func run(on group: MultiThreadedEventLoopGroup) async throws -> LoadReport {
         let address = try await lookUp(on: group)
-        if case .http = plan.workload.speech {} else { try await Rehearsal(plan.workload, at: address, timeout: plan.timeout).run(on: group) }
+        switch plan.workload.speech {
+        case .http: break
+        case .http2: try await Rehearsal.greet(address, tls: plan.tls, timeout: plan.timeout, on: group.next())
+        case .keyspace, .database: try await Rehearsal(plan.workload, at: address, timeout: plan.timeout).run(on: group)
+        }
         let start = MonotonicClock.nanoseconds()
         let window =
             switch plan.warmUp {
@@ -153,6 +157,7 @@ public struct LoadRun: Sendable {
         }
         for counts in counts { report.add(counts, classNames: plan.workload.classNames) }
         report.threads = counts.count
+        if case .http2(let streams) = plan.workload.speech { report.streams = streams }
         report.samples = samples
         report.warmUp = warmUp
         report.isCutShort = shared.isStopped

@@ -75,6 +75,9 @@ final class LoadWorker {
     private let shared: Shared
     private let counts: LoadCounts
     private var clients: [LoadClient] = []
+    /// Of HTTP/2: its clients in the order of ``clients``, so many each.
+    private var groups: [HTTP2Group] = []
+    private let gathering = HTTP2LoadConnection.Gathering()
     private var sweep: RepeatedTask?
     private let done: EventLoopPromise<Void>
 
@@ -111,7 +114,7 @@ final class LoadWorker {
         self.eventLoop = eventLoop
         done = eventLoop.makePromise()
         // Rounded up: a loop without a connection could send nothing.
-        clientsMax = (plan.connectionsMax + share.count - 1) / share.count
+        clientsMax = (plan.requestsAtOnceMax + share.count - 1) / share.count
         position = share.index * workload.order.count / share.count
     }
 
@@ -126,7 +129,7 @@ final class LoadWorker {
         switch plan.arrivals {
         case .closed(let users, _):
             let numbers = stride(from: share.index, to: users, by: share.count)
-            clients = numbers.map { LoadClient(worker: self, position: $0 % workload.order.count) }
+            for number in numbers { _ = addClient(position: number % workload.order.count) }
             busyCount = clients.count
             guard !clients.isEmpty else {
                 finish()
@@ -170,7 +173,11 @@ final class LoadWorker {
     private func poll(now: UInt64) {
         guard !isPolling else { return }
         isPolling = true
-        defer { isPolling = false }
+        gathering.begin()
+        defer {
+            isPolling = false
+            gathering.end()
+        }
         var now = now
         while sweep != nil {
             beginMeasuring()
@@ -242,9 +249,7 @@ final class LoadWorker {
     private func freeClient() -> LoadClient? {
         if let client = idle.popLast() { return client }
         guard clients.count < clientsMax else { return nil }
-        let client = LoadClient(worker: self, position: 0)
-        clients.append(client)
-        return client
+        return addClient(position: 0)
     }
 
     private func wake(at time: UInt64) {
@@ -259,6 +264,19 @@ final class LoadWorker {
     }
 
     // MARK: Both
+
+    private func addClient(position: Int) -> LoadClient {
+        var group: HTTP2Group?
+        if case .http2(let streams) = workload.speech {
+            // Without keep-alive nothing is shared.
+            let shared = workload.keepsAlive ? streams : 1
+            if clients.count == groups.count * shared { groups.append(HTTP2Group(isAlone: !workload.keepsAlive)) }
+            group = groups.last
+        }
+        let client = LoadClient(worker: self, position: position, group: group)
+        clients.append(client)
+        return client
+    }
 
     func requestEnded(_ asked: LoadClient.Asked, failure: FailureKind?, by client: LoadClient) {
         let now = MonotonicClock.nanoseconds()
@@ -299,14 +317,31 @@ final class LoadWorker {
         }
     }
 
-    /// Makes a connection; the answer comes in a later tick.
-    func connect(_ completion: @escaping (Result<LoadConnection, any Error>) -> Void) {
+    /// Makes a connection, or finds a place on the one that the client shares; then the answer may come at once.
+    func connect(_ client: LoadClient, _ completion: @escaping (Result<any RequestLink, any Error>) -> Void) {
+        guard let group = client.group else {
+            let (isSecure, workload) = (plan.tls != nil, self.workload)
+            return connect(LoadConnection.self, { LoadConnection(workload.conversation(), isSecure: isSecure) }) { completion($0.map { $0 }) }
+        }
+        guard group.join(completion) else { return }
+        let bound = NIOLoopBound(gathering, eventLoop: eventLoop)
+        let (isSecure, workload) = (plan.tls != nil, self.workload)
+        connect(
+            HTTP2LoadConnection.self,
+            {
+                HTTP2LoadConnection(
+                    streamsMax: workload.streams, isSecure: isSecure, keepsFields: workload.readsFields, gathering: bound.value)
+            }, group.connected)
+    }
+
+    private func connect<Connection: ChannelInboundHandler & SendableMetatype>(
+        _ type: Connection.Type, _ make: @escaping @Sendable () -> Connection, _ completion: @escaping (Result<Connection, any Error>) -> Void
+    ) {
         let tls = plan.tls
-        let workload = self.workload
         let bootstrap = LoadRun.bootstrap(eventLoop, timeout: .nanoseconds(Int64(clamping: timeout)), to: address)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(LoadConnection(workload.conversation(), isSecure: tls != nil))
+                    try channel.pipeline.syncOperations.addHandler(make())
                     try tls?.add(to: channel)
                 }
             }
@@ -318,7 +353,7 @@ final class LoadWorker {
             case .failure(let error): if Self.isShortage(error) { worker.counts.socketShortages.add() }
             }
             completion(
-                result.flatMap { channel in Result { try channel.pipeline.syncOperations.handler(type: LoadConnection.self) } })
+                result.flatMap { channel in Result { try channel.pipeline.syncOperations.handler(type: Connection.self) } })
         }
     }
 
@@ -330,7 +365,9 @@ final class LoadWorker {
 
     private func swept(now: UInt64) {
         if shared.isStopped { return finish() }
+        gathering.begin()
         for client in clients where client.deadline <= now { client.deadlinePassed() }
+        gathering.end()
         if pacer != nil { poll(now: now) }
     }
 
@@ -340,6 +377,8 @@ final class LoadWorker {
         self.sweep = nil
         // Clients know their worker: this ends the circle.
         for client in clients { client.close() }
+        for group in groups { group.close() }
+        groups.removeAll()
         clients.removeAll()
         idle.removeAll()
         done.succeed()

@@ -1,5 +1,6 @@
 import NIOCore
 import NIOPosix
+import Transport
 
 /// Logs in and sends one request of each class, one after the other: a wrong password or a mistake in a statement is told in the server's
 /// own words before the load begins, and not as ten thousand failures.
@@ -28,6 +29,29 @@ final class Rehearsal: LoadConnectionOwner {
         }
     }
 
+    /// Makes one connection of HTTP/2: a server that speaks another protocol is told so at once. What fails otherwise is left to the load,
+    /// which counts it.
+    /// - Throws: ``LoadRun/Unreachable``.
+    static func greet(_ address: SocketAddress, tls: TLSClient?, timeout: Duration, on loop: any EventLoop) async throws {
+        let limit = TimeAmount.nanoseconds(Int64(clamping: timeout.nanosecondsClamped))
+        let opening = loop.makePromise(of: HTTP2LoadConnection.Opening.self)
+        let expiry = loop.scheduleTask(in: limit) { opening.succeed(.failed) }
+        LoadRun.bootstrap(loop, timeout: limit, to: address)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let connection = HTTP2LoadConnection(streamsMax: 1, isSecure: tls != nil, keepsFields: false)
+                    connection.onOpening = { opening.succeed($0) }
+                    try channel.pipeline.syncOperations.addHandler(connection)
+                    try tls?.add(to: channel)
+                    opening.futureResult.whenComplete { _ in channel.close(promise: nil) }
+                }
+            }
+            .connect(to: address).whenFailure { _ in opening.succeed(.failed) }
+        let result = try await opening.futureResult.get()
+        expiry.cancel()
+        guard result != .otherProtocol else { throw LoadRun.Unreachable(description: "\(address) does not speak HTTP/2\(tls == nil ? " in clear text" : ": it did not choose h2 by ALPN")") }
+    }
+
     private static func ask(
         _ request: Workload.Request, _ workload: Workload, at address: SocketAddress, timeout: TimeAmount, on loop: any EventLoop
     ) -> EventLoopFuture<Void> {
@@ -50,7 +74,7 @@ final class Rehearsal: LoadConnectionOwner {
                 do {
                     let connection = try result.get().pipeline.syncOperations.handler(type: LoadConnection.self)
                     bound.value.connection = connection
-                    connection.send(request, bytes: request.bytes, for: bound.value)
+                    connection.send(request, cookies: nil, for: bound.value)
                 } catch {
                     promise.fail(LoadRun.Unreachable(description: "cannot connect to \(address): \(error)"))
                 }
@@ -59,6 +83,8 @@ final class Rehearsal: LoadConnectionOwner {
     }
 
     func requestWritten() {}
+
+    func requestUnprocessed() { requestEnded(failure: .closed, bodyByteCount: 0, isReusable: false) }
 
     func requestEnded(failure: FailureKind?, bodyByteCount: Int, isReusable: Bool) {
         let words = connection?.refusal

@@ -13,6 +13,10 @@ public struct ResponseExpectation: Sendable, Equatable {
         case length(Int)
         /// These bytes. A comparison costs less than a hash, and cannot be fooled.
         case bytes([UInt8])
+        /// Bytes with this SHA-256: of a body that is not at hand.
+        case sha256([UInt8])
+        /// This somewhere in them.
+        case text([UInt8])
     }
 
     public var status: Status

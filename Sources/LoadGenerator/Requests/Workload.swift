@@ -1,4 +1,5 @@
 import HTTP1Wire
+import HTTP2Wire
 public import HTTPSemantics
 public import NIOCore
 public import Transport
@@ -15,6 +16,16 @@ public struct Workload: Sendable {
 
         /// Of HTTP.
         var http: HTTPRequest? { if case .http(let http) = asking { http } else { nil } }
+
+        /// With a `Cookie` field more, of a request of HTTP.
+        func bytes(adding cookies: String) -> ByteBuffer {
+            guard let http, var bytes = bytes.getSlice(at: 0, length: http.endOfFields),
+                var rest = self.bytes.getSlice(at: http.endOfFields, length: self.bytes.writerIndex - http.endOfFields)
+            else { return self.bytes }
+            bytes.writeString("Cookie: \(cookies)\r\n")
+            bytes.writeBuffer(&rest)
+            return bytes
+        }
     }
 
     /// What a request is, to the connection that sends it.
@@ -31,12 +42,19 @@ public struct Workload: Sendable {
         public var expectation: ResponseExpectation
         /// Where the empty line is that ends the head: fields that a connection adds go before it.
         var endOfFields: Int
+        /// The head for HTTP/2, compressed once; empty for HTTP/1.
+        var block: ByteBuffer
         var url: HTTPURL
+
+        /// Of the request as it is for HTTP/1, what comes before the body.
+        var headByteCount: Int { endOfFields + 2 }
     }
 
     /// The protocol, and what is said first on every connection.
     public enum Speech: Sendable {
         case http
+        /// HTTP/2, with so many requests under way on one connection, at most.
+        case http2(streams: Int)
         case keyspace(KeyspaceLogin)
         case database(DatabaseLogin)
     }
@@ -111,10 +129,16 @@ public struct Workload: Sendable {
         fields = []
     }
 
-    /// Of a new connection.
+    /// Whether somebody looks at more of a response's head than its status and its length.
+    var readsFields: Bool { keepsCookies || followsRedirects }
+
+    /// Requests that share a connection at the same time, at most: 1 but for HTTP/2.
+    public var streams: Int { if case .http2(let streams) = speech { streams } else { 1 } }
+
+    /// Of a new connection, but for HTTP/2: there several requests share one.
     func conversation() -> any Conversation {
         switch speech {
-        case .http: HTTP1Conversation()
+        case .http, .http2: HTTP1Conversation()
         case .keyspace(let login): RESPConversation(login)
         case .database(let login): PostgresConversation(login)
         }
@@ -128,10 +152,12 @@ public struct Workload: Sendable {
         try self.init(urls.map { RequestSpecification($0) }, fields: fields, keepsAlive: keepsAlive, expecting: expectation)
     }
 
-    /// - Parameter fields: sent with each request; `Host`, `User-Agent` and `Accept` replace our own.
+    /// - Parameters:
+    ///   - fields: sent with each request; `Host`, `User-Agent` and `Accept` replace our own.
+    ///   - http2Streams: speaks HTTP/2, with so many requests under way on one connection, at most.
     public init(
         _ specifications: [RequestSpecification], fields: [Field] = [], keepsAlive: Bool = true, keepsCookies: Bool = false,
-        followsRedirects: Bool = false, expecting expectation: ResponseExpectation = .init()
+        followsRedirects: Bool = false, http2Streams: Int? = nil, expecting expectation: ResponseExpectation = .init()
     ) throws(Invalid) {
         guard let first = specifications.first?.url else { throw .empty }
         for url in specifications.map(\.url) where url.endpoint != first.endpoint || url.isSecure != first.isSecure {
@@ -141,7 +167,7 @@ public struct Workload: Sendable {
             guard Self.isToken(specification.method), specification.method != "CONNECT" else { throw .method(specification.method) }
             for field in fields + specification.fields { try Self.check(field) }
         }
-        speech = .http
+        speech = http2Streams.map { .http2(streams: max($0, 1)) } ?? .http
         self.keepsAlive = keepsAlive
         self.keepsCookies = keepsCookies
         self.followsRedirects = followsRedirects
@@ -162,7 +188,7 @@ public struct Workload: Sendable {
             }
             requests.append(
                 Self.render(
-                    specification, fields: fields, keepsAlive: keepsAlive, expecting: expectation, classIndex: place))
+                    specification, fields: fields, keepsAlive: keepsAlive, isHTTP2: http2Streams != nil, expecting: expectation, classIndex: place))
         }
         self.requests = requests
         classNames = names
@@ -178,12 +204,12 @@ public struct Workload: Sendable {
         guard !keepsMethod || http.method == .get || http.method == .head else { return nil }
         let specification = RequestSpecification(url, method: http.method == .head ? "HEAD" : "GET")
         return Self.render(
-            specification, fields: fields, keepsAlive: keepsAlive, expecting: http.expectation, classIndex: request.classIndex)
+            specification, fields: fields, keepsAlive: keepsAlive, isHTTP2: !http.block.readableBytesView.isEmpty, expecting: http.expectation, classIndex: request.classIndex)
     }
 
     private static func render(
-        _ specification: RequestSpecification, fields: [Field], keepsAlive: Bool, expecting expectation: ResponseExpectation,
-        classIndex: Int
+        _ specification: RequestSpecification, fields: [Field], keepsAlive: Bool, isHTTP2: Bool,
+        expecting expectation: ResponseExpectation, classIndex: Int
     ) -> Request {
         var lines = fields + specification.fields
         let ours = [Field("Host", specification.url.authority), Field("User-Agent", "headrace"), Field("Accept", "*/*")]
@@ -198,9 +224,12 @@ public struct Workload: Sendable {
         for line in lines { bytes.writeString("\(line.name): \(line.value)\r\n") }
         let endOfFields = bytes.writerIndex
         bytes.writeEndOfHead()
+        var block = ByteBuffer()
+        if isHTTP2 { block.writeHPACKRequest(bytes, isSecure: specification.url.isSecure) }
         bytes.writeBytes(specification.body)
         let http = HTTPRequest(
-            method: Method(specification.method.utf8.span), expectation: expectation, endOfFields: endOfFields, url: specification.url)
+            method: Method(specification.method.utf8.span), expectation: expectation, endOfFields: endOfFields, block: block,
+            url: specification.url)
         return Request(bytes: bytes, classIndex: classIndex, asking: .http(http))
     }
 

@@ -25,6 +25,7 @@ struct BenchDocument: Codable {
         var delayed: Int?
         var lagP99Ms: Double?
         var seed: UInt64?
+        var streams: Int?
         var generatorLimits: [String] = []
         var connections = 0
         var warmUpSeconds = 0.0
@@ -137,6 +138,7 @@ extension BenchDocument.Level {
             lagP99Ms = Double(open.scheduleLag.percentile(99)) / 1e6
             seed = open.seed
         }
+        streams = report.streams
         generatorLimits = report.limits.map(\.rawValue)
         connections = report.connections
         warmUpSeconds = report.warmUp?.seconds ?? 0

@@ -27,7 +27,7 @@ enum BenchTable {
             ]
             table.add(rate + times.map { report.succeeded > 0 ? number($0, digits: 2) : "–" } + rest)
         }
-        return "\(headline(reports))\(closed)\n\n\(table.rendered())"
+        return "\(headline(reports))\(closed)\(streams(reports))\n\n\(table.rendered())"
     }
 
     private static func open(_ report: LoadReport) -> String {
@@ -45,7 +45,7 @@ enum BenchTable {
         add("service time, from the send", report.serviceTimes)
         add("schedule lag of the generator", open.scheduleLag)
         let lines = [
-            "\(headline([report]))open loop: \(number(open.scheduledRate, digits: 1)) requests/s scheduled, \(shape); \(warmUp(report))",
+            "\(headline([report]))open loop: \(number(open.scheduledRate, digits: 1)) requests/s scheduled, \(shape); \(warmUp(report))\(streams([report]))",
             "\(open.scheduled) begun, \(report.succeeded) succeeded (\(number(report.requestsPerSecond, digits: 1))/s), "
                 + "\(failures(report)) failed, \(open.delayed) waited for a connection; \(number(report.bytesPerRequest, digits: 0)) bytes/request; "
                 + "\(report.connections) connections made, \(number(report.busyConnections, digits: 1)) busy on average; "
@@ -84,6 +84,10 @@ enum BenchTable {
         for limit in Set(reports.flatMap(\.limits)).sorted() { lines.append("generator-limited: \(limit.advice)") }
         if reports.contains(where: \.isCutShort) { lines.append("cut short: what follows is what was measured until then") }
         return lines.map { $0 + "\n" }.joined()
+    }
+
+    private static func streams(_ reports: [LoadReport]) -> String {
+        reports.compactMap(\.streams).max().map { "; HTTP/2, up to \($0) requests at once on a connection" } ?? ""
     }
 
     private static func failures(_ report: LoadReport) -> String {

@@ -26,6 +26,12 @@ struct WorkloadOptions: ParsableArguments {
     @Flag(name: .customLong("no-keep-alive"), help: "Make a new connection for each request.")
     var isConnectionPerRequest = false
 
+    @Flag(name: .customLong("http2"), help: "Speak HTTP/2: by ALPN over https, with prior knowledge over http.")
+    var isHTTP2 = false
+
+    @Option(help: "Of HTTP/2: requests that share a connection at the same time, 100 unless said; a server's own limit holds, too.")
+    var streams: Int?
+
     @Option(help: "A response that is not complete after this time is a failure.")
     var timeout = "10s"
 
@@ -34,6 +40,12 @@ struct WorkloadOptions: ParsableArguments {
 
     @Option(help: "The number of body bytes, as transferred, that a success has.")
     var expectLength: Int?
+
+    @Option(help: ArgumentHelp("The SHA-256 of the body, as transferred, that a success has.", valueName: "hex"))
+    var expectHash: String?
+
+    @Option(help: ArgumentHelp("A text that the body of a success contains, as transferred.", valueName: "text"))
+    var expectText: String?
 
     @Option(help: "Connect to this Unix domain socket instead of the URL's host.")
     var unixSocket: String?
@@ -47,7 +59,31 @@ struct WorkloadOptions: ParsableArguments {
             throw ValidationError("--expect-status: a final status has three digits, from 200")
         }
         if let expectLength, expectLength < 0 { throw ValidationError("--expect-length: not below 0") }
+        _ = try expectedBody()
+        if let streams {
+            guard isHTTP2 else { throw ValidationError("--streams: is of --http2") }
+            guard (1...1000).contains(streams) else { throw ValidationError("--streams: from 1 to 1000") }
+            guard streams == 1 || !isConnectionPerRequest else { throw ValidationError("--streams: with --no-keep-alive no connection is shared") }
+        }
     }
+
+    private func expectedBody() throws -> ResponseExpectation.Body {
+        guard [expectLength != nil, expectHash != nil, expectText != nil].count(where: { $0 }) <= 1 else {
+            throw ValidationError("--expect-length, --expect-hash, --expect-text: one of them")
+        }
+        if let expectLength { return .length(expectLength) }
+        if let expectText {
+            guard !expectText.isEmpty else { throw ValidationError("--expect-text: every body contains nothing") }
+            return .text(Array(expectText.utf8))
+        }
+        guard let expectHash else { return .any }
+        let digits = expectHash.utf8.compactMap { Character(UnicodeScalar($0)).hexDigitValue }
+        guard digits.count == 64, expectHash.utf8.count == 64 else { throw ValidationError("--expect-hash: 64 hexadecimal digits, as sha256sum writes them") }
+        return .sha256(stride(from: 0, to: 64, by: 2).map { UInt8(digits[$0] << 4 | digits[$0 + 1]) })
+    }
+
+    /// Requests under way on one connection; `nil` for HTTP/1.
+    private var http2Streams: Int? { isHTTP2 ? isConnectionPerRequest ? 1 : streams ?? 100 : nil }
 
     func timeLimit() throws -> Duration {
         let limit = try Self.duration(timeout, "--timeout")
@@ -75,9 +111,9 @@ struct WorkloadOptions: ParsableArguments {
             }
             return try Workload(
                 requests, fields: common, keepsAlive: !isConnectionPerRequest, keepsCookies: keepsCookies,
-                followsRedirects: followsRedirects,
+                followsRedirects: followsRedirects, http2Streams: http2Streams,
                 expecting: ResponseExpectation(
-                    status: expectStatus.map { .exactly($0) } ?? .successOrRedirection, body: expectLength.map { .length($0) } ?? .any))
+                    status: expectStatus.map { .exactly($0) } ?? .successOrRedirection, body: try expectedBody()))
         } catch let error as ValidationError {
             throw error
         } catch {
@@ -90,7 +126,8 @@ struct WorkloadOptions: ParsableArguments {
 
     func tls(_ workload: Workload) throws -> TLSClient? {
         guard workload.isSecure, case .tcp(let host, _) = workload.endpoint else { return nil }
-        return try TLSClient(host: host, verifies: !isInsecure)
+        // HTTP/1.1 is offered, too, so that a server that has no h2 says so and does not break off.
+        return try TLSClient(host: host, verifies: !isInsecure, protocols: isHTTP2 ? ["h2", "http/1.1"] : ["http/1.1"])
     }
 
     private func bodyText() throws -> String? {

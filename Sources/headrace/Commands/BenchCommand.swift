@@ -31,6 +31,7 @@ import UnixSignals
 /// | `scheduled_per_second`, `scheduled`, `delayed`, `lag_p99_ms`, `seed` | of an open loop: what should begin, how many began, waited for a connection; the generator's lag |
 /// | `generator_cpu_share`, `generator_limits` | of one core; the names of `GeneratorLimit`s, empty when the figures are the server's |
 /// | `connections` | that were made |
+/// | `streams` | with HTTP/2: requests under way on one connection, at most |
 /// | `warm_up_seconds`, `is_warm_up_steady`, `is_cut_short` | |
 /// | `classes` | for each kind of path: `name`, `requests`, `failed`, `response_ms`, `bytes_per_request` |
 /// | `course` | for each second: `seconds`, `is_warm_up`, `requests_per_second`, `failed`, `p50_ms`, `p95_ms`, `p99_ms` |
@@ -49,6 +50,7 @@ struct BenchCommand: AsyncParsableCommand {
               headrace bench http://127.0.0.1:8080/ --rate 100:30s,100-1000:2m
               headrace bench 3@http://127.0.0.1:8080/a http://127.0.0.1:8080/b --json
               headrace bench http://127.0.0.1:8080/ --access-log access.log --rate 200
+              headrace bench https://127.0.0.1:8443/ --http2 --streams 32
               headrace bench http://127.0.0.1:8080/ --find-knee --slo 'p99<250ms,errors<0.1%'
               headrace bench http://127.0.0.1:8080/ --fail-if 'p95>300ms'
               headrace bench http://127.0.0.1:8080/ --concurrency 5,20,50    the closed loop of old
@@ -211,6 +213,7 @@ struct BenchCommand: AsyncParsableCommand {
 
     /// Visitors instead of requests.
     private func visitorPlan() throws -> VisitorPlan {
+        guard !options.isHTTP2 else { throw ValidationError("--visitor: its browsers speak HTTP/1.1, over six connections") }
         guard concurrency == nil, !findKnee, !suite, failIf.isEmpty, accessLog == nil, csv == nil, html == nil, hdr == nil else {
             throw ValidationError("--visitor: comes by --rate, and has none of --concurrency, --find-knee, --suite, --fail-if, --access-log, --csv, --html, --hdr")
         }
@@ -414,6 +417,7 @@ struct BenchCommand: AsyncParsableCommand {
         guard isKeyspace || first.hasPrefix("postgres://") || first.hasPrefix("postgresql://") else {
             return try options.workload(try specifications())
         }
+        guard !options.isHTTP2 else { throw ValidationError("--http2: is for http:// and https://") }
         guard urls.count == 1 else { throw ValidationError("\(RedisURL.withoutPassword(first)): one address, and nothing beside it") }
         let keepsAlive = !options.isConnectionPerRequest
         do {
