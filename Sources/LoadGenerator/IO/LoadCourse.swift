@@ -73,10 +73,12 @@ final class LoadCourse: Sendable {
         }
         let part = all.since(old.responseTimes)
         func milliseconds(_ percentile: Double) -> Double { Double(part.percentile(percentile)) / 1e6 }
-        let sample = LoadSample(
+        var sample = LoadSample(
             seconds: Double(now - start) / 1e9, length: Double(now - old.time) / 1e9, isWarmUp: now < shared.window.measuredFrom,
             succeeded: Int(clamping: part.count), failed: Int(clamping: failed &- old.failed), p50: milliseconds(50),
             p95: milliseconds(95), p99: milliseconds(99))
+        let upTo = LoadSample.histogramBounds.map { Int(clamping: part.count(upTo: UInt64($0 * 1e6))) }
+        sample.histogram = zip(upTo, [0] + upTo).map { $0 - $1 }
         return (sample, part.count > 0 ? part.percentile(50) : nil)
     }
 }

@@ -19,7 +19,7 @@ final class LiveView: Sendable {
     func show(_ sample: LoadSample) {
         let text = Self.line(sample, planned: planned)
         if isTerminal {
-            FileHandle.standardError.write(Data("\r\u{1B}[K\(text)".utf8))
+            FileHandle.standardError.write(Data("\r\u{1B}[K\(text)  \(Self.histogram(sample))".utf8))
         } else if lastLine.withLock({ last in
             guard sample.seconds >= last + Self.secondsBetweenLines - 0.5 else { return false }
             last = sample.seconds
@@ -32,6 +32,16 @@ final class LiveView: Sendable {
     /// The line is done with.
     func end() {
         if isTerminal { FileHandle.standardError.write(Data("\r\u{1B}[K".utf8)) }
+    }
+
+    /// The second's response times as columns from the first bound with any to the last, with the bounds at both ends.
+    static func histogram(_ sample: LoadSample) -> String {
+        guard let first = sample.histogram.firstIndex(where: { $0 > 0 }), let last = sample.histogram.lastIndex(where: { $0 > 0 }) else { return "" }
+        let most = sample.histogram.max() ?? 1
+        let blocks = Array("▁▂▃▄▅▆▇█")
+        let columns = sample.histogram[first...last].map { count in count == 0 ? " " : String(blocks[min(count * blocks.count / most, blocks.count - 1)]) }
+        func bound(_ index: Int) -> String { String(format: "%g", index < 0 ? 0 : LoadSample.histogramBounds[index]) }
+        return "\(bound(first - 1)) \(columns.joined()) \(bound(last)) ms"
     }
 
     static func line(_ sample: LoadSample, planned: Double) -> String {
