@@ -42,6 +42,8 @@ struct Experiment {
         var isInterrupted: Bool
         /// Why it was given up before its end, by who watches over it.
         var abortion: String?
+        /// By arm, per request; where somebody read them.
+        var readings: [BlockReadings] = []
     }
 
     private let arms: [Arm]
@@ -55,33 +57,44 @@ struct Experiment {
     /// - Parameters:
     ///   - reference: the place of the arm that the others are compared with.
     ///   - control: the place of the A/A control.
+    ///   - meter: reads what all arms share, before and after each block.
     ///   - watch: is asked behind each round whether to give up, and why.
     /// - Throws: `LoadRun.Unreachable`.
     func run(
-        reference: Int, control: Int?, stop: LoadStop, watch: (([Comparison.Block?]) async throws -> String?)? = nil
+        reference: Int, control: Int?, stop: LoadStop, meter: (() async throws -> BlockReadings)? = nil,
+        watch: (([Comparison.Block?]) async throws -> String?)? = nil
     ) async throws -> Result {
         var comparison = Comparison(arms: arms.map(\.name), reference: reference, control: control)
         var blocks = RandomisedBlocks(armCount: arms.count, seed: options.seed)
         var reports = Array(repeating: LoadReport?.none, count: arms.count)
         var abortion: String?
+        var readings = Array(repeating: BlockReadings?.none, count: arms.count)
+        var rounds = 0
         for round in 1...options.roundsMax {
             var measured = Array(repeating: Comparison.Block?.none, count: arms.count)
             for arm in blocks.next() {
+                let before = try await meter?()
                 let report = try await LoadRun(try plan(arm, round: round), stop: stop).run()
                 guard !stop.isSet else { break }
+                if let before, let after = try await meter?() { readings[arm] = readings[arm].map { $0 + (after - before) } ?? after - before }
                 measured[arm] = .init(report)
                 if reports[arm] == nil { reports[arm] = report } else { reports[arm]?.merge(report) }
             }
             guard !stop.isSet else { break }
+            rounds += 1
             comparison.add(measured)
             say(round, measured, comparison)
             abortion = try await watch?(measured)
             if abortion != nil { break }
             if round >= options.roundsMin, comparison.isPrecise(options.measure) { break }
         }
+        // What is sent in the wash-out costs as much as what is measured.
+        let pause = Double(options.washOut.components.seconds) + Double(options.washOut.components.attoseconds) / 1e18
+        let requests = options.rate * (options.blockSeconds + pause) * Double(max(rounds, 1))
         return Result(
             comparison: comparison, reports: reports.map { $0 ?? LoadReport(users: options.connectionsMax) },
-            isInterrupted: stop.isSet || abortion != nil, abortion: abortion)
+            isInterrupted: stop.isSet || abortion != nil, abortion: abortion,
+            readings: readings.compactMap { $0.map { $0 / requests } })
     }
 
     private func plan(_ arm: Int, round: Int) throws -> LoadPlan {

@@ -81,6 +81,18 @@ struct SocketOwners: Sendable {
         sockets.lazy.filter { $0.isListening && $0.localPort == port }.compactMap { owners[$0.inode] }.first
     }
 
+    /// All processes that listen on a port: workers share their parent's socket.
+    static func listeners(port: Int) -> [Int32] {
+        let sockets = ["/proc/net/tcp", "/proc/net/tcp6"].flatMap { Self.sockets(whole($0)) }
+        let inodes = Set(sockets.filter { $0.isListening && $0.localPort == port }.map { "socket:[\($0.inode)]" })
+        guard !inodes.isEmpty else { return [] }
+        let manager = FileManager.default
+        return ((try? manager.contentsOfDirectory(atPath: "/proc")) ?? []).compactMap { Int32($0) }.filter { process in
+            let descriptors = (try? manager.contentsOfDirectory(atPath: "/proc/\(process)/fd")) ?? []
+            return descriptors.contains { (try? manager.destinationOfSymbolicLink(atPath: "/proc/\(process)/fd/\($0)")).map(inodes.contains) == true }
+        }
+    }
+
     /// Whose the near end of a connection is.
     func owner(localPort: Int, remotePort: Int) -> Owner? {
         sockets.lazy.filter { !$0.isListening && $0.localPort == localPort && $0.remotePort == remotePort }.compactMap { owners[$0.inode] }.first

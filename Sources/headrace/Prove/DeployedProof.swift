@@ -76,6 +76,12 @@ struct DeployedProof {
         var watch = Guard(before, coresMax: deployed.coresMax)
         var result = try await Experiment(arms: arms, options: experiment).run(
             reference: 0, control: arms.count - 1, stop: stop,
+            meter: {
+                // Which process the application is, nobody says here.
+                var readings = isLocal ? BlockReadings(applicationPort: nil) : BlockReadings()
+                readings.add(metrics: try await self.metrics())
+                return readings
+            },
             watch: { blocks in watch.judge(everythingOn: blocks[0], metrics: try await self.metrics(), now: .now) })
         result.comparison.judgesReference = true
         var bytes = result.reports.map(\.bytesPerRequest)
@@ -84,11 +90,12 @@ struct DeployedProof {
             for layer in layers where !stop.isSet { bytes.append(try await exactFigures(layer.layers, rate: rate, stop: stop)) }
         }
         let after = try await metrics()
-        let figures = zip(all, bytes).map { arm, bytes in
-            ProofReport.Arm(
+        let figures = zip(all, bytes).enumerated().map { index, pair in
+            let (arm, bytes) = pair
+            return ProofReport.Arm(
                 name: arm.name,
                 counters: ProvedLayer.Counters(metrics: after, without: arm.without) - ProvedLayer.Counters(metrics: before, without: arm.without),
-                bytesPerRequest: bytes)
+                bytesPerRequest: bytes, readings: index < measured.count && index < result.readings.count ? result.readings[index] : nil)
         }
         var report = ProofReport(
             application: deployed.front.origin, isSameHost: isLocal, rate: rate, seed: options.seed, measure: options.measure,
@@ -110,7 +117,7 @@ struct DeployedProof {
         return try await visitors.run(on: arm("everything on", []), off: arm("without browser caching", .browserCaching), stop: stop)
     }
 
-    private var isLocal: Bool { deployed.front.host == "localhost" || deployed.front.host.hasPrefix("127.") || deployed.front.host == "::1" }
+    private var isLocal: Bool { ProofReport.isLocal(deployed.front.host) }
 
     private func signature(_ without: EdgeLayers) -> Workload.Field { ProofSecret.field(without, secret: deployed.secret) }
 

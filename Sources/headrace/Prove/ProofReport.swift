@@ -8,6 +8,8 @@ struct ProofReport {
         var name: String
         var counters: ProvedLayer.Counters
         var bytesPerRequest: Double
+        /// Per request, of what all arms share; `nil` for one without blocks.
+        var readings: BlockReadings?
     }
 
     struct Row: Codable, Sendable {
@@ -28,6 +30,12 @@ struct ProofReport {
         var upstreamConnectsPerRequest: Double
         /// `nil` where the process serves others at the same time.
         var edgeCpuMicrosecondsPerRequest: Double?
+        /// Of processes on this machine; and what pooler and keyspace counted. `nil` where nobody can tell.
+        var applicationCpuMicrosecondsPerRequest: Double?
+        var databaseCpuMicrosecondsPerRequest: Double?
+        var transactionsPerRequest: Double?
+        var databaseConnectionsPerRequest: Double?
+        var keyspaceCommandsPerRequest: Double?
     }
 
     struct Document: Codable, Sendable {
@@ -84,6 +92,9 @@ struct ProofReport {
         var coldMs: Double
         var warmMs: Double
     }
+
+    /// Whether an address is of the machine that the generator runs on, as far as it says so itself.
+    static func isLocal(_ host: String) -> Bool { host == "localhost" || host.hasPrefix("127.") || host == "::1" }
 
     /// What having one layer is worth to who has none of the others.
     func aloneRows() -> [Row] {
@@ -150,7 +161,11 @@ struct ProofReport {
                 arm: arm.name, requests: Int(arm.counters.requests), bytesPerRequest: arm.bytesPerRequest,
                 upstreamRequestsPerRequest: arm.counters.upstreamRequests / requests,
                 upstreamConnectsPerRequest: arm.counters.upstreamConnects / requests,
-                edgeCpuMicrosecondsPerRequest: arm.counters.cpuSeconds.map { $0 / requests * 1e6 })
+                edgeCpuMicrosecondsPerRequest: arm.counters.cpuSeconds.map { $0 / requests * 1e6 },
+                applicationCpuMicrosecondsPerRequest: arm.readings?.applicationSeconds.map { $0 * 1e6 },
+                databaseCpuMicrosecondsPerRequest: arm.readings?.databaseSeconds.map { $0 * 1e6 },
+                transactionsPerRequest: arm.readings?.transactions, databaseConnectionsPerRequest: arm.readings?.databaseConnections,
+                keyspaceCommandsPerRequest: arm.readings?.keyspaceCommands)
         }
     }
 
@@ -172,6 +187,12 @@ struct ProofReport {
                 String(format: "%.4f", figures.upstreamRequestsPerRequest), String(format: "%.4f", figures.upstreamConnectsPerRequest),
                 figures.edgeCpuMicrosecondsPerRequest.map { String(format: "%.0f", $0) } ?? "–",
             ])
+        }
+        // What nobody could read has no column.
+        let columns = BlockReadings.columns.filter { column in arms.contains { $0.readings.flatMap(column.value) != nil } }
+        var shared = TextTable(columns: [.left("besides, per request")] + columns.map { .right($0.title) })
+        for arm in arms {
+            shared.add([arm.name] + columns.map { column in arm.readings.flatMap(column.value).map { String(format: "%.\(column.digits)f", $0) } ?? "–" })
         }
         var times = TextTable(columns: [.left("response times"), .right("p50 ms"), .right("p95 ms"), .right("p99 ms"), .right("failed")])
         for (name, report) in zip(result.comparison.arms, result.reports) {
@@ -205,8 +226,11 @@ struct ProofReport {
                 ])
             }
             more += "\n" + views.rendered()
+            for figures in returning.figures {
+                for (words, count) in (figures.failures ?? [:]).sorted(by: { $0.key < $1.key }) { more += "failed, \(figures.arm): \(words) (\(count))\n" }
+            }
         }
-        return lines.joined(separator: "\n") + "\n\n" + exact.rendered() + "\n" + times.rendered() + "\n" + verdicts.rendered() + more
+        return lines.joined(separator: "\n") + "\n\n" + exact.rendered() + "\n" + (columns.isEmpty ? "" : shared.rendered() + "\n") + times.rendered() + "\n" + verdicts.rendered() + more
             + "\nLayers overlap: what each is worth beside all others does not add up to what they are worth together.\n"
     }
 

@@ -110,7 +110,10 @@ struct Prove {
         experiment.measure = options.measure
         var measured = zip(arms, plans).map { Experiment.Arm(name: $0.name, plan: $1) }
         measured.append(.init(name: "everything on, again", plan: plans[0]))
-        var result = try await Experiment(arms: measured, options: experiment).run(reference: 0, control: measured.count - 1, stop: stop)
+        let address = try? HTTPURL(options.application + "/")
+        let applicationPort = address.flatMap { ProofReport.isLocal($0.host) ? $0.port : nil }
+        var result = try await Experiment(arms: measured, options: experiment).run(
+            reference: 0, control: measured.count - 1, stop: stop, meter: { BlockReadings(applicationPort: applicationPort) })
         result.comparison.judgesReference = true
         var bytes = result.reports.map(\.bytesPerRequest)
         bytes.removeLast()
@@ -120,7 +123,8 @@ struct Prove {
         var figures: [ProofReport.Arm] = []
         for (index, arm) in (options.isQuick ? arms + layerArms : arms).enumerated() where index < bytes.count {
             figures.append(
-                .init(name: arm.name, counters: try await edges[index].counters() - before[index], bytesPerRequest: bytes[index]))
+                .init(name: arm.name, counters: try await edges[index].counters() - before[index], bytesPerRequest: bytes[index],
+                    readings: index < arms.count && index < result.readings.count ? result.readings[index] : nil))
         }
         var report = ProofReport(
             application: options.application, rate: rate, seed: options.seed, measure: options.measure,

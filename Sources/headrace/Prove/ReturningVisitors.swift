@@ -29,6 +29,8 @@ struct ReturningVisitors {
         var notModifiedPerView: Double
         var fromCachePerView: Double
         var bytesPerView: Double
+        /// What failed in any view, and how often; `nil` when nothing did.
+        var failures: [String: Int]?
     }
 
     struct Result: Sendable {
@@ -63,6 +65,7 @@ struct ReturningVisitors {
         comparison.judgesReference = true
         var blocks = RandomisedBlocks(armCount: arms.count, seed: options.seed)
         var reports = Array(repeating: ViewReport(), count: arms.count)
+        var failures = Array(repeating: [String: Int](), count: arms.count)
         for round in 1...options.rounds {
             var measured = Array(repeating: Comparison.Block?.none, count: arms.count)
             for arm in blocks.next() {
@@ -71,13 +74,14 @@ struct ReturningVisitors {
                 let times = report.repeated.times
                 if times.count > 0 { measured[arm] = .init(milliseconds: max(times.interpolatedPercentile(50) / 1e6, Self.millisecondsMin)) }
                 reports[arm].add(report.repeated)
+                failures[arm].merge(report.failures, uniquingKeysWith: +)
             }
             guard !stop.isSet else { break }
             comparison.add(measured)
         }
         guard reports.allSatisfy({ $0.views + $0.failed > 0 }) else { return nil }
         return Result(
-            comparison: comparison, figures: zip(arms, reports).map { Figures(arm: $0.name, $1) }, secondsPerRound: Self.secondsPerRound(options.rounds))
+            comparison: comparison, figures: arms.indices.map { Figures(arm: arms[$0].name, reports[$0], failures: failures[$0]) }, secondsPerRound: Self.secondsPerRound(options.rounds))
     }
 
     private func plan(_ arm: Arm, _ round: Int) -> VisitorPlan {
@@ -95,12 +99,12 @@ struct ReturningVisitors {
 }
 
 extension ReturningVisitors.Figures {
-    init(arm: String, _ report: ViewReport) {
+    init(arm: String, _ report: ViewReport, failures: [String: Int] = [:]) {
         let count = Double(max(report.views + report.failed, 1))
         self.init(
             arm: arm, views: report.views, failed: report.failed, requestsPerView: Double(report.requests) / count,
             notModifiedPerView: Double(report.notModified) / count, fromCachePerView: Double(report.fromCache) / count,
-            bytesPerView: Double(report.bytes) / count)
+            bytesPerView: Double(report.bytes) / count, failures: failures.isEmpty ? nil : failures)
     }
 }
 
