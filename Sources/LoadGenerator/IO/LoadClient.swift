@@ -81,7 +81,9 @@ final class LoadClient: LoadConnectionOwner {
     func requestEnded(failure: FailureKind?, bodyByteCount: Int, isReusable: Bool) {
         guard var asked else { return }
         if worker.workload.keepsCookies, failure == nil || failure == .status { keepCookies(of: asked.request) }
-        let next = failure == nil && worker.workload.followsRedirects ? redirection(asked) : .none
+        // What is expected is expected of where the redirections lead.
+        let isWhole = failure == nil || failure == .status || failure == .content
+        let next = isWhole && worker.workload.followsRedirects ? redirection(asked) : .none
         if !isReusable || !worker.workload.keepsAlive { close() }
         asked.bodyByteCount += bodyByteCount
         switch next {

@@ -196,7 +196,7 @@ import Testing
             let isFirst = fields.contains { $0 == (":path", "/old") }
             link.send(isFirst ? F.answer(stream, "", status: 302, [("location", "/new")]) : F.answer(stream, "hello"))
         }
-        let report = try await LoadRun(plan(origin, users: 1, streams: 1, requests: 5, paths: ["/old"], followsRedirects: true, expecting: .init())).run()
+        let report = try await LoadRun(plan(origin, users: 1, streams: 1, requests: 5, paths: ["/old"], followsRedirects: true, expecting: .init(status: .exactly(200), body: .length(5)))).run()
         #expect(report.succeeded == 5 && origin.requests.count == 10 && report.connections == 1)
     }
 
