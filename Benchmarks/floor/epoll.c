@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { EVENTS = 64, CONNECTIONS = 4096 };
+enum { EVENTS = 64, CONNECTIONS = 65536 };
 
 static char *response;
 static size_t responseBytes;
@@ -74,7 +74,7 @@ int main(int argc, char **argv) {
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(argv[1])) };
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 512)) fail("listen");
+    if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 4096)) fail("listen");
     struct epoll_event event = { .events = EPOLLIN, .data.fd = listener }, events[EVENTS];
     epoll_ctl(loop, EPOLL_CTL_ADD, listener, &event);
     for (;;) {
