@@ -10,20 +10,23 @@ import NIOCore
 /// `upstream_ms`, `detail` and `error` are there when they say something. Written by hand: it is on every request's path,
 /// and everything in it is either ours or was checked by the parser; what a client chose is escaped.
 struct AccessRecord: Sendable {
-    /// More than all that a line has besides what the exchange brings: names, numbers, time and trace are 450 bytes at most.
-    private static let fixedBytesMax = 640
+    /// More than all that a line has besides what the exchange brings: names, numbers, stages, time and trace are 650 bytes at most.
+    private static let fixedBytesMax = 840
     /// What a line holds of `Referer` and `User-Agent` each.
     static let textBytesMax = 512
 
     private let format: AccessRecordOptions.Format
     /// Bit n: the field with that position in `allCases`.
     private let fields: UInt32
+    /// Whether there are stages among them.
+    private let hasStages: Bool
     /// Traces whose last 64 bits are at most this have a line.
     private let sampledMax: UInt64
 
     init(_ options: AccessRecordOptions) {
         format = options.format
         fields = options.fields.reduce(0) { $0 | Self.bit($1) }
+        hasStages = options.fields.contains { $0.stage != nil }
         // 2⁶⁴ itself is one too many.
         sampledMax = options.sampledShare >= 1 ? .max : UInt64(max(0, options.sampledShare) * 0x1p64)
     }
@@ -50,6 +53,12 @@ struct AccessRecord: Sendable {
         case .userAgent: 1 << 16
         case .span: 1 << 17
         case .route: 1 << 18
+        case .lookupMilliseconds: 1 << 19
+        case .queueMilliseconds: 1 << 20
+        case .connectMilliseconds: 1 << 21
+        case .firstByteMilliseconds: 1 << 22
+        case .compressMilliseconds: 1 << 23
+        case .writeMilliseconds: 1 << 24
         }
     }
 
@@ -151,6 +160,7 @@ struct AccessRecord: Sendable {
                 line.text(",\"upstream_ms\":")
                 line.milliseconds(exchange.upstreamNanoseconds)
             }
+            if hasStages { appendStages(exchange.stages, end: exchange.isStream ? nil : ended, to: &line) }
             if !referer.isEmpty {
                 line.text(",\"referer\":\"")
                 line.json(request.fields.bytes.span.extracting(referer))
@@ -178,6 +188,19 @@ struct AccessRecord: Sendable {
                 line.text("\"")
             }
             line.text("}\n")
+        }
+    }
+
+    /// `"lookup_ms":0.041,"first_byte_ms":12.300`: those that took any time.
+    private func appendStages(_ stages: borrowing StageTimes, end: NIODeadline?, to line: inout TextOutput) {
+        for field in AccessRecordOptions.Field.allCases {
+            guard has(field), let stage = field.stage else { continue }
+            let nanoseconds = stages.nanoseconds(stage, end: end)
+            guard nanoseconds > 0 else { continue }
+            line.text(",\"")
+            line.string(field.rawValue)
+            line.text("\":")
+            line.milliseconds(nanoseconds)
         }
     }
 

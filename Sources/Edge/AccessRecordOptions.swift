@@ -21,6 +21,25 @@ public struct AccessRecordOptions: Sendable, Equatable {
         case span
         /// The name of the route, or where it stands in the file.
         case route
+        // Where the time went: see ``StageTimes``.
+        case lookupMilliseconds = "lookup_ms"
+        case queueMilliseconds = "queue_ms"
+        case connectMilliseconds = "connect_ms"
+        case firstByteMilliseconds = "first_byte_ms"
+        case compressMilliseconds = "compress_ms"
+        case writeMilliseconds = "write_ms"
+
+        var stage: StageTimes.Stage? {
+            switch self {
+            case .lookupMilliseconds: .lookup
+            case .queueMilliseconds: .queue
+            case .connectMilliseconds: .connect
+            case .firstByteMilliseconds: .firstByte
+            case .compressMilliseconds: .compress
+            case .writeMilliseconds: .write
+            default: nil
+            }
+        }
     }
 
     public var format = Format.json

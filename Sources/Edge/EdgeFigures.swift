@@ -20,6 +20,8 @@ public struct EdgeFigures: Sendable {
     public var compressionOutBytes: UInt64 = 0
     /// Of the event loops while clients waited, and of the background's thread.
     public var compressionNanoseconds: UInt64 = 0
+    /// Where the time of requests went, by the words of `Server-Timing`: `lookup`, `queue`, `connect`, `first_byte`, `compress`, `write`.
+    public var stageNanoseconds: [String: UInt64] = [:]
     public var response = HistogramSnapshot()
     public var upstream = HistogramSnapshot()
     public var upstreamConnects: UInt64 = 0

@@ -59,6 +59,7 @@ final class EdgeMetrics: Sendable {
     let lag = Gauge()
     let insight = TrafficInsight()
     let originClock = Lock(OriginClock())
+    private let stages = CounterRow(count: StageTimes.Stage.allCases.count)
     private let responseTime = Histogram()
     private let upstreamTime = Histogram()
     /// Responses by route and first digit of their status; the routes are those of the configuration, at most
@@ -122,7 +123,20 @@ final class EdgeMetrics: Sendable {
         if exchange.savedBytes > 0 { (exchange.status == 304 ? savedByNotModified : savedByCompression).add(exchange.savedBytes) }
         let time = exchange.isStream ? exchange.headNanoseconds : (now - exchange.started).nanoseconds
         responseTime.record(nanoseconds: UInt64(clamping: time))
+        count(exchange.stages, end: exchange.isStream ? nil : now)
         if exchange.holdOut != nil || !exchange.proofAnswer.isEmpty { studied(exchange, nanoseconds: time) }
+    }
+
+    /// Nanoseconds by stage.
+    private func count(_ times: borrowing StageTimes, end: NIODeadline?) {
+        func add(_ stage: StageTimes.Stage) { stages.add(caseNumber(stage), UInt64(times.nanoseconds(stage, end: end))) }
+        add(.lookup)
+        add(.write)
+        if times.isPlain { return }
+        add(.queue)
+        add(.connect)
+        add(.firstByte)
+        add(.compress)
     }
 
     private func studied(_ exchange: borrowing Exchange, nanoseconds: Int64) {
@@ -348,6 +362,11 @@ final class EdgeMetrics: Sendable {
         text.histogram(
             "headrace_edge_response_seconds", help: "From a request's head to its response's last byte.",
             snapshot: response, bounds: Self.bounds)
+        for stage in StageTimes.Stage.allCases {
+            text.counter(
+                "headrace_edge_stage_seconds_total", help: "Where requests' time went; the stages add up to it.",
+                labels: [("stage", stage.rawValue)], amount: Double(sum { $0.stages.value(caseNumber(stage)) }) / 1e9)
+        }
         text.histogram(
             "headrace_edge_upstream_seconds", help: "From asking the application to its response's head.",
             snapshot: upstream, bounds: Self.bounds)
@@ -528,6 +547,8 @@ final class EdgeMetrics: Sendable {
             figures.loopLagNanoseconds = max(figures.loopLagNanoseconds, UInt64(clamping: loop.lag.value))
             loop.lag.set(0)
         }
+        figures.stageNanoseconds = Dictionary(
+            uniqueKeysWithValues: StageTimes.Stage.allCases.map { stage in (stage.rawValue, sum { $0.stages.value(caseNumber(stage)) }) })
         figures.upstreamConnects = sum { $0.upstreamConnects.value }
         figures.upstreamConnections = level { $0.upstreamConnections.value }
         figures.upstreamWaiting = process.upstreams().reduce(0) { $0 + $1.machine.waitingCount }

@@ -61,6 +61,7 @@ struct Exchange: ~Copyable {
     var upstreamNanoseconds: Int64 = 0
     /// Nanoseconds until our head was written; 0 before.
     var headNanoseconds: Int64 = 0
+    var stages: StageTimes
     /// What the client accepts, read once.
     var accepted = AcceptedCodings.identityOnly
     var requestCacheControl = CacheControl()
@@ -79,5 +80,6 @@ struct Exchange: ~Copyable {
     init(started: NIODeadline, trace: TraceParent) {
         self.started = started
         self.trace = trace
+        stages = StageTimes(started: started)
     }
 }

@@ -30,8 +30,8 @@ final class TrafficInsight: Sendable {
         /// By outcome, and in it by reason.
         var reasons = [Int](repeating: 0, count: Exchange.CacheResult.allCases.count * AnswerReason.allCases.count)
         var hits = 0
-        /// Requests that the application answered, by trace, until they are taken; `nil` as long as nobody takes any.
-        var traces: [(id: (UInt64, UInt64), pattern: UInt64)]?
+        /// Requests that the application answered, by trace, until they are taken.
+        var traces: [(id: (UInt64, UInt64), pattern: UInt64)] = []
     }
 
     /// Between two takings, which are a second apart; those beyond are not known by their trace.
@@ -67,17 +67,17 @@ final class TrafficInsight: Sendable {
                 }
                 state.paths[hash] = Path(pattern: Self.pattern(target))
             }
-            if wentUpstream, state.traces?.count ?? .max < Self.tracesMax { state.traces?.append((trace, hash)) }
+            if wentUpstream, state.traces.count < Self.tracesMax { state.traces.append((trace, hash)) }
             state.paths[hash]?.add(
                 weight, nanoseconds: nanoseconds, bytes: bytes, isHit: isHit, reason: isHit ? nil : reason, isUncoded: isUncoded)
         }
     }
 
-    /// Hands over which requests the application answered since the last time, and begins to gather them the first time.
+    /// Hands over which requests the application answered since the last time.
     func takeTraces() -> [(trace: (UInt64, UInt64), pattern: String)] {
         let (traces, patterns) = state.withLock { state in
             defer { state.traces = [] }
-            let traces = state.traces ?? []
+            let traces = state.traces
             return (traces, traces.isEmpty ? [:] : state.paths.mapValues(\.pattern))
         }
         return traces.compactMap { trace in patterns[trace.pattern].map { (trace.id, $0) } }

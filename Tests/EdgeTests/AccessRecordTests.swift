@@ -80,9 +80,24 @@ import Testing
             $0.route = "shop"
             $0.upstreamNanoseconds = 1
             $0.headNanoseconds = 1
+            for (place, stage) in [StageTimes.Stage.queue, .connect, .firstByte, .write].enumerated() {
+                $0.stages.entered(stage, now: .uptimeNanoseconds(1_010_000 + 5_000 * UInt64(place)))
+            }
+            $0.stages.compressed(nanoseconds: 1_000)
         }
         let object = try #require(JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
         #expect(Set(object.keys) == ["time", field.rawValue])
+    }
+
+    @Test func `the stages are what the whole time is made of`() throws {
+        var options = AccessRecordOptions()
+        options.fields = [.ms, .lookupMilliseconds, .queueMilliseconds, .connectMilliseconds, .firstByteMilliseconds, .compressMilliseconds, .writeMilliseconds]
+        let text = line("/", options) {
+            $0.stages.entered(.queue, now: .uptimeNanoseconds(1_010_000))
+            $0.stages.entered(.firstByte, now: .uptimeNanoseconds(1_010_000))
+            $0.stages.entered(.write, now: .uptimeNanoseconds(1_030_000))
+        }
+        #expect(text.hasSuffix(",\"ms\":0.042,\"lookup_ms\":0.010,\"first_byte_ms\":0.020,\"write_ms\":0.012}\n"), "\(text)")
     }
 
     @Test func `a line of the combined format is what Apache writes`() {

@@ -85,7 +85,14 @@ import Testing
         exchange { _ in }.appendServerTiming(now: .uptimeNanoseconds(1_021_000), to: &buffer)
         #expect(String(buffer: buffer) == "Server-Timing: edge;dur=0.021\r\n")
         buffer.clear()
-        exchange { $0.upstreamNanoseconds = 12_300_999 }.appendServerTiming(now: .uptimeNanoseconds(14_000_000), to: &buffer)
-        #expect(String(buffer: buffer) == "Server-Timing: edge;dur=13.000, app;dur=12.300\r\n")
+        exchange {
+            $0.stages.entered(.queue, now: .uptimeNanoseconds(1_040_000))
+            $0.stages.entered(.connect, now: .uptimeNanoseconds(1_040_000))
+            $0.stages.entered(.firstByte, now: .uptimeNanoseconds(1_400_000))
+            $0.stages.entered(.write, now: .uptimeNanoseconds(13_700_999))
+            $0.stages.compressed(nanoseconds: 200_000)
+        }.appendServerTiming(now: .uptimeNanoseconds(14_000_000), to: &buffer)
+        let stages = "lookup;dur=0.040, connect;dur=0.360, first_byte;dur=12.300, compress;dur=0.200, write;dur=0.099"
+        #expect(String(buffer: buffer) == "Server-Timing: edge;dur=13.000, \(stages)\r\n")
     }
 }

@@ -59,15 +59,15 @@ import Testing
         for (place, reason) in AnswerReason.allCases.enumerated() { #expect(reason.number == place) }
     }
 
-    @Test func `requests that the application answered are handed over by their trace, once somebody takes them, and with a bound`() throws {
+    @Test func `requests that the application answered are handed over by their trace, from the first on, and with a bound`() throws {
         let insight = TrafficInsight()
         func ended(_ target: String, _ trace: UInt64, _ result: Exchange.CacheResult = .miss, upstream: Int64 = 1000) throws {
             var exchange = Exchange(started: .now(), trace: TraceParent(traceID: (trace, 7), parentID: 1, flags: 0))
             (exchange.cacheResult, exchange.status, exchange.upstreamNanoseconds) = (result, 200, upstream)
             insight.ended(exchange, try .parsed("GET \(target) HTTP/1.1"), nanoseconds: 1000)
         }
-        try ended("/a/1", 1)
-        #expect(insight.takeTraces().isEmpty, "nobody has asked for them before")
+        try ended("/b/1", 1)
+        #expect(insight.takeTraces().map(\.pattern) == ["/b/*"], "from the first request on")
         try ended("/a/2", 2)
         try ended("/a/3", 3, .hit, upstream: 0)
         try ended("/a/4", 4, .coalesced, upstream: 0)

@@ -17,11 +17,24 @@ extension Fetch {
         }
         if !isSubrequest { client?.hintEarly() }
         // Nobody is asked yet who could say that the body is wanted.
-        if isBuffering { client?.continueIfExpected() } else { ask(now: now) }
+        // The turn's own stamp is from before the look-up.
+        let now = NIODeadline.now()
+        if isBuffering {
+            enters(.write, now: now)
+            client?.continueIfExpected()
+        } else {
+            ask(now: now)
+        }
+    }
+
+    /// Whoever waits for it is in this stage from now on. Another server's word is part of the look-up.
+    func enters(_ stage: StageTimes.Stage, now: NIODeadline) {
+        if !isSubrequest { client?.noteStage(stage, now: now) }
     }
 
     func ask(now: NIODeadline) {
         guard case .application(let upstream) = origin else { return }
+        enters(.queue, now: now)
         attempts += 1
         isWaiting = true
         upstream.lease(self, now: now)
@@ -69,6 +82,7 @@ extension Fetch {
         guard connection.isOpen else { return failed(.closedEarly, at: connection.member) }
         self.connection = connection
         started = now
+        enters(.firstByte, now: now)
         plan.expectsContinue = request.expectsContinue && !isRequestEnded && requestBody.bytes == 0
         var head = worker.takeOutput()
         plan.write(request, client: identity, trace: trace, into: &head)

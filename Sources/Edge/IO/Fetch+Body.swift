@@ -51,6 +51,7 @@ extension Fetch {
         var compressed = ByteBuffer()
         do {
             try stream.compress(part, flush: false, into: &compressed)
+            client.noteCompressed(by: stream)
             client.sendBody(compressed)
         } catch {
             abandonBroken()
@@ -78,6 +79,7 @@ extension Fetch {
             var compressed = ByteBuffer()
             do {
                 try stream.compress(ByteBuffer(), flush: true, into: &compressed)
+                client.noteCompressed(by: stream)
                 client.sendBody(compressed)
             } catch {
                 return abandonBroken()
@@ -141,6 +143,7 @@ extension Fetch {
             var rest = ByteBuffer()
             do {
                 try stream.finish(into: &rest)
+                client.noteCompressed(by: stream)
                 client.sendBody(rest)
                 client.noteSaved(bytes: stream.bytesIn - stream.bytesOut)
             } catch {
@@ -159,7 +162,9 @@ extension Fetch {
         if let representation, verdict.withheld.isEmpty { return client.deliverFetched(representation, key: key, now: now) }
         var coding = accepted.best(of: codings.union(CodingSet(.identity)), serverOrder: worker.codec.order) ?? .identity
         if !stored.pieces.isEmpty { coding = .identity }
+        let before = worker.codec.nanoseconds
         let compressed = coding == .identity ? nil : worker.codec.compressFast(stored.whole, as: coding).map { StoredBody($0) }
+        client.noteCompressed(nanoseconds: worker.codec.nanoseconds - before)
         if let compressed { client.noteSaved(bytes: stored.byteCount - compressed.byteCount) }
         var writer = ResponseHeadWriter(framing: .length((compressed ?? stored).byteCount))
         writer.coding = compressed == nil ? .identity : coding

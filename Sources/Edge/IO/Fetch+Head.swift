@@ -27,6 +27,7 @@ extension Fetch {
         end()
         finish(.notStored)
         self.client = nil
+        enters(.write, now: now)
         client.noteUpstream(nanoseconds: (now - started).nanoseconds)
         worker.metrics.upstreamAnswered(status: 101, nanoseconds: (now - started).nanoseconds)
         let tunnel = Tunnel(upstream.group.tunnel, client: client, server: server, worker: worker, now: now)
@@ -48,6 +49,7 @@ extension Fetch {
         if asksAnotherInstead(of: head.status, now: now) { return }
         continueDeadline = .distantFuture
         headReceived = now
+        enters(.write, now: now)
         if case .application = origin { noteClock(head, now: now) }
         client?.noteUpstream(nanoseconds: (now - started).nanoseconds)
         worker.metrics.upstreamAnswered(status: head.status, nanoseconds: (now - started).nanoseconds)

@@ -226,6 +226,7 @@ final class Fetch: DeadlineHolder {
             guard let path = try? StaticFilePath(target.extracting(route.strippedPrefix.count(in: target)..<target.count)),
                 request.method == .get || request.method == .head
             else { return isNoFile() }
+            enters(.firstByte, now: .now())
             source = FileSource(files: files, worker: worker, fetch: self)
             let options = route.route.files.options
             var codings: [ContentCoding] = []

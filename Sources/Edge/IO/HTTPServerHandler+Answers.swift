@@ -36,7 +36,7 @@ extension HTTPServerHandler {
     }
 
     private func answer(_ found: ResponseShard.Found, _ head: RequestHead, now: NIODeadline) {
-        let representation = found.isReady ? found.representation : worker.codec.best(found, key: worker.key, now: now)
+        let representation = found.isReady ? found.representation : best(found, now: now)
         let response = representation.response
         exchange.coding = representation.coding
         exchange.ageSeconds = response.ageSeconds(now: now)
@@ -67,6 +67,12 @@ extension HTTPServerHandler {
             }
         }
         finishExchange(now: now)
+    }
+
+    private func best(_ found: ResponseShard.Found, now: NIODeadline) -> Representation {
+        let before = worker.codec.nanoseconds
+        defer { exchange.stages.compressed(nanoseconds: worker.codec.nanoseconds - before) }
+        return worker.codec.best(found, key: worker.key, now: now)
     }
 
     /// - Source: RFC 9110 §15.4.5.
@@ -115,6 +121,14 @@ extension HTTPServerHandler {
     func noteConnected() { exchange.hasConnected = true }
 
     func noteUpstream(nanoseconds: Int64) { exchange.upstreamNanoseconds = max(nanoseconds, 1) }
+    func noteStage(_ stage: StageTimes.Stage, now: NIODeadline) { exchange.stages.entered(stage, now: now) }
+    func noteCompressed(nanoseconds: Int64) { exchange.stages.compressed(nanoseconds: nanoseconds) }
+    /// What a compressor did for this client since the last time.
+    func noteCompressed(by stream: StreamingCompressor) {
+        let work = stream.takeWork()
+        worker.metrics.compressed(from: work.bytesIn, to: work.bytesOut, nanoseconds: work.nanoseconds)
+        exchange.stages.compressed(nanoseconds: work.nanoseconds)
+    }
     func noteNotStored(_ reason: NotStoredReason) { exchange.reason = .notStored(reason) }
     func noteStored(_ isStored: Bool) { exchange.isStored = isStored }
     /// What compressing it has spared of a body.
@@ -307,6 +321,7 @@ extension HTTPServerHandler {
         let written = NIODeadline.now()
         exchange.headNanoseconds = (written - exchange.started).nanoseconds
         exchange.appendServerTiming(now: written, to: &output)
+        exchange.stages.entered(.write, now: written)
         route?.responseRules?.apply(to: &output, from: headStart)
         if !exchange.proofAnswer.isEmpty { output.writeString("\(ProofField.name): \(exchange.proofAnswer)\r\n") }
         if arrival == .tls { worker.strictTransportSecurity?.apply(to: &output, from: headStart) }

@@ -143,6 +143,7 @@ extension HTTPServerHandler {
         case .pass: fetch(lease: nil, stale: nil, now: now)
         case .follow:
             exchange.cacheResult = .coalesced
+            exchange.stages.entered(.queue, now: .now())
             source = .follow
             hintEarly()
         case .read(let live):

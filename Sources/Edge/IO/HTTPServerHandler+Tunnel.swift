@@ -8,6 +8,9 @@ extension HTTPServerHandler {
     /// Says `101 Switching Protocols`; from here on bytes pass through.
     func beginTunnel(_ head: ResponseHead, _ tunnel: Tunnel, now: NIODeadline) {
         exchange.status = link == nil ? 101 : 200
+        // How long it stays open is no response time.
+        exchange.isStream = true
+        exchange.headNanoseconds = (now - exchange.started).nanoseconds
         responseFraming = .untilClose
         keepsAlive = false
         source = .tunnel(tunnel)

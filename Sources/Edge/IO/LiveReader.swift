@@ -152,6 +152,7 @@ final class LiveReader {
         var compressed = ByteBuffer()
         do {
             try stream.compress(part, flush: flush, into: &compressed)
+            handler.noteCompressed(by: stream)
             handler.sendBody(compressed)
             return true
         } catch {
@@ -171,6 +172,7 @@ final class LiveReader {
             } catch {
                 return handler.failResponse(.truncated, now: .now())
             }
+            handler.noteCompressed(by: stream)
             handler.sendBody(rest)
             handler.noteSaved(bytes: stream.bytesIn - stream.bytesOut)
             handler.endResponse(trailers: trailers, now: .now())

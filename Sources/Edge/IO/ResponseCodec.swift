@@ -14,6 +14,8 @@ final class ResponseCodec {
     private let background: BackgroundCompression
     private let metrics: EdgeMetrics
     private let compressor = OneShotCompressor()
+    /// That it has compressed for; whoever wants to know for whom reads it before and behind.
+    private(set) var nanoseconds: Int64 = 0
 
     init(
         _ configuration: EdgeConfiguration.Compression, store: ResponseStore, background: BackgroundCompression,
@@ -100,10 +102,9 @@ final class ResponseCodec {
     func compressFast(_ body: ByteBuffer, as coding: ContentCoding) -> ByteBuffer? {
         let started = NIODeadline.now()
         let compressed = compressor.compress(body, as: coding, level: CompressionPolicy.level(coding, .fast, configuration))
-        if let compressed {
-            metrics.compressed(
-                from: body.readableBytes, to: compressed.readableBytes, nanoseconds: (NIODeadline.now() - started).nanoseconds)
-        }
+        let spent = (NIODeadline.now() - started).nanoseconds
+        nanoseconds += spent
+        if let compressed { metrics.compressed(from: body.readableBytes, to: compressed.readableBytes, nanoseconds: spent) }
         return compressed
     }
 

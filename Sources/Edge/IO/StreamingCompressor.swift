@@ -44,6 +44,9 @@ final class StreamingCompressor {
     /// What was given, and what came of it so far.
     private(set) var bytesIn = 0
     private(set) var bytesOut = 0
+    /// That it took, and of all three what was accounted for.
+    private var nanoseconds: Int64 = 0
+    private var accounted = (bytesIn: 0, bytesOut: 0)
 
     /// - Parameter level: in the codec's own scale, the nearest valid one is taken: gzip 1…9 (zlib has no higher),
     ///   brotli 0…11, zstd 1…19.
@@ -101,10 +104,20 @@ final class StreamingCompressor {
         try run(.finish, ByteBuffer(), into: &output)
     }
 
+    /// What was compressed since this was asked for the last time, and how long that took.
+    func takeWork() -> (bytesIn: Int, bytesOut: Int, nanoseconds: Int64) {
+        defer { (accounted, nanoseconds) = ((bytesIn, bytesOut), 0) }
+        return (bytesIn - accounted.bytesIn, bytesOut - accounted.bytesOut, nanoseconds)
+    }
+
     private func run(_ operation: Operation, _ chunk: ByteBuffer, into output: inout ByteBuffer) throws(Failure) {
         bytesIn += chunk.readableBytes
         let before = output.readableBytes
-        defer { bytesOut += output.readableBytes - before }
+        let started = NIODeadline.now()
+        defer {
+            bytesOut += output.readableBytes - before
+            nanoseconds += (NIODeadline.now() - started).nanoseconds
+        }
         let errorCode = chunk.withUnsafeReadableBytes { input in
             switch encoder {
             case .gzip(let stream): Self.runGzip(stream, operation, input, into: &output)

@@ -68,7 +68,7 @@ final class UpstreamConnector {
         if let message { shared.deliver([message]) }
         switch leased {
         case .idle(let member): use(member, for: fetch, now: now)
-        case .connect(let member): connect(member, for: fetch)
+        case .connect(let member): connect(member, for: fetch, now: now)
         case .wait: waiting[serial] = (fetch, now + group.waitTimeout)
         case .full: fetch.failed(.queueFull)
         case .nobody: fetch.failed(.noMember)
@@ -93,7 +93,8 @@ final class UpstreamConnector {
         case .granted(let ticket, let member, let isIdle):
             guard let fetch = waiting.removeValue(forKey: ticket.serial)?.fetch else { return giveBack(member, isIdle: isIdle) }
             if fetch.isOver { return giveBack(member, isIdle: isIdle) }
-            if isIdle, !isPromiseBroken(member) { use(member, for: fetch, now: .now()) } else { connect(member, for: fetch) }
+            let now = NIODeadline.now()
+            if isIdle, !isPromiseBroken(member) { use(member, for: fetch, now: now) } else { connect(member, for: fetch, now: now) }
         case .refused(let ticket):
             waiting.removeValue(forKey: ticket.serial)?.fetch.failed(.noMember)
         case .evict(_, let member):
@@ -117,11 +118,11 @@ final class UpstreamConnector {
             let other = idle.takeOldest(member)
             assert(other != nil, "a slot without its connection")
             other?.closeUncounted()
-            return connect(member, for: fetch)
+            return connect(member, for: fetch, now: now)
         }
         if fetch.wantsNewConnection || !fetch.isIdempotent && connection.isClosedByPeer {
             connection.closeUncounted()
-            return connect(member, for: fetch)
+            return connect(member, for: fetch, now: now)
         }
         fetch.connected(connection, now: now)
     }
@@ -197,7 +198,8 @@ final class UpstreamConnector {
         }
     }
 
-    private func connect(_ member: Int, for fetch: Fetch) {
+    private func connect(_ member: Int, for fetch: Fetch, now: NIODeadline) {
+        fetch.enters(.connect, now: now)
         let (endpoint, secureName) = shared.withMachine { ($0.members[member].endpoint, $0.members[member].secureName) }
         // A tunnel has its connection for itself, which is what HTTP/1.1 gives it.
         let mayShare = group.version == .h2 && !fetch.plan.offersUpgrade && !fetch.wantsHTTP1 && fetch.proxyHeader == nil
