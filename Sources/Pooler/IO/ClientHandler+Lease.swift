@@ -181,6 +181,7 @@ extension ClientHandler {
             }
         }
         if isTransaction {
+            statements.forgetUntracedWait()
             worker.metrics.transactions.add()
         } else if worker.configuration.mode == .statement {
             return fail(.featureNotSupported, "transaction blocks are not allowed in statement pooling mode")

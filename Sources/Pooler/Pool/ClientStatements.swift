@@ -174,6 +174,10 @@ struct ClientStatements {
     /// The last that has ended, for the console.
     private(set) var last: (statistics: QueryStatistics, traceID: String?)?
 
+    /// Microseconds that the transaction's statements so far have waited that say no trace: BEGIN says none, and is who waits for a
+    /// server connection. They are whose the transaction's first traced statement is.
+    private var untracedWait: UInt64 = 0
+
     private mutating func unitSent(_ statistics: QueryStatistics?, _ traceID: String?) {
         if insight != nil { units.append((statistics, traceID)) }
     }
@@ -211,14 +215,17 @@ struct ClientStatements {
 
     /// - Parameters:
     ///   - server: microseconds, for each; a pipeline's queries are not told apart.
-    ///   - traces: where those are counted that say which HTTP request they are of; a pipeline's time goes to its first.
+    ///   - traces: where those are counted that say which HTTP request they are of; a pipeline's time goes to its first, and its wait to
+    ///     the first that says one.
     ///   - sessionTraceID: what holds for statements that say nothing themselves.
     mutating func countEnded(wait: UInt64, server: UInt64, traces: TracedStatements? = nil, sessionTraceID: String? = nil) {
         if let last, let traceID = last.traceID { last.statistics.traceID = traceID }
         if let traces {
+            untracedWait &+= wait
             for (index, unit) in ended.enumerated() {
                 guard let traceID = unit.traceID ?? sessionTraceID else { continue }
-                traces.ended(traceID, unit.statistics, wait: index == 0 ? wait : 0, server: index == 0 ? server : 0)
+                traces.ended(traceID, unit.statistics, wait: untracedWait, server: index == 0 ? server : 0)
+                untracedWait = 0
             }
         }
         if ended.count == 1 {
@@ -230,6 +237,9 @@ struct ClientStatements {
         }
         ended.removeAll(keepingCapacity: true)
     }
+
+    /// What nobody of the transaction has claimed is nobody's.
+    mutating func forgetUntracedWait() { untracedWait = 0 }
 
     /// Clients ask the same again and again: one comparison in the place of a look-up.
     private func again(_ fingerprint: UInt64) -> QueryStatistics? {

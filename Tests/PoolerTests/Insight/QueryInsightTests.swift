@@ -78,6 +78,31 @@ import Testing
         #expect(talk.client.last?.statistics === extended)
     }
 
+    @Test func `what an untraced BEGIN has waited is the wait of the transaction's first statement that says its request`() {
+        let insight = QueryInsight()
+        let traces = TracedStatements()
+        var talk = Talk(mode: .strict, insight: insight)
+        let one = String(repeating: "1", count: 32)
+        func run(_ sql: String, _ status: String, wait: UInt64) {
+            _ = talk.ask("Q:" + sql)
+            _ = talk.answer("C:SELECT 1", "Z:" + status)
+            talk.client.countEnded(wait: wait, server: 10, traces: traces)
+            if status == "I" { talk.client.forgetUntracedWait() }
+        }
+        run("BEGIN", "T", wait: 500)
+        run("select a /*traceparent='00-\(one)-b7ad6b7169203331-01'*/", "T", wait: 0)
+        run("select b /*traceparent='00-\(one)-b7ad6b7169203331-01'*/", "T", wait: 0)
+        run("COMMIT", "I", wait: 0)
+        #expect(traces.wait == 500 && traces.server == 20)
+        // Nobody of that transaction says a request: its wait is nobody's, and none of the next one's.
+        run("BEGIN", "T", wait: 70)
+        run("COMMIT", "I", wait: 0)
+        run("select a /*traceparent='00-\(one)-b7ad6b7169203331-01'*/", "I", wait: 3)
+        #expect(traces.wait == 503)
+        let taken = traces.take().traces
+        #expect(taken.count == 1 && taken[one]?.wait == 503 && taken[one]?.calls == 3)
+    }
+
     @Test func `statements are counted by the request that they say, a pipeline's time once`() {
         let insight = QueryInsight()
         let traces = TracedStatements()
