@@ -149,6 +149,32 @@ public final class SampleHistory: Sendable {
         }
     }
 
+    /// To read what a process keeps there, which may go on writing; nothing is changed.
+    /// - Throws: ``Unusable``: there is no such file, it was written by a newer program or never by one of ours.
+    public init(reading path: String, values: [String], distributions: [String]) throws(Unusable) {
+        lock = nil
+        do {
+            var configuration = Configuration()
+            configuration.readonly = true
+            configuration.busyMode = .timeout(5)
+            database = try DatabasePool(path: path, configuration: configuration)
+            let migrator = Self.migrator
+            guard try database.read({ try !migrator.hasBeenSuperseded($0) && migrator.hasCompletedMigrations($0) }) else {
+                throw Unusable(description: "it was written by another version of headrace")
+            }
+            let known = try database.read { database in
+                try Row.fetchAll(database, sql: "SELECT id, name FROM seriesName").map { ($0["name"] as String, UInt16(clamping: $0["id"] as Int64)) }
+            }
+            let numbers = Dictionary(known) { first, _ in first }
+            // 0 is nobody's number.
+            (valueIDs, distributionIDs) = (values.map { numbers[$0] ?? 0 }, distributions.map { numbers[$0] ?? 0 })
+            func places(_ ids: [UInt16]) -> [UInt16: Int] { Dictionary(ids.enumerated().filter { $1 > 0 }.map { ($1, $0) }) { first, _ in first } }
+            (placeOfValue, placeOfDistribution) = (places(valueIDs), places(distributionIDs))
+        } catch {
+            throw Unusable(description: "\(path): \(RunHistory.reason(error))")
+        }
+    }
+
     private static var migrator: DatabaseMigrator {
         var migrator = DatabaseMigrator()
         migrator.registerMigration("samples") { database in

@@ -31,7 +31,7 @@ enum BenchPage {
             """
     }
 
-    private static let style = """
+    static let style = """
         body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}\
         pre{overflow-x:auto;font-size:12px;background:#f5f5f5;padding:.75rem}svg{width:100%;height:auto}\
         svg text{font:11px system-ui,sans-serif;fill:currentColor}.axis{stroke:#ccc;stroke-width:1}\
@@ -62,7 +62,7 @@ enum BenchPage {
     }
 
     /// Lines over a common axis.
-    private static func chart(_ title: String, _ points: [(x: Double, y: [Double])], _ names: [String], isLogarithmic: Bool) -> String {
+    static func chart(_ title: String, _ points: [(x: Double, y: [Double])], _ names: [String], isLogarithmic: Bool) -> String {
         let (width, height, left, bottom, top) = (800.0, 220.0, 60.0, 24.0, 24.0)
         let all = points.flatMap(\.y).filter { $0 > 0 }
         guard points.count > 1, let highest = all.max(), let lowest = all.min() else { return "<p>\(escaped(title)): too few points</p>" }

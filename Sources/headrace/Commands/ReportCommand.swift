@@ -1,4 +1,5 @@
 public import ArgumentParser
+import Dashboard
 import Foundation
 public import History
 import LoadGenerator
@@ -15,6 +16,7 @@ struct ReportCommand: ParsableCommand {
             EXAMPLES:
               headrace report                     the last 30 days
               headrace report --since 7d --kind bench
+              headrace report --since 7d --html   a page, for a file or a mail
               headrace report 12                  one run, as its --json printed it
               headrace compare 12 15              two runs side by side
             """)
@@ -31,11 +33,18 @@ struct ReportCommand: ParsableCommand {
     @Flag(help: "Print one JSON document instead of the table.")
     var json = false
 
+    @Flag(help: "Print a page in the place of the table: runs, the last proof, and visitors' traffic as dashboard.state keeps it in the history's folder.")
+    var html = false
+
     @OptionGroup var history: HistoryOptions
 
-    func validate() throws { _ = try WorkloadOptions.duration(since, "--since") }
+    func validate() throws {
+        _ = try WorkloadOptions.duration(since, "--since")
+        if html, json || number != nil { throw ValidationError("--html: is for a list of runs, and in the place of --json") }
+    }
 
     func run() throws {
+        let folder = history.path.map { URL(filePath: $0).deletingLastPathComponent().path }
         let history = try history.open()
         if let number {
             guard let run = try history.run(number) else {
@@ -45,7 +54,13 @@ struct ReportCommand: ParsableCommand {
             return Terminal.print(run.document)
         }
         let seconds = Double(try WorkloadOptions.duration(since, "--since").components.seconds)
-        let runs = try history.runs(since: Date().timeIntervalSince1970 - seconds, kind: kind)
+        let now = Date().timeIntervalSince1970
+        let runs = try history.runs(since: now - seconds, kind: kind)
+        if html {
+            let times = Int64(max(now - seconds, 0))..<Int64(now) + 1
+            let course = folder.flatMap { try? SampleCourse(path: $0 + "/samples.sqlite", times) }
+            return Terminal.print(ReportPage.text(since: since, now: now, runs: runs, table: Self.table(runs), course: course))
+        }
         Terminal.print(json ? try Self.json(runs) : Self.table(runs))
     }
 

@@ -37,7 +37,7 @@ struct KeptRuns: Sendable {
         }.max()
     }
 
-    private static func bench(_ run: RunHistory.Run) -> Facts.BenchRun? {
+    static func bench(_ run: RunHistory.Run) -> Facts.BenchRun? {
         guard let document = try? BenchDocument(text: run.document) else { return nil }
         let levels = document.levels.map { level in
             let seconds = level.course.filter { !$0.isWarmUp && $0.requestsPerSecond > 0 }.map(\.requestsPerSecond).sorted()
@@ -65,7 +65,7 @@ struct KeptRuns: Sendable {
         var layers: [Row]
     }
 
-    private static func proof(_ run: RunHistory.Run) -> Facts.ProofRun? {
+    static func proof(_ run: RunHistory.Run) -> Facts.ProofRun? {
         let decoder = JSONDecoder()
         decoder.keyDecodingStrategy = .convertFromSnakeCase
         guard let document = try? decoder.decode(ProofDocument.self, from: Data(run.document.utf8)) else { return nil }

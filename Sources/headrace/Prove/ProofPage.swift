@@ -57,7 +57,7 @@ enum ProofPage {
         return (low ?? -100, middle, high ?? .infinity)
     }
 
-    private static let style = """
+    static let style = """
         body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}\
         h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}pre{overflow-x:auto;font-size:12px;background:#f5f5f5;padding:.75rem}\
         svg{width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:currentColor}.small{font-size:11px;opacity:.75}\
@@ -69,7 +69,7 @@ enum ProofPage {
         """
 
     /// Changes in per cent lie where their logarithms do: twice as fast is as far from nothing as half as fast.
-    private static func plot(_ effects: [Effect], label: String) -> String {
+    static func plot(_ effects: [Effect], label: String) -> String {
         let (width, left, right, rowHeight, top) = (1040.0, 190.0, 420.0, 30.0, 8.0)
         let height = top + Double(effects.count) * rowHeight + 26
         func place(_ percent: Double) -> Double { log(max(1 + percent / 100, 0.001)) }
