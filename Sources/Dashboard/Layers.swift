@@ -49,6 +49,8 @@ struct Layer: Sendable {
         let fromCache = total(.cache_hits) + total(.cache_served_stale) + total(.cache_revalidated) + total(.cache_coalesced)
         let coded = total(.responses_gzip) + total(.responses_br) + total(.responses_zstd)
         let lookups = total(.keyspace_hits) + total(.keyspace_misses)
+        // The probe is a client of the keyspace for some milliseconds every five seconds, and its commands are no traffic.
+        let probesShare = 0.2
         let layers = [
             Layer(
                 name: "edge", title: "Edge", state: state(switches.edge, requests), share: requests > 0 ? 1 : nil, shareOf: "requests",
@@ -65,7 +67,7 @@ struct Layer: Sendable {
                 share: share(fromCache, of: asked), shareOf: "answered from it", worth: proof("response cache"), cpu: nil,
                 memory: measured(.cache_bytes)),
             Layer(
-                name: "keyspace", title: "Keyspace", state: state(switches.keyspace, total(.keyspace_clients) > 0 ? total(.keyspace_commands) : lookups),
+                name: "keyspace", title: "Keyspace", state: state(switches.keyspace, total(.keyspace_clients) > probesShare ? total(.keyspace_commands) : lookups),
                 share: share(total(.keyspace_hits), of: lookups), shareOf: "lookups found", worth: proof("keyspace"),
                 cpu: perSecond(.cpu_keyspace_seconds), memory: measured(.keyspace_bytes)),
             Layer(

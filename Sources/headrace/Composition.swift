@@ -132,6 +132,8 @@ final class Composition: Sendable {
         let keyspace = loaded.settings.keyspace
         let bound = keyspace.bytesMax > 0 ? SizeText.render(keyspace.bytesMax) : "no bound"
         for address in addresses.plain { Terminal.say("keyspace: \(Self.text(address)) (\(bound), \(keyspace.policy.rawValue))") }
+        // What speaks TLS is not asked through a door.
+        dashboard?.keeps(at: addresses.plain.compactMap { PoolerProbe.door($0.ipAddress, $0.port, path: $0.pathname) })
         for address in addresses.secure { Terminal.say("keyspace with TLS: \(Self.text(address)) (\(bound), \(keyspace.policy.rawValue))") }
         oneMoreServes()
     }
@@ -269,17 +271,6 @@ private struct SignalService: Service {
 
     func run() async throws {
         for await _ in signals.cancelOnGracefulShutdown() { action() }
-    }
-}
-
-/// A parent that holds the other end of standard input: when it dies, however it dies, the input ends.
-private enum StandardInput {
-    static func raiseSignalAtEnd(_ signal: Int32) {
-        Thread.detachNewThread {
-            var byte: UInt8 = 0
-            while read(STDIN_FILENO, &byte, 1) > 0 {}
-            kill(getpid(), signal)
-        }
     }
 }
 

@@ -180,7 +180,11 @@ struct BenchCommand: AsyncParsableCommand {
         }
     }
 
+    @Flag(name: .customLong("until-eof"), help: ArgumentHelp("End, too, when standard input ends: for a parent that may be killed."))
+    var untilEOF = false
+
     func run() async throws {
+        if untilEOF { StandardInput.endProcessAtEnd() }
         let stop = LoadStop()
         if visitor { return try await runVisitors(stop) }
         let plans = try plans()

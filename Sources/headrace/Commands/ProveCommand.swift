@@ -105,7 +105,11 @@ struct ProveCommand: AsyncParsableCommand {
         _ = try options()
     }
 
+    @Flag(name: .customLong("until-eof"), help: ArgumentHelp("End, too, when standard input ends: for a parent that may be killed."))
+    var untilEOF = false
+
     func run() async throws {
+        if untilEOF { StandardInput.endProcessAtEnd() }
         let options = try options()
         let deployed = try deployed(options)
         if dryRun {

@@ -3,6 +3,7 @@ import Edge
 import Foundation
 import History
 import Keyspace
+import LoadGenerator
 import Logging
 import NIOCore
 import NIOPosix
@@ -29,6 +30,7 @@ final class DashboardControl: Sendable {
     private let waiting = Gauge()
     private let address = Lock<String?>(nil)
     private let door = Lock<SocketEndpoint?>(nil)
+    private let keyspaceDoors = Lock<[SocketEndpoint]>([])
     private let startedAt = WallClock.nanoseconds() / 1_000_000_000
 
     /// - Parameter configuration: the file that the settings came from, if any.
@@ -179,6 +181,9 @@ final class DashboardControl: Sendable {
     /// The pooler listens, and may be asked there as its clients ask it.
     func pools(at endpoint: SocketEndpoint) { door.withLock { $0 = endpoint } }
 
+    /// The keyspace listens, and may be asked there as its clients ask it.
+    func keeps(at endpoints: [SocketEndpoint]) { keyspaceDoors.withLock { $0 = endpoints } }
+
     /// Scheduled measurements.
     private func measure() async {
         guard !settings.schedule.jobs.isEmpty else { return }
@@ -201,7 +206,8 @@ final class DashboardControl: Sendable {
         while !Task.isCancelled {
             let figures = await pooler?.figures(withStatements: false)
             let through = await askThroughPooler(pooler, figures)
-            let reports = await probes.probe(figures, through: through, database: database, now: WallClock.nanoseconds() / 1_000_000_000)
+            let stores = await askStores(keyspace)
+            let reports = await probes.probe(figures, through: through, database: database, stores: stores, now: WallClock.nanoseconds() / 1_000_000_000)
             dashboard.know(reports)
             let now = WallClock.nanoseconds() / 1_000_000_000
             // Asked without TLS: not where the pooler must have it.
@@ -223,6 +229,24 @@ final class DashboardControl: Sendable {
         let (name, password) = (pooler.probeName, settings.postgresPassword ?? postgres.password)
         let isBusy = figures.serversActive > 0
         return await slow { PoolerProbe.ask(door, as: postgres, password: password, applicationName: name, isBusy: isBusy) } ?? nil
+    }
+
+    /// The keyspace by its doors, and what keeps the lock of scheduled measurements.
+    private func askStores(_ keyspace: KeyspaceServer?) async -> ServiceProbes.Stores {
+        guard !Task.isCancelled else { return .init() }
+        let doors = keyspace == nil ? [] : keyspaceDoors.withLock { $0 }
+        let password = settings.keyspace.password
+        let lock = settings.schedule.jobs.isEmpty ? nil : settings.schedule.lock.flatMap { try? RedisURL($0) }
+        let lockPassword = settings.schedule.lockPassword
+        guard !doors.isEmpty || lock != nil else { return .init() }
+        return await slow {
+            var stores = ServiceProbes.Stores(keyspace: doors.map { KeyspaceProbe.ask($0, KeyspaceLogin(password: password)) })
+            if var lock {
+                if let lockPassword { lock.login.password = lockPassword }
+                stores.lock = (lock.endpoint, KeyspaceProbe.ask(lock.endpoint, lock.login))
+            }
+            return stores
+        } ?? .init()
     }
 
     /// On the thread that may wait for another machine: pages do not wait behind it.

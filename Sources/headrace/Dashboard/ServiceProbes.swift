@@ -20,6 +20,12 @@ struct ServiceProbes: Sendable {
     let edge: EdgeServer?
     let keyspace: KeyspaceServer?
 
+    /// What came of asking the keyspace by each of its doors, and the server of the schedule's lock.
+    struct Stores: Sendable {
+        var keyspace: [KeyspaceProbe.Finding] = []
+        var lock: (server: SocketEndpoint, finding: KeyspaceProbe.Finding)?
+    }
+
     private var healths: [String: ServiceHealth] = [:]
 
     init(settings: Settings, edge: EdgeServer?, keyspace: KeyspaceServer?) {
@@ -32,7 +38,9 @@ struct ServiceProbes: Sendable {
     /// - Parameters:
     ///   - through: what came of a query through the pooler; `nil` when nobody could ask one.
     ///   - database: what PostgreSQL said of itself lately.
-    mutating func probe(_ pooler: PoolerFigures?, through: PoolerProbe.Finding?, database: DatabaseFacts?, now: Int64) async -> [ServiceReport] {
+    mutating func probe(
+        _ pooler: PoolerFigures?, through: PoolerProbe.Finding?, database: DatabaseFacts?, stores: Stores, now: Int64
+    ) async -> [ServiceReport] {
         var reports: [ServiceReport] = []
         func report(_ name: String, _ error: String?, version: String? = nil, detail: String?, isRequired: Bool = true) {
             healths[name, default: ServiceHealth()].probed(error: error, now: now)
@@ -63,10 +71,15 @@ struct ServiceProbes: Sendable {
                 version: database?.version, detail: ([postgres.text] + Self.replication(database)).joined(separator: ", "))
         }
         if let keyspace {
-            let reply = keyspace.local.execute([Array("PING".utf8)])
+            let (error, notes) = Self.keyspaceFinding(stores.keyspace) { keyspace.local.execute([Array("PING".utf8)]) }
             report(
-                "keyspace", reply == Array("+PONG\r\n".utf8) ? nil : String(decoding: reply.prefix(200), as: UTF8.self), version: version,
-                detail: (settings.keyspace.listen + settings.keyspace.tls.listen).map(\.description).joined(separator: ", "))
+                "keyspace", error, version: version,
+                detail: ((settings.keyspace.listen + settings.keyspace.tls.listen).map(\.description) + notes).joined(separator: ", "))
+        }
+        if let (server, finding) = stores.lock {
+            report(
+                "schedule-lock", finding.error, detail: ([server.description] + [finding.note].compactMap(\.self)).joined(separator: ", "),
+                isRequired: false)
         }
         if let (error, detail) = diskError() { report("disk", error, detail: detail) }
         let clocks = [("the application", insight?.originClockAhead.map { Double($0) }), ("PostgreSQL", database?.clockAheadSeconds)]
@@ -74,6 +87,18 @@ struct ServiceProbes: Sendable {
         let certificates = (insight?.certificates ?? []) + (keyspace?.figures().certificates ?? []).map { ($0.file, $0.expires) }
         if let (error, detail) = Self.certificateError(certificates, now: now) { report("certificates", error, detail: detail, isRequired: false) }
         return reports
+    }
+
+    /// - Parameter ping: in this process, where there is no door to be asked by: not yet, or with TLS alone.
+    static func keyspaceFinding(_ findings: [KeyspaceProbe.Finding], ping: () -> [UInt8]) -> (error: String?, notes: [String]) {
+        guard findings.isEmpty else {
+            let errors = findings.compactMap(\.error)
+            var notes: [String] = []
+            for note in findings.compactMap(\.note) where !notes.contains(note) { notes.append(note) }
+            return (errors.isEmpty ? nil : errors.joined(separator: "; "), notes)
+        }
+        let reply = ping()
+        return reply == Array("+PONG\r\n".utf8) ? (nil, ["asked past its doors"]) : (String(decoding: reply.prefix(200), as: UTF8.self), [])
     }
 
     private static func replication(_ database: DatabaseFacts?) -> [String] {

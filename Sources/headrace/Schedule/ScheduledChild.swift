@@ -1,7 +1,7 @@
 import Foundation
 
 /// A measurement that runs beside what serves, and gives way to it: `nice`, with a limit of CPU time that the kernel keeps, its output in
-/// a file. Not by `Foundation.Process`: a child inherits the signals that its thread blocks, and threads of a pool block nearly all.
+/// a file. It ends with this process, however that ends: its standard input is a connection whose other end is ours alone. Not by `Foundation.Process`: a child inherits the signals that its thread blocks, and threads of a pool block nearly all.
 struct ScheduledChild {
     struct Failure: Error, CustomStringConvertible {
         let description: String
@@ -14,6 +14,24 @@ struct ScheduledChild {
     private let process: pid_t
     private let log: String
     private var stops = 0
+    private let lifeline: Lifeline
+
+    /// A connection that nothing is said by. A pipe would do; this one closes itself in what others start meanwhile.
+    private final class Lifeline {
+        let forChild: Int32
+        private let own: Int32
+
+        init() throws {
+            var ends: [Int32] = [-1, -1]
+            guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else { throw Failure(description: "no socket: \(String(cString: strerror(errno)))") }
+            (forChild, own) = (ends[0], ends[1])
+        }
+
+        deinit {
+            close(own)
+            close(forChild)
+        }
+    }
 
     /// - Parameters:
     ///   - arguments: of this same program.
@@ -22,6 +40,7 @@ struct ScheduledChild {
     ///   - log: the file for what it says, which is made anew.
     init(_ arguments: [String], cpuSeconds: Int, seconds: Int, log: String) throws {
         self.log = log
+        lifeline = try Lifeline()
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
@@ -36,7 +55,7 @@ struct ScheduledChild {
         var files = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&files)
         defer { posix_spawn_file_actions_destroy(&files) }
-        posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0)
+        posix_spawn_file_actions_adddup2(&files, lifeline.forChild, 0)
         posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0)
         // A file of its own, whoever else may write to the folder.
         unlink(log)
@@ -46,7 +65,7 @@ struct ScheduledChild {
         for name in (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? [] {
             if let descriptor = Int32(name), descriptor > 2 { posix_spawn_file_actions_addclose(&files, descriptor) }
         }
-        // `timeout` ends it, too, should this process be killed.
+        // `timeout` ends it, too, should nobody do it in time.
         let words = [
             "/bin/sh", "-c", "ulimit -t \"$1\"; limit=$2; shift 2; exec nice -n 15 timeout -k 10 \"$limit\" \"$@\"", "sh", String(cpuSeconds), String(seconds),
             ChildProcess.ownBinary.path,

@@ -115,7 +115,7 @@ struct ScheduledRuns: Sendable {
         switch kind {
         case .load:
             return [
-                "bench", "--concurrency", settings.levels.map(String.init).joined(separator: ","), "--duration",
+                "bench", "--until-eof", "--concurrency", settings.levels.map(String.init).joined(separator: ","), "--duration",
                 DurationText.render(settings.levelTime), "--history", history,
             ] + targets
         case .proof:
@@ -123,7 +123,7 @@ struct ScheduledRuns: Sendable {
                 let rest = target.components(separatedBy: "://").last ?? ""
                 return rest.firstIndex(of: "/").map { String(rest[$0...]) } ?? "/"
             }
-            return ["prove", "--quick", "--app", application ?? "", "--history", history] + (configuration.map { ["--config", $0] } ?? []) + paths
+            return ["prove", "--until-eof", "--quick", "--app", application ?? "", "--history", history] + (configuration.map { ["--config", $0] } ?? []) + paths
         }
     }
 

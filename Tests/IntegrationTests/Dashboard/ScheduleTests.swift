@@ -77,6 +77,33 @@ import Testing
         #expect(try client.call("EXISTS", "headrace:schedule") == .integer(0), "given back, not run out")
     }
 
+    /// Processes whose command line has a word that nobody else's has.
+    private static func processes(with word: String) -> [Int32] {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+        return names.compactMap { Int32($0) }.filter { number in
+            guard let line = FileManager.default.contents(atPath: "/proc/\(number)/cmdline") else { return false }
+            return String(decoding: line, as: UTF8.self).contains(word)
+        }
+    }
+
+    @Test func `a measurement ends with the process that started it, even if that is killed`() throws {
+        let folder = try TemporaryFolder()
+        let origin = try DashboardIntegrationTests.application()
+        let settings = [
+            "schedule.load=* * * * *", "schedule.jitter=0s", "schedule.levels=2", "schedule.level_time=10m", "schedule.abort_time=10m",
+            "schedule.abort_errors=100%", "schedule.time_limit=30m", "dashboard.state=\(folder.path)",
+        ]
+        let edge = try HeadraceProcess(["--app", origin.url] + settings.flatMap { ["--set", $0] })
+        let word = "\(folder.path)/history.sqlite"
+        // The shell in front of it, and itself, which measures by then.
+        #expect(eventually(seconds: 200) { Self.processes(with: word).count > 1 })
+        let log = "\(folder.path)/schedule-load.log"
+        #expect(eventually(seconds: 120) { (try? String(contentsOfFile: log, encoding: .utf8))?.contains("2 users for") == true })
+        kill(edge.processIdentifier, SIGKILL)
+        _ = edge.waitForExit()
+        #expect(eventually(seconds: 60) { Self.processes(with: word).isEmpty }, "\(Self.processes(with: word))")
+    }
+
     @Test(.enabled(if: RedisPeer.isInstalled, "\(RedisPeer.isMissing)"))
     func `while nobody can say whether another instance measures, none begins`() throws {
         let origin = try DashboardIntegrationTests.application()

@@ -75,6 +75,71 @@ import Testing
         #expect(total("pool_queries") == 1)
     }
 
+    @Test func `a keyspace on a Unix socket alone is asked by it, and says its role; where clients are asked for more, that is said`() throws {
+        let folder = try TemporaryFolder()
+        let origin = try DashboardIntegrationTests.application()
+        let socket = folder.path + "/k.sock"
+        let headrace = try HeadraceProcess(["--app", origin.url, "--keyspace", "unix:\(socket)"])
+        func service() throws -> [String: Any]? { try services(headrace).services["keyspace"] }
+        #expect(try eventually(seconds: 90) { try service()?["state"] as? String == "up" && (service()?["detail"] as? String)?.hasSuffix(", master") == true })
+        // Nobody but the probe has asked: no traffic.
+        let document = try DashboardIntegrationTests.document(headrace)
+        let layer = try #require((document["layers"] as? [[String: Any]])?.first { $0["name"] as? String == "keyspace" })
+        #expect(layer["state"] as? String == "idle", "\(layer)")
+        // Its door is gone, which inside nobody would see.
+        try FileManager.default.removeItem(atPath: socket)
+        #expect(try eventually(seconds: 120) { try service()?["state"] as? String == "down" })
+        let found = try service()?["last_error"] as? String ?? ""
+        #expect(found.contains("No such file"), "\(found)")
+        #expect(try services(headrace).status == 503)
+
+        let closed = try HeadraceProcess(["--app", origin.url, "--keyspace", "127.0.0.1:0", "--set", "keyspace.users=default off"])
+        #expect(
+            try eventually(seconds: 90) {
+                let found = try services(closed).services["keyspace"]
+                return found?["state"] as? String == "up" && (found?["detail"] as? String)?.contains("it does not let us in") == true
+            })
+    }
+
+    @Test(.enabled(if: RedisPeer.isInstalled, "\(RedisPeer.isMissing)"))
+    func `the server of the schedule's lock is asked for its role, and a replica is no place for a lock`() throws {
+        let (host, port) = ("127.7.10.3", 20_000 + Int(getpid()) % 30_000)
+        let redis = try RedisPeer(["--bind", host, "--port", "\(port)"])
+        let origin = try DashboardIntegrationTests.application()
+        let folder = try TemporaryFolder()
+        let settings = ["schedule.load=0 0 1 1 *", "schedule.lock=redis://\(host):\(port)", "dashboard.state=\(folder.path)"]
+        let headrace = try HeadraceProcess(["--app", origin.url] + settings.flatMap { ["--set", $0] })
+        func service() throws -> [String: Any]? { try services(headrace).services["schedule-lock"] }
+        #expect(try eventually(seconds: 90) { try service()?["state"] as? String == "up" && (service()?["detail"] as? String)?.hasSuffix(", master") == true })
+        #expect(try redis.client().call("REPLICAOF", "127.7.10.4", "1") == .status("OK"))
+        #expect(try eventually(seconds: 120) { try service()?["state"] as? String == "down" })
+        let words = try service()?["last_error"] as? String ?? ""
+        #expect(words.contains("it takes no writes: it is a replica of 127.7.10.4:1, without it"), "\(words)")
+        #expect(try services(headrace).status == 200, "it is advice")
+        #expect(try redis.client().call("REPLICAOF", "NO", "ONE") == .status("OK"))
+        #expect(try eventually(seconds: 120) { try service()?["state"] as? String == "up" })
+    }
+
+    @Test(.enabled(if: isInstalled, "PostgreSQL is not installed: run scripts/setup"))
+    func `how far a standby is behind is said, asked of the primary and of itself`() throws {
+        let primary = try PostgresCluster()
+        let standby = try PostgresCluster(standbyOf: primary)
+        let origin = try DashboardIntegrationTests.application()
+        let edges = try [primary, standby].map { try HeadraceProcess(["--app", origin.url, "--pooler", "127.0.0.1:0", "--postgres", $0.url()]) }
+        func database(_ edge: HeadraceProcess) throws -> [String: Any] { try DashboardIntegrationTests.document(edge)["database"] as? [String: Any] ?? [:] }
+        func detail(_ edge: HeadraceProcess) throws -> String { try services(edge).services["postgresql"]?["detail"] as? String ?? "" }
+        var number = 0
+        // The lag of a standby that has nothing to do is not known: there is work until it is.
+        let isKnown = try eventually(seconds: 180) {
+            number += 1
+            try primary.query("CREATE TABLE IF NOT EXISTS work_\(number) (a int)", database: "shop")
+            return try edges.allSatisfy { try database($0)["lag_seconds"] is Double }
+        }
+        #expect(isKnown)
+        #expect(try database(edges[0])["is_standby"] as? Bool == false && database(edges[1])["is_standby"] as? Bool == true)
+        #expect(try eventually(seconds: 60) { try detail(edges[0]).contains("its slowest standby ") && detail(edges[1]).contains("a standby, ") })
+    }
+
     @Test func `a clock that is off is said, and takes nobody out of service`() throws {
         let origin = try ScriptedOrigin { _ in
             [.send("HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 1\r\n\r\nx")]
