@@ -31,6 +31,12 @@ public enum Series: String, CaseIterable, Sendable {
     case compression_out_bytes
     case compression_cpu_seconds
     case response_seconds
+    case stage_lookup_seconds
+    case stage_queue_seconds
+    case stage_connect_seconds
+    case stage_first_byte_seconds
+    case stage_compress_seconds
+    case stage_write_seconds
     case upstream_seconds
     case upstream_requests
     case upstream_connects
@@ -124,6 +130,12 @@ public enum Series: String, CaseIterable, Sendable {
         case .compression_out_bytes: "What those bytes became."
         case .compression_cpu_seconds: "CPU time for compressing, in the background and while clients waited."
         case .response_seconds: "Time from requests' heads to their responses' last bytes, added up."
+        case .stage_lookup_seconds: "Of that: the route, who may have it, and what is stored."
+        case .stage_queue_seconds: "For a place at the application, or for another request's fetch."
+        case .stage_connect_seconds: "While connections to the application were made."
+        case .stage_first_byte_seconds: "From requests on their way to the application to their responses' heads; pool_wait and sql are in it."
+        case .stage_compress_seconds: "Compressing while clients waited."
+        case .stage_write_seconds: "The bodies' way to the clients."
         case .upstream_seconds: "Time that the application took to its responses' heads, added up."
         case .upstream_requests: "Requests that the application answered."
         case .upstream_connects: "Connections that were made to the application."

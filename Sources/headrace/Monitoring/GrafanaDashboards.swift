@@ -78,6 +78,9 @@ enum GrafanaDashboards {
                 title: "Response time", description: "With the objective for p95.", unit: .seconds,
                 queries: quantiles("headrace_edge_response_seconds") + [("max(\(of("headrace_objective_response_seconds")))", "objective")]),
             Panel(
+                title: "Where requests' time goes", description: "Seconds per second, by the stages of Server-Timing.", unit: .seconds, isStacked: true,
+                queries: [(rate("headrace_edge_stage_seconds_total", by: "stage"), "{{stage}}")]),
+            Panel(
                 title: "Error budget burn", description: "1 is just what the objective allows.", unit: .count,
                 queries: ["1h", "6h"].map { window in
                     (

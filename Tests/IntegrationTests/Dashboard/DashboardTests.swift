@@ -116,6 +116,71 @@ import Testing
         #expect(edge.waitForExit(seconds: 60) == 0)
     }
 
+    @Test func `the stages of the document, of the metrics, of Server-Timing and of the access log are the same`() throws {
+        let origin = try ScriptedOrigin { request in
+            let fields = ["Content-Type: text/html"] + (request.target.hasPrefix("/kept") ? ["Cache-Control: max-age=600"] : [])
+            return [.wait(milliseconds: 200), .send(ScriptedOrigin.response(fields: fields, body: Self.page))]
+        }
+        let stages = ["lookup", "queue", "connect", "first_byte", "compress", "write"]
+        let edge = try HeadraceProcess(["--app", origin.url, "--set", "edge.access_log_fields=target,ms,\(stages.map { $0 + "_ms" }.joined(separator: ","))"])
+        for target in ["/kept/1", "/kept/1", "/other"] {
+            let answer = try RawClient.get(port: edge.port, target, ["Accept-Encoding: gzip"])
+            #expect(answer.field("Content-Encoding") == "gzip")
+            let timing = ServerTiming.milliseconds(answer.field("Server-Timing") ?? "")
+            #expect(timing["edge"] != nil, "\(answer.head)")
+        }
+        let document = try document(edge) { total($0, "requests") == 3 }
+        let sums = stages.map { total(document, "stage_\($0)_seconds") ?? -1 }
+        #expect(sums.allSatisfy { $0 >= 0 }, "\(sums)")
+        // Two of three have asked the application, which took its time.
+        #expect(sums[3] > 0.35 && sums[2] > 0 && sums[4] > 0 && sums[0] > 0 && sums[5] > 0, "\(sums)")
+        let whole = total(document, "response_seconds") ?? 0
+        #expect(abs(sums.reduce(0, +) - whole) < 0.001 * whole, "\(sums) \(whole)")
+        for (stage, sum) in zip(stages, sums) {
+            let metric = try edge.metric("headrace_edge_stage_seconds_total{stage=\"\(stage)\"}")
+            // The page of metrics is no exchange with the application.
+            #expect(["lookup", "write"].contains(stage) ? metric >= sum - 1e-6 : abs(metric - sum) < 1e-5, "\(stage): \(metric), \(sum)")
+        }
+        var lines: [[String: Any]] = []
+        // Each loop writes its own, in turns.
+        #expect(
+            try eventually(seconds: 30) {
+                lines = try edge.logLines(atLeast: 3).filter { ["/kept/1", "/other"].contains($0["target"] as? String) }
+                return lines.count == 3
+            })
+        for line in lines {
+            let parts = stages.compactMap { line[$0 + "_ms"] as? Double }
+            #expect(abs(parts.reduce(0, +) - (line["ms"] as? Double ?? 0)) < 0.008, "\(line)")
+        }
+        #expect(lines.count { $0["first_byte_ms"] != nil } == 2)
+    }
+
+    @Test func `two hundred open dashboards cost less than a twentieth of a core`() throws {
+        let origin = try ScriptedOrigin(body: "x")
+        let edge = try HeadraceProcess(["--app", origin.url])
+        func cpu() throws -> Double { try edge.metric("process_cpu_seconds_total") }
+        let seconds = 20.0
+        /// CPU time in so many seconds, by what the server itself says.
+        func spent(_ meanwhile: () throws -> Void) throws -> Double {
+            let (before, began) = (try cpu(), Date())
+            while Date().timeIntervalSince(began) < seconds { try meanwhile() }
+            return (try cpu() - before) / Date().timeIntervalSince(began)
+        }
+        let idle = try spent { usleep(200_000) }
+        let watching = try (0..<200).map { _ in
+            let client = try RawClient(port: edge.port)
+            client.send("GET /performance/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            return client
+        }
+        var bytes = 0
+        let busy = try spent {
+            for client in watching { bytes += client.readAvailable(milliseconds: 1).utf8.count }
+        }
+        // Each has had its seconds.
+        #expect(bytes > 200 * 10 * 500, "\(bytes)")
+        #expect(busy - idle < 0.05, "\(busy) with them, \(idle) without")
+    }
+
     @Test func `a stream's length is no response time`() throws {
         let origin = try Self.application()
         let edge = try HeadraceProcess(["--app", origin.url])
@@ -266,6 +331,23 @@ import Testing
         let failed = try #require((document["series"] as? [String: [Double]])?["responses_5xx"])
         #expect(failed.contains { $0 > 0 }, "\(document)")
         #expect((document["markers"] as? [[String: Any]])?.isEmpty == false)
+        // A report reads the same numbers beside the server that keeps them: minutes, once the first is whole.
+        let history = folder.path + "/history.sqlite"
+        for _ in 0..<2 {
+            let run = try Command.run(
+                "env", [HeadraceProcess.binary.path, "bench", "--concurrency", "2", "--requests", "20", "--warm-up", "0s", "--history", history, "http://127.0.0.1:\(second.port)/kept/<b>"])
+            #expect([0, 3].contains(run.status), "\(run.errors)")
+        }
+        func report() throws -> String {
+            let report = try Command.run("env", [HeadraceProcess.binary.path, "report", "--since", "7d", "--html", "--history", history])
+            #expect(report.status == 0, "\(report.errors)")
+            return report.text
+        }
+        #expect(try eventually(seconds: 180) { try report().contains("<h2>Traffic</h2><p>") && !report().contains("No request in this time") })
+        let page = try report()
+        for word in ["requests, ", "first_byte", "<h2>headrace bench</h2>", "<h2>Runs</h2>", "/kept/&lt;b&gt;"] { #expect(page.contains(word), "\(word): \(page)") }
+        for word in ["<b>", "http-equiv", "src=", "<script", "@import", "url("] { #expect(!page.contains(word), "\(word)") }
+        #expect(second.isRunning)
     }
 
     private func stored(_ database: URL) throws -> Int {
@@ -337,9 +419,72 @@ import Testing
         #expect(held.count == 1 && held.first?.contains("requests held out") == true, "of the one layer that visitors are held out of: \(held)")
         #expect((seen["tipByKeyboard"] as? String)?.isEmpty == false && seen["tipIsGone"] as? Bool == true)
         #expect((seen["tableRows"] as? Int ?? 0) > 0)
+        #expect((seen["withoutTable"] as? [String])?.isEmpty == true, "each chart can be read as a table: \(seen["withoutTable"] ?? "")")
         #expect(seen["scripts"] as? Int == 1 && seen["images"] as? Int == 0, "hostile text is text")
         #expect((seen["background"] as? String)?.contains(scheme == "dark" ? "14" : "24") == true, "\(seen["background"] ?? "")")
         #expect(try Data(contentsOf: URL(filePath: picture)).starts(with: [0x89, 0x50, 0x4E, 0x47]))
+    }
+
+    @Test(.enabled(if: browser != nil && PostgresCluster.programs != nil && Command.find("psql") != nil, "Chromium or PostgreSQL is not installed: run scripts/setup"))
+    func `with all layers under load each block has data, and what is hostile in a path, a host, a field or SQL is text`() throws {
+        let postgres = try PostgresCluster.shared.get()
+        let origin = try DashboardIntegrationTests.application()
+        let folder = try TemporaryFolder()
+        let headrace = try HeadraceProcess([
+            "--app", origin.url, "--keyspace", "127.0.0.1:0", "--pooler", "127.0.0.1:0", "--postgres", postgres.url(), "--set", "dashboard.state=\(folder.path)",
+            "--set", "dashboard.traffic_price=0.08EUR", "--set", "schedule.load=0 0 1 1 *",
+        ])
+        func port(_ layer: String) throws -> Int {
+            #expect(eventually(seconds: 60) { headrace.errorOutput.contains(/\n$/) && headrace.errorOutput.contains("\(layer): 127.0.0.1:") })
+            let text = headrace.errorOutput
+            let start = try #require(text.range(of: "\(layer): 127.0.0.1:")?.upperBound)
+            return try #require(Int(text[start...].prefix { $0.isNumber }))
+        }
+        let edge = "http://127.0.0.1:\(headrace.port)"
+        let bench = try Command.run(
+            "env", [HeadraceProcess.binary.path, "bench", "--concurrency", "2,4", "--duration", "3s", "--warm-up", "0s", "--history", "\(folder.path)/history.sqlite", "\(edge)/kept/1"])
+        #expect([0, 3].contains(bench.status), "\(bench.text)\(bench.errors)")
+        let markup = "<img src=x onerror=alert(1)>"
+        _ = try Command.run(
+            "psql", ["-X", "-q", "-w", "-h", "127.0.0.1", "-p", "\(port("pooler"))", "-U", "postgres", "-d", "shop", "-c", "SELECT 1 AS \"\(markup)\""])
+        let path = markup.replacing(" ", with: "\u{9}")
+        for request in [
+            "GET /\(markup.replacing(" ", with: "/")) HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            "GET /other HTTP/1.1\r\nHost: \(markup.replacing(" ", with: ""))\r\nConnection: close\r\n\r\n",
+            "GET /other HTTP/1.1\r\nHost: a\r\nUser-Agent: \(markup)\r\nReferer: \(path)\r\nConnection: close\r\n\r\n",
+        ] { _ = try? RawClient.exchange(port: headrace.port, request) }
+        let loads = try [
+            ["--rate", "20", "--header", "Accept-Encoding: gzip", "\(edge)/kept/1", "\(edge)/other/2"],
+            ["--rate", "20", "redis://127.0.0.1:\(port("keyspace"))"], ["--rate", "10", "postgres://postgres@127.0.0.1:\(port("pooler"))/shop"],
+        ].map { arguments in
+            let load = Process()
+            load.executableURL = HeadraceProcess.binary
+            load.arguments = ["bench", "--duration", "300s", "--warm-up", "0s", "--history", "none"] + arguments
+            (load.standardOutput, load.standardError, load.standardInput) = (FileHandle.nullDevice, FileHandle.nullDevice, FileHandle.nullDevice)
+            try Starter.shared.start(load)
+            return load
+        }
+        defer { for load in loads where load.isRunning { kill(load.processIdentifier, SIGKILL) } }
+        // Lists are gathered every five seconds, PostgreSQL is asked every fifteen.
+        #expect(
+            try eventually(seconds: 120) {
+                let document = try DashboardIntegrationTests.document(headrace)
+                return ["statements", "benches", "pools", "paths"].allSatisfy { (document[$0] as? [Any])?.isEmpty == false } && document["database"] is [String: Any]
+            })
+        let result = try Command.run("python3", [Self.driver.path, try #require(Self.browser), "\(edge)/performance", "--events", "8", "--full"])
+        #expect(result.status == 0, "\(result.errors)")
+        let seen = try #require(try JSONSerialization.jsonObject(with: result.output) as? [String: Any])
+        #expect((seen["console"] as? [String])?.isEmpty == true, "\(seen["console"] ?? "")")
+        let points = try #require(seen["points"] as? [String: Int])
+        // The forest plot is of a proof, pg_stat_statements of who has it, and reasons of what the cache could not answer.
+        for (chart, count) in points where !["proof", "pg-total", "pg-mean"].contains(chart) { #expect(count > 0, "\(chart) has nothing: \(points)") }
+        #expect(points.count >= 30, "\(points)")
+        #expect((seen["withoutTable"] as? [String])?.isEmpty == true, "\(seen["withoutTable"] ?? "")")
+        let text = seen["text"] as? String ?? ""
+        #expect(text.contains("<img/src=x/onerror=alert(1)>"), "the path")
+        #expect(text.contains("SELECT ? AS \"\(markup)\"") || text.localizedCaseInsensitiveContains("as \"\(markup)\""), "the statement")
+        #expect(seen["scripts"] as? Int == 1 && seen["images"] as? Int == 0)
+        #expect(text.contains("EUR of traffic spared") && text.contains("error budget burn"))
     }
 
     @Test(.enabled(if: browser != nil, "Chromium is not installed: run scripts/setup"))

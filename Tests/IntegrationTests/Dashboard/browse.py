@@ -187,6 +187,10 @@ def main():
             browser.evaluate("document.activeElement.blur(); document.querySelector('a.skip').focus()")
             browser.key("Tab", 9)
             seen["afterSkipLink"] = browser.evaluate("document.activeElement.textContent")
+            seen["withoutTable"] = browser.evaluate(
+                "(async () => { const bad = []; for (const c of document.querySelectorAll('#charts [data-chart]')) { if (!Number(c.dataset.points)) continue;"
+                " const d = c.querySelector('details'); if (!d) { bad.push(c.dataset.chart); continue; } d.open = true; await new Promise(r => setTimeout(r, 50));"
+                " if (!c.querySelectorAll('details tbody tr').length) bad.push(c.dataset.chart + ': empty'); d.open = false; } return bad; })()")
             seen["tableRows"] = browser.evaluate(
                 "(() => { const d = document.querySelector('details'); if (!d) return 0; d.open = true; return new Promise(r => setTimeout(() => { const n = d.querySelectorAll('tbody tr').length; d.open = false; r(n); }, 300)); })()")
             if options.picture:
