@@ -35,7 +35,8 @@ enum KeyspaceProbe {
             let words = String(decoding: text.prefix(200), as: UTF8.self)
             return words.hasPrefix("NOPERM") ? Finding(note: "its role is not known: \(words)") : Finding(error: "\(door): \(words)")
         }
-        guard case .array(let parts) = reply, let role = parts.first.flatMap(word) else { return Finding(error: "\(door): its answer to ROLE is none") }
+        guard case .array(let parts) = reply, case .bulk(let name)? = parts.first else { return Finding(error: "\(door): its answer to ROLE is none") }
+        let role = String(decoding: name.prefix(200), as: UTF8.self)
         guard role != "master" else { return Finding(note: "master") }
         var words = role
         if role == "slave", parts.count > 3, let host = word(parts[1]), let state = word(parts[3]) {
