@@ -235,7 +235,8 @@ final class DashboardControl: Sendable {
     private func askStores(_ keyspace: KeyspaceServer?) async -> ServiceProbes.Stores {
         guard !Task.isCancelled else { return .init() }
         let doors = keyspace == nil ? [] : keyspaceDoors.withLock { $0 }
-        let password = settings.keyspace.password
+        // Without one, AUTH is an error.
+        let password = settings.keyspace.password.isEmpty ? nil : settings.keyspace.password
         let lock = settings.schedule.jobs.isEmpty ? nil : settings.schedule.lock.flatMap { try? RedisURL($0) }
         let lockPassword = settings.schedule.lockPassword
         guard !doors.isEmpty || lock != nil else { return .init() }
