@@ -117,6 +117,8 @@ public final class PoolerServer: Sendable {
             return (running.listeners, running.workers)
         }
         for listener in listeners { await listener.close() }
+        // What is under way is to end.
+        runner.resume()
         for (eventLoop, worker) in workers { try? await eventLoop.submit { worker.value.beginDraining() }.get() }
         let end = NIODeadline.now() + runner.current.timeouts.drain
         while limit.count > 0, NIODeadline.now() < end {

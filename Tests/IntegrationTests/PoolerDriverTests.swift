@@ -80,11 +80,18 @@ struct PoolerDriverTests {
                 count += 1
             done.set()
             for thread in threads: thread.join()
-            threading.Timer(0.5, hasty.cancel).start()
+            over = threading.Event()
+            def insist():
+                while not over.wait(0.5):
+                    hasty.cancel()
+            insisting = threading.Thread(target=insist)
+            insisting.start()
             try:
                 hasty.cursor().execute("SELECT pg_sleep(50)")
             except QueryCanceled:
                 print("ok")
+            over.set()
+            insisting.join()
             """, ["limits.pool_size": "1", "threads": "2"])
         #expect(text == "ok\n")
     }

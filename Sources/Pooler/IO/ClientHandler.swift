@@ -164,6 +164,22 @@ final class ClientHandler: ChannelDuplexHandler {
     /// It may log in, and use the console; but nothing is read for a server.
     private var isSuspended: Bool { worker.isSuspended && console == nil && phase != .startup && phase != .welcoming }
 
+    /// What lies in the socket stays there: the read that was asked for already is taken back, too.
+    func suspend() {
+        guard isSuspended else { return }
+        try? context?.channel.syncOptions?.setOption(.autoRead, value: false)
+    }
+
+    func resume(after time: TimeAmount) {
+        // Who logs in was let in meanwhile.
+        guard phase != .startup else { return }
+        phaseSince = phaseSince + time
+        activeSince = activeSince + time
+        try? context?.channel.syncOptions?.setOption(.autoRead, value: true)
+        understand()
+        resumeReading()
+    }
+
     /// Whether the kernel has not taken all yet that was written.
     var hasUnflushed: Bool { context.flatMap { try? $0.channel.syncOptions?.getOption(.bufferedWritableBytes) }.map { $0 > 0 } ?? false }
 

@@ -81,7 +81,7 @@ final class ConsoleRunner {
             wait(for: { machine in pools.allSatisfy { machine.pools[$0].kind == .replication || machine.leasedCount($0) == 0 } }, then: "PAUSE")
         case .resume(let database):
             guard let pools = pools(of: database) else { return }
-            if database == nil { runner.suspend(false) }
+            if database == nil { runner.resume() }
             runner.pausedDatabases.withLock { paused in
                 if let database { paused.databases.remove(database) } else { paused = .init() }
             }
@@ -129,7 +129,8 @@ final class ConsoleRunner {
             kill(getpid(), SIGTERM)
             complete("SHUTDOWN")
         case .suspend:
-            runner.suspend(true)
+            guard !worker.isDraining else { return fail("the pooler is shutting down", "57P01") }
+            runner.suspend()
             waitForFlush(until: .now() + Self.flushTime)
         case .set(let name, let value):
             do {

@@ -20,7 +20,7 @@ final class PoolRunner: Sendable {
     /// By operators' commands: no connections are leased there.
     let pausedDatabases = Lock(PausedDatabases())
     /// By an operator's command: nothing is read from clients and servers.
-    private let suspension = Lock(false)
+    private let suspension = Lock<NIODeadline?>(nil)
     /// By operators' commands: no new clients are let in there.
     let disabledDatabases = Lock<Set<String>>([])
 
@@ -76,6 +76,7 @@ final class PoolRunner: Sendable {
         let orders = try adopted.withLock { (configuration) throws(Failure) in
             var new = configuration
             try change(&new)
+            new.limits.minPoolSize = min(new.limits.minPoolSize, new.limits.poolSize)
             (configuration.limits, configuration.timeouts) = (new.limits, new.timeouts)
             clientLimit.max = new.limits.clientConnectionsMax
             return machine.withLock { $0.adopt(new.limits, new.timeouts, now: .now()) }
@@ -85,11 +86,22 @@ final class PoolRunner: Sendable {
     }
 
     /// Whether nothing is read from clients and servers.
-    var isSuspended: Bool { suspension.withLock { $0 } }
+    var isSuspended: Bool { suspension.withLock { $0 != nil } }
 
-    func suspend(_ isSuspended: Bool) {
-        suspension.withLock { $0 = isSuspended }
-        for loop in workers.withLock({ $0.indices }) { run(on: loop) { $0.suspensionChanged() } }
+    func suspend() {
+        suspension.withLock { $0 = $0 ?? .now() }
+        for loop in workers.withLock({ $0.indices }) { run(on: loop) { $0.suspend() } }
+    }
+
+    /// Goes on as if no time had passed.
+    func resume() {
+        guard let since = suspension.withLock({ since in
+            defer { since = nil }
+            return since
+        }) else { return }
+        let time = NIODeadline.now() - since
+        machine.withLock { $0.postponed(by: time) }
+        for loop in workers.withLock({ $0.indices }) { run(on: loop) { $0.resume(after: time) } }
     }
 
     // MARK: Pools

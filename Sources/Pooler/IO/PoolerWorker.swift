@@ -24,7 +24,7 @@ final class PoolerWorker {
     static let listenLoop = 0
     private(set) lazy var authQueries = AuthQueryRunner(worker: self)
     private(set) var isDraining = false
-    /// Nothing is read from clients and servers: ``PoolRunner/suspend(_:)``.
+    /// Nothing is read from clients and servers: ``PoolRunner/suspend()``.
     private(set) var isSuspended = false
     /// For the console.
     var counts = PoolCounts()
@@ -55,11 +55,18 @@ final class PoolerWorker {
 
     // MARK: Suspension
 
-    func suspensionChanged() {
-        isSuspended = runner.isSuspended
-        guard !isSuspended else { return }
-        for client in Array(clients.values) { client.understand() }
-        for case let server? in servers { server.resumeReading() }
+    func suspend() {
+        guard !isSuspended, !isDraining else { return }
+        isSuspended = true
+        for client in clients.values { client.suspend() }
+        for case let server? in servers { server.suspend() }
+    }
+
+    func resume(after time: TimeAmount) {
+        guard isSuspended else { return }
+        isSuspended = false
+        for client in Array(clients.values) { client.resume(after: time) }
+        for case let server? in servers { server.resume() }
     }
 
     /// Connections with bytes that the kernel has not taken yet.
@@ -96,8 +103,8 @@ final class PoolerWorker {
     private func swept(now: NIODeadline) {
         metrics.cpuTime.set(Int(clamping: ThreadClock.nanoseconds()))
         // Who may not go on is not late.
+        for client in Array(clients.values) where !isSuspended || client.phase == .startup { client.swept(now: now) }
         guard !isSuspended else { return }
-        for client in Array(clients.values) { client.swept(now: now) }
         if configuration.authentication.query != nil { authQueries.swept(now: now) }
         if now >= periodEnd {
             counts.periodEnded()
@@ -112,8 +119,6 @@ final class PoolerWorker {
     /// Ends clients that have nothing under way; others end with their transaction.
     func beginDraining() {
         isDraining = true
-        // What is under way is to end.
-        if isSuspended { runner.suspend(false) }
         for client in Array(clients.values) { client.drainBegan() }
     }
 

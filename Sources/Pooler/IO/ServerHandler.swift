@@ -156,6 +156,15 @@ final class ServerHandler: ChannelDuplexHandler {
         context.read()
     }
 
+    func suspend() {
+        try? context?.channel.syncOptions?.setOption(.autoRead, value: false)
+    }
+
+    func resume() {
+        try? context?.channel.syncOptions?.setOption(.autoRead, value: true)
+        resumeReading()
+    }
+
     /// Whether the kernel has not taken all yet that was written.
     var hasUnflushed: Bool { context.flatMap { try? $0.channel.syncOptions?.getOption(.bufferedWritableBytes) }.map { $0 > 0 } ?? false }
 

@@ -209,6 +209,7 @@ struct PoolMachine: Sendable {
     /// Time has gone by: ends waits that were too long, closes connections that are old or not needed, keeps the minimum ready.
     mutating func swept(now: NIODeadline) -> [Order] {
         var orders: [Order] = []
+        if mayBeOver { mayBeOver = pools.contains { $0.count > countMax($0) || $0.connecting > limits.loginsMax || $0.pinned > pinnedMax($0) || shared.isOver($0.owner) } }
         for pool in pools.indices {
             for loop in 0..<loops {
                 while let first = pools[pool].waiters[loop].first, first.since + timeouts.queryWait <= now {
@@ -253,12 +254,7 @@ struct PoolMachine: Sendable {
         shared.limits = limits
         mayBeOver = true
         var orders: [Order] = []
-        // As it will be when those that close are gone.
-        var after = (shared: shared, counts: pools.map(\.count))
-        for connection in connections where connection.state == .closing {
-            after.shared.givenBack(pools[connection.pool].owner)
-            after.counts[connection.pool] -= 1
-        }
+        var after = afterClosing
         for pool in pools.indices {
             for loop in 0..<loops {
                 while after.counts[pool] > countMax(pools[pool]) || after.shared.isOver(pools[pool].owner), !pools[pool].idle[loop].isEmpty {
@@ -274,7 +270,30 @@ struct PoolMachine: Sendable {
         return orders
     }
 
-    private func isSurplus(_ pool: Int) -> Bool { mayBeOver && (pools[pool].count > countMax(pools[pool]) || shared.isOver(pools[pool].owner)) }
+    /// Whether a connection more than may be is there, without those that close already.
+    private func isSurplus(_ pool: Int) -> Bool {
+        let owner = pools[pool].owner
+        guard mayBeOver, pools[pool].count > countMax(pools[pool]) || shared.isOver(owner) else { return false }
+        let (after, counts) = afterClosing
+        return counts[pool] > countMax(pools[pool]) || after.isOver(owner)
+    }
+
+    /// As it will be when those that close are gone: the shared limits, and the connections of each pool.
+    private var afterClosing: (shared: SharedLimits, counts: [Int]) {
+        var after = (shared: shared, counts: pools.map(\.count))
+        for connection in connections where connection.state == .closing {
+            after.shared.givenBack(pools[connection.pool].owner)
+            after.counts[connection.pool] -= 1
+        }
+        return after
+    }
+
+    /// All of it has stood still for so long.
+    mutating func postponed(by time: TimeAmount) {
+        for pool in pools.indices {
+            for loop in 0..<loops { pools[pool].waiters[loop].postpone(by: time) }
+        }
+    }
 
     /// Closes all idle connections of a pool.
     mutating func closeIdle(_ pool: Int) -> [Order] {

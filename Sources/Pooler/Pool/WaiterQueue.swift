@@ -45,6 +45,11 @@ struct WaiterQueue: Sendable {
         return true
     }
 
+    /// Nobody was served for so long, and that is not their wait.
+    mutating func postpone(by time: TimeAmount) {
+        for index in waiters.indices { waiters[index].since = waiters[index].since + time }
+    }
+
     mutating func removeAll() -> [Waiter] {
         defer { (waiters, head) = ([], 0) }
         return Array(waiters[head...])

@@ -282,4 +282,24 @@ import Testing
         // Before it is gone, it is not counted again.
         #expect(machine.adopt(limits, .init(), now: Self.start) == [])
     }
+
+    @Test func `those that close already are not counted as too many`() throws {
+        var machine = Self.machine(loops: 1, poolSize: 3)
+        let slots = try (0..<3).map { _ in try Self.leased(&machine) }
+        var limits = PoolerConfiguration.Limits()
+        (limits.poolSize, limits.minPoolSize, limits.reserveSize) = (2, 0, 0)
+        #expect(machine.adopt(limits, .init(), now: Self.start) == [])
+        #expect(machine.released(slots[0], isReusable: true, now: Self.start) == .close(slot: slots[0], loop: 0))
+        #expect(machine.released(slots[1], isReusable: true, now: Self.start) == nil)
+        #expect(machine.closed(slots[0], now: Self.start) == [] && machine.checkInvariants() == nil)
+    }
+
+    @Test func `time that stood still is nobody's wait`() throws {
+        var machine = Self.machine(loops: 1, poolSize: 1) { $0.timeouts.queryWait = .seconds(5) }
+        _ = try Self.leased(&machine)
+        guard case .wait(let ticket, nil) = machine.leaseRequested(0, loop: 0, now: Self.start) else { throw Unexpected() }
+        machine.postponed(by: .seconds(60))
+        #expect(machine.swept(now: Self.start + .seconds(64)) == [])
+        #expect(machine.swept(now: Self.start + .seconds(66)) == [.expire(ticket: ticket, loop: 0)])
+    }
 }
