@@ -73,10 +73,15 @@ import Testing
             let moved = try Self.get(edge, target)
             #expect(moved.status == 301 && moved.field("Location") == location)
         }
-        for (target, asked) in [("/app/x?y=1", "/x?y=1"), ("/app", "/"), ("/app?y", "/?y"), ("/app/", "/"), ("/apple/x", "/apple/x")] {
+        for (target, asked) in [
+            ("/app/x?y=1", "/x?y=1 /app"), ("/app", "/ /app"), ("/app?y", "/?y /app"), ("/app/", "/ /app"), ("/app//evil.example/", "/evil.example/ /app"),
+            ("/apple/x", "/apple/x -"), ("/apple/a%20b", "/apple/a%20b -"),
+        ] {
             // Twice: the second answer is stored.
-            for _ in 0..<2 { #expect(try Self.get(edge, target, ["X-Forwarded-Prefix: /evil"]).text == "\(asked) /app/") }
+            for _ in 0..<2 { #expect(try Self.get(edge, target, ["X-Forwarded-Prefix: /evil", "X_Forwarded_Prefix: /evil"]).text == asked) }
         }
+        // To the route it begins so, to the application it would not.
+        #expect(try Self.get(edge, "/%61pp/x").status == 400)
     }
 
     @Test func `no route is answered with what another stored for the same URL`() throws {

@@ -24,6 +24,9 @@ extension HTTPServerHandler {
             keepsAlive = false
             return respondError(503, reason: .edge(.memory), now: now)
         }
+        if !route.strippedPrefix.isEmpty, route.strippedPrefix.isHidden(in: head.fields.bytes.span.extracting(head.target)) {
+            return respondError(400, reason: .edge(.pathAmbiguous), now: now)
+        }
         if let clients = route.clients, !clients.admits(identity.ip) { return respondError(403, reason: .edge(.clientDenied), now: now) }
         if let limiter = route.limiter {
             switch limiter.take(head.fields, identity, now: now) {

@@ -15,6 +15,7 @@ extension HTTPServerHandler {
         let found = find(head, route)
         if head.fields.contains(.range), asksForRange(head), isReadFromFile(route, isStored: found != nil) {
             if let found { worker.codec.release(found, key: worker.key) }
+            if exchange.requestCacheControl.onlyIfCached { return respondError(504, reason: .edge(.onlyIfCached), now: now) }
             return goPast(.fileRange, now: now)
         }
         guard let found, SharedCachePolicy.mayAnswer(found.representation.response, head) else {
@@ -48,9 +49,9 @@ extension HTTPServerHandler {
     }
 
     /// Whether a part comes from the file itself: nobody waits for all of it to be stored; and where there are files in codings of their own, what
-    /// is stored may be one of these, whose bytes are others.
+    /// is stored may be one of these, whose bytes are others. Where an application answers too, it may be its response that is asked for.
     private func isReadFromFile(_ route: RoutePlan, isStored: Bool) -> Bool {
-        guard case .origin(.some, _) = route.action else { return false }
+        guard case .origin(.some, nil) = route.action else { return false }
         return !isStored || !route.route.files.options.precompressed.isEmpty
     }
 

@@ -96,9 +96,7 @@ final class RoutePlan {
         browserCaching = edge.browserCachingPolicy(named: route.browserCaching ?? edge.browserCaching).flatMap(BrowserCaching.init)
         earlyHints = EarlyHints(route.earlyHints.applied(to: edge.earlyHints))
         strippedPrefix = PathPrefix(route.strippedPrefix)
-        var requestRules = route.requestRules
-        if let prefix = route.strippedPrefix { requestRules.set.insert(HeaderField(name: "X-Forwarded-Prefix", value: prefix), at: 0) }
-        self.requestRules = HeaderRuleSet(requestRules)
+        requestRules = HeaderRuleSet(route.requestRules)
         responseRules = HeaderRuleSet(route.responseRules)
         keying = CacheKeying(scope: Array(route.cacheScope.utf8), route.cacheKey.isEmpty ? edge.cache.key : route.cacheKey)
         hasPlainKeys = keying.rules == nil

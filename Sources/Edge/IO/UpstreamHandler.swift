@@ -219,7 +219,8 @@ final class UpstreamHandler: ChannelInboundHandler, UpstreamLink, DeadlineHolder
             self.fetch = nil
             switch connection.inputClosed() {
             case .end where isCut:
-                outcome = .failure
+                // Who answers before it has all of the request, and goes, cuts what it said by that: no fault of its own.
+                outcome = isRequestSent ? .failure : .neutral
                 fetch.failed(.truncated)
             case .end:
                 outcome = judged()

@@ -81,6 +81,8 @@ final class UpstreamWatch {
 
     private func tell(_ one: Watched) {
         let list = ResolvedMembers.list(one.group, one.answers)
+        // Names of which none can be looked up: those of before, if there were any, are the best guess.
+        if list.isEmpty, !one.group.members.isEmpty, !names(of: one).isSubset(of: one.answers.keys) { return }
         one.shared.deliver(one.shared.withMachine { $0.resolved(list, now: .now()) })
     }
 

@@ -45,6 +45,8 @@ struct UpstreamRequest {
     /// - Source: RFC 9110 §10.1.1.
     var expectsContinue = false
 
+    private static let forwardedPrefix = Array("x-forwarded-prefix".utf8)
+
     private func write(_ target: Span<UInt8>, into output: inout ByteBuffer) {
         if strippedPrefix.isAll(of: target) { output.writeInteger(UInt8(ascii: "/")) }
         output.writeBytes(target.extracting(strippedPrefix.count(in: target)..<target.count).bytes)
@@ -86,9 +88,15 @@ struct UpstreamRequest {
             if name == .other {
                 let spelled = fields.name(at: index)
                 if ForwardedFields.isImitated(by: spelled) { return false }
+                if !strippedPrefix.isEmpty, AmbiguousFields.isSame(spelled, Self.forwardedPrefix, anyHyphen: true) { return false }
                 if rules?.isImitated(by: spelled) ?? false || authorizedRules?.isImitated(by: spelled) ?? false { return false }
             }
             return keying?.passes(name, fields.name(at: index)) ?? true
+        }
+        if !strippedPrefix.isEmpty, strippedPrefix.count(in: fields.bytes.span.extracting(request.target)) > 0 {
+            output.writeStaticString("X-Forwarded-Prefix: ")
+            output.writeBytes(strippedPrefix.bytes)
+            output.writeStaticString("\r\n")
         }
         if let keying, keying.rules?.hasDeviceClass ?? false {
             output.writeString("X-Device-Class: \(DeviceClass(fields).rawValue)\r\n")
