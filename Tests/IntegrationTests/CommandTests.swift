@@ -245,7 +245,7 @@ import Testing
         let origin = try ScriptedOrigin(fields: ["Cache-Control: no-store"], body: "hello")
         let application = try HeadraceProcess(["--app", origin.url, "--listen", "unix:\(path)"])
         let file = try TemporaryFile("edge: {upstreams: {app: {members: [\"unix:\(path)\"]}}}\n")
-        let edge = try HeadraceProcess(["--config", file.path])
+        let edge = try HeadraceProcess(["--config", file.path, "--set", "edge.threads=1"])
         for _ in 0..<3 { #expect(try RawClient.get(port: edge.port, "/").text == "hello") }
         #expect(try edge.metric("headrace_edge_upstream_connects_total") == 1)
         application.terminate()
