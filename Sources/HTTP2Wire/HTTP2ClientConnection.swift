@@ -351,6 +351,7 @@ package struct HTTP2ClientConnection {
         // What nobody took of its body is nobody's now.
         giveBack(stream.heldBytes, held: true)
         stream.close()
+        guardian.requestEnded()
     }
 
     private mutating func remember(_ id: UInt32) {
@@ -534,7 +535,8 @@ package struct HTTP2ClientConnection {
         guard payload.readableBytes == 4, let code = payload.getInteger(at: payload.readerIndex, as: UInt32.self) else {
             return fail(.frameSizeError, "RST_STREAM")
         }
-        // Each stream has cost a request of ours; of those that are over, there is no need to say it.
+        // Each stream has cost a request of ours, and behind an early response the origin stops the rest of that (RFC 9113 §8.1); more than once,
+        // there is no need to say it.
         guard let stream = find(id) else { return guardian.allows(.resets, now: now) ? .handled : calm(.resets) }
         // The response is here, if it is not passed on yet: it is the rest of the request that is not wanted (RFC 9113 §8.1).
         if stream.isResponseEnded {

@@ -73,8 +73,12 @@ package struct HTTP2FloodGuard {
     }
 
     /// A frame of a body was sent, which a client answers with up to two updates.
-    package mutating func sent() {
-        let index = HTTP2Flood.windowUpdates.place
-        left[index] = min(HTTP2Flood.windowUpdates.allowance.burst, left[index] + 2)
+    package mutating func sent() { earned(.windowUpdates, 2) }
+
+    /// A request of ours is over, of which the origin may say once more that it is.
+    package mutating func requestEnded() { earned(.resets, 1) }
+
+    private mutating func earned(_ flood: HTTP2Flood, _ count: Double) {
+        left[flood.place] = min(flood.allowance.burst, left[flood.place] + count)
     }
 }

@@ -274,6 +274,19 @@ import Testing
         #expect(run.events.last == "failed stream-closed")
     }
 
+    @Test func `an origin may stop each request behind its response, as often as there are requests`() {
+        var run = Run(gets: 0)
+        for _ in 0..<2500 {
+            guard let stream = run.open(.post) else { break }
+            run.feed(F.answer(stream.id, "no"))
+            run.connection.finish(stream)
+            run.feed(F.reset(stream.id, 0))
+        }
+        #expect(!run.connection.isFailed && run.streams.count == 2500)
+        run.feed(F.times(1001, F.reset(1, 0)))
+        #expect(run.events.last == "failed enhance-your-calm resets", "what is said again and again is still too much")
+    }
+
     @Test func `the table goes on through blocks that nobody wants any more`() {
         var run = Run(gets: 2)
         run.connection.reset(run.streams[0], .cancel)
