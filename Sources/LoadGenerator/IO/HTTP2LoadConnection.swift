@@ -81,6 +81,8 @@ final class HTTP2LoadConnection: ChannelInboundHandler {
     private var waiting: [HTTP2LoadStream] = []
     private var firstWaiting = 0
     private var isReading = false
+    /// Somebody's time was up before the server had said anything.
+    private var isGivenUp = false
     fileprivate var isGathered = false
     private let keepsFields: Bool
     /// Told once.
@@ -132,8 +134,10 @@ final class HTTP2LoadConnection: ChannelInboundHandler {
         if place.isWaiting {
             place.isWaiting = false
             if let index = waiting[firstWaiting...].firstIndex(where: { $0 === place }) { waiting.remove(at: index) }
-            // The others would wait in vain, too.
-            if stage != .ready, place.isOverdue { close() }
+            guard stage != .ready, stage != .closed, place.isOverdue else { return }
+            isGivenUp = true
+            // Not before all have been given up whose time is up: else they would be on their way to another connection.
+            if !gathering.add(self) { closeIfLeft() }
             return
         }
         guard let stream = place.stream, stream.owner === place else { return }
@@ -168,6 +172,10 @@ final class HTTP2LoadConnection: ChannelInboundHandler {
             machine.requestMade(stream, trailers: nil)
         }
         place.owner?.requestWritten()
+        guard machine.isExhausted else { return }
+        // That was the last number of a stream.
+        machine.retire()
+        passOnWaiting()
     }
 
     /// Lets those go that wait, as far as there is room.
@@ -209,8 +217,9 @@ final class HTTP2LoadConnection: ChannelInboundHandler {
                 greet()
             } else {
                 opened(.otherProtocol)
-                failAll(.tls)
+                // First: who fails may ask again at once, and not here.
                 end()
+                failAll(.tls)
             }
         }
         context.fireUserInboundEventTriggered(event)
@@ -327,6 +336,10 @@ final class HTTP2LoadConnection: ChannelInboundHandler {
         return places
     }
 
+    private func passOnWaiting() {
+        for place in takeWaiting() { place.passOn() }
+    }
+
     private func opened(_ opening: Opening) {
         onOpening?(opening)
         onOpening = nil
@@ -346,7 +359,7 @@ final class HTTP2LoadConnection: ChannelInboundHandler {
         stage = .closed
         opened(.failed)
         // What was never sent can be asked for on another connection; unless this one never was one.
-        if wasReady { for place in takeWaiting() { place.passOn() } }
+        if wasReady { passOnWaiting() }
         failAll(failure, begun: failure == .closed ? .truncated : nil)
     }
 
@@ -358,9 +371,17 @@ final class HTTP2LoadConnection: ChannelInboundHandler {
         context?.close(promise: nil)
     }
 
-    /// The server, or both, have had enough, and everything is answered.
+    /// The server, or both, have had enough, and everything is answered; or nothing will be.
     fileprivate func closeIfLeft() {
-        if stage != .closed, machine.isLeaving, machine.streams.isEmpty, !isReading { close() }
+        guard stage != .closed else { return }
+        if isGivenUp {
+            // They would wait in vain here.
+            let places = takeWaiting()
+            close()
+            for place in places { place.passOn() }
+        } else if machine.isLeaving, machine.streams.isEmpty, !isReading {
+            close()
+        }
     }
 
     // MARK: Frames out

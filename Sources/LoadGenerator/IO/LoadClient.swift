@@ -71,8 +71,11 @@ final class LoadClient: LoadConnectionOwner {
     func requestUnprocessed() {
         guard var asked else { return }
         close()
-        guard asked.resendCount < Self.resendsMax else { return end(asked, .closed) }
-        asked.resendCount += 1
+        // What was never sent says nothing of the server; its time runs on.
+        if asked.written != nil {
+            guard asked.resendCount < Self.resendsMax else { return end(asked, .closed) }
+            asked.resendCount += 1
+        }
         asked.written = nil
         self.asked = asked
         connect()

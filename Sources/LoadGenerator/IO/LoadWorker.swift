@@ -375,9 +375,10 @@ final class LoadWorker {
         guard let sweep else { return }
         sweep.cancel()
         self.sweep = nil
+        // First: else each request that is given up would let one begin that waits, to be given up, too.
+        for group in groups { group.close() }
         // Clients know their worker: this ends the circle.
         for client in clients { client.close() }
-        for group in groups { group.close() }
         groups.removeAll()
         clients.removeAll()
         idle.removeAll()
