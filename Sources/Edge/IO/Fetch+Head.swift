@@ -27,7 +27,7 @@ extension Fetch {
         end()
         finish(.notStored)
         self.client = nil
-        enters(.write, now: now)
+        client.noteStage(.write, now: now)
         client.noteUpstream(nanoseconds: (now - started).nanoseconds)
         worker.metrics.upstreamAnswered(status: 101, nanoseconds: (now - started).nanoseconds)
         let tunnel = Tunnel(upstream.group.tunnel, client: client, server: server, worker: worker, now: now)
