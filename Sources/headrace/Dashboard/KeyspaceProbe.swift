@@ -1,5 +1,8 @@
+import Foundation
 import LoadGenerator
+import NIOCore
 import RESPWire
+import Telemetry
 import Transport
 
 /// `PING` and `ROLE` by a connection of its own, as clients come: to the keyspace, or to what keeps the lock of scheduled measurements.
@@ -9,24 +12,45 @@ enum KeyspaceProbe {
         var error: String?
         /// What is to be known beside that: the role, or why it is not known.
         var note: String?
+        /// The error is that the connection was made, and ended before any answer.
+        var isClosedAtOnce = false
     }
 
+    /// For the connection, and then for all that is said on it; no wait in between is longer.
     private static let seconds = 2
+    /// Of all replies together: a master's is so long with a thousand replicas.
+    private static let replyBytesMax = 64 << 10
 
     /// Waits for the network.
     /// - Parameter isToLead: it is to take writes: then another role than that of a master is an error.
     static func ask(_ door: SocketEndpoint, _ login: KeyspaceLogin, isToLead: Bool = true) -> Finding {
+        let exchange: Exchange
+        do { exchange = try Exchange(door) } catch { return Finding(error: "\(error)") }
         do {
-            // Logs in, and then PING.
-            let connection = try KeyspaceConnection(door, login, seconds: seconds)
-            guard let reply = try connection.replies(to: [[Array("ROLE".utf8)]]).first else { return Finding(error: "\(door): no answer to ROLE") }
-            return finding(reply, door, isToLead: isToLead)
-        } catch let failure as KeyspaceFill.Failure where isRefusedLogin(failure, door) {
-            // It answers; its clients have names and passwords that the configuration does not say.
-            return Finding(note: "no PING by \(door): it does not let us in")
+            return try ask(exchange, door, login, isToLead: isToLead)
         } catch {
-            return Finding(error: "\(error)")
+            let isSilent = (error as? BlockingSocket.Failure)?.isTimeout ?? false
+            return Finding(error: "\(error)", isClosedAtOnce: !exchange.hasAnswered && !isSilent)
         }
+    }
+
+    private static func ask(_ exchange: Exchange, _ door: SocketEndpoint, _ login: KeyspaceLogin, isToLead: Bool) throws -> Finding {
+        while true {
+            var refusal: String?
+            for case .error(let text) in try exchange.replies(to: login.commands + [["PING"]]) where refusal == nil {
+                refusal = String(decoding: text.prefix(200), as: UTF8.self)
+            }
+            guard let words = refusal else { break }
+            if isRefusedLogin(words) {
+                // It answers; its clients have names and passwords that the configuration does not say.
+                return Finding(note: "no PING by \(door): it does not let us in")
+            }
+            // While it loads, it answers, and takes nothing.
+            guard words.hasPrefix("LOADING"), !exchange.isOver else { return Finding(error: "\(door): \(words)") }
+            usleep(100_000)
+        }
+        guard let reply = try exchange.replies(to: [["ROLE"]]).first else { return Finding(error: "\(door): no answer to ROLE") }
+        return finding(reply, door, isToLead: isToLead)
     }
 
     /// - Source: redis.io, ROLE: the name of the role comes first, then of a replica the master's host and port, and how the link is.
@@ -45,8 +69,8 @@ enum KeyspaceProbe {
         return isToLead ? Finding(error: "\(door): it takes no writes: it is \(words), and a master is wanted") : Finding(note: words)
     }
 
-    private static func isRefusedLogin(_ failure: KeyspaceFill.Failure, _ door: SocketEndpoint) -> Bool {
-        ["NOAUTH", "WRONGPASS", "NOPERM"].contains { failure.description.hasPrefix("\(door): \($0)") }
+    private static func isRefusedLogin(_ words: String) -> Bool {
+        ["NOAUTH", "WRONGPASS", "NOPERM"].contains { words.hasPrefix($0) }
     }
 
     private static func word(_ reply: RESPReply) -> String? {
@@ -54,6 +78,54 @@ enum KeyspaceProbe {
         case .bulk(let bytes): String(decoding: bytes.prefix(200), as: UTF8.self)
         case .integer(let number): String(number)
         default: nil
+        }
+    }
+
+    /// Commands and their replies, within bounds of time and length: the thread that waits has more to do.
+    private final class Exchange {
+        struct Failure: Error, CustomStringConvertible {
+            let description: String
+        }
+
+        private let door: SocketEndpoint
+        private let socket: BlockingSocket
+        private let end: UInt64
+        private var input = ByteBuffer()
+        private var parser = ReplyParser()
+        private var receivedBytes = 0
+
+        /// Connects.
+        init(_ door: SocketEndpoint) throws {
+            self.door = door
+            socket = try BlockingSocket(door, seconds: KeyspaceProbe.seconds)
+            end = MonotonicClock.nanoseconds() + UInt64(KeyspaceProbe.seconds) * 1_000_000_000
+        }
+
+        var hasAnswered: Bool { receivedBytes > 0 }
+        var isOver: Bool { MonotonicClock.nanoseconds() >= end }
+
+        /// - Returns: as many as requests.
+        func replies(to requests: [[String]]) throws -> [RESPReply] {
+            var writer = RESPWriter()
+            for request in requests { writer.request(request.map { Array($0.utf8) }) }
+            try socket.send(writer.bytes)
+            var replies: [RESPReply] = []
+            while replies.count < requests.count {
+                if let (reply, count) = try input.withUnsafeReadableBytes({ try parser.next($0) }) {
+                    input.moveReaderIndex(forwardBy: count)
+                    replies.append(reply)
+                    continue
+                }
+                input.discardReadBytes()
+                let before = input.readableBytes
+                guard try socket.receive(into: &input) else { throw Failure(description: "\(door) has closed the connection") }
+                receivedBytes += input.readableBytes - before
+                guard receivedBytes <= KeyspaceProbe.replyBytesMax else {
+                    throw Failure(description: "\(door): its answer is over \(KeyspaceProbe.replyBytesMax >> 10) KB")
+                }
+                guard !isOver else { throw Failure(description: "\(door): no whole answer within \(KeyspaceProbe.seconds) s") }
+            }
+            return replies
         }
     }
 }

@@ -89,16 +89,25 @@ struct ServiceProbes: Sendable {
         return reports
     }
 
-    /// - Parameter ping: in this process, where there is no door to be asked by: not yet, or with TLS alone.
+    /// - Parameter ping: in this process, where there is no door to be asked by (not yet, or with TLS alone), or one that closes at once.
     static func keyspaceFinding(_ findings: [KeyspaceProbe.Finding], ping: () -> [UInt8]) -> (error: String?, notes: [String]) {
+        let pong = Array("+PONG\r\n".utf8)
         guard findings.isEmpty else {
-            let errors = findings.compactMap(\.error)
+            // At the limit of connections, and when memory is short, who comes is sent away on purpose, and who is there is served.
+            let isFull = findings.contains { $0.isClosedAtOnce } && ping() == pong
+            var errors: [String] = []
             var notes: [String] = []
-            for note in findings.compactMap(\.note) where !notes.contains(note) { notes.append(note) }
+            for finding in findings {
+                var note = finding.note
+                if let error = finding.error {
+                    if isFull, finding.isClosedAtOnce { note = "\(error) at once: it takes no more of them now" } else { errors.append(error) }
+                }
+                if let note, !notes.contains(note) { notes.append(note) }
+            }
             return (errors.isEmpty ? nil : errors.joined(separator: "; "), notes)
         }
         let reply = ping()
-        return reply == Array("+PONG\r\n".utf8) ? (nil, ["asked past its doors"]) : (String(decoding: reply.prefix(200), as: UTF8.self), [])
+        return reply == pong ? (nil, ["asked past its doors"]) : (String(decoding: reply.prefix(200), as: UTF8.self), [])
     }
 
     private static func replication(_ database: DatabaseFacts?) -> [String] {

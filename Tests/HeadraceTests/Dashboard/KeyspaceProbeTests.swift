@@ -36,6 +36,12 @@ import Testing
     @Test func `every door counts, and where there is none it is asked inside`() {
         let found = ServiceProbes.keyspaceFinding([.init(note: "master"), .init(error: "unix:/k: gone"), .init(note: "master")]) { [] }
         #expect(found.error == "unix:/k: gone" && found.notes == ["master"])
+        let full = KeyspaceProbe.Finding(error: "unix:/k has closed the connection", isClosedAtOnce: true)
+        let served = ServiceProbes.keyspaceFinding([.init(note: "master"), full]) { Array("+PONG\r\n".utf8) }
+        #expect(served.error == nil && served.notes == ["master", "unix:/k has closed the connection at once: it takes no more of them now"])
+        #expect(ServiceProbes.keyspaceFinding([full]) { Array("-LOADING".utf8) }.error == "unix:/k has closed the connection")
+        let other = ServiceProbes.keyspaceFinding([full, .init(error: "unix:/l: gone")]) { Array("+PONG\r\n".utf8) }
+        #expect(other.error == "unix:/l: gone" && other.notes.count == 1)
         let inside = ServiceProbes.keyspaceFinding([]) { Array("+PONG\r\n".utf8) }
         #expect(inside.error == nil && inside.notes == ["asked past its doors"])
         #expect(ServiceProbes.keyspaceFinding([]) { Array("-LOADING".utf8) }.error == "-LOADING")
