@@ -42,8 +42,8 @@ struct Experiment {
         var isInterrupted: Bool
         /// Why it was given up before its end, by who watches over it.
         var abortion: String?
-        /// By arm, per request; where somebody read them.
-        var readings: [BlockReadings] = []
+        /// By arm, per request; `nil` where nobody read any.
+        var readings: [BlockReadings?] = []
     }
 
     private let arms: [Arm]
@@ -68,20 +68,18 @@ struct Experiment {
         var blocks = RandomisedBlocks(armCount: arms.count, seed: options.seed)
         var reports = Array(repeating: LoadReport?.none, count: arms.count)
         var abortion: String?
-        var readings = Array(repeating: BlockReadings?.none, count: arms.count)
-        var rounds = 0
+        var readings = BlockSums(armCount: arms.count)
         for round in 1...options.roundsMax {
             var measured = Array(repeating: Comparison.Block?.none, count: arms.count)
             for arm in blocks.next() {
                 let before = try await meter?()
                 let report = try await LoadRun(try plan(arm, round: round), stop: stop).run()
                 guard !stop.isSet else { break }
-                if let before, let after = try await meter?() { readings[arm] = readings[arm].map { $0 + (after - before) } ?? after - before }
+                if let before, let after = try await meter?() { readings.add(after - before, arm: arm) }
                 measured[arm] = .init(report)
                 if reports[arm] == nil { reports[arm] = report } else { reports[arm]?.merge(report) }
             }
             guard !stop.isSet else { break }
-            rounds += 1
             comparison.add(measured)
             say(round, measured, comparison)
             abortion = try await watch?(measured)
@@ -90,11 +88,10 @@ struct Experiment {
         }
         // What is sent in the wash-out costs as much as what is measured.
         let pause = Double(options.washOut.components.seconds) + Double(options.washOut.components.attoseconds) / 1e18
-        let requests = options.rate * (options.blockSeconds + pause) * Double(max(rounds, 1))
         return Result(
             comparison: comparison, reports: reports.map { $0 ?? LoadReport(users: options.connectionsMax) },
             isInterrupted: stop.isSet || abortion != nil, abortion: abortion,
-            readings: readings.compactMap { $0.map { $0 / requests } })
+            readings: readings.perRequest(options.rate * (options.blockSeconds + pause)))
     }
 
     private func plan(_ arm: Int, round: Int) throws -> LoadPlan {

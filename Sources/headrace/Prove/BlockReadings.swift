@@ -64,6 +64,29 @@ struct BlockReadings: Sendable, Equatable {
     }
 }
 
+/// Readings around blocks, added up for each arm. An arm may have one more than another: the last round may have been cut short.
+struct BlockSums: Sendable {
+    private var sums: [(readings: BlockReadings, count: Int)?]
+
+    init(armCount: Int) {
+        sums = Array(repeating: nil, count: armCount)
+    }
+
+    /// Of one more block.
+    mutating func add(_ readings: BlockReadings, arm: Int) {
+        if let sum = sums[arm] {
+            sums[arm] = (sum.readings + readings, sum.count + 1)
+        } else {
+            sums[arm] = (readings, 1)
+        }
+    }
+
+    /// By arm; `nil` where nobody read anything.
+    func perRequest(_ requestsPerBlock: Double) -> [BlockReadings?] {
+        sums.map { sum in sum.map { $0.readings / (requestsPerBlock * Double($0.count)) } }
+    }
+}
+
 /// Processor time of other processes, as the kernel tells anybody.
 /// - Source: proc(5), /proc/PID/stat, fields 14 to 17, counted behind the name in parentheses.
 enum ProcessorTime {
