@@ -44,11 +44,12 @@ enum BenchTable {
         add("response time, from the intended start", report.responseTimes)
         add("service time, from the send", report.serviceTimes)
         add("schedule lag of the generator", open.scheduleLag)
+        let busy = report.streams == nil ? "busy" : "requests under way"
         let lines = [
             "\(headline([report]))open loop: \(number(open.scheduledRate, digits: 1)) requests/s scheduled, \(shape); \(warmUp(report))\(streams([report]))",
             "\(open.scheduled) begun, \(report.succeeded) succeeded (\(number(report.requestsPerSecond, digits: 1))/s), "
                 + "\(failures(report)) failed, \(open.delayed) waited for a connection; \(number(report.bytesPerRequest, digits: 0)) bytes/request; "
-                + "\(report.connections) connections made, \(number(report.busyConnections, digits: 1)) busy on average; "
+                + "\(report.connections) connections made, \(number(report.busyConnections, digits: 1)) \(busy) on average; "
                 + "generator CPU \(number(report.generatorCPUShare * 100, digits: 0)) %",
         ]
         return lines.joined(separator: "\n") + "\n\n" + times.rendered() + classes(report)

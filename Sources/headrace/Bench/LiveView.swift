@@ -19,7 +19,8 @@ final class LiveView: Sendable {
     func show(_ sample: LoadSample) {
         let text = Self.line(sample, planned: planned)
         if isTerminal {
-            FileHandle.standardError.write(Data("\r\u{1B}[K\(text)  \(Self.histogram(sample))".utf8))
+            let line = Self.cut("\(text)  \(Self.histogram(sample))", columns: Self.columns())
+            FileHandle.standardError.write(Data("\r\u{1B}[K\(line)".utf8))
         } else if lastLine.withLock({ last in
             guard sample.seconds >= last + Self.secondsBetweenLines - 0.5 else { return false }
             last = sample.seconds
@@ -28,6 +29,15 @@ final class LiveView: Sendable {
             Terminal.say(text)
         }
     }
+
+    /// Of the terminal, which may have changed since the last second; 80 where it does not say.
+    private static func columns() -> Int {
+        var size = winsize()
+        return ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
+    }
+
+    /// So that it stays one line, and the cursor on it: what goes on in the next line is not written over.
+    static func cut(_ line: String, columns: Int) -> String { String(line.prefix(max(columns - 1, 0))) }
 
     /// The line is done with.
     func end() {

@@ -8,7 +8,10 @@ enum ReportPage {
     /// - Parameters:
     ///   - table: the runs as the terminal has them.
     ///   - course: what a server has kept beside the runs; `nil` when there is none.
-    static func text(since: String, now: Double, runs: [RunHistory.Run], table: String, course: SampleCourse?) -> String {
+    ///   - courseError: why it cannot be read, where there is some.
+    static func text(
+        since: String, now: Double, runs: [RunHistory.Run], table: String, course: SampleCourse?, courseError: String? = nil
+    ) -> String {
         let title = "headrace report: the last \(since)"
         return """
             <!doctype html>
@@ -16,7 +19,7 @@ enum ReportPage {
             <title>\(BenchPage.escaped(title))</title>
             <style>\(BenchPage.style)</style>
             <h1>\(BenchPage.escaped(title))</h1><p>Until \(when(now)) UTC.</p>
-            \(course.map { traffic($0) } ?? "<p>There are no numbers of visitors' traffic beside the history: dashboard.state keeps them.</p>")
+            \(course.map { traffic($0) } ?? noTraffic(courseError))
             \(benches(runs))
             \(proof(runs))
             <h2>Runs</h2>
@@ -28,6 +31,11 @@ enum ReportPage {
 
     private static func when(_ time: Double) -> String {
         Date(timeIntervalSince1970: time).formatted(.iso8601.dateSeparator(.dash).timeSeparator(.colon).year().month().day().time(includingFractionalSeconds: false))
+    }
+
+    private static func noTraffic(_ error: String?) -> String {
+        guard let error else { return "<p>There are no numbers of visitors' traffic beside the history: dashboard.state keeps them.</p>" }
+        return "<p>The numbers of visitors' traffic beside the history cannot be read: \(BenchPage.escaped(error))</p>"
     }
 
     private static func traffic(_ course: SampleCourse) -> String {
@@ -54,17 +62,25 @@ enum ReportPage {
             """
     }
 
-    /// Requests per second of each number of users, run by run.
+    /// What was measured of each subject, by itself: another page, or another rate, is no course.
     private static func benches(_ runs: [RunHistory.Run]) -> String {
-        let benches = runs.compactMap(KeptRuns.bench)
+        let subjects = Dictionary(grouping: runs.compactMap(KeptRuns.bench), by: \.subject).sorted { $0.key < $1.key }
+        let charts = subjects.compactMap { subject, benches in
+            course(benches).map { "<h3>\(BenchPage.escaped(subject))</h3>\n\($0)" }
+        }
+        return charts.isEmpty ? "" : "<h2>headrace bench</h2>\n" + charts.joined(separator: "\n")
+    }
+
+    /// Requests per second of each number of users, run by run; `nil` when there is one run only.
+    private static func course(_ benches: [Facts.BenchRun]) -> String? {
         // What the page has names for.
         let users = Array(Set(benches.flatMap { $0.levels.map(\.users) }).sorted().prefix(3))
         let whole = benches.filter { bench in users.allSatisfy { number in bench.levels.contains { $0.users == number } } }
-        guard whole.count > 1, let first = whole.first?.startedAt else { return "" }
+        guard whole.count > 1, let first = whole.first?.startedAt else { return nil }
         let points = whole.map { bench in
             (x: (bench.startedAt - first) / 86_400, y: users.map { number in bench.levels.first { $0.users == number }?.requestsPerSecond ?? 0 })
         }
-        return "<h2>headrace bench</h2>\n" + BenchPage.chart("requests/s, by days", points, users.map { "\($0) users" }, isLogarithmic: false)
+        return BenchPage.chart("requests/s, by days", points, users.map { "\($0) users" }, isLogarithmic: false)
     }
 
     private static func proof(_ runs: [RunHistory.Run]) -> String {

@@ -58,8 +58,13 @@ struct ReportCommand: ParsableCommand {
         let runs = try history.runs(since: now - seconds, kind: kind)
         if html {
             let times = Int64(max(now - seconds, 0))..<Int64(now) + 1
-            let course = folder.flatMap { try? SampleCourse(path: $0 + "/samples.sqlite", times) }
-            return Terminal.print(ReportPage.text(since: since, now: now, runs: runs, table: Self.table(runs), course: course))
+            var course: SampleCourse?
+            var courseError: String?
+            if let path = folder.map({ $0 + "/samples.sqlite" }), FileManager.default.fileExists(atPath: path) {
+                do { course = try SampleCourse(path: path, times) } catch { courseError = "\(error)" }
+            }
+            return Terminal.print(
+                ReportPage.text(since: since, now: now, runs: runs, table: Self.table(runs), course: course, courseError: courseError))
         }
         Terminal.print(json ? try Self.json(runs) : Self.table(runs))
     }

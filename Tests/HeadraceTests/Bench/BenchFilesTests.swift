@@ -72,6 +72,14 @@ import Testing
     @Test func `the line of a run that goes on`() {
         let sample = LoadSample(seconds: 12.4, length: 1, isWarmUp: false, succeeded: 998, failed: 2, p50: 1.25, p95: 3, p99: 9)
         #expect(LiveView.line(sample, planned: 30) == "12 s (of 30 s)  998 requests/s  p50 1.25  p95 3.00  p99 9.00 ms  2 failed")
+        #expect(LiveView.cut("12 s ▁█", columns: 7) == "12 s ▁" && LiveView.cut("12 s", columns: 80) == "12 s")
+    }
+
+    @Test func `over HTTP-2 it is requests that are under way, and not connections`() {
+        var report = self.report()
+        #expect(BenchTable.text([report]).contains(" busy on average") && !BenchTable.text([report]).contains("under way"))
+        report.streams = 10
+        #expect(BenchTable.text([report]).contains(" requests under way on average"))
     }
 }
 
