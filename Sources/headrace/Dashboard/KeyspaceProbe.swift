@@ -110,12 +110,16 @@ enum KeyspaceProbe {
             for request in requests { writer.request(request.map { Array($0.utf8) }) }
             try socket.send(writer.bytes)
             var replies: [RESPReply] = []
+            var hasWaited = false
             while replies.count < requests.count {
                 if let (reply, count) = try input.withUnsafeReadableBytes({ try parser.next($0) }) {
                     input.moveReaderIndex(forwardBy: count)
                     replies.append(reply)
                     continue
                 }
+                // What comes whole and at once is an answer, however late it was asked for.
+                guard !hasWaited || !isOver else { throw Failure(description: "\(door): no whole answer within \(KeyspaceProbe.seconds) s") }
+                hasWaited = true
                 input.discardReadBytes()
                 let before = input.readableBytes
                 guard try socket.receive(into: &input) else { throw Failure(description: "\(door) has closed the connection") }
@@ -123,7 +127,6 @@ enum KeyspaceProbe {
                 guard receivedBytes <= KeyspaceProbe.replyBytesMax else {
                     throw Failure(description: "\(door): its answer is over \(KeyspaceProbe.replyBytesMax >> 10) KB")
                 }
-                guard !isOver else { throw Failure(description: "\(door): no whole answer within \(KeyspaceProbe.seconds) s") }
             }
             return replies
         }
