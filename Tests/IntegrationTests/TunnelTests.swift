@@ -29,7 +29,9 @@ import Testing
 
     @Test func `bytes pass in both directions, and the exchange is logged when it has ended`() throws {
         let origin = try origin()
-        let edge = try HeadraceProcess(["--app", origin.url])
+        let stages = ["lookup", "queue", "connect", "first_byte", "compress", "write"].map { $0 + "_ms" }
+        let fields = ["target", "status", "bytes", "head_ms"] + stages
+        let edge = try HeadraceProcess(["--app", origin.url, "--set", "edge.access_log_fields=\(fields.joined(separator: ","))"])
         let client = try open(edge)
         #expect(origin.requests[0].field("Upgrade") == "websocket" && origin.requests[0].field("Connection") == "Upgrade")
         for word in ["one", "two"] {
@@ -42,6 +44,9 @@ import Testing
         #expect(try eventually { try edge.metric("headrace_edge_tunnels") == 0 })
         let line = try #require(try edge.logLines(atLeast: 1).first { $0["target"] as? String == "/chat" })
         #expect(line["status"] as? Int == 101 && line["bytes"] as? Int == 6)
+        // What led to the 101 is what its head took; each is cut to three digits.
+        let sum = stages.compactMap { line[$0] as? Double }.reduce(0, +)
+        #expect(abs(sum - (line["head_ms"] as? Double ?? 0)) < 0.008 && line["first_byte_ms"] != nil, "\(line)")
     }
 
     @Test func `what a client sends right behind its request is not lost`() throws {
