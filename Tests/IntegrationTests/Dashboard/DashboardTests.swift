@@ -155,7 +155,9 @@ import Testing
         #expect(lines.count { $0["first_byte_ms"] != nil } == 2)
     }
 
-    @Test func `two hundred open dashboards cost less than a twentieth of a core`() throws {
+    /// It takes 40 s of one of few threads, and other tests are in what it measures; `Benchmarks/dashboards` has the figure.
+    @Test(.enabled(if: ProcessInfo.processInfo.environment["HEADRACE_LONG"] != nil, "HEADRACE_LONG is not set"))
+    func `two hundred open dashboards cost less than a twentieth of a core`() throws {
         let origin = try ScriptedOrigin(body: "x")
         let edge = try HeadraceProcess(["--app", origin.url])
         func cpu() throws -> Double { try edge.metric("process_cpu_seconds_total") }

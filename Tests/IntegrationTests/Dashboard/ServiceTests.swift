@@ -83,9 +83,11 @@ import Testing
         func service() throws -> [String: Any]? { try services(headrace).services["keyspace"] }
         #expect(try eventually(seconds: 90) { try service()?["state"] as? String == "up" && (service()?["detail"] as? String)?.hasSuffix(", master") == true })
         // Nobody but the probe has asked: no traffic.
-        let document = try DashboardIntegrationTests.document(headrace)
-        let layer = try #require((document["layers"] as? [[String: Any]])?.first { $0["name"] as? String == "keyspace" })
-        #expect(layer["state"] as? String == "idle", "\(layer)")
+        func layer() throws -> [String: Any]? {
+            let document = try DashboardIntegrationTests.document(headrace)
+            return (document["layers"] as? [[String: Any]])?.first { $0["name"] as? String == "keyspace" }
+        }
+        #expect(try eventually(seconds: 90) { try layer()?["state"] as? String == "idle" })
         // Its door is gone, which inside nobody would see.
         try FileManager.default.removeItem(atPath: socket)
         #expect(try eventually(seconds: 120) { try service()?["state"] as? String == "down" })
