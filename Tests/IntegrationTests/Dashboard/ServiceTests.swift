@@ -103,6 +103,30 @@ import Testing
             })
     }
 
+    @Test func `a keyspace at its limit of clients serves those that are there: that its door closes is said, and no failure`() throws {
+        let origin = try DashboardIntegrationTests.application()
+        let headrace = try HeadraceProcess(["--app", origin.url, "--keyspace", "127.0.0.1:0", "--set", "keyspace.clients=1"])
+        let door = try port("keyspace", of: headrace)
+        var only: RawClient?
+        // The probe may be there just now.
+        #expect(
+            try eventually(seconds: 60) {
+                let client = try RawClient(port: door)
+                client.send("*1\r\n$4\r\nPING\r\n")
+                guard client.readAvailable(milliseconds: 500).hasPrefix("+PONG") else { return false }
+                only = client
+                return true
+            })
+        #expect(
+            try eventually(seconds: 90) {
+                let found = try services(headrace).services["keyspace"]
+                return found?["state"] as? String == "up" && (found?["detail"] as? String)?.contains("it takes no more of them now") == true
+            })
+        #expect(try services(headrace).status == 200)
+        only?.send("*1\r\n$4\r\nPING\r\n")
+        #expect(only?.readAvailable(milliseconds: 500).hasPrefix("+PONG") == true)
+    }
+
     @Test(.enabled(if: RedisPeer.isInstalled, "\(RedisPeer.isMissing)"))
     func `the server of the schedule's lock is asked for its role, and a replica is no place for a lock`() throws {
         let (host, port) = ("127.7.10.3", 20_000 + Int(getpid()) % 30_000)

@@ -91,6 +91,22 @@ import Testing
         #expect(origin.frames(3).count <= 1)
     }
 
+    @Test func `who waits for a server that has said nothing goes to another connection with the first whose time is up`() async throws {
+        // The first connection looks whether there is a server that speaks it; the second is silent.
+        let origin = try HTTP2Origin(settings: nil) { event, link in
+            switch event {
+            case .other(let frame) where frame.type == 4 && frame.flags & 1 == 0 && link.number != 1: link.send(F.settings())
+            case .headers(let stream, _, _): link.send(F.answer(stream, "hello"))
+            default: break
+            }
+        }
+        let workload = try Workload([RequestSpecification(try HTTPURL("http://127.0.0.1:\(origin.port)/"))], http2Streams: 100)
+        // Five seconds apart.
+        let plan = LoadPlan(workload: workload, open: .init(.init(steady: 0.2, seconds: 10)), warmUp: .fixed(.zero), timeout: .seconds(10))
+        let report = try await LoadRun(plan).run()
+        #expect(report.failures == [.timeout: 1] && report.succeeded == 1 && report.connections == 2, "\(report.failures)")
+    }
+
     @Test func `a request that is given up is reset, and its place taken`() async throws {
         let origin = try HTTP2Origin(settings: [(3, 1)]) { event, link in
             if case .headers(let stream, _, _) = event, stream > 1 { link.send(F.answer(stream, "hello")) }
