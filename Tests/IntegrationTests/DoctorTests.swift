@@ -64,7 +64,7 @@ struct DoctorTests {
             }
             let (pooler, keyspace) = (try port("pooler"), try port("keyspace"))
             // What the application asks for is there: a cache that only misses is a finding of its own.
-            _ = try RedisClient(port: keyspace).call("SET", "page", "kept")
+            if isUsed { _ = try RedisClient(port: keyspace).call("SET", "page", "kept") }
             addresses.ports.withLock { $0 = (pooler, keyspace) }
             file = try TemporaryFile(text(edge: "127.0.0.1:\(process.port)", pooler: "\(host):\(pooler)", keyspace: "\(host):\(keyspace)"), name: "headrace.yaml")
             (self.cluster, self.origin, self.process, files) = (cluster, origin, process, [secret, started])
