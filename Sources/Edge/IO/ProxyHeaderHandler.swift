@@ -51,10 +51,13 @@ final class ProxyHeaderHandler: ChannelInboundHandler, RemovableChannelHandler, 
         case .malformed(let malformation):
             worker.proxyHeaderRefused(malformation, from: channel.remoteAddress)
             return end(ProxyHeaderOutcome(malformation), context)
-        case .itself: worker.metrics.proxyHeader(.itself)
+        case .itself:
+            // Mostly its checks; HAProxy says it of clients, too, that came to it by a Unix socket.
+            worker.metrics.proxyHeader(.itself)
+            (ends.isRelayed, ends.isUnnamed) = (true, true)
         case .unknown:
             worker.metrics.proxyHeader(.unknown)
-            ends.isRelayed = true
+            (ends.isRelayed, ends.isUnnamed) = (true, true)
         case .client(let client):
             worker.metrics.proxyHeader(.client)
             ends = ConnectionEnds(client: client.address, own: client.destination, isRelayed: true)
@@ -119,8 +122,10 @@ final class ProxyHeaderHandler: ChannelInboundHandler, RemovableChannelHandler, 
 struct ConnectionEnds {
     var client: SocketAddress?
     var own: SocketAddress?
-    /// A proxy connected for somebody.
+    /// A proxy connected, for somebody or itself.
     var isRelayed = false
+    /// And did not say for whom.
+    var isUnnamed = false
 }
 
 extension ClientIdentity {
@@ -128,6 +133,7 @@ extension ClientIdentity {
         self.init(peer: ends.client?.ipAddress)
         port = UInt16(clamping: ends.client?.port ?? 0)
         isRelayed = ends.isRelayed
+        isUnnamed = ends.isUnnamed
         own = ends.own?.ipAddress.flatMap { IPAddress($0) }
         ownPort = UInt16(clamping: ends.own?.port ?? 0)
     }

@@ -19,6 +19,8 @@ struct ClientIdentity: Sendable {
     var ownPort: UInt16 = 0
     /// The connection began with a PROXY header: whoever it names, a proxy speaks.
     var isRelayed = false
+    /// That header named nobody: the address is the proxy's, and who wrote the fields of a request is not known.
+    var isUnnamed = false
 
     /// - Parameter text: an address as the system prints it; `nil` for a Unix socket.
     init(peer text: String?) {
@@ -49,7 +51,8 @@ public struct ForwardingConfiguration: Sendable, Equatable {
 /// Finds the client behind trusted proxies.
 ///
 /// The list is read from its end, where the nearest proxy wrote: as long as whoever wrote is trusted, the one before is believed. What
-/// stands before the first that is not trusted was written by nobody we know, and is dropped.
+/// stands before the first that is not trusted was written by nobody we know, and is dropped. Behind a PROXY header that names nobody that is all of
+/// it: the proxy that sent it passes bytes on and writes no fields, so that they are its client's, whoever that is.
 /// - Source: RFC 7239 §4, §5, §8.1.
 enum ForwardedPolicy {
     /// More proxies than anybody has in a row.
@@ -58,7 +61,7 @@ enum ForwardedPolicy {
     static func client(
         _ fields: borrowing FieldSection, peer: ClientIdentity, _ configuration: ForwardingConfiguration
     ) -> ClientIdentity {
-        guard configuration.trusted.contains(where: { $0.contains(peer.ip) }) else { return peer }
+        guard !peer.isUnnamed, configuration.trusted.contains(where: { $0.contains(peer.ip) }) else { return peer }
         var hops: [Hop] =
             switch configuration.field {
             case .xForwardedFor: xForwarded(fields)

@@ -41,6 +41,22 @@ import Testing
         #expect(text(try client(["X-Forwarded-For: 203.0.113.1"], peer: nil, trusted: ["unix"])) == "203.0.113.1 unix:")
     }
 
+    @Test(arguments: ForwardingConfiguration.Field.allCases)
+    func `nobody is believed behind a PROXY header that names nobody`(field: ForwardingConfiguration.Field) throws {
+        var configuration = ForwardingConfiguration()
+        configuration.trusted = ["10.0.0.0/8", "unix"].compactMap { AddressRange($0) }
+        configuration.field = field
+        let fields = ["X-Forwarded-For: 203.0.113.1", "X-Forwarded-Proto: https", "X-Forwarded-Host: a.example", "Forwarded: for=203.0.113.1;proto=https"]
+        for address in ["10.0.0.9", nil] {
+            var peer = ClientIdentity(peer: address)
+            peer.isRelayed = true
+            #expect(ForwardedPolicy.client(try RequestHead.get("/", fields).fields, peer: peer, configuration).chain.count == 2)
+            peer.isUnnamed = true
+            let client = ForwardedPolicy.client(try RequestHead.get("/", fields).fields, peer: peer, configuration)
+            #expect(client.address == peer.address && client.chain.count == 1 && !client.isSecure && client.host == nil)
+        }
+    }
+
     @Test(arguments: [
         // RFC 7239 §4.
         ("for=\"_gazonk\"", "10.0.0.9"), ("For=\"[2001:db8:cafe::17]:4711\"", "2001:db8:cafe::17 10.0.0.9"),
