@@ -139,7 +139,8 @@ public final class EdgeServer: Sendable {
                 throw ConnectionRefused()
             }
             do {
-                guard worker.configuration.isProxy(channel.remoteAddress?.ipAddress) else {
+                // Without proxies no address is made a text for it.
+                guard !worker.configuration.proxies.isEmpty, worker.configuration.isProxy(channel.remoteAddress?.ipAddress) else {
                     return try serve(channel, worker, ConnectionEnds(client: channel.remoteAddress, own: channel.localAddress))
                 }
                 let limit = limit
