@@ -131,6 +131,7 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
 
     func memoryShort(now: NIODeadline) {
         isClosed = true
+        for stream in connection.streams { stream.exchange?.gaveWay(now: now) }
         endStreams()
         context?.close(promise: nil)
     }

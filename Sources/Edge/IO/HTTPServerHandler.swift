@@ -506,14 +506,21 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
 
     func memoryShort(now: NIODeadline) {
         guard isOpen else { return }
+        gaveWay(now: now)
+        cut()
+    }
+
+    /// Ends the exchange because memory is short; what it went over ends elsewhere. A tunnel is counted by itself when it ends.
+    func gaveWay(now: NIODeadline) {
         if hasBegun {
             exchange.reason = .edge(.memory)
-            if exchange.status == 0 { exchange.status = 503 }
-            count(now: now)
-            hasBegun = false
+            if case .tunnel = source {} else {
+                if exchange.status == 0 { exchange.status = 503 }
+                count(now: now)
+                hasBegun = false
+            }
         }
         clientGone()
-        cut()
     }
 
     /// A tunnel ends as if its client had left; what else was under way is cut, and nobody could say more about it.
