@@ -28,6 +28,8 @@ public final class MemoryPressure: Sendable {
     }
 
     private static let marginShare = 0.04
+    /// The share that may be filled for long: with more, a class of work that was once given up would never be taken up again.
+    public static let restShare = Level.connections.share - marginShare
 
     /// 0 for no bound.
     public let bytesMax: Int

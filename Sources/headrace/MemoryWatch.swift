@@ -7,8 +7,9 @@ struct MemoryWatch: Sendable {
     /// 20 ms while there is plenty; 5 ms from half of the total on, in which peers on the same machine fill some 3 MB: less than what lies between two levels.
     private static let interval: useconds_t = 20_000
     private static let shortInterval: useconds_t = 5_000
-    /// How often freed memory is given back to the kernel under pressure, in measurements: it takes milliseconds, and holds up who allocates.
-    private static let trimEvery = 40
+    /// How often freed memory is given back to the kernel under pressure, in measurements: it takes milliseconds, and holds up who allocates. 0.2 s while
+    /// something comes of it, up to 10 s while nothing does.
+    private static let (trimEvery, trimEveryMax) = (40, 2_000)
 
     let pressure: MemoryPressure
     let logger: Logger
@@ -23,28 +24,37 @@ struct MemoryWatch: Sendable {
         let file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { return logger.error("memory.total: the process' memory cannot be measured") }
         let page = Int(sysconf(Int32(_SC_PAGESIZE)))
-        var text = [UInt8](repeating: 0, count: 128)
-        var (last, sinceTrim) = (MemoryPressure.Level.none, 0)
+        var (last, sinceTrim, trimEvery) = (MemoryPressure.Level.none, 0, Self.trimEvery)
         while true {
-            let count = pread(file, &text, text.count, 0)
-            // Size, then what is resident, in pages (proc(5)).
-            let words = text.prefix(max(0, count)).split(separator: 0x20)
-            if words.count > 1, let pages = Int(String(decoding: words[1], as: UTF8.self)) {
-                let level = pressure.measured(residentBytes: pages * page)
+            if let bytes = Self.residentPages(file).map({ $0 * page }) {
+                let level = pressure.measured(residentBytes: bytes)
                 if level != last {
                     logger.warning(
-                        "memory", metadata: ["given up": "\(Self.text(level))", "resident": "\((pages * page) >> 20) MiB", "memory.total": "\(pressure.bytesMax >> 20) MiB"])
+                        "memory", metadata: ["given up": "\(Self.text(level))", "resident": "\(bytes >> 20) MiB", "memory.total": "\(pressure.bytesMax >> 20) MiB"])
                 }
+                if level > last { trimEvery = Self.trimEvery }
                 last = level
                 sinceTrim += 1
                 // What was freed is the allocator's still, and would be taken for use.
-                if level > .none, sinceTrim >= Self.trimEvery {
+                if level > .none, sinceTrim >= trimEvery {
                     _ = malloc_trim(0)
+                    let left = Self.residentPages(file).map { $0 * page } ?? bytes
+                    trimEvery = bytes - left < bytes / 100 ? min(2 * trimEvery, Self.trimEveryMax) : Self.trimEvery
                     sinceTrim = 0
                 }
             }
             usleep(pressure.residentBytes > pressure.bytesMax / 2 ? Self.shortInterval : Self.interval)
         }
+    }
+
+    /// What is resident and the process' own: pages of files that it has mapped are the kernel's to drop.
+    private static func residentPages(_ file: Int32) -> Int? {
+        var text = [UInt8](repeating: 0, count: 128)
+        let count = pread(file, &text, text.count, 0)
+        // Size, then what is resident, then what of that is of files or shared, in pages (proc(5)).
+        let words = text.prefix(max(0, count)).split(separator: 0x20)
+        guard words.count > 2, let all = Int(String(decoding: words[1], as: UTF8.self)), let mapped = Int(String(decoding: words[2], as: UTF8.self)) else { return nil }
+        return max(0, all - mapped)
     }
 
     static func text(_ level: MemoryPressure.Level) -> String {

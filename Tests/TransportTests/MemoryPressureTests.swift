@@ -12,6 +12,14 @@ import Transport
         #expect(pressure.riseCount == 3)
     }
 
+    @Test func `what may be filled for long keeps no class of work given up`() {
+        let pressure = MemoryPressure(bytesMax: 1_000_000)
+        pressure.measured(residentBytes: 1_000_000)
+        #expect(pressure.measured(residentBytes: Int(MemoryPressure.restShare * 1_000_000) - 1) == .none)
+        pressure.measured(residentBytes: 1_000_000)
+        #expect(pressure.measured(residentBytes: Int(MemoryPressure.restShare * 1_000_000) + 1) == .connections)
+    }
+
     @Test func `what has to go is what is above the level at which nothing is cut`() {
         let pressure = MemoryPressure(bytesMax: 1000)
         for (bytes, excess) in [(900, 0), (920, 40), (1000, 120), (881, 1), (870, 0)] {

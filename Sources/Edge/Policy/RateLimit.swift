@@ -30,6 +30,8 @@ public struct RateLimit: Sendable, Hashable {
     /// How many it may ask for at once, after it has asked for nothing for a while; `nil` for what ``rate`` gives in a second, but one at least.
     public var burst: Int?
     public var client = Client.address
+    /// What the buckets of one limit take, from the beginning.
+    public static let tableBytes = RateLimiter.tableBytes
 
     public init() {}
 
@@ -59,6 +61,7 @@ struct RateLimitTable {
     }
 
     private static let ways = 8
+    static let setBytes = ways * MemoryLayout<Bucket>.stride
 
     /// Nanoseconds that one request takes of a bucket.
     private let interval: Int64

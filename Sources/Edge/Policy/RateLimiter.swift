@@ -13,6 +13,7 @@ final class RateLimiter: Sendable {
     /// 16 × 1,024 × 8 clients: 2 MiB.
     private static let shardCount = 16
     private static let setCount = 1024
+    static let tableBytes = shardCount * setCount * RateLimitTable.setBytes
 
     /// Of how many clients a store is told at a time, at most: 8,192 of each limit.
     private static let spentMax = 512

@@ -1,8 +1,9 @@
 import Edge
 import Keyspace
 import Pooler
+import Transport
 
-/// Whether what the layers may take fits into `memory.total`.
+/// Whether what the layers may take fits into `memory.total`, with nothing given up for it.
 ///
 /// Only what stays is counted in full: stored responses, keys, and responses that are held until they are whole. What connections hold while bytes are on their way depends on
 /// how slow their peers are, and is what the process gives up when the total is near.
@@ -28,6 +29,10 @@ enum MemoryBudget {
             if edge.cache.isEnabled { add("edge.cache.size", edge.cache.bytesMax) }
             add("edge.limits.buffered_responses", edge.bufferedResponseBytesMax)
             add("edge.limits.connections", connections: edge.limits.connectionsMax)
+            let limited = edge.routeTable.count { $0.rateLimit.rate != nil }
+            if limited > 0 {
+                parts.append(Part(text: "limits.rate of routes \(limited) × \(SizeText.render(RateLimit.tableBytes))", bytes: limited * RateLimit.tableBytes))
+            }
         }
         if settings.poolerConfiguration != nil { add("pooler.limits.client_connections", connections: settings.pooler.limits.clientConnectionsMax) }
         if settings.hasKeyspace {
@@ -45,8 +50,10 @@ enum MemoryBudget {
         }
         let parts = parts(settings)
         let sum = parts.reduce(0) { $0 + $1.bytes }
-        guard sum > total else { return nil }
-        return "memory.total is \(SizeText.render(total)), but its parts come to \(SizeText.render(sum)): "
-            + parts.map(\.text).joined(separator: " + ")
+        // Whole megabytes, as a size is written.
+        let room = (Int(Double(total) * MemoryPressure.restShare) >> 20) << 20
+        guard sum > room else { return nil }
+        return "memory.total is \(SizeText.render(total)), of which \(Int((MemoryPressure.restShare * 100).rounded())) % may be filled for long: \(SizeText.render(room)); "
+            + "but its parts come to \(SizeText.render(sum)): " + parts.map(\.text).joined(separator: " + ")
     }
 }
