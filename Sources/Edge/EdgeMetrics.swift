@@ -77,7 +77,7 @@ final class EdgeMetrics: Sendable {
         let responseBuffers: FillBudget
         let accessLogDropped: @Sendable () -> Int
         /// `nil` where rate limits are this process' own.
-        var rateStore: @Sendable () -> (RateStoreClient.Figures, untold: Int)? = { nil }
+        var rateStore: @Sendable () -> RateStoreClient.Figures? = { nil }
     }
 
     init(_ process: ProcessNumbers) {
@@ -299,11 +299,11 @@ final class EdgeMetrics: Sendable {
                 "headrace_edge_proxy_headers_total", help: "Connections of proxies that must begin with a PROXY header, by what came.",
                 labels: [("outcome", outcome.rawValue)], value: sum { $0.proxyHeaders.value(index) })
         }
-        if let (store, untold) = process.rateStore() {
+        if let store = process.rateStore() {
             text.gauge(
                 "headrace_edge_rate_store_up", help: "Whether the store of the rate limits answers: 0 while each process limits by itself.",
                 value: store.isUp ? 1 : 0)
-            for (kind, count) in [("shared", store.shared), ("local", store.local + untold)] {
+            for (kind, count) in [("shared", store.shared), ("local", store.local)] {
                 text.counter(
                     "headrace_edge_rate_store_requests_total",
                     help: "Requests that a rate limit let through: told to the store, or known to this process alone.", labels: [("known", kind)],

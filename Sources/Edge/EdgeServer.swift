@@ -186,11 +186,12 @@ public final class EdgeServer: Sendable {
         let resources = try RouteResources(adopted, previous: running.withLock { $0.resources })
         // The last that may fail.
         try certificates?.replace(adopted.tls.files)
-        let workers = running.withLock {
+        let (workers, rateStore) = running.withLock {
             $0.configuration = adopted
             $0.resources = resources
-            return $0.workers
+            return ($0.workers, $0.rateStore)
         }
+        rateStore?.adopt(resources.limiters.values)
         // Before the workers, which take their sides of it.
         upstreams.reload(adopted.upstreams, resources.upstreamTLS)
         for worker in workers {
@@ -265,8 +266,7 @@ public final class EdgeServer: Sendable {
             upstreams: { [upstreams] in upstreams.snapshots },
             certificates: { [certificates] in certificates?.descriptions ?? [] }, responseBuffers: budget, accessLogDropped: { [accessLog] in accessLog?.droppedBytes.load(ordering: .relaxed) ?? 0 },
             rateStore: { [weak self] in
-                guard let (client, limiters) = self?.running.withLock({ ($0.rateStore, $0.resources.limiters) }), let client else { return nil }
-                return (client.figures, limiters.values.reduce(0) { $0 + $1.untold })
+                self?.running.withLock { $0.rateStore }?.figures
             })
         var made: [(eventLoop: any EventLoop, worker: NIOLoopBound<EdgeWorker>)] = []
         for eventLoop in group.makeIterator() {

@@ -7,7 +7,7 @@ import Testing
 @Suite struct RateStoreTests {
     private static let (rate, burst) = (20, 10)
 
-    private static func edge(_ store: String, _ more: [String] = []) throws -> (HeadraceProcess, TemporaryFile) {
+    private static func edge(_ store: String, _ more: [String] = [], rate: Int = RateStoreTests.rate) throws -> (HeadraceProcess, TemporaryFile) {
         let file = try TemporaryFile(
             """
             edge:
@@ -72,8 +72,32 @@ import Testing
         let store = try RedisClient(path: "\(folder.path)/k")
         let two = try Self.edge(socket)
         try Self.check([one.0, two.0])
-        guard case .array(let keys) = try store.call("KEYS", "headrace:rate:limited:*") else { return #expect(Bool(false)) }
-        #expect(keys.count == 1)
+        // It is there until the bucket is full.
+        #expect(try eventually {
+            _ = Self.flood(one.0, seconds: 0.3)
+            return try store.call("KEYS", "headrace:rate:limited:*").array?.count == 1
+        })
+    }
+
+    @Test(.enabled(if: RedisPeer.isInstalled, "redis-server is not installed: run scripts/setup")) func `a clock of the store that was set back denies nobody for that long`() throws {
+        let redis = try RedisPeer()
+        let (edge, file) = try Self.edge("unix:" + redis.socketPath)
+        defer { _ = file }
+        let store = try redis.client()
+        #expect(try eventually { try edge.metric("headrace_edge_rate_store_up") == 1 })
+        var key: String?
+        #expect(try eventually {
+            _ = Self.flood(edge, seconds: 0.3)
+            key = try store.call("KEYS", "headrace:rate:limited:*").array?.first?.text
+            return key != nil
+        })
+        let name = try #require(key)
+        try store.call("SET", name, "9000000000000000")
+        // Eight bursts of half a second, and half a minute.
+        #expect(try eventually {
+            _ = try RawClient.get(port: edge.port, "/limited", ["X-Api-Key: one"])
+            return try (1...34_000).contains(store.call("PTTL", name).integer ?? 0)
+        })
     }
 
     @Test(.enabled(if: RedisPeer.isInstalled, "redis-server is not installed: run scripts/setup")) func `two processes and Redis`() throws {
@@ -87,7 +111,8 @@ import Testing
 
     @Test(.enabled(if: RedisPeer.isInstalled, "redis-server is not installed: run scripts/setup")) func `limits go on without their store, and with it when it is back`() throws {
         let folder = try TemporaryFolder()
-        let (edge, file) = try Self.edge("unix:\(folder.path)/redis.sock")
+        // So slow that the time which sixty answers take gives nothing.
+        let (edge, file) = try Self.edge("unix:\(folder.path)/redis.sock", rate: 1)
         defer { _ = file }
         func ask(_ key: String) throws -> Int { try RawClient.get(port: edge.port, "/limited", ["X-Api-Key: \(key)"]).status }
         func admitted(_ key: String, of count: Int = 60) throws -> Int {

@@ -9,10 +9,13 @@ import Transport
 /// Tells the store of the rate limits what this process let through, and the limits what the store answers: ten times a second, on an event
 /// loop of the edge's, in one write and one read. Requests never wait for it; while it is away, each process has buckets of its own.
 ///
-/// One batch is under way at a time. What was let through while the store is away is not told later: it is over.
+/// One batch is under way at a time, of at most ``clientsMax`` clients: whose turn does not come is told of with the next one. What was let through
+/// while the store is away is not told later: it is over.
 final class RateStoreClient: Sendable {
     /// 100 ms: what many processes let through too much grows with it, and a store has ten reads a second of each.
     static let interval = TimeAmount.milliseconds(100)
+    /// Of how many clients a store is told at a time, all limits together: a millisecond or two of the event loop.
+    private static let clientsMax = 1024
     /// For an answer; then the store is away.
     private static let timeout = TimeAmount.seconds(1)
     /// How long a store is left alone that was away.
@@ -23,7 +26,7 @@ final class RateStoreClient: Sendable {
     /// Numbers for the metrics, written by the one event loop.
     struct Figures: Sendable {
         var isUp = false
-        /// Requests that were let through and told to the store, and those of which it does not know.
+        /// Requests that were let through and told to the store, and those of which it will never know.
         var shared = 0
         var local = 0
         var failures = 0
@@ -34,6 +37,8 @@ final class RateStoreClient: Sendable {
     private let eventLoop: any EventLoop
     private let limiters: @Sendable () -> [RateLimiter]
     private let known = Lock(Figures())
+    /// `nil` until the store has said it.
+    private let sharedSeed = Lock<UInt64?>(nil)
     private let state: NIOLoopBoundBox<State>
 
     private struct State {
@@ -51,6 +56,8 @@ final class RateStoreClient: Sendable {
         var waiting = CircularBuffer<Wait>()
         var deadline = NIODeadline.distantFuture
         var isAwaySaid = false
+        /// The shard that is asked next, of those of all limits.
+        var place = 0
     }
 
     private enum Wait {
@@ -84,6 +91,12 @@ final class RateStoreClient: Sendable {
         }.get()
     }
 
+    /// Limits that a reload has made hash as those before, from their first request on. May be called on any thread.
+    func adopt(_ limiters: some Sequence<RateLimiter>) {
+        guard let seed = sharedSeed.withLock({ $0 }) else { return }
+        for limiter in limiters where limiter.storeName != nil { limiter.use(seed: seed) }
+    }
+
     // MARK: On the event loop
 
     private func tick(now: NIODeadline) {
@@ -105,26 +118,48 @@ final class RateStoreClient: Sendable {
             state.value.waiting.append(.agreement)
             state.value.waiting.append(.seed)
         }
-        var requests = 0
-        for limiter in limiters() {
+        commands += spendings(script)
+        guard !commands.isEmpty else { return }
+        send(commands, channel, now: now)
+    }
+
+    /// What the store is to be told now: of whole shards, in turn, as long as one more is no more than goes at a time.
+    private func spendings(_ script: String) -> [[String]] {
+        let limiters = limiters().filter { $0.storeName != nil }
+        let places = limiters.count * RateLimiter.shardCount
+        var commands: [[String]] = []
+        var (requests, untold) = (0, 0)
+        for _ in 0..<places {
+            guard commands.count + RateLimiter.spentMax <= Self.clientsMax else { break }
+            let place = state.value.place % places
+            state.value.place = place + 1
+            let limiter = limiters[place / RateLimiter.shardCount]
             guard let name = limiter.storeName else { continue }
-            // A limit that a reload has made.
-            limiter.use(seed: state.value.seed)
-            let spent = limiter.takeSpent()
+            let spent = limiter.takeSpent(shard: place % RateLimiter.shardCount)
             requests += spent.requests
+            untold += spent.untold
             for (client, nanoseconds) in spent.nanoseconds {
-                commands.append(RateStoreWords.spending(script: script, limit: name, client: client, nanoseconds: nanoseconds))
+                commands.append(
+                    RateStoreWords.spending(script: script, limit: name, client: client, nanoseconds: nanoseconds, missingMax: limiter.missingMax))
                 state.value.waiting.append(.bucket(limiter, client))
             }
         }
-        guard !commands.isEmpty else { return }
-        known.withLock { $0.shared += requests }
-        send(commands, channel, now: now)
+        known.withLock {
+            $0.shared += requests
+            $0.local += untold
+        }
+        return commands
     }
 
     /// Without the store nobody is told of what was let through.
     private func forgetSpent() {
-        let requests = limiters().reduce(0) { $0 + ($1.storeName == nil ? 0 : $1.takeSpent().requests) }
+        var requests = 0
+        for limiter in limiters() where limiter.storeName != nil {
+            for shard in 0..<RateLimiter.shardCount {
+                let spent = limiter.takeSpent(shard: shard)
+                requests += spent.requests + spent.untold
+            }
+        }
         if requests > 0 { known.withLock { $0.local += requests } }
     }
 
@@ -146,7 +181,8 @@ final class RateStoreClient: Sendable {
         UpstreamConnector.connect(bootstrap, to: store.endpoint).hop(to: eventLoop).whenComplete { [self] result in
             state.value.isConnecting = false
             switch result {
-            case .success(let channel) where state.value.isEnded || !channel.isActive: channel.close(promise: nil)
+            case .success(let channel) where state.value.isEnded: channel.close(promise: nil)
+            case .success(let channel) where !channel.isActive: failed("has closed the connection", nil)
             case .success(let channel):
                 let commands = RateStoreWords.greeting(store, seed: state.value.seed)
                 state.value.channel = channel
@@ -171,6 +207,8 @@ final class RateStoreClient: Sendable {
         case (.seed, let reply):
             guard let seed = reply.bytes.flatMap({ UInt64(String(decoding: $0, as: UTF8.self)) }) else { return failed("has no seed", channel) }
             (state.value.seed, state.value.isSeedShared, state.value.isAwaySaid) = (seed, true, false)
+            // Before those are asked for that there are: one that is made meanwhile finds it here.
+            sharedSeed.withLock { $0 = seed }
             for limiter in limiters() where limiter.storeName != nil { limiter.use(seed: seed) }
             known.withLock { $0.isUp = true }
         case (.bucket(let limiter, let client), .integer(let missing)):

@@ -67,12 +67,15 @@ struct RateLimitTable {
     private let interval: Int64
     /// Nanoseconds by which a bucket may be less than full when a request comes.
     private let tolerance: Int64
+    /// Nanoseconds that can be missing from a bucket that others take from as well: eight bursts, and half a minute for what many processes let through
+    /// before they hear of each other. What a store says beyond is a clock that was set.
+    let missingMax: Int64
     private var buckets: [Bucket]
     /// Requests since the store was last told of them, by client, where there is one.
     private var spent: [UInt64: Int] = [:]
     private let spentMax: Int
-    /// Requests that were let through and are too many to be told of.
-    private(set) var untold = 0
+    /// Requests since then that were let through and are too many to be told of.
+    private var untold = 0
 
     /// - Parameters:
     ///   - setCount: sets of eight buckets; a power of two.
@@ -84,6 +87,7 @@ struct RateLimitTable {
         let (product, isTooMuch) = interval.multipliedReportingOverflow(by: Int64(max(0, burst - 1)))
         // A century: what is more is no limit.
         tolerance = isTooMuch ? 1 << 61 : min(product, 1 << 61)
+        missingMax = 8 * (min(tolerance, 1 << 57) + min(interval, 1 << 57)) + 30_000_000_000
         buckets = Array(repeating: Bucket(), count: setCount * Self.ways)
     }
 
@@ -107,10 +111,12 @@ struct RateLimitTable {
     // MARK: A store that others write to as well
 
     /// What was let through since this was last asked, by client, in nanoseconds of its bucket.
-    mutating func takeSpent() -> (requests: Int, nanoseconds: [UInt64: Int64]) {
+    mutating func takeSpent() -> (requests: Int, untold: Int, nanoseconds: [UInt64: Int64]) {
         var taken: [UInt64: Int] = [:]
         swap(&taken, &spent)
-        return (taken.values.reduce(0, +), taken.mapValues(cost))
+        let missed = untold
+        untold = 0
+        return (taken.values.reduce(0, +), missed, taken.mapValues(cost))
     }
 
     /// The store has said how much of a client's bucket is missing, all processes together.
@@ -118,8 +124,7 @@ struct RateLimitTable {
     mutating func learnt(_ client: UInt64, missing: Int64, now: Int64) {
         let place = place(of: client)
         guard missing > 0 || buckets[place].client == client else { return }
-        // A century, as above.
-        let all = min(max(0, missing), 1 << 61) + min(cost(spent[client] ?? 0), 1 << 61)
+        let all = min(max(0, missing), missingMax) + min(cost(spent[client] ?? 0), 1 << 61)
         buckets[place] = Bucket(client: client, fullAt: now + all)
     }
 

@@ -11,16 +11,18 @@ final class RateLimiter: Sendable {
     }
 
     /// 16 × 1,024 × 8 clients: 2 MiB.
-    private static let shardCount = 16
+    static let shardCount = 16
     private static let setCount = 1024
     static let tableBytes = shardCount * setCount * RateLimitTable.setBytes
 
-    /// Of how many clients a store is told at a time, at most: 8,192 of each limit.
-    private static let spentMax = 512
+    /// Of how many clients of a shard it is kept what a store is to be told: 8,192 of each limit.
+    static let spentMax = 512
 
     let limit: RateLimit
     /// What tells it from others in the store; `nil` when its buckets are this process' alone.
     let storeName: String?
+    /// See ``RateLimitTable/missingMax``.
+    let missingMax: Int64
     private let shards: [Shard]
     private let seed = Atomic(UInt64.random(in: .min ... .max))
     /// `RateLimit-Policy: "client";q=20;w=2`: how many at once, and in how many seconds a bucket is full again.
@@ -34,7 +36,9 @@ final class RateLimiter: Sendable {
         // A limit that was changed begins anew.
         self.storeName = storeName.map { "\($0):\(rate.count)/\(rate.period.nanoseconds)" }
         let burst = limit.burstMax
-        shards = (0..<Self.shardCount).map { _ in Shard(RateLimitTable(rate: rate, burst: burst, setCount: Self.setCount, spentMax: storeName == nil ? 0 : Self.spentMax)) }
+        let shards = (0..<Self.shardCount).map { _ in Shard(RateLimitTable(rate: rate, burst: burst, setCount: Self.setCount, spentMax: storeName == nil ? 0 : Self.spentMax)) }
+        self.shards = shards
+        missingMax = shards[0].table.withLock { $0.missingMax }
         let (filling, isTooMuch) = rate.period.nanoseconds.multipliedReportingOverflow(by: Int64(burst))
         let window = isTooMuch ? 1 << 31 : Self.seconds(filling / Int64(max(1, rate.count)))
         policyLine = "RateLimit-Policy: \"client\";q=\(burst);w=\(window)\r\n"
@@ -50,17 +54,8 @@ final class RateLimiter: Sendable {
 
     // MARK: The store
 
-    /// What was let through since this was last asked.
-    func takeSpent() -> (requests: Int, nanoseconds: [(client: UInt64, nanoseconds: Int64)]) {
-        shards.reduce(into: (0, [])) { all, shard in
-            let (requests, nanoseconds) = shard.table.withLock { $0.takeSpent() }
-            all.0 += requests
-            all.1 += nanoseconds.map { ($0, $1) }
-        }
-    }
-
-    /// Requests that the store was never told of, because too many clients came at a time.
-    var untold: Int { shards.reduce(0) { total, shard in total + shard.table.withLock { $0.untold } } }
+    /// What was let through since this was last asked, of the clients of one shard, ``spentMax`` at most; see ``RateLimitTable/takeSpent()``.
+    func takeSpent(shard: Int) -> (requests: Int, untold: Int, nanoseconds: [UInt64: Int64]) { shards[shard].table.withLock { $0.takeSpent() } }
 
     func learnt(_ client: UInt64, missing: Int64, now: NIODeadline) {
         let nanoseconds = Int64(clamping: now.uptimeNanoseconds)

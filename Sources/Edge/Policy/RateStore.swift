@@ -25,14 +25,15 @@ public struct RateStore: Sendable, Equatable {
 ///     admitted(T) ≤ N × burst + rate × (T + (N − 1) × Δ),    Δ = ``interval`` + the store's answer
 ///
 /// and what was too much is a debt that all pay: the bucket is filled later. Without the store each process has a bucket of its own.
+/// No debt is larger than ``RateLimitTable/missingMax``, so that a clock of the store that is set back keeps nobody out for that long.
 enum RateStoreWords {
-    /// ARGV[1]: microseconds that the bucket is to be filled later. Answers in how many it will be full.
+    /// ARGV[1]: microseconds that the bucket is to be filled later; ARGV[2]: in how many it is full at the latest. Answers in how many it will be.
     static let script = """
         local t = redis.call('TIME')
         local now = tonumber(t[1]) * 1000000 + tonumber(t[2])
         local full = tonumber(redis.call('GET', KEYS[1]) or '0') or 0
         if full < now then full = now end
-        full = full + tonumber(ARGV[1])
+        full = math.min(full + tonumber(ARGV[1]), now + tonumber(ARGV[2]))
         local missing = full - now
         if missing > 0 then redis.call('SET', KEYS[1], string.format('%.3f', full), 'PX', math.ceil(missing / 1000)) end
         return math.ceil(missing)
@@ -56,10 +57,15 @@ enum RateStoreWords {
     /// - Parameters:
     ///   - limit: what tells this limit from others.
     ///   - nanoseconds: what the requests of a client took from its bucket.
-    static func spending(script: String, limit: String, client: UInt64, nanoseconds: Int64) -> [String] {
+    ///   - missingMax: the most nanoseconds that may be missing from it.
+    static func spending(script: String, limit: String, client: UInt64, nanoseconds: Int64, missingMax: Int64) -> [String] {
         let digits = String(client, radix: 16)
         let key = "headrace:rate:\(limit):" + String(repeating: "0", count: 16 - digits.count) + digits
+        return ["EVALSHA", script, "1", key, microseconds(nanoseconds), microseconds(missingMax)]
+    }
+
+    private static func microseconds(_ nanoseconds: Int64) -> String {
         let (whole, part) = (nanoseconds / 1000, nanoseconds % 1000)
-        return ["EVALSHA", script, "1", key, "\(whole).\(part < 10 ? "00" : part < 100 ? "0" : "")\(part)"]
+        return "\(whole).\(part < 10 ? "00" : part < 100 ? "0" : "")\(part)"
     }
 }

@@ -76,8 +76,9 @@ import Testing
     /// What the script in ``RateStoreWords`` does.
     private struct Store {
         var fullAt: [UInt64: Int64] = [:]
+        let missingMax: Int64
         mutating func spend(_ client: UInt64, _ nanoseconds: Int64, now: Int64) -> Int64 {
-            let full = max(fullAt[client] ?? 0, now) + nanoseconds
+            let full = min(max(fullAt[client] ?? 0, now) + nanoseconds, now + missingMax)
             fullAt[client] = full
             return full - now
         }
@@ -87,7 +88,7 @@ import Testing
         let (rate, burst, delta) = (50, 20, Int64(150_000_000))
         var random = SeededRandom(seed: UInt64(processes))
         var tables = (0..<processes).map { _ in RateLimitTable(rate: .init(count: rate, per: .seconds(1)), burst: burst, setCount: 1, spentMax: 8) }
-        var store = Store()
+        var store = Store(missingMax: tables[0].missingMax)
         var admitted = 0
         // Each process speaks every 150 ms, each at another time; all are asked every millisecond or so.
         var speaks = (0..<processes).map { Int64($0) * delta / Int64(processes) }
@@ -112,9 +113,21 @@ import Testing
         var table = RateLimitTable(rate: .init(count: 10, per: .seconds(1)), burst: 5, setCount: 1, spentMax: 2)
         for client in [1, 1, 2, 3, 1, 3] as [UInt64] { _ = table.take(client, now: Self.second) }
         let spent = table.takeSpent()
-        #expect(spent.requests == 4 && spent.nanoseconds == [1: 300_000_000, 2: 100_000_000])
-        #expect(table.untold == 2)
-        #expect(table.takeSpent().requests == 0)
+        #expect(spent.requests == 4 && spent.untold == 2 && spent.nanoseconds == [1: 300_000_000, 2: 100_000_000])
+        let again = table.takeSpent()
+        #expect(again.requests == 0 && again.untold == 0)
+    }
+
+    @Test func `a clock of the store that was set back keeps nobody out for longer than a debt can be`() {
+        var table = RateLimitTable(rate: .init(count: 10, per: .seconds(1)), burst: 5, setCount: 1, spentMax: 2)
+        // Eight bursts of 0.5 s, and half a minute.
+        #expect(table.missingMax == 34 * Self.second)
+        var store = Store(missingMax: table.missingMax)
+        store.fullAt[1] = 86_400 * Self.second
+        #expect(store.spend(1, 100_000_000, now: 0) == table.missingMax)
+        table.learnt(1, missing: 86_400 * Self.second, now: 0)
+        #expect(table.take(1, now: 0) == .refused(wait: table.missingMax - 400_000_000))
+        #expect(table.take(1, now: table.missingMax) == .accepted(left: 4))
     }
 
     @Test func `what was let through since the store was told counts besides what it says`() {
@@ -138,8 +151,8 @@ import Testing
     }
 
     @Test func `the store hears of microseconds`() {
-        let words = RateStoreWords.spending(script: "s", limit: "shop", client: 0xAB, nanoseconds: 33_333_005)
-        #expect(words == ["EVALSHA", "s", "1", "headrace:rate:shop:00000000000000ab", "33333.005"])
+        let words = RateStoreWords.spending(script: "s", limit: "shop", client: 0xAB, nanoseconds: 33_333_005, missingMax: 34_000_000_000)
+        #expect(words == ["EVALSHA", "s", "1", "headrace:rate:shop:00000000000000ab", "33333.005", "34000000.000"])
         #expect(RateStoreWords.greeting(.init(.unix(path: "/a"), user: "u", password: "p", database: 3), seed: 7).map(\.first) == ["AUTH", "SELECT", "SCRIPT", "SET", "GET"])
     }
 
@@ -155,8 +168,8 @@ import Testing
             limiter.use(seed: 7)
             #expect(try !isAccepted(limiter, "192.0.2.1"))
         }
-        let told = limiters.map { $0.takeSpent() }
-        #expect(told[0].requests == 1 && told[0].nanoseconds.map(\.client) == told[1].nanoseconds.map(\.client))
+        let told = limiters.map { limiter in (0..<RateLimiter.shardCount).map { limiter.takeSpent(shard: $0) } }
+        #expect(told[0].reduce(0) { $0 + $1.requests } == 1 && told[0].map { $0.nanoseconds } == told[1].map { $0.nanoseconds })
     }
 
     private func limiter(_ client: RateLimit.Client = .address) throws -> RateLimiter {
