@@ -156,7 +156,7 @@ let package = Package(
         .testTarget(
             name: "EdgeTests",
             dependencies: [
-                "Edge", "HTTPSemantics", "HTTP1Wire", "HTTP2Wire", "CCodecs", "CResolver", "TestSupport", nioCore, logging,
+                "Edge", "HTTPSemantics", "HTTP1Wire", "HTTP2Wire", "CCodecs", "CResolver", "Transport", "TestSupport", nioCore, logging,
                 .product(name: "NIOEmbedded", package: "swift-nio"),
             ],
             swiftSettings: settings

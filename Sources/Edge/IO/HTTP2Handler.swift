@@ -93,6 +93,11 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         received(unwrapInboundIn(data))
+        // The sweep would come too late for thousands that grow at the same time.
+        if connection.isInBlock, connection.blockBytes + pending.readableBytes > HTTPServerHandler.smallHeadBytes, worker.pressure.level >= .requests {
+            worker.metrics.shed.add()
+            memoryShort(now: .now())
+        }
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
@@ -126,8 +131,10 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
 
     // MARK: Memory
 
-    /// Streams count what waits in them themselves.
-    var heldBytes: Int { pending.storageCapacity + output.storageCapacity + unsentBytes }
+    /// Streams count what waits of their responses themselves; of requests they hold what nobody has taken.
+    var heldBytes: Int {
+        pending.storageCapacity + output.storageCapacity + unsentBytes + connection.blockCapacity + connection.streams.reduce(0) { $0 + $1.receivedBytes }
+    }
 
     func memoryShort(now: NIODeadline) {
         isClosed = true

@@ -498,7 +498,7 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
     }
 
     /// Of the beginning of a head that is kept while new requests are refused.
-    private static let smallHeadBytes = 2 << 10
+    static let smallHeadBytes = 2 << 10
     /// What a connection takes besides what it holds: its channel, parser and exchange.
     private static let ownBytes = 8 << 10
 

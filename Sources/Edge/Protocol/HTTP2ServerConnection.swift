@@ -123,6 +123,9 @@ struct HTTP2ServerConnection {
     var isFailed: Bool { if case .failed = state { true } else { false } }
     /// Whether the rest of a header block is awaited.
     var isInBlock: Bool { block != nil }
+    /// What there is of it, and the memory that it takes: of a first frame, what it was read into.
+    var blockBytes: Int { block?.bytes.readableBytes ?? 0 }
+    var blockCapacity: Int { block?.bytes.storageCapacity ?? 0 }
 
     // MARK: Frames
 

@@ -5,6 +5,7 @@ import Logging
 import NIOCore
 import TestSupport
 import Testing
+import Transport
 
 @testable import Edge
 
@@ -19,14 +20,16 @@ import Testing
         let server: EdgeServer
         let port: Int
 
-        static func start(_ origin: ScriptedOrigin, _ change: (inout EdgeConfiguration) -> Void = { _ in }) async throws -> Site {
+        static func start(
+            _ origin: ScriptedOrigin, pressure: MemoryPressure = MemoryPressure(), _ change: (inout EdgeConfiguration) -> Void = { _ in }
+        ) async throws -> Site {
             var configuration = EdgeConfiguration()
             configuration.listen = [.tcp(host: "127.0.0.1", port: 0)]
             configuration.application = UpstreamGroup(endpoint: .tcp(host: "127.0.0.1", port: origin.port))
             configuration.threads = 1
             configuration.accessLog = .off
             change(&configuration)
-            let server = try EdgeServer(configuration: configuration, logger: Logger(label: "edge") { _ in SwiftLogNoOpLogHandler() })
+            let server = try EdgeServer(configuration: configuration, pressure: pressure, logger: Logger(label: "edge") { _ in SwiftLogNoOpLogHandler() })
             let port = try await server.start().plain.first?.port ?? 0
             return Site(origin, server, port)
         }
@@ -64,6 +67,23 @@ import Testing
         #expect(site.origin.requestCount == 1)
         #expect(try site.metric("headrace_edge_protocol_requests_total{version=\"2\"}") == 4)
         #expect(try site.metric("headrace_edge_protocol_connections{version=\"2\"}") == 1)
+        await site.server.drain()
+    }
+
+    @Test func `where new requests are refused for memory, a header block that grows cuts its connection`() async throws {
+        let pressure = MemoryPressure(bytesMax: 1000)
+        let site = try await Site.start(Self.hello(), pressure: pressure)
+        let peer = try HTTP2Peer(port: site.port)
+        peer.send(F.headers(1, F.request("/a")))
+        #expect(peer.response(1).status == 200)
+        pressure.measured(residentBytes: 880)
+        // Little of it is kept.
+        peer.send(F.headers(3, F.request("/b"), endsHeaders: false))
+        #expect(!peer.read(seconds: 0.2) { $0.client.isClosedByPeer })
+        peer.send(F.frame(9, stream: 3, F.block([("x-long", String(repeating: "x", count: 3000))])))
+        #expect(peer.read { $0.client.isClosedByPeer })
+        pressure.measured(residentBytes: 0)
+        #expect(try site.metric("headrace_edge_memory_cut_total") == 1)
         await site.server.drain()
     }
 
