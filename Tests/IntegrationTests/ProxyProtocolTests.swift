@@ -242,6 +242,26 @@ import Testing
         #expect(try edge.metric("headrace_edge_upstream_connects_total") == 3)
     }
 
+    @Test func `with two members each client has a connection to each, and none is closed for another`() throws {
+        let origins = try (0..<2).map { _ in try ScriptedOrigin(fields: ["Cache-Control: no-store"], body: "x") }
+        let file = try TemporaryFile(
+            """
+            edge:
+              threads: 1
+              upstreams:
+                app: {members: ["\(origins[0].url)", "\(origins[1].url)"], proxy_protocol: v1}
+            """, name: "headrace.yaml")
+        let edge = try HeadraceProcess(["--config", file.path])
+        let clients = try (0..<3).map { try RawClient(port: edge.port, from: "127.0.0.\($0 + 5)") }
+        for _ in 0..<8 {
+            for client in clients {
+                client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                #expect(try client.readResponse().status == 200)
+            }
+        }
+        #expect(try edge.metric("headrace_edge_upstream_connects_total") <= 6)
+    }
+
     @Test func `where there is no room for another, a connection of another client makes it`() throws {
         let origin = try ScriptedOrigin(fields: ["Cache-Control: no-store"], body: "x")
         let edge = try HeadraceProcess(

@@ -114,10 +114,12 @@ final class UpstreamConnector {
 
     private func use(_ member: Int, for fetch: Fetch, now: NIODeadline) {
         guard let connection = idle.takeNewest(member, where: { $0.proxyHeader == fetch.proxyHeader }) else {
-            // There are only those that speak for others, of which the oldest makes room.
-            let other = idle.takeOldest(member)
-            assert(other != nil, "a slot without its connection")
-            other?.closeUncounted()
+            // There are only those that speak for others, of which the oldest makes room where there is none.
+            if !shared.withMachine({ [loop] in $0.leavesIdle(loop: loop, member: member) }) {
+                let other = idle.takeOldest(member)
+                assert(other != nil, "a slot without its connection")
+                other?.closeUncounted()
+            }
             return connect(member, for: fetch, now: now)
         }
         if fetch.wantsNewConnection || !fetch.isIdempotent && connection.isClosedByPeer {

@@ -256,6 +256,16 @@ struct UpstreamMachine {
         return (true, served(freedOn: loop, now: now))
     }
 
+    /// A request was given an idle connection of its loop, and the loop has none to that member that it can use.
+    /// - Returns: whether they stay idle and it makes another, for which there is room; else the loop closes one for it.
+    mutating func leavesIdle(loop: Int, member: Int) -> Bool {
+        guard !members[member].isRemoved, hasRoomForMore(member) else { return false }
+        members[member].idle[loop] += 1
+        members[member].open += 1
+        open += 1
+        return true
+    }
+
     /// A connection in use is gone, or could not be made; or an exchange of HTTP/2 has ended, whose connection is counted by its exchanges.
     mutating func closed(member: Int, _ outcome: Outcome, now: NIODeadline) -> [Message] {
         ended(member, outcome, now: now)

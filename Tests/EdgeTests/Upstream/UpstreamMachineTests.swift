@@ -62,6 +62,20 @@ import Testing
         machine.checkInvariants()
     }
 
+    @Test func `an idle connection that does not fit is left to others, as long as there is room`() {
+        var machine = make(members: 1, loops: 1) { $0.connectionsMax = 2 }
+        _ = machine.requested(request(1), now: t0)
+        _ = machine.released(loop: 0, member: 0, .success, isKept: true, now: t0)
+        #expect(machine.requested(request(2), now: t0).0 == .idle(0))
+        #expect(machine.leavesIdle(loop: 0, member: 0))
+        #expect(machine.open == 2)
+        machine.checkInvariants()
+        #expect(machine.requested(request(3), now: t0).0 == .idle(0))
+        #expect(!machine.leavesIdle(loop: 0, member: 0))
+        #expect(machine.open == 2)
+        machine.checkInvariants()
+    }
+
     @Test func `so many idle connections of a loop are kept, and not one more`() {
         var machine = make(members: 1) { $0.idleConnectionsMax = 2 }
         for serial in UInt64(0)..<3 { _ = machine.requested(request(serial), now: t0) }
