@@ -11,7 +11,7 @@ enum ConfigurationKeys {
     private static let memory: [ConfigurationKey] = [
         .init(
             "memory.total", \.memoryBytesMax, .optional(.size(64 << 20...1 << 42), off: "off"),
-            "The most memory of the process, all layers together. Their parts must fit into it; near it, first new connections are refused, then more."),
+            "The most memory of the process, all layers together. Their parts must fit into 76 % of it; near it, first new connections are refused, then more."),
     ]
 
     private static let files = StaticFilesKeys.keys(
