@@ -10,7 +10,7 @@ public enum MetricsExample {
         let process = EdgeMetrics.ProcessNumbers(
             loops: { [weak known] in known?.metrics.map { [$0] } ?? [] }, store: ResponseStore(configuration: .init(), codingOrder: [.gzip]),
             background: BackgroundCompression(queueMax: 0, share: 0), upstreams: { [("app", Self.upstream)] },
-            certificates: { [.init(file: "/etc/ssl/shop.pem", names: [], expires: 0)] }, responseBuffers: FillBudget(bytesMax: 0), accessLogDropped: { 0 }, rateStore: { (.init(), 0) })
+            certificates: { [.init(file: "/etc/ssl/shop.pem", names: [], expires: 0)] }, responseBuffers: FillBudget(bytesMax: 0), accessLogDropped: { 0 }, rateStore: { .init() })
         let metrics = EdgeMetrics(process)
         _ = metrics.rows(ofRoutes: ["edge.app"])
         known.set(metrics)
