@@ -130,7 +130,8 @@ struct NginxDifference: Sendable {
                 || request.text.contains("TE: trailers") && !nginx[.body].contains("TE: ") && ours[.body].contains("TE: trailers")
         },
         .init(
-            name: "underscores", nginx: "a field with one in its name is dropped", headrace: "passed on, unless it may be taken for one that the edge or the route sets", reason: "it is a token like any other (RFC 9110 §5.1)",
+            name: "underscores", nginx: "a field with one in its name is dropped",
+            headrace: "passed on, unless it may be taken for one that the edge or the route sets", reason: "it is a token like any other (RFC 9110 §5.1)",
             parts: [.body, .contentLength]
         ) { request, nginx, ours in !nginx[.body].contains("x_under") && ours[.body].contains("x_under: 1\n") },
         .init(
