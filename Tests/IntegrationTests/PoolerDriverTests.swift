@@ -73,7 +73,7 @@ struct PoolerDriverTests {
                     hasty.cancel()
             threads = [threading.Thread(target=work) for work in (ask, cancel)]
             for thread in threads: thread.start()
-            cursor, end = other.cursor(), time.monotonic() + 4
+            cursor, end = other.cursor(), time.monotonic() + 2
             count = 0
             while time.monotonic() < end or count < 50:
                 cursor.execute("SELECT pg_sleep(0.002)")
