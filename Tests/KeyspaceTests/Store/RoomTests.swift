@@ -244,15 +244,14 @@ import Testing
         for (number, writer) in writers.enumerated() {
             for words in [["SET", "new\(number)", "v"], ["PING"], ["APPEND", "new\(number)", "w"]] { try writer.send(words.map(octets)) }
         }
-        // Between two slices: each sees fewer keys than the one before.
-        var seen: Set<Int64> = []
-        for _ in 0..<5 { seen.insert(try client.call("DBSIZE").integer ?? 0) }
-        #expect(seen.count >= 3, "\(seen)")
+        // Between two slices: not all that must go have gone.
+        let seen = try client.call("DBSIZE").integer ?? 0
         for writer in writers {
             #expect(try [writer.reply(), writer.reply(), writer.reply()] == [.status("OK"), .status("PONG"), .integer(2)], "in their order")
         }
         // They got theirs out of what went: no more was there than before, and the rest goes by itself.
         #expect(eventually(seconds: 30) { served.server.figures().bytes <= (4 << 20) * 102 / 100 })
+        #expect(try client.call("DBSIZE").integer ?? 0 < seen)
         await served.stop()
     }
 
