@@ -152,6 +152,21 @@ import Testing
                 == "from the application")
     }
 
+    /// From outside, bytes that are read and written look the same.
+    @Test(.enabled(if: Command.find("strace") != nil, "strace is not installed: run scripts/setup"))
+    func `a large file goes by sendfile`() throws {
+        try write("large.bin", String(repeating: "0123456789abcdef", count: 200_000))
+        let calls = folder.appending(path: "calls")
+        let edge = try HeadraceProcess(
+            ["--root", root.path], by: [try #require(Command.find("strace")).path, "-D", "-f", "-qq", "-e", "trace=sendfile", "-o", calls.path])
+        #expect(try RawClient.get(port: edge.port, "/large.bin").body.count == 3_200_000)
+        let isAll = try eventually {
+            let lines = try String(contentsOf: calls, encoding: .utf8).split(separator: "\n").filter { $0.contains("sendfile") }
+            return lines.compactMap { $0.split(separator: "= ").last.flatMap { Int($0) } }.filter { $0 > 0 }.reduce(0, +) == 3_200_000
+        }
+        #expect(isAll)
+    }
+
     // MARK: Ranges
 
     @Test(arguments: [true, false])

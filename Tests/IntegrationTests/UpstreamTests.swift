@@ -53,16 +53,21 @@ import Testing
         #expect(places.count > 1)
     }
 
-    @Test func `who is busy gets less`() throws {
+    @Test(arguments: ["least-connections", "random-of-two"])
+    func `who is busy gets less`(balancing: String) throws {
         let gate = ScriptedOrigin.Gate()
         let busy = try ScriptedOrigin { _ in [.waitFor(gate), .send(ScriptedOrigin.response(fields: ["Cache-Control: no-store"], body: "busy"))] }
         let free = try named("free")
-        let edge = try edge([busy, free], ["balancing: least-connections"])
-        let waiting = try RawClient(port: edge.port)
-        waiting.send("GET /w HTTP/1.1\r\nHost: a\r\n\r\n")
-        #expect(eventually { busy.requestCount + free.requestCount > 0 })
+        let edge = try edge([busy, free], ["balancing: \(balancing)"])
         // The first may have gone to either; from when one of them is held up, all others go to the free one.
-        if busy.requestCount == 0 { waiting.send("GET /w HTTP/1.1\r\nHost: a\r\n\r\n"); #expect(eventually { busy.requestCount == 1 }) }
+        var clients: [RawClient] = []
+        while busy.requestCount == 0, clients.count < 100 {
+            clients.append(try RawClient(port: edge.port))
+            clients.last?.send("GET /w HTTP/1.1\r\nHost: a\r\n\r\n")
+            let asked = clients.count
+            #expect(eventually { busy.requestCount + free.requestCount == asked })
+        }
+        #expect(busy.requestCount == 1)
         #expect(try Set(ask(edge, 10)) == ["free"])
         gate.open()
     }
@@ -139,6 +144,23 @@ import Testing
         #expect(try Set(ask(edge, 6)) == ["alive", "sick"])
     }
 
+    @Test func `who comes back begins slowly where that is said`() throws {
+        let isWell = ScriptedOrigin.Gate()
+        let back = try ScriptedOrigin { request in
+            guard request.target == "/up" else { return [.send(ScriptedOrigin.response(fields: ["Cache-Control: no-store"], body: "back"))] }
+            return [.send(ScriptedOrigin.response(status: isWell.isOpen ? "200 OK" : "500 Oh", body: ""))]
+        }
+        let other = try named("other")
+        let edge = try edge([back, other], ["slow_start: 1h", "probe: {path: /up, interval: 50ms, rise: 1, fall: 1}"])
+        let up = "headrace_upstream_member_up{group=\"app\",member=\"127.0.0.1:\(back.port)\"}"
+        #expect(try eventually { try edge.metric(up) == 0 })
+        isWell.open()
+        #expect(try eventually { try edge.metric(up) == 1 })
+        // A twentieth of the other's share.
+        let answers = try ask(edge, 42)
+        #expect(answers.count { $0 == "back" } == 2, "\(answers)")
+    }
+
     // MARK: Deadlines and limits
 
     @Test func `an exchange as a whole has its deadline, all attempts together`() throws {
@@ -193,6 +215,23 @@ import Testing
         for client in clients { #expect(try client.readResponse().text == "x") }
         #expect(try edge.metric("headrace_upstream_connections{group=\"app\"}") == 1)
         #expect(try edge.metric("headrace_edge_upstream_failures_total{reason=\"queue-timeout\"}") == 0)
+    }
+
+    @Test func `a limit of connections to each member holds, and so does that of who may wait`() throws {
+        let gate = ScriptedOrigin.Gate()
+        let origins = try (0..<2).map { _ in
+            try ScriptedOrigin { _ in [.waitFor(gate), .send(ScriptedOrigin.response(fields: ["Cache-Control: no-store"], body: "x"))] }
+        }
+        let edge = try edge(origins, ["max_member_connections: 1", "max_waiting: 3"])
+        let clients = try (0..<5).map { _ in try RawClient(port: edge.port) }
+        for client in clients { client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n") }
+        #expect(try eventually { try edge.metric("headrace_upstream_waiting{group=\"app\"}") == 3 })
+        let refused = try RawClient.get(port: edge.port, "/one-more")
+        #expect(refused.status == 503 && refused.text.contains("queue-full"))
+        #expect(origins.map(\.requestCount) == [1, 1])
+        gate.open()
+        for client in clients { #expect(try client.readResponse().text == "x") }
+        #expect(try edge.metric("headrace_upstream_connections{group=\"app\"}") == 2)
     }
 
     /// As many connections as it takes wait for the application to accept them; from the next on the kernel does not answer.

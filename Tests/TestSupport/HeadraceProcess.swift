@@ -27,15 +27,17 @@ public final class HeadraceProcess: Sendable {
     /// - Parameters:
     ///   - arguments: after `serve --listen 127.0.0.1:0`.
     ///   - prefix: what it says before the address whose port is wanted.
-    public init(_ arguments: [String], saying prefix: String = "http://") throws {
+    ///   - wrapper: a program that becomes it, with its arguments: `["/usr/bin/strace", "-D", …]`.
+    public init(_ arguments: [String], saying prefix: String = "http://", by wrapper: [String] = []) throws {
         guard FileManager.default.isExecutableFile(atPath: Self.binary.path) else {
             throw Failure(description: "no binary at \(Self.binary.path): run `make build`, or set HEADRACE_BINARY")
         }
         accessLog = FileManager.default.temporaryDirectory.appending(path: "headrace-\(UUID().uuidString).log")
         try Data().write(to: accessLog)
         let process = Process()
-        process.executableURL = Self.binary
-        process.arguments = ["serve", "--listen", "127.0.0.1:0"] + arguments
+        let words = wrapper + [Self.binary.path, "serve", "--listen", "127.0.0.1:0"] + arguments
+        process.executableURL = URL(filePath: words[0])
+        process.arguments = Array(words.dropFirst())
         process.standardOutput = try FileHandle(forWritingTo: accessLog)
         let pipe = Pipe()
         process.standardError = pipe

@@ -1,5 +1,6 @@
 import HTTPSemantics
 import NIOCore
+import Transport
 
 // What must have come or gone by when.
 
@@ -7,7 +8,7 @@ extension HTTPServerHandler {
     func arm(_ reason: DeadlineReason, for time: TimeAmount, from now: NIODeadline) {
         deadlineReason = reason
         deadline = reason == .none ? .distantFuture : now + time
-        if reason == .write { unsentBytes = unsentBytesNow() }
+        if reason == .write { takenBytes = takenBytesNow() }
     }
 
     func updateWriteDeadline(now: NIODeadline) {
@@ -26,15 +27,19 @@ extension HTTPServerHandler {
         return (try? context?.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
     }
 
+    /// What the client has taken: a difference of two is what it took in between, whatever was written meanwhile.
+    private func takenBytesNow() -> Int {
+        if let link { return exchange.bodyBytes - link.stream.queuedBytes }
+        return context?.acknowledgedBytes ?? exchange.bodyBytes - unsentBytesNow()
+    }
+
     func deadlinePassed(now: NIODeadline) {
         var reason = deadlineReason
         if reason == .write {
             // A client that takes little is slow, not gone; one that takes next to nothing is held up on purpose.
-            let taken = unsentBytes - unsentBytesNow()
-            let (limits, time) = (worker.configuration.limits, worker.configuration.deadlines.write)
-            if taken > 0, Double(taken) >= Double(limits.transferRateMin) * Double(time.nanoseconds) / 1e9 {
-                return arm(.write, for: time, from: now)
-            }
+            let taken = takenBytesNow() - takenBytes
+            let (rate, time) = (worker.configuration.limits.transferRateMin, worker.configuration.deadlines.write)
+            if taken > 0, !TransferRate.isBelow(rate, bytes: taken, nanoseconds: time.nanoseconds) { return arm(.write, for: time, from: now) }
             if taken > 0 { reason = .responseRate }
         }
         if reason == .requestBody, responseFraming == nil {

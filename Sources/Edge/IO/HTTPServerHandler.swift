@@ -92,8 +92,8 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
     private var isIdentityForwarded = false
     var deadlineReason = DeadlineReason.none
     var deadline = NIODeadline.distantFuture
-    /// Bytes that the client had not taken when the write deadline was set.
-    var unsentBytes = 0
+    /// Bytes that the client had taken when the write deadline was set.
+    var takenBytes = 0
     var bodyRate = TransferRate(now: .uptimeNanoseconds(0))
     /// Reading stopped since the last part of a request's body.
     var wasHeldUp = false

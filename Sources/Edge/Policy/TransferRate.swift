@@ -22,6 +22,10 @@ struct TransferRate {
     ///   - bytesPerSecond: 0 is never too slow.
     ///   - grace: time that is needed before anything can be said.
     func isBelow(_ bytesPerSecond: Int, grace: TimeAmount) -> Bool {
-        nanoseconds > grace.nanoseconds && Double(bytes) * 1e9 < Double(bytesPerSecond) * Double(nanoseconds)
+        nanoseconds > grace.nanoseconds && Self.isBelow(bytesPerSecond, bytes: bytes, nanoseconds: nanoseconds)
+    }
+
+    static func isBelow(_ bytesPerSecond: Int, bytes: Int, nanoseconds: Int64) -> Bool {
+        Double(bytes) * 1e9 < Double(bytesPerSecond) * Double(nanoseconds)
     }
 }
