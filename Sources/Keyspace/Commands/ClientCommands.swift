@@ -148,13 +148,15 @@ enum ClientCommands {
     static func line(_ client: ClientRecord, _ call: Call) -> String {
         let (now, hub) = (call.now, call.keyspace.hub)
         let text = client.text.withLock { $0 }
-        let index = client.command.load(ordering: .relaxed)
-        let command = index >= 0 ? CommandTable.shared.commands[index].name : "NULL"
         let (channels, patterns, shardChannels) = hub.pubSub.withLock {
             ($0.names(client.id, .channel).count, $0.names(client.id, .pattern).count, $0.names(client.id, .shardChannel).count)
         }
         let tracking = hub.tracking.withLock { $0.options(client.id) }
         let queued = client.queuedCount.load(ordering: .relaxed)
+        let index = client.command.load(ordering: .relaxed)
+        var command = index >= 0 ? CommandTable.shared.commands[index].name : "NULL"
+        // Who asks is at this very command; in a transaction that is the EXEC.
+        if client.id == call.session.id, queued < 0 { command = call.command.name == "client" ? "client|" + call.lowercased(1) : call.command.name }
         let (input, output) = (client.inputBytes.load(ordering: .relaxed), client.outputBytes.load(ordering: .relaxed))
         let redirection = tracking.map { $0.redirect ?? 0 } ?? -1
         return

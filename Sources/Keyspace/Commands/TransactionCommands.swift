@@ -46,6 +46,9 @@ enum TransactionCommands {
         }
         let (arguments, index) = (call.arguments, call.commandIndex)
         call.session.transaction = nil
+        // CLIENT INFO among the commands tells of the transaction.
+        call.session.record.queuedCount.store(transaction.commands.count, ordering: .relaxed)
+        call.session.record.command.store(index, ordering: .relaxed)
         call.keyspace.withAllShards(call) {
             // Under the locks: nobody changes a watched key between the question and the commands.
             if isBroken(call) { return call.out.nullArray() }

@@ -332,7 +332,7 @@ def client(line):
     """What CLIENT INFO says of a connection that does not hang on buffers, addresses and the moment; lib-name and lib-ver are Redis 7.2's, whose RESET
     also ends NO-EVICT (flag e). What is watched and has changed (d) is not shown."""
     words = [w.partition(b"=") for w in line.split(b" ")]
-    said = {b"name", b"db", b"sub", b"psub", b"ssub", b"multi", b"user", b"redir", b"resp", b"flags"}
+    said = {b"name", b"db", b"sub", b"psub", b"ssub", b"multi", b"user", b"redir", b"resp", b"flags", b"cmd"}
     return [name + b"=" + (value.translate(None, b"de") if name == b"flags" else value) if name in said else name for name, _, value in words if name not in (b"lib-name", b"lib-ver")]
 
 

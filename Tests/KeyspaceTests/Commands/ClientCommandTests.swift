@@ -19,6 +19,15 @@ import Testing
         return fields(String(text.split(separator: "|").last ?? "").trimmingCharacters())
     }
 
+    @Test func `who asks about itself is at this command, and in a transaction at its EXEC`() {
+        let it = Conversation()
+        #expect(it.line("CLIENT INFO").contains(" multi=-1 ") && it.line("CLIENT INFO").contains(" cmd=client|info "))
+        for command in ["MULTI", "SET a 1", "CLIENT INFO"] { _ = it.line(command) }
+        let text = it.line("EXEC")
+        #expect(text.contains(" flags=x ") && text.contains(" multi=2 ") && text.contains(" cmd=exec "), "\(text)")
+        #expect(it.line("CLIENT INFO").contains(" flags=N ") && it.line("CLIENT INFO").contains(" multi=-1 "))
+    }
+
     @Test func `CLIENT LIST tells what each is doing`() {
         let it = Conversation()
         #expect(it.line("CLIENT SETNAME app") == "+OK|" && it.line("CLIENT GETNAME") == "$3|app|")
