@@ -1,6 +1,6 @@
 public import Telemetry
 
-/// All numbers of the edge at one moment, summed over its event loops: what ``EdgeMetrics/text()`` says, as values. Counters since the start.
+/// All numbers of the edge at one moment, summed over its event loops: what ``EdgeReport/text()`` says, as values. Counters since the start.
 public struct EdgeFigures: Sendable {
     public var requests: UInt64 = 0
     /// By what the response cache had to do with them; the words are those of the access log.

@@ -25,7 +25,8 @@ public final class EdgeServer: Sendable {
 
     private struct Running: Sendable {
         var workers: [NIOLoopBound<EdgeWorker>] = []
-        var metrics: [EdgeMetrics] = []
+        /// `nil` until it serves.
+        var report: EdgeReport?
         var listeners: [Listener] = []
         var configuration: EdgeConfiguration
         var resources: RouteResources
@@ -213,12 +214,12 @@ public final class EdgeServer: Sendable {
     }
 
     /// Its numbers now. Takes about 0.1 ms; may be called on any thread, by one reader: some figures are those since the last call.
-    public func figures() -> EdgeFigures { running.withLock { $0.metrics.first }?.figures() ?? EdgeFigures() }
+    public func figures() -> EdgeFigures { running.withLock { $0.report }?.figures() ?? EdgeFigures() }
 
     /// Requests that the application answered since the last time that this was asked, by the trace that it was told. Who asks takes them away.
-    public func takeTraces() -> [(trace: String, pattern: String)] { running.withLock { $0.metrics.first }?.takeTraces() ?? [] }
+    public func takeTraces() -> [(trace: String, pattern: String)] { running.withLock { $0.report }?.takeTraces() ?? [] }
 
-    public func insight() -> EdgeInsight { running.withLock { $0.metrics.first }?.lists(now: .now()) ?? EdgeInsight() }
+    public func insight() -> EdgeInsight { running.withLock { $0.report }?.lists(now: .now()) ?? EdgeInsight() }
 
     /// Returns once each event loop has had its turn, which it has within its longest step; never, when one of them hangs.
     public func pulse() async {
@@ -261,28 +262,26 @@ public final class EdgeServer: Sendable {
     private func makeWorkers() async throws -> [(eventLoop: any EventLoop, worker: NIOLoopBound<EdgeWorker>)] {
         let budget = FillBudget(bytesMax: configuration.bufferedResponseBytesMax, pressure: pressure)
         let resources = running.withLock { $0.resources }
-        let process = EdgeMetrics.ProcessNumbers(
-            loops: { [weak self] in self?.running.withLock { $0.metrics } ?? [] }, store: store, background: background,
-            upstreams: { [upstreams] in upstreams.snapshots },
-            certificates: { [certificates] in certificates?.descriptions ?? [] }, responseBuffers: budget, accessLogDropped: { [accessLog] in accessLog?.droppedBytes.load(ordering: .relaxed) ?? 0 },
+        let loops = Array(group.makeIterator())
+        let report = EdgeReport(
+            loops: loops.map { _ in EdgeMetrics() }, store: store, background: background, upstreams: { [upstreams] in upstreams.snapshots },
+            certificates: { [certificates] in certificates?.descriptions ?? [] }, responseBuffers: budget,
+            accessLogDropped: { [accessLog] in accessLog?.droppedBytes.load(ordering: .relaxed) ?? 0 },
             rateStore: { [weak self] in
                 self?.running.withLock { $0.rateStore }?.figures
             })
+        running.withLock { $0.report = report }
         var made: [(eventLoop: any EventLoop, worker: NIOLoopBound<EdgeWorker>)] = []
-        for eventLoop in group.makeIterator() {
-            let metrics = EdgeMetrics(process)
+        for (eventLoop, metrics) in zip(loops, report.loops) {
             let worker = try await eventLoop.submit { [configuration, store, background, upstreams, accessLog, pages, pressure, logger] in
                 let worker = EdgeWorker(
-                    eventLoop: eventLoop, configuration: configuration, store: store, metrics: metrics, background: background,
+                    eventLoop: eventLoop, configuration: configuration, store: store, metrics: metrics, report: report, background: background,
                     fillBudget: budget, upstreams: upstreams, resources: resources, accessLog: accessLog, pages: pages,
                     pressure: pressure, logger: logger)
                 worker.start()
                 return NIOLoopBound(worker, eventLoop: eventLoop)
             }.get()
-            running.withLock {
-                $0.workers.append(worker)
-                $0.metrics.append(metrics)
-            }
+            running.withLock { $0.workers.append(worker) }
             made.append((eventLoop, worker))
         }
         return made

@@ -1,27 +1,17 @@
 import NIOCore
-import Telemetry
 import Transport
 
 /// Every family of metrics that the edge has, of an edge that has served nothing: what `docs/metrics.md` is printed from.
 public enum MetricsExample {
     /// In Prometheus' text format.
     public static func text() -> String {
-        let known = Known()
-        let process = EdgeMetrics.ProcessNumbers(
-            loops: { [weak known] in known?.metrics.map { [$0] } ?? [] }, store: ResponseStore(configuration: .init(), codingOrder: [.gzip]),
-            background: BackgroundCompression(queueMax: 0, share: 0), upstreams: { [("app", Self.upstream)] },
-            certificates: { [.init(file: "/etc/ssl/shop.pem", names: [], expires: 0)] }, responseBuffers: FillBudget(bytesMax: 0), accessLogDropped: { 0 }, rateStore: { .init() })
-        let metrics = EdgeMetrics(process)
+        let metrics = EdgeMetrics()
         _ = metrics.rows(ofRoutes: ["edge.app"])
-        known.set(metrics)
-        return metrics.text()
-    }
-
-    /// The loops' metrics know the process, and the process the loops: here they end together.
-    private final class Known: Sendable {
-        private let box = Lock<EdgeMetrics?>(nil)
-        var metrics: EdgeMetrics? { box.withLock { $0 } }
-        func set(_ metrics: EdgeMetrics) { box.withLock { $0 = metrics } }
+        return EdgeReport(
+            loops: [metrics], store: ResponseStore(configuration: .init(), codingOrder: [.gzip]), background: BackgroundCompression(queueMax: 0, share: 0),
+            upstreams: { [("app", Self.upstream)] }, certificates: { [.init(file: "/etc/ssl/shop.pem", names: [], expires: 0)] },
+            responseBuffers: FillBudget(bytesMax: 0), accessLogDropped: { 0 }, rateStore: { .init() }
+        ).text()
     }
 
     private static var upstream: UpstreamMachine {

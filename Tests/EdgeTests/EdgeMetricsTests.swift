@@ -1,30 +1,16 @@
 import HTTP1Wire
 import HTTPSemantics
 import NIOCore
-import Synchronization
 import Testing
 
 @testable import Edge
 
 @Suite struct EdgeMetricsTests {
-    /// The loops' metrics know the process, and the process the loops: one of the two must not hold the other.
-    private final class Loops: Sendable {
-        struct Loop: Sendable {
-            weak let metrics: EdgeMetrics?
-        }
-
-        let all = Mutex<[Loop]>([])
-    }
-
-    private func make(loops count: Int) -> [EdgeMetrics] {
-        let loops = Loops()
-        let process = EdgeMetrics.ProcessNumbers(
-            loops: { loops.all.withLock { $0.compactMap(\.metrics) } }, store: ResponseStore(configuration: .init(), codingOrder: [.gzip]),
+    private func report(loops count: Int) -> EdgeReport {
+        EdgeReport(
+            loops: (0..<count).map { _ in EdgeMetrics() }, store: ResponseStore(configuration: .init(), codingOrder: [.gzip]),
             background: BackgroundCompression(queueMax: 1, share: 0), upstreams: { [("app", Self.upstream)] },
             certificates: { [] }, responseBuffers: FillBudget(bytesMax: 0), accessLogDropped: { 17 })
-        let made = (0..<count).map { _ in EdgeMetrics(process) }
-        loops.all.withLock { $0 = made.map(Loops.Loop.init) }
-        return made
     }
 
     /// A group of two, of which the first has a request in progress.
@@ -42,8 +28,8 @@ import Testing
         return exchange
     }
 
-    @Test func `each label of each closed enum is a series from the start`() throws {
-        let text = try #require(make(loops: 1).first).text()
+    @Test func `each label of each closed enum is a series from the start`() {
+        let text = report(loops: 1).text()
         for result in Exchange.CacheResult.allCases {
             #expect(text.contains("headrace_edge_requests_total{cache=\"\(result.rawValue)\"} 0\n"))
         }
@@ -69,8 +55,8 @@ import Testing
         #expect(text.contains("headrace_upstream_member_up{group=\"app\",member=\"10.0.0.2:80\"} 1\n"))
     }
 
-    @Test func `every family says what it is, and its name says the unit`() throws {
-        let text = try #require(make(loops: 1).first).text()
+    @Test func `every family says what it is, and its name says the unit`() {
+        let text = report(loops: 1).text()
         let families = text.split(separator: "\n").filter { $0.hasPrefix("# TYPE ") }.map { $0.split(separator: " ") }
         #expect(families.count > 20)
         for family in families {
@@ -81,9 +67,9 @@ import Testing
         }
     }
 
-    @Test func `loops are summed, and every event is counted once`() throws {
-        let loops = make(loops: 2)
-        for (index, metrics) in loops.enumerated() {
+    @Test func `loops are summed, and every event is counted once`() {
+        let report = report(loops: 2)
+        for (index, metrics) in report.loops.enumerated() {
             metrics.ended(
                 exchange {
                     $0.cacheResult = .hit
@@ -100,7 +86,7 @@ import Testing
             metrics.connections.add(2)
             metrics.upstreamConnects.add(1)
         }
-        let text = loops[0].text()
+        let text = report.text()
         for line in [
             "headrace_edge_requests_total{cache=\"hit\"} 2", "headrace_edge_responses_total{class=\"2xx\"} 1",
             "headrace_edge_responses_total{class=\"3xx\"} 1", "headrace_edge_not_modified_total 1",
@@ -117,21 +103,21 @@ import Testing
     }
 
     @Test func `routes have a series each, which a reload keeps, and takes with the route`() {
-        let loops = make(loops: 2)
-        for metrics in loops {
+        let report = report(loops: 2)
+        for metrics in report.loops {
             let rows = metrics.rows(ofRoutes: ["shop", "blog", "shop"])
             rows["shop"]?.add(2)
             rows["blog"]?.add(4)
         }
-        for metrics in loops { metrics.rows(ofRoutes: ["shop", "new"])["shop"]?.add(2) }
-        let text = loops[0].text()
+        for metrics in report.loops { metrics.rows(ofRoutes: ["shop", "new"])["shop"]?.add(2) }
+        let text = report.text()
         #expect(text.contains("headrace_edge_route_responses_total{route=\"shop\",class=\"2xx\"} 4\n"))
         #expect(text.contains("headrace_edge_route_responses_total{route=\"new\",class=\"5xx\"} 0\n"))
         #expect(!text.contains("blog"))
     }
 
     @Test func `a status that no class has does not trap`() {
-        let metrics = make(loops: 1)
-        for status in [0, -1, 99, 600, 1000] { metrics[0].ended(exchange { $0.status = status }, now: .uptimeNanoseconds(1)) }
+        let metrics = EdgeMetrics()
+        for status in [0, -1, 99, 600, 1000] { metrics.ended(exchange { $0.status = status }, now: .uptimeNanoseconds(1)) }
     }
 }

@@ -144,7 +144,7 @@ extension HTTPServerHandler {
                 status: redirect.status, contentType: "text/plain; charset=utf-8", "\(location)\n", now: now, location: location,
                 isKept: true)
         case .page(.metrics) where worker.pages == nil:
-            respond(status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", worker.metrics.text(), now: now)
+            respond(status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8", worker.report.text(), now: now)
         case .page(.health):
             let (status, word) = worker.isDraining ? (503, "draining") : (200, "ok")
             respond(status: status, contentType: "text/plain; charset=utf-8", "\(word)\n", now: now)

@@ -12,6 +12,8 @@ final class EdgeWorker {
     private(set) var routing: Routing
     let store: ResponseStore
     let metrics: EdgeMetrics
+    /// Of all loops together.
+    let report: EdgeReport
     let codec: ResponseCodec
     let fillBudget: FillBudget
     private let upstreams: SharedUpstreams
@@ -58,7 +60,7 @@ final class EdgeWorker {
 
     init(
         eventLoop: any EventLoop, configuration: EdgeConfiguration, store: ResponseStore, metrics: EdgeMetrics,
-        background: BackgroundCompression, fillBudget: FillBudget, upstreams: SharedUpstreams, resources: RouteResources,
+        report: EdgeReport, background: BackgroundCompression, fillBudget: FillBudget, upstreams: SharedUpstreams, resources: RouteResources,
         accessLog: AccessLogWriter?, pages: BuiltInPages?, pressure: MemoryPressure, logger: Logger
     ) {
         self.pressure = pressure
@@ -67,6 +69,7 @@ final class EdgeWorker {
         self.logger = logger
         self.store = store
         self.metrics = metrics
+        self.report = report
         self.fillBudget = fillBudget
         self.accessLog = accessLog
         self.pages = pages

@@ -49,7 +49,7 @@ extension HTTPServerHandler {
         let request = BuiltInPages.Request(
             page: page, path: path, query: query, isOperator: isLoggedIn(plan) || !exchange.proofAnswer.isEmpty || worker.routing.router.isOperator(head, identity),
             isDraining: worker.isDraining, client: Self.place(identity), accept: Self.accept(head),
-            metrics: page == .metrics ? worker.metrics.text() : "")
+            metrics: page == .metrics ? worker.report.text() : "")
         source = .page(nil)
         if connection.isRequestComplete { arm(.page, for: Self.pageTime, from: now) }
         let bound = NIOLoopBound(self, eventLoop: worker.eventLoop)
