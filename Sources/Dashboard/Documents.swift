@@ -209,7 +209,7 @@ extension Dashboard {
         let health = report.health
         var members: [(String, JSON)] = [
             ("name", .text(report.name)), ("state", .text(health.state.rawValue)), ("since", health.since > 0 ? .integer(health.since) : .null),
-            ("version", .optional(report.version)), ("required", .boolean(report.isRequired)),
+            ("up_since", report.upSince.map { .integer($0) } ?? .null), ("version", .optional(report.version)), ("required", .boolean(report.isRequired)),
         ]
         if isOperator {
             members += [

@@ -239,6 +239,8 @@ public struct Facts: Sendable {
 /// What PostgreSQL says of itself, asked past the pooler.
 public struct DatabaseFacts: Sendable {
     public var version: String?
+    /// Seconds since 1970, by its own clock.
+    public var startedAt: Int64?
     /// Sessions of clients: those of the pooler, and those of whoever connects past it.
     public var sessionsPooled = 0
     public var sessionsPast = 0

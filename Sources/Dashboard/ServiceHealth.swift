@@ -55,14 +55,17 @@ public struct ServiceReport: Sendable {
     public var name: String
     public var health: ServiceHealth
     public var version: String?
+    /// Seconds since 1970; when it began, as it says itself; `nil` where it does not say.
+    public var upSince: Int64?
     /// What operators see of it: where it is, what it is busy with.
     public var detail: String?
     /// Without it nothing can be served, and ``Dashboard/readiness(_:isDraining:isOperator:)`` says so. A clock that is off is for people:
     /// to take the process out of service for it would make an outage of a nuisance.
     public var isRequired: Bool
 
-    public init(name: String, health: ServiceHealth, version: String? = nil, detail: String? = nil, isRequired: Bool = true) {
+    public init(name: String, health: ServiceHealth, version: String? = nil, upSince: Int64? = nil, detail: String? = nil, isRequired: Bool = true) {
         self.isRequired = isRequired
+        self.upSince = upSince
         self.name = name
         self.health = health
         self.version = version

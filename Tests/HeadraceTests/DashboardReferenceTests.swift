@@ -84,7 +84,7 @@ import Testing
         dashboard.know(facts)
         var health = ServiceHealth()
         health.probed(error: "refused", now: 1)
-        dashboard.know([ServiceReport(name: "edge", health: health, version: "1", detail: "here")])
+        dashboard.know([ServiceReport(name: "edge", health: health, version: "1", upSince: 90, detail: "here")])
         for time in 101...103 {
             var reading = Reading(time: Int64(time))
             for series in Series.allCases { reading[series] = Double(time) }

@@ -200,7 +200,7 @@ final class DashboardControl: Sendable {
     }
 
     private func probe(_ edge: EdgeServer?, _ pooler: PoolerServer?, _ keyspace: KeyspaceServer?) async {
-        var probes = ServiceProbes(settings: settings, edge: edge, keyspace: keyspace)
+        var probes = ServiceProbes(settings: settings, startedAt: startedAt, edge: edge, keyspace: keyspace)
         var databaseAt: Int64 = 0
         var database: DatabaseFacts?
         while !Task.isCancelled {
@@ -244,7 +244,7 @@ final class DashboardControl: Sendable {
             var stores = ServiceProbes.Stores(keyspace: doors.map { KeyspaceProbe.ask($0, KeyspaceLogin(password: password)) })
             if var lock {
                 if let lockPassword { lock.login.password = lockPassword }
-                stores.lock = (lock.endpoint, KeyspaceProbe.ask(lock.endpoint, lock.login))
+                stores.lock = (lock.endpoint, KeyspaceProbe.ask(lock.endpoint, lock.login, isAnother: true))
             }
             return stores
         } ?? .init()

@@ -30,7 +30,8 @@ enum DatabaseProbe {
         SELECT current_setting('server_version'), pg_is_in_recovery(), \
         CASE WHEN pg_is_in_recovery() THEN extract(epoch FROM now() - pg_last_xact_replay_timestamp()) \
         ELSE (SELECT extract(epoch FROM max(replay_lag)) FROM pg_stat_replication) END, \
-        EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_stat_statements'), extract(epoch FROM clock_timestamp())
+        EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_stat_statements'), extract(epoch FROM clock_timestamp()), \
+        floor(extract(epoch FROM pg_postmaster_start_time()))::bigint
         """
 
     private static func statements(by column: String) -> String {
@@ -46,11 +47,12 @@ enum DatabaseProbe {
         facts.sessionsPooled = processes.count { pooled.contains($0) }
         facts.sessionsPast = processes.count - facts.sessionsPooled
         let asked = WallClock.nanoseconds()
-        guard let row = try session.rows(standing, rowsMax: 1).first, row.count == 5 else { return facts }
+        guard let row = try session.rows(standing, rowsMax: 1).first, row.count == 6 else { return facts }
         // It read its clock somewhere between the question and the answer.
         let middle = Double(asked + (WallClock.nanoseconds() - asked) / 2) / 1e9
         facts.clockAheadSeconds = row[4].flatMap(Double.init).map { $0 - middle }
         facts.version = row[0]
+        facts.startedAt = row[5].flatMap { Int64($0) }
         facts.isStandby = row[1] == "t"
         facts.lagSeconds = row[2].flatMap(Double.init)
         guard row[3] == "t" else { return facts }

@@ -14,6 +14,28 @@ enum KeyspaceProbe {
         var note: String?
         /// The error is that the connection was made, and ended before any answer.
         var isClosedAtOnce = false
+        /// What it says of itself, where it was asked for that.
+        var server = Server()
+    }
+
+    /// What `INFO server` says.
+    struct Server: Sendable, Equatable {
+        var version: String?
+        var upSeconds: Int64?
+
+        init() {}
+
+        /// - Source: redis.io, INFO: lines `field:value`. Valkey says its own version beside that of the Redis that it is compatible with.
+        init(_ info: [UInt8]) {
+            var fields: [Substring: Substring] = [:]
+            let text = String(decoding: info, as: UTF8.self)
+            for line in text.split(whereSeparator: \.isNewline) {
+                let parts = line.split(separator: ":", maxSplits: 1)
+                if parts.count == 2 { fields[parts[0]] = parts[1].prefix(100) }
+            }
+            version = (fields["valkey_version"] ?? fields["redis_version"]).map { String($0) }
+            upSeconds = fields["uptime_in_seconds"].flatMap { Int64($0) }.flatMap { (0..<1 << 40).contains($0) ? $0 : nil }
+        }
     }
 
     /// For the connection, and then for all that is said on it; no wait in between is longer.
@@ -22,12 +44,17 @@ enum KeyspaceProbe {
     private static let replyBytesMax = 64 << 10
 
     /// Waits for the network.
-    /// - Parameter isToLead: it is to take writes: then another role than that of a master is an error.
-    static func ask(_ door: SocketEndpoint, _ login: KeyspaceLogin, isToLead: Bool = true) -> Finding {
+    /// - Parameters:
+    ///   - isToLead: it is to take writes: then another role than that of a master is an error.
+    ///   - isAnother: it is another process, which is asked for its version and its age, too.
+    static func ask(_ door: SocketEndpoint, _ login: KeyspaceLogin, isToLead: Bool = true, isAnother: Bool = false) -> Finding {
         let exchange: Exchange
         do { exchange = try Exchange(door) } catch { return Finding(error: "\(error)") }
         do {
-            return try ask(exchange, door, login, isToLead: isToLead)
+            var finding = try ask(exchange, door, login, isToLead: isToLead)
+            // Who may not ask for that does without.
+            if isAnother, case .bulk(let info)? = try exchange.replies(to: [["INFO", "server"]]).first { finding.server = Server(info) }
+            return finding
         } catch {
             let isSilent = (error as? BlockingSocket.Failure)?.isTimeout ?? false
             return Finding(error: "\(error)", isClosedAtOnce: !exchange.hasAnswered && !isSilent)

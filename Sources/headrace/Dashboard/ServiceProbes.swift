@@ -17,6 +17,8 @@ struct ServiceProbes: Sendable {
     private static let freeShareMin = 0.02
 
     let settings: Settings
+    /// When this process began, in seconds since 1970: its layers have no other age.
+    let startedAt: Int64
     let edge: EdgeServer?
     let keyspace: KeyspaceServer?
 
@@ -28,8 +30,9 @@ struct ServiceProbes: Sendable {
 
     private var healths: [String: ServiceHealth] = [:]
 
-    init(settings: Settings, edge: EdgeServer?, keyspace: KeyspaceServer?) {
+    init(settings: Settings, startedAt: Int64, edge: EdgeServer?, keyspace: KeyspaceServer?) {
         self.settings = settings
+        self.startedAt = startedAt
         self.edge = edge
         self.keyspace = keyspace
     }
@@ -42,16 +45,17 @@ struct ServiceProbes: Sendable {
         _ pooler: PoolerFigures?, through: PoolerProbe.Finding?, database: DatabaseFacts?, stores: Stores, now: Int64
     ) async -> [ServiceReport] {
         var reports: [ServiceReport] = []
-        func report(_ name: String, _ error: String?, version: String? = nil, detail: String?, isRequired: Bool = true) {
+        func report(_ name: String, _ error: String?, version: String? = nil, upSince: Int64? = nil, detail: String?, isRequired: Bool = true) {
             healths[name, default: ServiceHealth()].probed(error: error, now: now)
             reports.append(
-                ServiceReport(name: name, health: healths[name] ?? ServiceHealth(), version: version, detail: detail, isRequired: isRequired))
+                ServiceReport(
+                    name: name, health: healths[name] ?? ServiceHealth(), version: version, upSince: upSince, detail: detail, isRequired: isRequired))
         }
         func isDown(_ name: String) -> Bool { healths[name]?.state == .down }
         let insight = edge?.insight()
         let version = Headrace.version
         if edge != nil {
-            report("edge", nil, version: version, detail: settings.edge.listen.map(\.description).joined(separator: ", "))
+            report("edge", nil, version: version, upSince: startedAt, detail: settings.edge.listen.map(\.description).joined(separator: ", "))
             let groups = Dictionary(grouping: insight?.members ?? [], by: \.group)
             for (group, members) in groups.sorted(by: { $0.key < $1.key }) {
                 let name = group == EdgeConfiguration.applicationName ? "application" : "upstream-\(group)"
@@ -61,24 +65,25 @@ struct ServiceProbes: Sendable {
         if settings.poolerConfiguration != nil, let postgres = settings.postgres {
             let isServing = pooler != nil
             report(
-                "pooler", isServing ? through?.error : "it does not answer", version: version,
+                "pooler", isServing ? through?.error : "it does not answer", version: version, upSince: startedAt,
                 detail: (settings.pooler.listen.map(\.description) + [through?.note].compactMap(\.self)).joined(separator: ", "))
             // A query that does not come through may be an operator's doing (PAUSE, DISABLE), or load: a balancer that took the process out for
             // it would take out all that it serves besides.
             if isServing, isDown("pooler") { reports[reports.count - 1].isRequired = false }
             report(
                 "postgresql", await Self.error(postgres, password: settings.postgresPassword, logsIn: settings.pooler.tls.server.allowsPlain),
-                version: database?.version, detail: ([postgres.text] + Self.replication(database)).joined(separator: ", "))
+                version: database?.version, upSince: database?.startedAt, detail: ([postgres.text] + Self.replication(database)).joined(separator: ", "))
         }
         if let keyspace {
             let (error, notes) = Self.keyspaceFinding(stores.keyspace) { keyspace.local.execute([Array("PING".utf8)]) }
             report(
-                "keyspace", error, version: version,
+                "keyspace", error, version: version, upSince: startedAt,
                 detail: ((settings.keyspace.listen + settings.keyspace.tls.listen).map(\.description) + notes).joined(separator: ", "))
         }
         if let (server, finding) = stores.lock {
             report(
-                "schedule-lock", finding.error, detail: ([server.description] + [finding.note].compactMap(\.self)).joined(separator: ", "),
+                "schedule-lock", finding.error, version: finding.server.version, upSince: finding.server.upSeconds.map { now - $0 },
+                detail: ([server.description] + [finding.note].compactMap(\.self)).joined(separator: ", "),
                 isRequired: false)
         }
         if let (error, detail) = diskError() { report("disk", error, detail: detail) }

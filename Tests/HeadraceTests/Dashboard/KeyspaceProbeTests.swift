@@ -33,6 +33,16 @@ import Testing
         #expect(KeyspaceProbe.finding(.error(Array("ERR no".utf8)), Self.door, isToLead: true).error == "10.0.0.5:6379: ERR no")
     }
 
+    @Test func `a server's own words say its version and its age, and what is none is not taken for one`() {
+        let redis = KeyspaceProbe.Server(Array("# Server\r\nredis_version:7.0.15\r\nuptime_in_seconds:90061\r\n".utf8))
+        #expect(redis.version == "7.0.15" && redis.upSeconds == 90_061)
+        #expect(KeyspaceProbe.Server(Array("redis_version:7.2.4\nserver_name:valkey\nvalkey_version:8.1.0\n".utf8)).version == "8.1.0")
+        for hostile in ["", "uptime_in_seconds:-1", "uptime_in_seconds:9223372036854775807", "uptime_in_seconds", "uptime_in_seconds:1e3"] {
+            #expect(KeyspaceProbe.Server(Array(hostile.utf8)) == .init(), "\(hostile)")
+        }
+        #expect(KeyspaceProbe.Server(Array("redis_version:\(String(repeating: "9", count: 4000))".utf8)).version?.count == 100)
+    }
+
     @Test func `every door counts, and where there is none it is asked inside`() {
         let found = ServiceProbes.keyspaceFinding([.init(note: "master"), .init(error: "unix:/k: gone"), .init(note: "master")]) { [] }
         #expect(found.error == "unix:/k: gone" && found.notes == ["master"])

@@ -34,6 +34,13 @@ import Testing
         let good = try services(headrace)
         #expect(good.status == 200)
         #expect((good.services["clock"]?["detail"] as? String)?.contains("PostgreSQL's within a second") == true, "\(good.services["clock"] ?? [:])")
+        // Its own start, and not our first probe; our layers have this process' own.
+        let began = try postgres.query("SELECT floor(extract(epoch FROM pg_postmaster_start_time()))::bigint")
+        #expect(good.services["postgresql"]?["up_since"] as? Int == Int(began), "\(good.services["postgresql"] ?? [:]), \(began)")
+        let own = try #require(good.services["pooler"]?["up_since"] as? Int)
+        let process = try DashboardIntegrationTests.document(headrace)["headrace"] as? [String: Any]
+        #expect(own == good.services["edge"]?["up_since"] as? Int && own == process?["up_since"] as? Int)
+        #expect(good.services["application"]?["up_since"] is NSNull, "it does not say")
         #expect(good.services["clock"]?["required"] as? Bool == false && good.services["pooler"]?["required"] as? Bool == true)
 
         // Several probes by now, and the pooler has seen no traffic.
@@ -137,6 +144,13 @@ import Testing
         let headrace = try HeadraceProcess(["--app", origin.url] + settings.flatMap { ["--set", $0] })
         func service() throws -> [String: Any]? { try services(headrace).services["schedule-lock"] }
         #expect(try eventually(seconds: 90) { try service()?["state"] as? String == "up" && (service()?["detail"] as? String)?.hasSuffix(", master") == true })
+        // Its age and its version are its own.
+        let info = try redis.client().call("INFO", "server").text ?? ""
+        let age = try #require(info.firstMatch(of: /uptime_in_seconds:(\d+)/).flatMap { Int($0.1) })
+        let began = try #require(try service()?["up_since"] as? Int)
+        #expect(abs(Int(Date().timeIntervalSince1970) - age - began) < 30)
+        let version = try #require(try service()?["version"] as? String)
+        #expect(info.contains("_version:\(version)"), "\(version)")
         #expect(try redis.client().call("REPLICAOF", "127.7.10.4", "1") == .status("OK"))
         #expect(try eventually(seconds: 120) { try service()?["state"] as? String == "down" })
         let words = try service()?["last_error"] as? String ?? ""
