@@ -22,10 +22,6 @@ public struct SampleCourse: Sendable {
     public private(set) var failed = 0.0
     public private(set) var savedBytes = 0.0
 
-    private static let stageSeries: [(String, Series)] = [
-        ("lookup", .stage_lookup_seconds), ("queue", .stage_queue_seconds), ("connect", .stage_connect_seconds),
-        ("first_byte", .stage_first_byte_seconds), ("compress", .stage_compress_seconds), ("write", .stage_write_seconds),
-    ]
     /// As many as are told apart on paper.
     private static let pointsMax = 400
 
@@ -52,7 +48,7 @@ public struct SampleCourse: Sendable {
         func total(_ series: [Series]) -> Double { all.reduce(0) { $0 + Self.sum($1, series) } }
         (requests, failed) = (total([.requests]), total([.responses_5xx]))
         savedBytes = total([.saved_by_compression_bytes, .saved_by_not_modified_bytes])
-        stages = Self.stageSeries.map { ($0.0, total([$0.1])) }
+        stages = Series.stages.map { ($0.name, total([$0.series])) }
     }
 
     private static func sum(_ sample: Sample, _ series: [Series]) -> Double {

@@ -78,6 +78,13 @@ public enum Series: String, CaseIterable, Sendable {
     case threads
     case loop_lag_seconds
 
+    /// The stages of a request as `Server-Timing` names them: the series are called after them.
+    public static let stages: [(name: String, series: Series)] = allCases.compactMap { series in
+        let (name, before, behind) = (series.rawValue, "stage_", "_seconds")
+        guard name.hasPrefix(before), name.hasSuffix(behind) else { return nil }
+        return (String(name.dropFirst(before.count).dropLast(behind.count)), series)
+    }
+
     /// How samples of several stretches of time become one.
     public enum Kind: String, Sendable {
         /// What was counted in the stretch: added up; shown per second.

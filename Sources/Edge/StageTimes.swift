@@ -30,12 +30,8 @@ struct StageTimes {
     /// Nobody was asked, waited for or made to compress.
     private(set) var isPlain = true
     private var since: NIODeadline
-    private var lookup: Int64 = 0
-    private var queue: Int64 = 0
-    private var connect: Int64 = 0
-    private var firstByte: Int64 = 0
-    private var compress: Int64 = 0
-    private var write: Int64 = 0
+    /// Nanoseconds that were spent in each stage so far, in the order of the cases.
+    private var spent: InlineArray<6, Int64> = .init(repeating: 0)
 
     init(started: NIODeadline) {
         since = started
@@ -45,7 +41,7 @@ struct StageTimes {
     mutating func entered(_ stage: Stage, now: NIODeadline) {
         // A stamp may be that of the turn, and older than the last.
         let end = max(now, since)
-        add((end - since).nanoseconds, to: current)
+        spent[caseNumber(current)] += (end - since).nanoseconds
         (current, since) = (stage, end)
         if stage != .write { isPlain = false }
     }
@@ -54,35 +50,15 @@ struct StageTimes {
     mutating func compressed(nanoseconds: Int64) {
         guard nanoseconds > 0 else { return }
         isPlain = false
-        compress += nanoseconds
-        add(-nanoseconds, to: current)
+        spent[caseNumber(Stage.compress)] += nanoseconds
+        spent[caseNumber(current)] -= nanoseconds
     }
 
     /// Nanoseconds in a stage.
     /// - Parameter end: of the exchange; `nil` when what lasts yet is not counted.
     func nanoseconds(_ stage: Stage, end: NIODeadline?) -> Int64 {
-        let past =
-            switch stage {
-            case .lookup: lookup
-            case .queue: queue
-            case .connect: connect
-            case .firstByte: firstByte
-            case .compress: compress
-            case .write: write
-            }
+        let past = spent[caseNumber(stage)]
         guard stage == current, let end else { return max(past, 0) }
         return max(past + max((end - since).nanoseconds, 0), 0)
-    }
-
-    @inline(__always)
-    private mutating func add(_ nanoseconds: Int64, to stage: Stage) {
-        switch stage {
-        case .lookup: lookup += nanoseconds
-        case .queue: queue += nanoseconds
-        case .connect: connect += nanoseconds
-        case .firstByte: firstByte += nanoseconds
-        case .compress: compress += nanoseconds
-        case .write: write += nanoseconds
-        }
     }
 }

@@ -33,11 +33,7 @@ extension Reading {
         self[.compression_out_bytes] = Double(edge.compressionOutBytes)
         self[.compression_cpu_seconds] = Double(edge.compressionNanoseconds) / 1e9
         self[.response_seconds] = Double(edge.response.sum) / 1e9
-        let stages: [(Series, String)] = [
-            (.stage_lookup_seconds, "lookup"), (.stage_queue_seconds, "queue"), (.stage_connect_seconds, "connect"),
-            (.stage_first_byte_seconds, "first_byte"), (.stage_compress_seconds, "compress"), (.stage_write_seconds, "write"),
-        ]
-        for (series, word) in stages { self[series] = Double(edge.stageNanoseconds[word] ?? 0) / 1e9 }
+        for (name, series) in Series.stages { self[series] = Double(edge.stageNanoseconds[name] ?? 0) / 1e9 }
         self[.upstream_seconds] = Double(edge.upstream.sum) / 1e9
         self[.upstream_requests] = Double(edge.upstream.count)
         self[.upstream_connects] = Double(edge.upstreamConnects)
