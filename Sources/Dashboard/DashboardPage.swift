@@ -71,11 +71,13 @@ enum DashboardPage {
 
         """#
 
+    /// The eight colours of the charts keep 3:1 to what they are drawn on; those that lie on each other in a stack are told apart by who sees
+    /// no red, no green or no blue, too (`PaletteTests`). They differ in lightness for that, and not in hue alone.
     private static let style: StaticString = #"""
         :root{color-scheme:light dark;--bg:#f6f8fa;--card:#fff;--ink:#15202b;--soft:#52606d;--line:#dde3e9;--grid:#e8edf1;--focus:#0072b2;
-        --c0:#0072b2;--c1:#b35900;--c2:#00795a;--c3:#a3418a;--c4:#c0392b;--c5:#6b7683;--c6:#4b6cb7;--c7:#7a6a00;--good:#00795a;--bad:#c0392b;--warn:#b35900;--heat:0,114,178}
-        @media(prefers-color-scheme:dark){:root{--bg:#0e1318;--card:#161d24;--ink:#e6edf3;--soft:#9fb0bf;--line:#2a343e;--grid:#222c35;--focus:#56b4e9;
-        --c0:#56b4e9;--c1:#f0a23c;--c2:#3ecf9f;--c3:#e08fc4;--c4:#ff7b6b;--c5:#93a1af;--c6:#9db7ff;--c7:#d9c84a;--good:#3ecf9f;--bad:#ff7b6b;--warn:#f0a23c;--heat:86,180,233}}
+        --c0:#0072b2;--c1:#c67519;--c2:#0e633a;--c3:#8d4392;--c4:#b23d32;--c5:#85919a;--c6:#9671f7;--c7:#a2900e;--good:#00795a;--bad:#c0392b;--warn:#b35900;--heat:0,114,178}
+        @media screen and (prefers-color-scheme:dark){:root{--bg:#0e1318;--card:#161d24;--ink:#e6edf3;--soft:#9fb0bf;--line:#2a343e;--grid:#222c35;--focus:#56b4e9;
+        --c0:#56b4e9;--c1:#f3a147;--c2:#85f4dc;--c3:#9f5891;--c4:#e0422f;--c5:#d4dde6;--c6:#5f70ef;--c7:#e4ce4a;--good:#3ecf9f;--bad:#ff7b6b;--warn:#f0a23c;--heat:86,180,233}}
         *{box-sizing:border-box}html{-webkit-text-size-adjust:100%}
         body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.45 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;font-variant-numeric:tabular-nums}
         header{display:flex;flex-wrap:wrap;gap:.5rem 1.5rem;align-items:center;padding:.8rem clamp(.8rem,3vw,2rem);background:var(--card);border-bottom:1px solid var(--line);position:sticky;top:0;z-index:5}

@@ -126,7 +126,7 @@ extension DashboardPage {
               for (const part of pieces({values: l.values.map(v => known(v) ? v : 0)})) {
                 const up = part.map(i => `${x(times[i]).toFixed(1)},${y(below[i] + Math.max(0, l.values[i] || 0)).toFixed(1)}`);
                 const down = part.map(i => `${x(times[i]).toFixed(1)},${y(below[i]).toFixed(1)}`).reverse();
-                root.append(svg("polygon", {points: up.concat(down).join(" "), fill: l.color, "fill-opacity": .82, stroke: "var(--card)", "stroke-width": .75}));
+                root.append(svg("polygon", {points: up.concat(down).join(" "), fill: l.color, stroke: "var(--card)", "stroke-width": .75}));
               }
               times.forEach((_, i) => below[i] += Math.max(0, l.values[i] || 0));
             });
