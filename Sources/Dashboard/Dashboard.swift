@@ -86,6 +86,16 @@ public final class Dashboard: Sendable {
     /// Puts a mark beside the numbers.
     public func mark(_ marker: Marker) { state.withLock { $0.markers.append(marker) } }
 
+    /// Puts the mark of our start there: a deploy, where the start before it was another version's.
+    public func markStart(version: String, now: Int64) {
+        let own = "Headrace \(version)"
+        let starts = ((try? history.markers(0..<now + 1)) ?? []).filter { $0.kind == "start" || $0.kind == "deploy" }
+        // Of a deploy's words, those before the version that it took the place of.
+        let before = starts.last.map { $0.text.split(separator: ",").first.map(String.init) ?? "" }
+        guard let before, before != own else { return mark(Marker(time: now, kind: "start", text: own)) }
+        mark(Marker(time: now, kind: "deploy", text: "\(own), \(before) before"))
+    }
+
     /// Takes the next reading, and hands what it makes of it to whoever watches.
     public func add(_ reading: Reading) {
         let (sample, batch) = state.withLock { state -> (Sample?, (samples: [(tier: SampleTier, sample: Sample)], markers: [Marker])?) in

@@ -149,6 +149,23 @@ import Testing
         #expect((document["markers"] as? [[String: Any]])?.first?["kind"] as? String == "start")
     }
 
+    @Test func `a start with another version is a deploy, and says which was before`() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "dashboard-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        for (index, version) in ["1.0", "1.0", "1.1", "1.1", "1.2"].enumerated() {
+            let dashboard = try dashboard(path: folder.appending(path: "samples.sqlite").path, now: Self.start + Int64(index))
+            dashboard.markStart(version: version, now: Self.start + Int64(index))
+            dashboard.finish(now: Self.start + Int64(index))
+        }
+        let last = try dashboard(path: folder.appending(path: "samples.sqlite").path, now: Self.start + 9)
+        let document = try ask(last, "/api/series", "range=60s&names=requests", seconds: 10)
+        let marks = try #require(document["markers"] as? [[String: Any]]).map { "\($0["kind"] ?? ""): \($0["text"] ?? "")" }
+        #expect(marks == [
+            "start: Headrace 1.0", "start: Headrace 1.0", "deploy: Headrace 1.1, Headrace 1.0 before", "start: Headrace 1.1",
+            "deploy: Headrace 1.2, Headrace 1.1 before",
+        ])
+    }
+
     @Test func `hostile text stays text`() throws {
         let dashboard = try dashboard()
         run(dashboard, seconds: 2)

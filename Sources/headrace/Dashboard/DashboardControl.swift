@@ -57,7 +57,7 @@ final class DashboardControl: Sendable {
         }
         thread.start()
         network.start()
-        mark("start", "Headrace \(Headrace.version)")
+        dashboard.markStart(version: Headrace.version, now: startedAt)
     }
 
     /// Puts a mark beside the numbers.
