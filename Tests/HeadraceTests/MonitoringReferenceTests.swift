@@ -43,6 +43,53 @@ import Testing
         }
     }
 
+    /// Each label that is matched, grouped by or written is one of the metrics that the expression names, and each value that is matched is one
+    /// that it can have.
+    @Test func `every label that is asked for is in the table, with that value`() throws {
+        let example = MetricsPage.example()
+        var labels: [String: Set<String>] = [:]
+        // What Prometheus itself adds.
+        let added: Set = ["job", "instance"]
+        for recording in AlertRules.recordings { labels[recording.name] = added }
+        for family in MetricsReference.families(example) {
+            let own = added.union(family.labels)
+            guard family.type == "histogram" else { labels[family.name] = own; continue }
+            labels[family.name + "_bucket"] = own.union(["le"])
+            for suffix in ["_sum", "_count"] { labels[family.name + suffix] = own }
+        }
+        labels["up"] = added
+        // These are there once somebody has counted; the layers of a proof are its own.
+        let open: Set = ["headrace_postgresql_sessions", "headrace_proof_change_ratio"]
+        let panels = GrafanaDashboards.all.flatMap { board in board.panels.flatMap(\.queries) }
+        let rules = AlertRules.groups.flatMap { $0.alerts.map { ($0.expression, $0.summary.replacing("$labels.", with: "")) } }
+        for (expression, words) in panels + rules + AlertRules.recordings.map({ ($0.expression, "") }) {
+            let named = names(expression) + (expression.hasPrefix("up{") ? ["up"] : [])
+            let all = named.reduce(into: Set<String>()) { $0.formUnion(labels[$1] ?? []) }
+            for selector in expression.matches(of: /([a-z][a-z0-9_:]*)\{([^}]*)\}/) {
+                let metric = String(selector.1)
+                for matcher in selector.2.matches(of: /([a-z_]+)(=~|!=|=)"([^"]*)"/) where matcher.3 != "$instance" && matcher.1 != "job" {
+                    let label = String(matcher.1)
+                    #expect(labels[metric]?.contains(label) == true, "\(metric) has no \(label): \(expression)")
+                    guard !open.contains(metric) else { continue }
+                    for value in matcher.3.split(separator: "|") {
+                        let isThere = example.split(separator: "\n").contains { $0.hasPrefix(metric + "{") && $0.contains("\(label)=\"\(value)\"") }
+                        #expect(isThere, "\(metric) never has \(label) \(value): \(expression)")
+                    }
+                }
+            }
+            for list in expression.matches(of: /(?:by|on) \(([^)]*)\)/) {
+                for label in list.1.split(separator: ",") { #expect(all.contains(label.trimmingCharacters(in: .whitespaces)), "\(label): \(expression)") }
+            }
+            for label in words.matches(of: /\{\{ ?([a-z_]+) ?\}\}/) { #expect(all.contains(String(label.1)), "\(label.1) in words of \(expression)") }
+        }
+    }
+
+    @Test func `each alert is made to fire by promtool's test`() throws {
+        let text = try String(contentsOf: Self.folder.appending(path: "rules_test.yml"), encoding: .utf8)
+        let fired = Set(text.matches(of: /alertname: (\w+)\n +exp_alerts:\n +- exp_labels/).map { String($0.1) })
+        #expect(fired == Set(AlertRules.groups.flatMap(\.alerts).map(\.name)))
+    }
+
     @Test func `each rule and each panel has a name of its own and says what it is`() {
         let alerts = AlertRules.groups.flatMap(\.alerts)
         #expect(Set(alerts.map(\.name)).count == alerts.count)

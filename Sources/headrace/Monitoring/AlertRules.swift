@@ -63,7 +63,7 @@ enum AlertRules {
                     expression: "histogram_quantile(0.95, sum by (instance, le) (rate(headrace_edge_response_seconds_bucket[5m])))"
                         + " > on (instance) headrace_objective_response_seconds",
                     time: "10m", severity: .ticket, summary: "5 of 100 requests take longer than {{ $value | humanizeDuration }}",
-                    description: "\"Where the time goes\" on the performance page says which stage it is."),
+                    description: "\"Where requests' time goes\" on the performance page says which stage it is."),
                 Alert(
                     name: "HeadraceUpstreamFails",
                     expression: "sum by (instance) (rate(headrace_edge_upstream_failures_total[5m]))"
@@ -108,6 +108,12 @@ enum AlertRules {
                     summary: "An event loop came {{ $value | humanizeDuration }} late",
                     description: "The machine is overloaded, or something blocks an event loop."),
                 Alert(
+                    name: "HeadraceMemoryShort", expression: "headrace_memory_pressure > 0", time: "1m", severity: .page,
+                    summary: "Headrace gives up work for want of memory", description: "memory.total is nearly used up; the value says how much is given up."),
+                Alert(
+                    name: "HeadraceRateStoreAway", expression: "headrace_edge_rate_store_up == 0", time: "2m", severity: .ticket,
+                    summary: "The store of the rate limits does not answer", description: "Each process limits by itself meanwhile: a client has a share at each."),
+                Alert(
                     name: "HeadraceUpstreamQueue", expression: "headrace_upstream_waiting > 0", time: "5m", severity: .ticket,
                     summary: "{{ $value }} requests wait for a connection to {{ $labels.group }}",
                     description: "The application is at its limit, or the limit of connections is too low."),
@@ -117,7 +123,7 @@ enum AlertRules {
                     description: "SHOW LEAKS and SHOW PINNED on the console say who holds them; else raise the pool's size."),
                 Alert(
                     name: "HeadracePoolRefuses", expression: "increase(headrace_pooler_waits_expired_total[5m]) > 0", time: "0s", severity: .page,
-                    summary: "{{ $value }} clients waited too long for a server connection and were refused",
+                    summary: "{{ printf \"%.0f\" $value }} clients waited too long for a server connection and were refused",
                     description: "SHOW LEAKS and SHOW PINNED on the console say who holds them."),
                 Alert(
                     name: "HeadraceKeyspaceFull",

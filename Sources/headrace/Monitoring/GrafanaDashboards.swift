@@ -75,6 +75,11 @@ enum GrafanaDashboards {
                 queries: [(rate("process_cpu_seconds_total", "job=\"headrace\""), "")]),
             Panel(title: "Requests by class", unit: .perSecond, isStacked: true, queries: [(rate("headrace_edge_responses_total", by: "class"), "{{class}}")]),
             Panel(
+                title: "Requests by route", description: "The ten busiest.", unit: .perSecond,
+                queries: [("", "{{route}}"), ("class=\"5xx\"", "{{route}}, failed")].map { labels, legend in
+                    ("topk(10, " + rate("headrace_edge_route_responses_total", labels, by: "route") + ")", legend)
+                }),
+            Panel(
                 title: "Response time", description: "With the objective for p95.", unit: .seconds,
                 queries: quantiles("headrace_edge_response_seconds") + [("max(\(of("headrace_objective_response_seconds")))", "objective")]),
             Panel(
