@@ -231,18 +231,39 @@ struct ServiceProbes: Sendable {
         if let state = settings.dashboard.state { folders.append(state) }
         if !settings.keyspace.directory.isEmpty, keyspace != nil { folders.append(settings.keyspace.directory) }
         if case .file(let path) = settings.edge.accessLog, edge != nil { folders.append(URL(filePath: path).deletingLastPathComponent().path) }
+        return Self.diskError(folders)
+    }
+
+    /// What is free where something is written.
+    struct Room {
+        var bytes: Int
+        /// Of all that there is.
+        var share: Double
+    }
+
+    struct NoRoom: Error {
+        var words: String
+    }
+
+    /// - Parameter room: throws ``NoRoom`` where the folder cannot be asked.
+    static func diskError(_ folders: [String], room: (String) throws -> Room = room) -> (String?, String)? {
         guard !folders.isEmpty else { return nil }
         var errors: [String] = []
         for folder in folders {
-            var info = statvfs()
-            guard statvfs(folder, &info) == 0 else {
-                errors.append("\(folder): \(String(cString: strerror(errno)))")
-                continue
+            do {
+                let free = try room(folder)
+                if free.bytes < freeBytesMin || free.share < freeShareMin { errors.append("\(folder): only \(free.bytes >> 20) MB are free") }
+            } catch {
+                errors.append("\(folder): \((error as? NoRoom)?.words ?? "\(error)")")
             }
-            let free = Int(clamping: UInt64(info.f_bavail).multipliedReportingOverflow(by: UInt64(info.f_frsize)).partialValue)
-            let share = info.f_blocks > 0 ? Double(info.f_bavail) / Double(info.f_blocks) : 1
-            if free < Self.freeBytesMin || share < Self.freeShareMin { errors.append("\(folder): only \(free >> 20) MB are free") }
         }
         return (errors.isEmpty ? nil : errors.joined(separator: "; "), folders.joined(separator: ", "))
+    }
+
+    private static func room(_ folder: String) throws -> Room {
+        var info = statvfs()
+        guard statvfs(folder, &info) == 0 else { throw NoRoom(words: String(cString: strerror(errno))) }
+        let free = Int(clamping: UInt64(info.f_bavail).multipliedReportingOverflow(by: UInt64(info.f_frsize)).partialValue)
+        return Room(bytes: free, share: info.f_blocks > 0 ? Double(info.f_bavail) / Double(info.f_blocks) : 1)
     }
 }

@@ -136,24 +136,3 @@ private final class ScriptedPostgres: Sendable {
         #expect(busy.error == nil && busy.note == "all server connections are busy")
     }
 }
-
-@Suite struct ServiceProbesTests {
-    @Test func `clocks are compared, and one that is off is named`() throws {
-        #expect(ServiceProbes.clockError([("the application", nil), ("PostgreSQL", nil)]) == nil)
-        let good = try #require(ServiceProbes.clockError([("the application", -1), ("PostgreSQL", 0.2)]))
-        #expect(good.0 == nil && good.1 == "the application's 1 s behind ours, PostgreSQL's within a second")
-        let off = try #require(ServiceProbes.clockError([("the application", -90), ("PostgreSQL", 4.9)]))
-        #expect(off.0 == "the application's 90 s behind ours")
-        #expect(ServiceProbes.clockError([("PostgreSQL", 6)])?.0 == "PostgreSQL's 6 s ahead of ours")
-        #expect(ServiceProbes.clockError([("PostgreSQL", 1e30)])?.0 != nil, "whatever a peer says")
-        #expect(ServiceProbes.clockError([("PostgreSQL", .nan)])?.0 == nil)
-    }
-
-    @Test func `certificates that end within three weeks are named`() throws {
-        #expect(ServiceProbes.certificateError([], now: 0) == nil)
-        let day: Int64 = 86_400
-        let found = try #require(ServiceProbes.certificateError([("a.pem", 100 * day), ("b.pem", 21 * day - 1), ("c.pem", -1), ("d.pem", day)], now: 0))
-        #expect(found.0 == "b.pem ends in 20 days; c.pem has ended; d.pem ends in 1 day")
-        #expect(ServiceProbes.certificateError([("a.pem", 21 * day)], now: 0)?.0 == nil)
-    }
-}
