@@ -165,7 +165,7 @@ let package = Package(
             name: "LoadGeneratorTests",
             dependencies: ["LoadGenerator", "HTTP2Wire", "HTTPSemantics", "Telemetry", "Transport", "TestSupport", nioCore, nioPosix, nioSSL], swiftSettings: settings),
         .testTarget(name: "DashboardTests", dependencies: ["Dashboard", "History", "Telemetry", "TestSupport"], swiftSettings: settings),
-        .testTarget(name: "HistoryTests", dependencies: ["History"], swiftSettings: settings),
+        .testTarget(name: "HistoryTests", dependencies: ["History", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "RESPWireTests", dependencies: ["RESPWire", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "KeyspaceTests", dependencies: ["Keyspace", "RESPWire", "Transport", "Telemetry", "TestSupport", nioCore, logging],

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import History
@@ -46,6 +47,39 @@ import Testing
         let read = try #require(try new.samples(.second, 0..<1000).first)
         #expect(read.values[0] == 1 && read.values[1].isNaN)
         #expect(read.distributions[0].places.isEmpty && read.distributions[1].places == [3])
+    }
+
+    @Test(.enabled(if: Command.find("sqlite3") != nil, "sqlite3 is not installed: run scripts/setup"))
+    func `a file of a newer program is refused by writer and reader and left as it was, one without tables gets them`() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        func open() throws -> SampleHistory { try SampleHistory(path: path, values: ["a"], distributions: ["t"]) }
+        func sql(_ text: String) throws { #expect(try Command.run("sqlite3", [path, text]).status == 0) }
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        try sql("PRAGMA user_version = 0; VACUUM")
+        do { try open().add([(.second, sample(100, [1]))], now: 100) }
+        try sql("INSERT INTO grdb_migrations VALUES ('what comes after samples')")
+        #expect(throws: SampleHistory.Unusable.self) { try open() }
+        #expect(throws: SampleHistory.Unusable.self) { try SampleHistory(reading: path, values: ["a"], distributions: ["t"]) }
+        try sql("DELETE FROM grdb_migrations WHERE identifier = 'what comes after samples'")
+        #expect(try open().samples(.second, 0..<1000).map(\.time) == [100])
+    }
+
+    @Test func `fifteen days of samples as large as they get under load have their bound`() throws {
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let count: Int64 = 1000
+        do {
+            let history = try SampleHistory(path: path, values: (0..<80).map { "series_\($0)" }, distributions: ["t"])
+            let values = (0..<80).map { Double($0) * 1.1 }
+            let buckets = (0..<120).map { (UInt16(100 + $0), UInt64(1 + $0)) }
+            for start in stride(from: 0, to: count, by: 10) {
+                try history.add((start..<start + 10).map { (.second, sample($0, values, buckets)) }, now: start + 10)
+            }
+        }
+        // Its last connection has put the log into the file.
+        let bytes = try #require(try FileManager.default.attributesOfItem(atPath: path)[.size] as? Int)
+        let all = SampleTier.allCases.reduce(0) { $0 + Int($1.keptSeconds) / $1.seconds }
+        #expect(all == 33_840)
+        #expect(bytes / Int(count) * all < 70 << 20, "\(bytes) for \(count)")
     }
 
     @Test func `two writers are one too many`() throws {
