@@ -92,6 +92,42 @@ struct DemoTests {
         try demo.expectNothingLeft()
     }
 
+    /// Four minutes of one of few threads: nearly all of the demo is measured, the proof in as many rounds as an interval needs.
+    @Test(
+        .enabled(if: ProcessInfo.processInfo.environment["HEADRACE_LONG"] != nil, "HEADRACE_LONG is not set"),
+        .enabled(if: DashboardBrowserTests.browser != nil, "Chromium is not installed: run scripts/setup"))
+    func `the performance page that it says to open has real data in every block`() throws {
+        let demo = try RunningDemo(["--duration", "500ms", "--proof-rounds", "6"])
+        #expect(eventually(seconds: 900) { demo.errors.contains("Ctrl-C ends all of it.") || !demo.process.isRunning })
+        let page = try #require(demo.errors.firstMatch(of: /Open  (http:\/\/127\.0\.0\.1:(\d+)\/performance)\s/), "\(demo.errors)")
+        let front = try #require(Int(page.2))
+        func document() throws -> [String: Any] {
+            let answer = try RawClient.getOwnPage(port: front, "/performance/latest.json")
+            return try #require(try JSONSerialization.jsonObject(with: Data(answer.body)) as? [String: Any])
+        }
+        // PostgreSQL is asked every fifteen seconds, and what it has to do comes when pages are not in the cache any more.
+        let lists = ["paths", "statements", "pools", "benches", "pg_stat_statements_by_total", "schedule"]
+        #expect(
+            try eventually(seconds: 180) {
+                let document = try document()
+                let layers = document["layers"] as? [[String: Any]] ?? []
+                return lists.allSatisfy { (document[$0] as? [Any])?.isEmpty == false } && layers.allSatisfy { $0["state"] as? String == "on" }
+            })
+        let picture = ProcessInfo.processInfo.environment["HEADRACE_ARTEFACTS"].map { $0 + "/performance-demo.png" } ?? demo.state.path + "/page.png"
+        let result = try Command.run(
+            "python3", [DashboardBrowserTests.driver.path, try #require(DashboardBrowserTests.browser), String(page.1), "--events", "20", "--full", "--picture", picture])
+        let seen = try #require(try JSONSerialization.jsonObject(with: result.output) as? [String: Any], "\(result.errors)")
+        #expect((seen["console"] as? [String])?.isEmpty == true, "\(seen["console"] ?? "")")
+        let points = try #require(seen["points"] as? [String: Int])
+        #expect(points.count >= 30)
+        for (chart, count) in points { #expect(count > 0, "\(chart) has nothing: \(points)") }
+        let forest = try #require(seen["forest"] as? [String: Any])
+        #expect(forest["ends"] as? Int ?? 0 > 0, "an interval is drawn: \(forest)")
+        kill(demo.process.processIdentifier, SIGINT)
+        #expect(demo.waitForExit(seconds: 60) == 0, "\(demo.errors)")
+        try demo.expectNothingLeft()
+    }
+
     @Test func `a request that failed makes it end with 1, after the tables`() throws {
         // The sample application with something in front of it that fails one request of the measurements.
         let program = """

@@ -5,6 +5,10 @@ import Foundation
 struct DemoStand {
     /// Requests per second that go on: what a small site has.
     private static let rate = 12
+    /// Visitors per second who come back with what their browsers kept.
+    private static let returning = 0.5
+    /// Longer than its pages may be kept without asking, 10 s: then they ask whether theirs is current.
+    private static let returningPause = "12s"
     /// Of pages that nobody else asks for: they come out of the cache less often, so that the application and its database are seen, too.
     private static let scans = 1...60
 
@@ -84,5 +88,11 @@ struct DemoStand {
                     "bench", "--rate", "\(Self.rate)", "--duration", "24h", "--warm-up", "0s", "--history", HistoryOptions.none, "--header",
                     "Accept-Encoding: gzip",
                 ] + pages.map { front + $0 }, folder: stage.folder))
+        children.append(
+            try ChildProcess(
+                "returning-visitors", ChildProcess.ownBinary,
+                [
+                    "bench", "--visitor", "--rate", "\(Self.returning)", "--view-pause", Self.returningPause, "--duration", "24h", "--history", HistoryOptions.none,
+                ] + ["/", Demo.measuredPage].map { front + $0 }, folder: stage.folder))
     }
 }
