@@ -17,8 +17,12 @@ public final class PostgresCluster: Sendable {
         return versions.compactMap(Int.init).max().map { URL(filePath: "/usr/lib/postgresql/\($0)/bin") }
     }
 
-    /// One cluster for all tests that do not stop it.
-    public static let shared: Result<PostgresCluster, any Error> = Result { try PostgresCluster() }
+    /// One cluster for all tests that do not stop it; it counts statements, as those of production do.
+    public static let shared: Result<PostgresCluster, any Error> = Result {
+        let cluster = try PostgresCluster(settings: ["shared_preload_libraries": "pg_stat_statements"])
+        try cluster.query("CREATE EXTENSION pg_stat_statements")
+        return cluster
+    }
 
     /// Initialises and starts a cluster, with the superuser `postgres`, who needs no password, and databases `shop` and `other`.
     public init(settings: [String: String] = [:]) throws {

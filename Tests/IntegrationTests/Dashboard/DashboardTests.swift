@@ -375,8 +375,8 @@ import Testing
 
 /// The page in a real browser.
 @Suite(.serialized) struct DashboardBrowserTests {
-    private static let browser = ["chromium", "chromium-browser", "google-chrome"].first { Command.find($0) != nil }
-    private static let driver = HeadraceProcess.repository.appending(path: "Tests/IntegrationTests/Dashboard/browse.py")
+    static let browser = ["chromium", "chromium-browser", "google-chrome"].first { Command.find($0) != nil }
+    static let driver = HeadraceProcess.repository.appending(path: "Tests/IntegrationTests/Dashboard/browse.py")
 
     @Test(.enabled(if: browser != nil, "Chromium is not installed: run scripts/setup"), arguments: [("light", 1440), ("dark", 360), ("dark", 1440), ("light", 360)])
     func `the page shows live figures without an error, an outside request or anything out of reach`(scheme: String, width: Int) throws {
@@ -402,7 +402,7 @@ import Testing
             [
                 Self.driver.path, try #require(Self.browser), "http://127.0.0.1:\(edge.port)/performance", "--width", "\(width)", "--scheme", scheme,
                 "--picture", picture, "--events", "8", "--full",
-            ])
+            ] + (scheme == "light" && width == 1440 ? ["--ways"] : []))
         #expect(result.status == 0, "\(result.errors)")
         let seen = try #require(try JSONSerialization.jsonObject(with: result.output) as? [String: Any])
         #expect(seen["hasEvents"] as? Bool == true, "updates come by events")
@@ -425,6 +425,25 @@ import Testing
         #expect(seen["scripts"] as? Int == 1 && seen["images"] as? Int == 0, "hostile text is text")
         #expect((seen["background"] as? String)?.contains(scheme == "dark" ? "14" : "24") == true, "\(seen["background"] ?? "")")
         #expect(try Data(contentsOf: URL(filePath: picture)).starts(with: [0x89, 0x50, 0x4E, 0x47]))
+        #expect((seen["marks"] as? [String])?.contains { $0.hasPrefix("start: Headrace ") } == true, "\(seen["marks"] ?? "")")
+        if let ways = seen["ways"] as? [String: Any] { try look(ways, at: "http://127.0.0.1:\(edge.port)/performance") }
+    }
+
+    /// The tab hidden and seen again, the page on paper, by its link to exactly this view, and asked for anew in place of the stream.
+    private func look(_ ways: [String: Any], at address: String) throws {
+        // One may have been on its way.
+        #expect((ways["eventsWhileHidden"] as? Int ?? 9) <= 1 && ways["eventsWhenSeenAgain"] as? Bool == true, "\(ways)")
+        let paper = try #require(ways["paper"] as? [String: Any])
+        #expect(paper["isDocument"] as? Bool == true && paper["isWithoutControls"] as? Bool == true && paper["background"] as? String == "rgb(255, 255, 255)")
+        for name in ["faint", "faintLines"] { #expect((paper[name] as? [String])?.isEmpty == true, "on paper, from a dark screen, \(name): \(paper[name] ?? "")") }
+        #expect((paper["points"] as? [String: Int])?["requests"] ?? 0 > 0)
+        func requests(_ way: [String: Any]) -> [String] { way["requests"] as? [String] ?? [] }
+        let link = try #require(ways["link"] as? [String: Any])
+        #expect((link["url"] as? String)?.firstMatch(of: /\/performance\?range=5m&to=\d+$/) != nil && link["isDrawn"] as? Bool == true, "\(link)")
+        #expect((link["live"] as? String)?.hasPrefix("until ") == true && !requests(link).contains("\(address)/events"), "\(link)")
+        let refresh = try #require(ways["refresh"] as? [String: Any])
+        #expect(refresh["isDrawn"] as? Bool == true && refresh["isAsked"] as? Bool == true, "\(refresh)")
+        #expect(refresh["live"] as? String == "every 1 s" && !requests(refresh).contains("\(address)/events"), "\(refresh)")
     }
 
     @Test(.enabled(if: browser != nil && PostgresCluster.programs != nil && Command.find("psql") != nil, "Chromium or PostgreSQL is not installed: run scripts/setup"))
@@ -432,9 +451,10 @@ import Testing
         let postgres = try PostgresCluster.shared.get()
         let origin = try DashboardIntegrationTests.application()
         let folder = try TemporaryFolder()
+        let secret = try TemporaryFile("a secret of this test's own, of forty bytes", name: "secret")
         let headrace = try HeadraceProcess([
             "--app", origin.url, "--keyspace", "127.0.0.1:0", "--pooler", "127.0.0.1:0", "--postgres", postgres.url(), "--set", "dashboard.state=\(folder.path)",
-            "--set", "dashboard.traffic_price=0.08EUR", "--set", "schedule.load=0 0 1 1 *",
+            "--set", "dashboard.traffic_price=0.08EUR", "--set", "schedule.load=0 0 1 1 *", "--set", "prove.secret=file:\(secret.path)",
         ])
         func port(_ layer: String) throws -> Int {
             #expect(eventually(seconds: 60) { headrace.errorOutput.contains(/\n$/) && headrace.errorOutput.contains("\(layer): 127.0.0.1:") })
@@ -442,9 +462,9 @@ import Testing
             let start = try #require(text.range(of: "\(layer): 127.0.0.1:")?.upperBound)
             return try #require(Int(text[start...].prefix { $0.isNumber }))
         }
-        let edge = "http://127.0.0.1:\(headrace.port)"
+        let (edge, history) = ("http://127.0.0.1:\(headrace.port)", "\(folder.path)/history.sqlite")
         let bench = try Command.run(
-            "env", [HeadraceProcess.binary.path, "bench", "--concurrency", "2,4", "--duration", "3s", "--warm-up", "0s", "--history", "\(folder.path)/history.sqlite", "\(edge)/kept/1"])
+            "env", [HeadraceProcess.binary.path, "bench", "--concurrency", "2,4", "--duration", "1s", "--warm-up", "0s", "--history", history, "\(edge)/kept/1"])
         #expect([0, 3].contains(bench.status), "\(bench.text)\(bench.errors)")
         let markup = "<img src=x onerror=alert(1)>"
         _ = try Command.run(
@@ -458,35 +478,74 @@ import Testing
         let loads = try [
             ["--rate", "20", "--header", "Accept-Encoding: gzip", "\(edge)/kept/1", "\(edge)/other/2"],
             ["--rate", "20", "redis://127.0.0.1:\(port("keyspace"))"], ["--rate", "10", "postgres://postgres@127.0.0.1:\(port("pooler"))/shop"],
-        ].map { arguments in
+        ].map { ["bench", "--duration", "300s", "--warm-up", "0s", "--history", "none"] + $0 }
+        // Beside them, while PostgreSQL is asked for the first time: a proof of one round, which is kept where the page looks for it.
+        let proof = ["prove", "--against", edge, "/kept/1", "--quick", "--rounds", "1", "--rate", "20", "--secret", "file:\(secret.path)", "--history", history]
+        let children = try (loads + [proof]).map { arguments in
             let load = Process()
             load.executableURL = HeadraceProcess.binary
-            load.arguments = ["bench", "--duration", "300s", "--warm-up", "0s", "--history", "none"] + arguments
+            load.arguments = arguments
             (load.standardOutput, load.standardError, load.standardInput) = (FileHandle.nullDevice, FileHandle.nullDevice, FileHandle.nullDevice)
             try Starter.shared.start(load)
             return load
         }
-        defer { for load in loads where load.isRunning { kill(load.processIdentifier, SIGKILL) } }
+        defer { for load in children where load.isRunning { kill(load.processIdentifier, SIGKILL) } }
         // Lists are gathered every five seconds, PostgreSQL is asked every fifteen.
+        let lists = ["statements", "benches", "pools", "paths", "pg_stat_statements_by_total", "pg_stat_statements_by_mean"]
         #expect(
-            try eventually(seconds: 120) {
+            try eventually(seconds: 180) {
                 let document = try DashboardIntegrationTests.document(headrace)
-                return ["statements", "benches", "pools", "paths"].allSatisfy { (document[$0] as? [Any])?.isEmpty == false } && document["database"] is [String: Any]
+                return lists.allSatisfy { (document[$0] as? [Any])?.isEmpty == false } && document["proof"] is [String: Any]
             })
         let result = try Command.run("python3", [Self.driver.path, try #require(Self.browser), "\(edge)/performance", "--events", "8", "--full"])
         #expect(result.status == 0, "\(result.errors)")
         let seen = try #require(try JSONSerialization.jsonObject(with: result.output) as? [String: Any])
         #expect((seen["console"] as? [String])?.isEmpty == true, "\(seen["console"] ?? "")")
         let points = try #require(seen["points"] as? [String: Int])
-        // The forest plot is of a proof, pg_stat_statements of who has it, and reasons of what the cache could not answer.
-        for (chart, count) in points where !["proof", "pg-total", "pg-mean"].contains(chart) { #expect(count > 0, "\(chart) has nothing: \(points)") }
+        for (chart, count) in points { #expect(count > 0, "\(chart) has nothing: \(points)") }
         #expect(points.count >= 30, "\(points)")
+        try compareProof(seen, history: history)
+        try compareStatements(seen, postgres)
         #expect((seen["withoutTable"] as? [String])?.isEmpty == true, "\(seen["withoutTable"] ?? "")")
         let text = seen["text"] as? String ?? ""
         #expect(text.contains("<img/src=x/onerror=alert(1)>"), "the path")
         #expect(text.contains("SELECT ? AS \"\(markup)\"") || text.localizedCaseInsensitiveContains("as \"\(markup)\""), "the statement")
         #expect(seen["scripts"] as? Int == 1 && seen["images"] as? Int == 0)
         #expect(text.contains("EUR of traffic spared") && text.contains("error budget burn"))
+        withExtendedLifetime(secret) {}
+    }
+
+    /// The forest plot and the strip draw the run that the history keeps.
+    private func compareProof(_ seen: [String: Any], history: String) throws {
+        let kept = try Command.run("env", [HeadraceProcess.binary.path, "report", "2", "--json", "--history", history])
+        let run = try #require(try JSONSerialization.jsonObject(with: kept.output) as? [String: Any], "\(kept.text) \(kept.errors)")
+        let layers = try #require(run["layers"] as? [[String: Any]])
+        let forest = try #require(seen["forest"] as? [String: Any])
+        #expect(forest["names"] as? [String] == layers.compactMap { $0["layer"] as? String } && layers.count > 4, "\(forest)")
+        let found = layers.filter { $0["change_percent"] is Double }
+        #expect(forest["found"] as? [String] == found.compactMap { $0["words"] as? String } && !found.isEmpty, "\(forest), \(layers)")
+        #expect(forest["ends"] as? Int == found.count { $0["change_percent_low"] is Double })
+        let change = try #require(layers[0]["change_percent"] as? Double)
+        let strip = try #require((seen["layers"] as? [String])?.first)
+        let shown = try #require(strip.firstMatch(of: /Worth ([+−])([0-9.]+) % of the median time/), "\(strip)")
+        let size = try #require(Double(shown.2))
+        #expect((shown.1 == "+") == (change > 0) && abs(size - abs(change)) <= 1, "\(strip), \(change)")
+    }
+
+    /// What the page says of statements is what PostgreSQL counts: each of the rows is one of its own, called no more often than it says by now.
+    private func compareStatements(_ seen: [String: Any], _ postgres: PostgresCluster) throws {
+        let rows = try #require(seen["rows"] as? [String: [[String]]])
+        let counted = try postgres.query("SELECT json_agg(json_build_object('text', left(query, 2000), 'calls', calls)) FROM pg_stat_statements")
+        let own = try #require(try JSONSerialization.jsonObject(with: Data(counted.utf8)) as? [[String: Any]])
+        for list in ["pg-total", "pg-mean"] {
+            let drawn = try #require(rows[list])
+            #expect((1...10).contains(drawn.count), "\(list): \(drawn)")
+            for row in drawn {
+                let calls = own.filter { $0["text"] as? String == row[0] }.reduce(0) { $0 + ($1["calls"] as? Int ?? 0) }
+                // Thousands are written short.
+                #expect(calls > 0 && (Double(row[1]) ?? 0) <= Double(calls), "\(list): \(row), \(calls)")
+            }
+        }
     }
 
     @Test(.enabled(if: browser != nil, "Chromium is not installed: run scripts/setup"))

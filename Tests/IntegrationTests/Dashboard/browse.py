@@ -6,7 +6,8 @@
 How it works: 1. Chromium is started headless with its debugging protocol on two pipes. 2. The page is opened at the width and in the
 colours asked for. 3. Once it has drawn what so many events of the live stream brought, everything that a test wants to know is read off the
 document: what each chart has, what is wider than the window, what has no name, what has too little contrast. 4. Keys are pressed. 5. The
-picture is taken. What the console said and every request that was made are kept throughout.
+picture is taken. 6. With --ways the tab is hidden and seen again, the page goes to paper, its link to exactly this view is followed, and it is
+asked for with ?refresh=1. What the console said and every request that was made are kept throughout.
 """
 import argparse
 import base64
@@ -39,6 +40,9 @@ LOOK = r"""
   }
   const nameless = [...document.querySelectorAll("svg[role=img]:not([aria-label]),a:not([aria-label]),section:not([aria-labelledby]):not(.verdict),[role=region]:not([aria-label])")].filter(e => !(e.tagName === "A" && e.textContent.trim())).map(e => e.outerHTML.slice(0, 100));
   return {
+    rows: Object.fromEntries([...document.querySelectorAll("#tables [data-chart]")].map(e => [e.dataset.chart, [...e.querySelectorAll(".scroll tbody tr")].map(r => [...r.cells].map(c => c.textContent))])),
+    forest: [...document.querySelectorAll("[data-chart=proof] .plot svg")].map(e => ({names: [...e.querySelectorAll("text.name")].map(t => t.textContent), found: [...e.querySelectorAll("rect title")].map(t => t.textContent), ends: e.querySelectorAll("line[stroke-width='2.5']").length}))[0] ?? null,
+    marks: [...new Set([...document.querySelectorAll(".plot line title")].map(e => e.textContent))],
     points: Object.fromEntries([...document.querySelectorAll("[data-chart]")].map(e => [e.dataset.chart, Number(e.dataset.points)])),
     layers: [...document.querySelectorAll("#layers li")].map(e => e.textContent),
     layerStates: [...document.querySelectorAll("#layers li")].map(e => e.className),
@@ -140,6 +144,38 @@ class Browser:
             self.call("Input.dispatchKeyEvent", type=kind, key=name, code=name, windowsVirtualKeyCode=code)
 
 
+def ways(browser, options):
+    """What the page does when nobody looks, on paper, by its own link, and with ?refresh=1."""
+    seen = {}
+    events = "Number(document.body.dataset.events)"
+    hide = ("(is => { for (const [name, value] of [['hidden', is], ['visibilityState', is ? 'hidden' : 'visible']])"
+            " Object.defineProperty(document, name, {configurable: true, get: () => value}); document.dispatchEvent(new Event('visibilitychange')); })")
+    browser.evaluate(hide + "(true)")
+    at = browser.evaluate(events)
+    browser.wait("false", 2.5)
+    seen["eventsWhileHidden"] = browser.evaluate(events) - at
+    browser.evaluate(hide + "(false)")
+    seen["eventsWhenSeenAgain"] = browser.wait(f"{events} > {at}", 30)
+    browser.call("Emulation.setEmulatedMedia", media="print", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    paper = browser.evaluate(LOOK)
+    seen["paper"] = {name: paper[name] for name in ("background", "faint", "faintLines", "points")}
+    seen["paper"]["isWithoutControls"] = browser.evaluate("getComputedStyle(document.querySelector('nav')).display === 'none'")
+    seen["paper"]["isDocument"] = base64.b64decode(browser.call("Page.printToPDF")["data"]).startswith(b"%PDF")
+    browser.call("Emulation.setEmulatedMedia", media="", features=[{"name": "prefers-color-scheme", "value": options.scheme}])
+    link = browser.evaluate("[...document.querySelectorAll('footer a')].find(a => a.textContent.includes('exactly this view')).href")
+    for name, url in (("link", link), ("refresh", options.url + "?refresh=1")):
+        made = len(browser.requests)
+        browser.call("Page.navigate", url=url)
+        drawn = "Number(document.querySelector('[data-chart=requests]')?.dataset.points || 0) > 1"
+        seen[name] = {"url": url, "isDrawn": browser.wait(f"location.href === {json.dumps(url)} && {drawn}", 30)}
+        if name == "refresh":
+            asked = "performance.getEntriesByType('resource').filter(e => e.name.endsWith('/latest.json')).length"
+            seen[name]["isAsked"] = browser.wait(f"{asked} >= 3", 30)
+        seen[name]["live"] = browser.evaluate("document.getElementById('live').textContent")
+        seen[name]["requests"] = browser.requests[made:]
+    return seen
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
@@ -151,6 +187,7 @@ def main():
     parser.add_argument("--events", type=int, default=3)
     parser.add_argument("--full", action="store_true", help="the whole page in the picture")
     parser.add_argument("--restarts", action="store_true", help="says 'watching' and then 'gone' on standard error, and waits until the server is back")
+    parser.add_argument("--ways", action="store_true", help="hidden, on paper, by its link and with ?refresh=1, too")
     parser.add_argument("--scale", type=float, default=1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
@@ -201,6 +238,8 @@ def main():
                     values["clip"] = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
                 with open(options.picture, "wb") as file:
                     file.write(base64.b64decode(browser.call("Page.captureScreenshot", **values)["data"]))
+            if options.ways:
+                seen["ways"] = ways(browser, options)
             seen["console"] = browser.console
             seen["requests"] = browser.requests
             print(json.dumps(seen))
