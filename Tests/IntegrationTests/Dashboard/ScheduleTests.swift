@@ -86,12 +86,12 @@ import Testing
         }
     }
 
-    @Test func `a measurement ends with the process that started it, even if that is killed`() throws {
+    @Test func `a measurement gives way to what serves, and ends with the process that started it, even if that is killed`() throws {
         let folder = try TemporaryFolder()
         let origin = try DashboardIntegrationTests.application()
         let settings = [
             "schedule.load=* * * * *", "schedule.jitter=0s", "schedule.levels=2", "schedule.level_time=10m", "schedule.abort_time=10m",
-            "schedule.abort_errors=100%", "schedule.time_limit=30m", "dashboard.state=\(folder.path)",
+            "schedule.abort_errors=100%", "schedule.time_limit=30m", "schedule.cpu_limit=7m", "dashboard.state=\(folder.path)",
         ]
         let edge = try HeadraceProcess(["--app", origin.url] + settings.flatMap { ["--set", $0] })
         let word = "\(folder.path)/history.sqlite"
@@ -99,6 +99,12 @@ import Testing
         #expect(eventually(seconds: 200) { Self.processes(with: word).count > 1 })
         let log = "\(folder.path)/schedule-load.log"
         #expect(eventually(seconds: 120) { (try? String(contentsOfFile: log, encoding: .utf8))?.contains("2 users for") == true })
+        // It gives way to what serves, and the kernel keeps its budget.
+        for number in Self.processes(with: word) {
+            let limits = (try? String(contentsOfFile: "/proc/\(number)/limits", encoding: .utf8)) ?? ""
+            #expect(limits.contains(/Max cpu time\s+420\s/), "\(limits)")
+            #expect(getpriority(__priority_which_t(PRIO_PROCESS.rawValue), id_t(number)) >= 15)
+        }
         kill(edge.processIdentifier, SIGKILL)
         _ = edge.waitForExit()
         #expect(eventually(seconds: 60) { Self.processes(with: word).isEmpty }, "\(Self.processes(with: word))")
