@@ -20,12 +20,13 @@ import Testing
     }
 
     /// The last column of the table: `` `SuiteTests`, `OtherTests`: what it claims ``.
-    @Test func `each row of the response cache's table names tests that are there`() throws {
+    @Test(arguments: [("response-cache.md", "Section by section", 30), ("dashboard.md", "What holds it", 25)])
+    func `each row of the table names tests that are there`(page: String, title: String, rowsMin: Int) throws {
         let tests = try Self.tests()
-        let text = try String(contentsOf: SourceTree.root.appending(path: "docs/response-cache.md"), encoding: .utf8)
-        let section = try #require(text.components(separatedBy: "\n## ").first { $0.hasPrefix("Section by section\n") })
-        let rows = section.split(separator: "\n").filter { $0.hasPrefix("| ") && !$0.hasPrefix("| section |") }
-        #expect(rows.count > 30)
+        let text = try String(contentsOf: SourceTree.root.appending(path: "docs/" + page), encoding: .utf8)
+        let section = try #require(text.components(separatedBy: "\n## ").first { $0.hasPrefix(title + "\n") })
+        let rows = section.split(separator: "\n").filter { $0.hasPrefix("| ") }.dropFirst()
+        #expect(rows.count > rowsMin)
         for row in rows {
             let cell = row.split(separator: "|").last ?? ""
             let named = cell.matches(of: /`(\w+Tests)`(?:: ([^;,`|]+))?/)
