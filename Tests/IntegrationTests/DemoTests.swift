@@ -92,7 +92,7 @@ struct DemoTests {
         try demo.expectNothingLeft()
     }
 
-    /// Four minutes of one of few threads: nearly all of the demo is measured, the proof in as many rounds as an interval needs.
+    /// Three minutes of one of few threads: nearly all of the demo is measured, the proof in as many rounds as an interval needs.
     @Test(
         .enabled(if: ProcessInfo.processInfo.environment["HEADRACE_LONG"] != nil, "HEADRACE_LONG is not set"),
         .enabled(if: DashboardBrowserTests.browser != nil, "Chromium is not installed: run scripts/setup"))
