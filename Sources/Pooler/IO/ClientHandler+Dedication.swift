@@ -8,8 +8,8 @@ import PostgresWire
 extension ClientHandler {
     /// - Returns: whether a connection of its own is on its way; then ``leased(_:now:)``, or a lease of the usual kind.
     func leasesOwn(now: NIODeadline) -> Bool {
+        guard worker.runner.dedication.mayConnect(now) else { return false }
         let (runner, shared) = (worker.runner, pool)
-        guard runner.dedication.mayConnect(now) else { return false }
         var key = runner.inspect { PoolMachine.PoolKey(database: $0.pools[shared].database, user: $0.pools[shared].user) }
         let startup = StartupMessage(user: key.user, database: key.database)
         let login = key

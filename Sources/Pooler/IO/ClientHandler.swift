@@ -56,6 +56,7 @@ final class ClientHandler: ChannelDuplexHandler {
     var encryption = Encryption.none
     var authentication: ClientAuthentication?
     var context: ChannelHandlerContext?
+    var writer: SocketWriter?
     var pending = ByteBuffer()
     var isReadSuppressed = false
     private(set) var isWritable = false
@@ -111,6 +112,7 @@ final class ClientHandler: ChannelDuplexHandler {
         context.eventLoop.preconditionInEventLoop()
         self.context = context
         isWritable = context.channel.isWritable
+        writer = SocketWriter(context.channel, isPlain: true)
         awaitsProxyHeader = !worker.configuration.proxies.isEmpty && context.channel.remoteAddress?.ipAddress.map { worker.configuration.isProxy($0) } == true
         id = worker.add(self)
     }
@@ -118,6 +120,7 @@ final class ClientHandler: ChannelDuplexHandler {
     func handlerRemoved(context: ChannelHandlerContext) {
         gone()
         self.context = nil
+        writer = nil
         worker.remove(id)
         release()
     }
@@ -143,6 +146,8 @@ final class ClientHandler: ChannelDuplexHandler {
         if key != nil, console == nil, !isProbe { worker.counts.add(pool) { $0.bytesReceived &+= UInt64(incoming.readableBytes) } }
         if pending.readableBytes == 0 { pending = incoming } else { pending.writeBuffer(&incoming) }
         understand()
+        // Asked for here, it goes past the rest of the pipeline, which would ask for it next.
+        if wantsInput { context.read() }
     }
 
     func read(context: ChannelHandlerContext) {
@@ -389,6 +394,6 @@ final class ClientHandler: ChannelDuplexHandler {
     func write(_ bytes: ByteBuffer) {
         worker.metrics.bytesSent.add(bytes.readableBytes)
         if key != nil, console == nil, !isProbe { worker.counts.add(pool) { $0.bytesSent &+= UInt64(bytes.readableBytes) } }
-        context?.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+        if let context { writer?.write(bytes, context) }
     }
 }

@@ -174,7 +174,8 @@ final class PoolRunner: Sendable {
             case .connect(_, _, let loop), .serve(_, _, let loop), .close(_, let loop), .expire(_, let loop): loop
             case .move(_, let from, _): from
             }
-        run(on: loop, from: worker) { $0.perform(order) }
+        // Mostly the caller's own, for which no closure is made.
+        if loop == worker.index { worker.perform(order) } else { run(on: loop) { $0.perform(order) } }
     }
 
     func run(on loop: Int, from worker: PoolerWorker, _ action: @escaping @Sendable (PoolerWorker) -> Void) {

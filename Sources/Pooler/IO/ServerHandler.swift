@@ -33,6 +33,7 @@ final class ServerHandler: ChannelDuplexHandler {
     var session: ServerSession
     private let worker: PoolerWorker
     private var context: ChannelHandlerContext?
+    private var writer: SocketWriter?
     private var client: ClientHandler?
     private var pending = ByteBuffer()
     private var isReadSuppressed = false
@@ -60,7 +61,7 @@ final class ServerHandler: ChannelDuplexHandler {
     }
 
     /// As the session says. Asked from outside, it would be copied, with all that it counts by reference.
-    var isQuiescent: Bool { session.isQuiescent }
+    var isQuiescent: Bool { session.isQuiescentInPlace() }
 
     /// What the channel said last: asking it costs more than to remember.
     private(set) var isWritable = false
@@ -147,7 +148,7 @@ final class ServerHandler: ChannelDuplexHandler {
     }
 
     func send(_ bytes: ByteBuffer) {
-        context?.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+        if let context { writer?.write(bytes, context) }
     }
 
     func resumeReading() {
@@ -172,7 +173,7 @@ final class ServerHandler: ChannelDuplexHandler {
         guard let context else { return }
         var goodbye = ByteBuffer()
         FrontendMessage.terminate(to: &goodbye)
-        context.writeAndFlush(wrapOutboundOut(goodbye), promise: nil)
+        send(goodbye)
         context.close(promise: nil)
     }
 
@@ -209,16 +210,20 @@ final class ServerHandler: ChannelDuplexHandler {
         context.eventLoop.preconditionInEventLoop()
         self.context = context
         isWritable = context.channel.isWritable
+        writer = SocketWriter(context.channel, isPlain: TLSPeer.version(of: context.pipeline) == nil)
         worker.add(self)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
+        writer = nil
     }
 
     func read(context: ChannelHandlerContext) {
-        if client?.isWritable ?? true, !worker.isSuspended { context.read() } else { isReadSuppressed = true }
+        if wantsInput { context.read() } else { isReadSuppressed = true }
     }
+
+    private var wantsInput: Bool { client?.isWritable ?? true && !worker.isSuspended }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         isWritable = context.channel.isWritable
@@ -248,6 +253,8 @@ final class ServerHandler: ChannelDuplexHandler {
             // An error that nobody asked for: the server is about to close.
             close()
         }
+        // Asked for here, it goes past the rest of the pipeline, which would ask for it next.
+        if wantsInput { context.read() }
     }
 
     func channelInactive(context: ChannelHandlerContext) {

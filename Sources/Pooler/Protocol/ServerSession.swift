@@ -141,6 +141,9 @@ struct ServerSession {
         queue.isEmpty && status == .idle && !isInBatch && !isSkipping && requestFraming.isBetweenMessages && replyFraming.isBetweenMessages
     }
 
+    /// ``isQuiescent`` where the session lies, for the path that each transaction takes: nothing of it is copied.
+    mutating func isQuiescentInPlace() -> Bool { isQuiescent }
+
     /// Another client, or the same again: what is unnamed here is not its own.
     mutating func leaseBegan() {
         (ownsUnnamed, hasParsedUnnamed, isUnnamedDropped) = (false, false, false)
