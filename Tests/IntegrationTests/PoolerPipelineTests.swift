@@ -115,4 +115,23 @@ struct PoolerPipelineTests {
             """)
         #expect(text == "end\n", "\(text)")
     }
+
+    @Test func `a long message that does not end keeps a server connection for no longer than others wait for one`() throws {
+        let text = try run(
+            """
+            slow, other = Client(sys.argv[1]), Client(sys.argv[1])
+            slow.socket.sendall(parse(b'l', b"SELECT '" + b'x' * 200_000 + b"'")[:100_000])
+            slow.socket.settimeout(0.05)
+            told = b''
+            for _ in range(1_000):
+                try:
+                    told = slow.socket.recv(65536)
+                    break
+                # It is never idle for long.
+                except TimeoutError: slow.socket.sendall(b'x')
+            other.socket.sendall(query(b"SELECT 'other'"))
+            print(b'C57014' in told, b'the rest of a message did not come' in told, other.answers(1))
+            """, ["timeouts.query_wait": "500ms"])
+        #expect(text == "True True ['T', 'other', 'C', 'Z']\n", "\(text)")
+    }
 }

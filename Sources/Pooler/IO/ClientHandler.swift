@@ -312,6 +312,11 @@ final class ClientHandler: ChannelDuplexHandler {
                 isOver(timeouts.idleTransaction, since: activeSince)
             {
                 fail(.idleInTransactionSessionTimeout, "idle_transaction_timeout")
+            } else if pin == nil, pending.readableBytes > 0, worker.configuration.mode != .session, server.session.isQuiescent,
+                isOver(timeouts.queryWait, since: phaseSince)
+            {
+                // A message that must be whole is read while the connection is there, and holds it up: for as long as others may have to wait for it.
+                fail(.queryCanceled, "query_wait_timeout: the rest of a message did not come")
             } else if pin != nil, server.session.isQuiescent {
                 if isOver(timeouts.clientIdle, since: activeSince) { fail(.idleSessionTimeout, "client_idle_timeout") }
             } else if isOver(timeouts.transaction, since: phaseSince), worker.configuration.mode != .session {

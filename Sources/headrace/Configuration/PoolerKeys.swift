@@ -63,7 +63,7 @@ enum PoolerKeys {
 
         .init(
             "pooler.timeouts.query_wait", \.pooler.timeouts.queryWait, .duration(.milliseconds(10)...(.hours(24))), isReloadable: true,
-            "How long a client waits for a server connection."),
+            "How long a client waits for a server connection, and how long the rest of a message that must be whole may keep one waiting."),
         .init(
             "pooler.timeouts.reserve", \.pooler.timeouts.reserve, .duration(.seconds(0)...(.hours(24))), isReloadable: true,
             "After how long a wait the reserve is touched."),
