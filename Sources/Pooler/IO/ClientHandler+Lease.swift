@@ -190,12 +190,6 @@ extension ClientHandler {
         if pending.readableBytes > 0 { understand() } else { resumeReading() }
     }
 
-    /// An application that says the trace in its name says it for all that follows. A shorter name has none: nearly always that is one comparison.
-    private var sessionTraceID: String? {
-        guard let name = parameters.value("application_name"), name.utf8.count >= 55 else { return nil }
-        return TraceParent.find(inName: name)
-    }
-
     /// What has just ended was slow.
     /// - Parameter server: microseconds.
     func logSlowStatements(server: UInt64) {

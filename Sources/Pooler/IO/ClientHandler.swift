@@ -71,7 +71,11 @@ final class ClientHandler: ChannelDuplexHandler {
     var login: ClientStartup.Login?
     /// It is this process itself, which asks whether a query comes through: none of the traffic that is counted.
     var isProbe = false
-    var parameters = ParameterSet.empty
+    var parameters = ParameterSet.empty {
+        didSet { sessionTraceID = parameters.value("application_name").flatMap(TraceParent.find(inName:)) }
+    }
+    /// An application that says the trace in its name says it for all that follows: looked for when the name is set, and not for each query.
+    private(set) var sessionTraceID: String?
     var statements: ClientStatements
     var server: ServerHandler?
     /// When it replicates, its server connection is its own from the login to the end, and what is said there is not looked at.
