@@ -164,6 +164,7 @@ struct ClientStatements {
     /// What the batch so far has bound last: it stands for the batch.
     private var batchStatistics: QueryStatistics?
     private var batchTraceID: String?
+    private var beginning = QueryBeginning()
     /// Of the units that are under way: simple queries and batches, each ending in ReadyForQuery.
     private var units: [(statistics: QueryStatistics?, traceID: String?)] = []
     private var unitsHead = 0
@@ -247,12 +248,13 @@ struct ClientStatements {
         return statistics
     }
 
-    private func look(at input: ByteBuffer, from start: Int, to end: Int) -> (statistics: QueryStatistics?, traceID: String?) {
+    /// - Parameter isQuery: a simple one, as clients send it again with other values.
+    private mutating func look(at input: ByteBuffer, from start: Int, to end: Int, isQuery: Bool) -> (statistics: QueryStatistics?, traceID: String?) {
         guard let insight, start < end else { return (nil, nil) }
         let (from, to) = (start - input.readerIndex, end - input.readerIndex)
         return input.withUnsafeReadableBytes { bytes in
             let sql = UnsafeRawBufferPointer(rebasing: bytes[from..<to])
-            let fingerprint = QueryFingerprint.hash(sql)
+            let fingerprint = isQuery ? beginning.fingerprint(sql) : QueryFingerprint.hash(sql)
             let statistics =
                 again(fingerprint)
                 ?? insight.queries.find(fingerprint: fingerprint, pool: insight.pool) { QueryFingerprint.text(sql, bytesMax: QueryInsight.textBytesMax) }
@@ -319,7 +321,7 @@ struct ClientStatements {
     mutating func queryReceived(_ head: MessageFraming.Head, in input: ByteBuffer, at index: Int) {
         if insight != nil {
             // Without its terminator.
-            let found = look(at: input, from: index + MessageFraming.headBytes, to: min(index + head.bytes - 1, input.writerIndex))
+            let found = look(at: input, from: index + MessageFraming.headBytes, to: min(index + head.bytes - 1, input.writerIndex), isQuery: true)
             unitSent(found.statistics, found.traceID)
         }
         guard session != nil else { return }
@@ -328,7 +330,8 @@ struct ClientStatements {
             session?.syncReceived()
             return
         }
-        if let text = text(in: input, from: index + MessageFraming.headBytes, to: index + head.bytes) {
+        let (from, to) = (index + MessageFraming.headBytes - input.readerIndex, index + head.bytes - input.readerIndex)
+        if let texts, from < to, let text = input.withUnsafeReadableBytes({ texts.find(UnsafeRawBufferPointer(rebasing: $0[from..<to]), &beginning) }) {
             session?.queryReceived(text.statements, text: text.beginning)
         } else {
             session?.syncReceived()
@@ -355,7 +358,7 @@ struct ClientStatements {
         }
         let end = input.withUnsafeReadableBytes { $0[range].firstIndex(of: 0).map { $0 + input.readerIndex } ?? messageEnd }
         unnamedText = text(in: input, from: body, to: end)
-        (unnamedStatistics, batchTraceID) = look(at: input, from: body, to: end)
+        (unnamedStatistics, batchTraceID) = look(at: input, from: body, to: end, isQuery: false)
         // One with a trace does not come again.
         guard batchTraceID == nil else { return }
         let meaning = ParsedTexts.Meaning(text: unnamedText, statistics: unnamedStatistics)

@@ -74,6 +74,11 @@ struct ReplyQueue {
             if syncedChangeCount > 0 { syncedChangeCount -= 1 }
         }
         if unnamedParseCount > 0, entries[head] == Entry(kind: .parse) { unnamedParseCount -= 1 }
+        // Mostly there is one.
+        if entries.count == 1 {
+            entries.removeLast()
+            return
+        }
         head += 1
         if head == entries.count {
             entries.removeAll(keepingCapacity: entries.capacity <= 1024)

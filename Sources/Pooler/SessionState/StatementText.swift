@@ -35,9 +35,21 @@ final class StatementTexts {
     /// - Parameter sql: the text, perhaps with the terminator.
     /// - Returns: `nil` when it leaves nothing behind in the session.
     func find(_ sql: UnsafeRawBufferPointer) -> StatementText? {
-        var sql = sql
-        if sql.last == 0 { sql = UnsafeRawBufferPointer(rebasing: sql.dropLast()) }
-        if HarmlessGlance.passes(sql) { return nil }
+        let sql = Self.unterminated(sql)
+        return HarmlessGlance.passes(sql) ? nil : read(sql)
+    }
+
+    /// The same, with what is known of the text's beginning.
+    func find(_ sql: UnsafeRawBufferPointer, _ beginning: inout QueryBeginning) -> StatementText? {
+        let sql = Self.unterminated(sql)
+        return beginning.isHarmless(sql) ? nil : read(sql)
+    }
+
+    private static func unterminated(_ sql: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        sql.last == 0 ? UnsafeRawBufferPointer(rebasing: sql.dropLast()) : sql
+    }
+
+    private func read(_ sql: UnsafeRawBufferPointer) -> StatementText? {
         let bytes = Array(sql)
         if let found = known[bytes] { return found }
         let text = StatementText(bytes)
@@ -53,20 +65,10 @@ final class StatementTexts {
 ///
 /// It costs some 50 ns where reading a statement token by token costs a microsecond, for each query that is not prepared.
 enum HarmlessGlance {
-    static func passes(_ sql: UnsafeRawBufferPointer) -> Bool {
-        var index = 0
-        while index < sql.count, sql[index] <= 0x20 { index += 1 }
-        // Seven letters tell the statements apart; the eighth byte ends the word.
-        var word: UInt64 = 0
-        var letters = 0
-        while index < sql.count, letters < 8 {
-            let letter = sql[index] | 0x20
-            guard (0x61...0x7A).contains(letter) else { break }
-            word = word << 8 | UInt64(letter)
-            letters += 1
-            index += 1
-        }
-        guard isFrequent(word) else { return false }
+    /// - Parameter start: what precedes it has passed already, and ends in something else than a letter.
+    static func passes(_ sql: UnsafeRawBufferPointer, from start: Int = 0) -> Bool {
+        var index = start
+        guard start > 0 || isFrequent(firstWord(sql, &index)) else { return false }
         while index < sql.count {
             switch sql[index] {
             case UInt8(ascii: "("): return false
@@ -86,6 +88,21 @@ enum HarmlessGlance {
             index += 1
         }
         return true
+    }
+
+    /// Seven letters tell the statements apart; the eighth byte ends the word.
+    private static func firstWord(_ sql: UnsafeRawBufferPointer, _ index: inout Int) -> UInt64 {
+        while index < sql.count, sql[index] <= 0x20 { index += 1 }
+        var word: UInt64 = 0
+        var letters = 0
+        while index < sql.count, letters < 8 {
+            let letter = sql[index] | 0x20
+            guard (0x61...0x7A).contains(letter) else { break }
+            word = word << 8 | UInt64(letter)
+            letters += 1
+            index += 1
+        }
+        return word
     }
 
     /// As one number, big end first: a comparison with constants, where an array would be looked for and through.

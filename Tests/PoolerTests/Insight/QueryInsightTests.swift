@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import Pooler
@@ -23,6 +24,23 @@ import Testing
         #expect(hash("select a from t where b in (1)") == hash("select a from t where b in (1, 2, 3)"))
         #expect(hash("select a from t") != hash("select b from t"))
         #expect(hash("select \"A\" from t") != hash("select \"a\" from t"))
+    }
+
+    @Test func `what is known of a beginning changes nothing of what is said of a text`() {
+        let pieces = [
+            "select a from t where b = ", "SELECT  a,b from t where c in (", "begin", "temp", " t", "em", "=", "12", "'x", "''y' ", "\"q\" ", "$1", "$$ z $$", "/* c ", "*/", "--", "\n", ";", ", ", "(",
+            " and d='1'", "E'\\''", "3.5e-7", "update t set a=", "é=5 ",
+        ]
+        var random = SeededRandom(seed: 5)
+        var beginning = QueryBeginning()
+        for _ in 0..<5_000 {
+            // Often the same beginning, with something else behind it.
+            let sql = Array(((random.chance(oneIn: 2) ? pieces[0] : "") + (0..<Int.random(in: 0...5, using: &random)).map { _ in random.pick(pieces) }.joined()).utf8)
+            sql.withUnsafeBytes {
+                #expect(beginning.fingerprint($0) == QueryFingerprint.hash($0), "\(String(decoding: sql, as: UTF8.self))")
+                #expect(beginning.isHarmless($0) == HarmlessGlance.passes($0), "\(String(decoding: sql, as: UTF8.self))")
+            }
+        }
     }
 
     @Test func `500 statements are kept, then the cheaper half goes`() {
