@@ -33,7 +33,8 @@ extension ClientHandler {
         activeSince = now
         server.session.leaseBegan()
         server.session.renamesStatements = worker.configuration.mode != .session
-        if let statement = parameters.statement(from: server.session.parameters) {
+        // Mostly they are the same, which their numbers tell: the sets are copied where they are not.
+        if parameters.id != server.session.parameters.id, let statement = parameters.statement(from: server.session.parameters) {
             if phase == .waiting { phase = .settingUp }
             worker.metrics.parameterChanges.add()
             var bytes = ByteBuffer()
@@ -46,7 +47,7 @@ extension ClientHandler {
 
     /// The server connection has this client's parameters.
     func settledUp(_ server: ServerHandler) {
-        if server.session.parameters != parameters { server.session.parameters = parameters }
+        if server.session.parameters.id != parameters.id { server.session.parameters = parameters }
         switch phase {
         case .welcoming:
             worker.runner.welcomed(pool, parameters, with: server.session.reported)

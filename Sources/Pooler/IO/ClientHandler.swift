@@ -274,10 +274,9 @@ final class ClientHandler: ChannelDuplexHandler {
         guard let server else { return }
         var (requests, replies) = (ByteBuffer(), ByteBuffer())
         let before = pending.readableBytes
-        let runner = worker.runner
         let isNew = pin != nil && server.session.isQuiescent
         let outcome = server.session.requestsReceived(
-            &pending, client: &statements, prepare: { body in runner.prepared.withLock { $0.find(body) } }, to: &requests,
+            &pending, client: &statements, prepare: { body in worker.runner.prepared.withLock { $0.find(body) } }, to: &requests,
             replies: &replies)
         activeSince = .now()
         if isNew { phaseSince = activeSince }
