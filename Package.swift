@@ -148,7 +148,7 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
-        .testTarget(name: "TransportTests", dependencies: ["Transport", nioCore], swiftSettings: settings),
+        .testTarget(name: "TransportTests", dependencies: ["Transport", nioCore, nioPosix], swiftSettings: settings),
         .testTarget(name: "PostgresWireTests", dependencies: ["PostgresWire", "TestSupport", nioCore], swiftSettings: settings),
         .testTarget(
             name: "PoolerTests", dependencies: ["Pooler", "PostgresWire", "Transport", "TestSupport", nioCore, nioPosix],

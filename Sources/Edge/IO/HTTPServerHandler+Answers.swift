@@ -12,7 +12,7 @@ extension HTTPServerHandler {
         if let link { return link.connection.sendInterim(ByteBuffer(string: "HTTP/1.1 100 Continue\r\n"), on: link.stream) }
         var buffer = ByteBuffer()
         buffer.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n")
-        context?.writeAndFlush(wrapOutboundOut(buffer), promise: nil)
+        writer?.writeAndFlush(buffer)
     }
 
     /// Passes on what the application says before its response: `102 Processing`, `103 Early Hints`.
@@ -167,7 +167,7 @@ extension HTTPServerHandler {
 
     /// Bytes of a response's body that the kernel takes from a file. They go out behind all that was written before.
     func sendRegion(of file: StaticFiles.OpenFile, _ range: Range<Int>) {
-        guard connection.head.method != .head, let context else { return }
+        guard connection.head.method != .head, let context, let writer else { return }
         exchange.bodyBytes += range.count
         turn {
             if responseFraming == .chunked { output.writeChunkHeader(byteCount: range.count) }
@@ -181,7 +181,7 @@ extension HTTPServerHandler {
                 withExtendedLifetime(file) {}
             }
             let region = FileRegion(fileHandle: handle, readerIndex: range.lowerBound, endIndex: range.upperBound)
-            context.write(NIOAny(IOData.fileRegion(region)), promise: written)
+            writer.write(NIOAny(IOData.fileRegion(region)), promise: written)
             if responseFraming == .chunked { output.writeStaticString("\r\n") }
         }
         flush()
@@ -193,7 +193,7 @@ extension HTTPServerHandler {
         guard isUnflushed, !isInTurn else { return }
         isUnflushed = false
         if let link { return link.connection.flush() }
-        context?.flush()
+        writer?.flush()
     }
 
     /// Sends all that comes of one read from the application in one piece: a head and a body that came together go out

@@ -57,6 +57,8 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
     private let limit: ConnectionRelease
     var connection: HTTP1ServerConnection
     var context: ChannelHandlerContext?
+    /// There while ``context`` is.
+    var writer: SocketWriter?
     /// Where the exchange goes on a stream of HTTP/2.
     var link: StreamLink?
     /// Another handler has taken over the channel.
@@ -119,6 +121,7 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
     func handlerAdded(context: ChannelHandlerContext) {
         context.eventLoop.preconditionInEventLoop()
         self.context = context
+        writer = SocketWriter(context, isPlain: arrival != .tls)
         isWritable = context.channel.isWritable
         peer.isSecure = arrival == .tls
         identity = peer
@@ -132,6 +135,7 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
         worker.metrics.connections.subtract(1)
         if !isReplaced { limit.release() }
         self.context = nil
+        writer = nil
         isWritable = false
     }
 
@@ -275,7 +279,7 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
         while !isSuspended {
             if output.readableBytes >= Self.turnBytesMax {
                 emit()
-                context?.flush()
+                writer?.flush()
                 isUnflushed = false
                 guard isWritable else { return }
             }
@@ -456,13 +460,14 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
 
     /// Gives the kernel the last of what is to be said, and goes on when it has all.
     private func send(now: NIODeadline, then next: @escaping @Sendable (HTTPServerHandler) -> Void) {
-        guard let context else { return }
+        guard let context, let writer else { return }
         let sent = context.eventLoop.makePromise(of: Void.self)
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
         sent.futureResult.whenComplete { _ in next(bound.value) }
         isClosing = true
         arm(.write, for: worker.configuration.deadlines.write, from: now)
-        context.writeAndFlush(wrapOutboundOut(output), promise: sent)
+        writer.write(wrapOutboundOut(output), promise: sent)
+        writer.flush()
         output = ByteBuffer()
     }
 
@@ -555,7 +560,7 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
     func write(_ buffer: ByteBuffer) {
         isUnflushed = true
         if let link { return append(buffer, to: link) }
-        context?.write(wrapOutboundOut(buffer), promise: nil)
+        writer?.write(buffer)
     }
 
     /// Passes what was gathered to the channel before the turn ends; not yet to the kernel.

@@ -1,6 +1,7 @@
 import HTTP1Wire
 import HTTPSemantics
 import NIOCore
+import Transport
 
 /// One connection to a member of a group: writes what a ``Fetch`` sends, and gives it the response in pieces; after an upgrade it
 /// passes bytes to and fro for a ``Tunnel``.
@@ -13,6 +14,7 @@ final class UpstreamHandler: ChannelInboundHandler, UpstreamLink, DeadlineHolder
 
     private var connection = HTTP1ClientConnection()
     private var context: ChannelHandlerContext?
+    private var writer: SocketWriter?
     private var connector: UpstreamConnector?
     private var worker: EdgeWorker?
     private var fetch: Fetch?
@@ -43,6 +45,8 @@ final class UpstreamHandler: ChannelInboundHandler, UpstreamLink, DeadlineHolder
         self.worker = worker
         self.member = member
         opened = now
+        // A PROXY header goes out by a handler of its own, which those that follow must not overtake.
+        writer = context.map { SocketWriter($0, isPlain: proxyHeader == nil && TLSPeer.version(of: $0.pipeline) == nil) }
         isOpen = context?.channel.isActive ?? false
         isWritable = context?.channel.isWritable ?? false
         worker.sweep.add(self)
@@ -65,23 +69,23 @@ final class UpstreamHandler: ChannelInboundHandler, UpstreamLink, DeadlineHolder
         isRequestSent = false
         outcome = .neutral
         connection.requestSent(method, offersUpgrade: offersUpgrade)
-        context?.write(wrapOutboundOut(head), promise: nil)
+        writer?.write(head)
     }
 
     func sendBody(_ part: ByteBuffer, isChunked: Bool) {
         guard isChunked else {
-            context?.write(wrapOutboundOut(part), promise: nil)
+            writer?.write(part)
             return
         }
         var framed = ByteBuffer()
         framed.writeChunkHeader(byteCount: part.readableBytes)
         framed.writeImmutableBuffer(part)
         framed.writeStaticString("\r\n")
-        context?.write(wrapOutboundOut(framed), promise: nil)
+        writer?.write(framed)
     }
 
     func flush() {
-        context?.flush()
+        writer?.flush()
     }
 
     /// The request is out: the application's time begins.
@@ -89,10 +93,10 @@ final class UpstreamHandler: ChannelInboundHandler, UpstreamLink, DeadlineHolder
         if isChunked {
             var end = ByteBuffer()
             end.writeLastChunk(trailers: trailers)
-            context?.write(wrapOutboundOut(end), promise: nil)
+            writer?.write(end)
         }
         isRequestSent = true
-        context?.flush()
+        writer?.flush()
         if connection.isAwaitingHead, let connector {
             isAwaitingFirstByte = true
             deadline = now + connector.group.firstByteTimeout
@@ -138,7 +142,7 @@ final class UpstreamHandler: ChannelInboundHandler, UpstreamLink, DeadlineHolder
     // MARK: The tunnel's side
 
     func write(_ bytes: ByteBuffer) {
-        context?.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+        writer?.writeAndFlush(bytes)
     }
 
     /// Nothing more will be written; what comes is still read.
@@ -149,11 +153,12 @@ final class UpstreamHandler: ChannelInboundHandler, UpstreamLink, DeadlineHolder
     /// Closes behind what was written.
     func closeWhenWritten() {
         tunnel = nil
-        guard let context else { return }
+        guard let context, let writer else { return }
         let written = context.eventLoop.makePromise(of: Void.self)
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
         written.futureResult.whenComplete { _ in bound.value.close(promise: nil) }
-        context.writeAndFlush(wrapOutboundOut(ByteBuffer()), promise: written)
+        writer.write(wrapOutboundOut(ByteBuffer()), promise: written)
+        writer.flush()
     }
 
     // MARK: Channel events
@@ -164,6 +169,7 @@ final class UpstreamHandler: ChannelInboundHandler, UpstreamLink, DeadlineHolder
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
+        writer = nil
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {

@@ -55,7 +55,7 @@ extension ClientHandler {
     func encrypt(isDirect: Bool) {
         guard let context, let tls = worker.runner.tls.clients else { return close() }
         encryption = .handshake(isDirect: isDirect)
-        writer = SocketWriter(context.channel, isPlain: false)
+        writer = SocketWriter(context, isPlain: false)
         do {
             try context.pipeline.syncOperations.addHandler(tls.handler(), position: .first)
         } catch {

@@ -116,7 +116,7 @@ final class ClientHandler: ChannelDuplexHandler {
         context.eventLoop.preconditionInEventLoop()
         self.context = context
         isWritable = context.channel.isWritable
-        writer = SocketWriter(context.channel, isPlain: true)
+        writer = SocketWriter(context, isPlain: true)
         awaitsProxyHeader = !worker.configuration.proxies.isEmpty && context.channel.remoteAddress?.ipAddress.map { worker.configuration.isProxy($0) } == true
         id = worker.add(self)
     }
@@ -402,6 +402,6 @@ final class ClientHandler: ChannelDuplexHandler {
     func write(_ bytes: ByteBuffer) {
         worker.metrics.bytesSent.add(bytes.readableBytes)
         if key != nil, console == nil, !isProbe { worker.counts.add(pool) { $0.bytesSent &+= UInt64(bytes.readableBytes) } }
-        if let context { writer?.write(bytes, context) }
+        writer?.writeAndFlush(bytes)
     }
 }

@@ -148,7 +148,7 @@ final class ServerHandler: ChannelDuplexHandler {
     }
 
     func send(_ bytes: ByteBuffer) {
-        if let context { writer?.write(bytes, context) }
+        writer?.writeAndFlush(bytes)
     }
 
     func resumeReading() {
@@ -210,7 +210,7 @@ final class ServerHandler: ChannelDuplexHandler {
         context.eventLoop.preconditionInEventLoop()
         self.context = context
         isWritable = context.channel.isWritable
-        writer = SocketWriter(context.channel, isPlain: TLSPeer.version(of: context.pipeline) == nil)
+        writer = SocketWriter(context, isPlain: TLSPeer.version(of: context.pipeline) == nil)
         worker.add(self)
     }
 

@@ -2,7 +2,7 @@ import NIOCore
 import NIOPosix
 import Testing
 
-@testable import Pooler
+import Transport
 
 #if canImport(Glibc)
 import Glibc
@@ -22,11 +22,11 @@ import Musl
         init(isPlain: Bool) { self.isPlain = isPlain }
 
         func channelActive(context: ChannelHandlerContext) {
-            let writer = SocketWriter(context.channel, isPlain: isPlain)
+            let writer = SocketWriter(context, isPlain: isPlain)
             for start in stride(from: 0, to: SocketWriterTests.numberCount, by: 1_000) {
                 var bytes = ByteBuffer()
                 for number in start..<start + 1_000 { bytes.writeInteger(number) }
-                writer.write(bytes, context)
+                writer.writeAndFlush(bytes)
             }
         }
     }
