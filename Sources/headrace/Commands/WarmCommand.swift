@@ -1,7 +1,6 @@
 import ArgumentParser
 import Foundation
 import LoadGenerator
-import Telemetry
 
 /// `headrace warm`: asks for pages so that they are stored before somebody else asks, or fills a keyspace with keys.
 ///
@@ -218,7 +217,7 @@ struct WarmCommand: AsyncParsableCommand {
     private func warm(_ requests: [Request], _ fetch: PageFetch, to: HTTPURL?) async -> [Answer] {
         let progress = WarmProgress(total: requests.count)
         let concurrency = concurrency ?? 8
-        let start = MonotonicClock.nanoseconds()
+        let schedule = EvenSchedule(rate: rate)
         var answers: [Answer] = []
         await withTaskGroup(of: Answer.self) { group in
             var running = 0
@@ -228,12 +227,8 @@ struct WarmCommand: AsyncParsableCommand {
                     answers.append(answer)
                     progress.show(done: answers.count, failed: answers.count { $0.outcome == .failed })
                 }
-                if let rate {
-                    // By the schedule and not by what came before: a slow answer is caught up with.
-                    let due = start + UInt64(Double(index) / rate * 1e9)
-                    let now = MonotonicClock.nanoseconds()
-                    if due > now { try? await Task.sleep(for: .nanoseconds(Int64(due - now))) }
-                }
+                let wait = schedule.wait(before: index)
+                if wait > 0 { try? await Task.sleep(for: .nanoseconds(Int64(wait))) }
                 running += 1
                 group.addTask { await Self.ask(request, fetch, to: to) }
             }

@@ -57,21 +57,17 @@ final class KeyspaceFill {
     func run(
         _ source: any KeySource, countMax: Int = .max, failed: (_ place: String, _ reason: String) -> Void, show: (Outcome) -> Void
     ) -> Outcome {
-        let start = MonotonicClock.nanoseconds()
+        let schedule = EvenSchedule(rate: rules.rate)
         var begun = 0
         var isAtEnd = false
         while !isAtEnd, outcome.end == nil {
             var batch: [(place: String, arguments: [[UInt8]])] = []
             var bytes = 0
             while batch.count < rules.concurrency, bytes < Self.batchBytesMax {
-                if let rate = rules.rate {
-                    // By the schedule and not by what came before: a slow answer is caught up with.
-                    let due = start + UInt64(Double(begun) / rate * 1e9)
-                    let now = MonotonicClock.nanoseconds()
-                    if due > now {
-                        guard batch.isEmpty else { break }
-                        usleep(UInt32(clamping: (due - now) / 1000))
-                    }
+                let wait = schedule.wait(before: begun)
+                if wait > 0 {
+                    guard batch.isEmpty else { break }
+                    usleep(UInt32(clamping: wait / 1000))
                 }
                 let next: SourcedKey?
                 do {
