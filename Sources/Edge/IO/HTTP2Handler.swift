@@ -31,7 +31,7 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
     private var context: ChannelHandlerContext?
     private let peer: ClientIdentity
     /// The beginning of a frame.
-    private var pending = ByteBuffer()
+    private var pending = HTTP2Input()
     private var output = ByteBuffer()
     private var queue = HTTP2SendQueue()
     /// Streams that can take more of their responses.
@@ -94,7 +94,7 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         received(unwrapInboundIn(data))
         // The sweep would come too late for thousands that grow at the same time.
-        if connection.isInBlock, connection.blockBytes + pending.readableBytes > HTTPServerHandler.smallHeadBytes, worker.pressure.level >= .requests {
+        if connection.isInBlock, connection.blockBytes + pending.byteCount > HTTPServerHandler.smallHeadBytes, worker.pressure.level >= .requests {
             worker.metrics.shed.add()
             memoryShort(now: .now())
         }
@@ -133,7 +133,7 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
 
     /// Streams count what waits of their responses themselves; of requests they hold what nobody has taken.
     var heldBytes: Int {
-        pending.storageCapacity + output.storageCapacity + unsentBytes + connection.blockCapacity + connection.streams.reduce(0) { $0 + $1.receivedBytes }
+        pending.capacity + output.storageCapacity + unsentBytes + connection.blockCapacity + connection.streams.reduce(0) { $0 + $1.receivedBytes }
     }
 
     func memoryShort(now: NIODeadline) {
@@ -147,16 +147,10 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
 
     func received(_ incoming: ByteBuffer) {
         isInTurn = true
-        var bytes = incoming
-        if pending.readableBytes > 0 {
-            pending.writeBuffer(&bytes)
-            bytes = ByteBuffer()
-            swap(&bytes, &pending)
-        }
+        var bytes = pending.joined(incoming)
         let now = NIODeadline.now()
         while understand(connection.next(&bytes, now: now), now: now) {}
-        bytes.discardReadBytes()
-        pending = bytes.readableBytes > 0 ? bytes : ByteBuffer()
+        pending.keep(bytes)
     }
 
     /// - Returns: whether there may be more.

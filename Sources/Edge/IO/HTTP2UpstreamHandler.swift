@@ -22,7 +22,7 @@ final class HTTP2UpstreamHandler: ChannelInboundHandler, DeadlineHolder {
     private let worker: EdgeWorker
     private var connection: HTTP2ClientConnection
     private var context: ChannelHandlerContext?
-    private var pending = ByteBuffer()
+    private var pending = HTTP2Input()
     private var touched: [HTTP2Exchange] = []
     private var isInTurn = false
     private var isPumping = false
@@ -196,17 +196,11 @@ final class HTTP2UpstreamHandler: ChannelInboundHandler, DeadlineHolder {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         isInTurn = true
-        var bytes = unwrapInboundIn(data)
-        if pending.readableBytes > 0 {
-            pending.writeBuffer(&bytes)
-            bytes = ByteBuffer()
-            swap(&bytes, &pending)
-        }
+        var bytes = pending.joined(unwrapInboundIn(data))
         let now = NIODeadline.now()
         heard = now
         while understand(connection.next(&bytes, now: now), now: now) {}
-        bytes.discardReadBytes()
-        pending = bytes.readableBytes > 0 ? bytes : ByteBuffer()
+        pending.keep(bytes)
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {

@@ -74,7 +74,7 @@ final class HTTP2LoadConnection: ChannelInboundHandler {
     private let gathering: Gathering
     private var context: ChannelHandlerContext?
     /// What no frame could be made of yet; bounded by a frame's size.
-    private var pending = ByteBuffer()
+    private var pending = HTTP2Input()
     /// Used again for each write.
     private var spare = ByteBuffer()
     /// Those whose requests wait, in their order; as many as there are clients, at most.
@@ -233,17 +233,10 @@ final class HTTP2LoadConnection: ChannelInboundHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         isReading = true
-        var bytes = unwrapInboundIn(data)
-        if pending.readableBytes > 0 {
-            pending.writeBuffer(&bytes)
-            bytes = ByteBuffer()
-            swap(&bytes, &pending)
-        }
+        var bytes = pending.joined(unwrapInboundIn(data))
         let now = NIODeadline.now()
         while stage != .closed, understand(machine.next(&bytes, now: now)) {}
-        guard bytes.readableBytes > 0 else { return }
-        bytes.discardReadBytes()
-        pending = bytes
+        pending.keep(bytes)
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
