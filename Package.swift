@@ -75,6 +75,7 @@ let package = Package(
         .systemLibrary(name: "CCodecs", providers: [.apt(["libdeflate-dev", "zlib1g-dev", "libbrotli-dev", "libzstd-dev"])]),
         .systemLibrary(name: "CCrypt", providers: [.apt(["libcrypt-dev"])]),
         .systemLibrary(name: "CResolver"),
+        .systemLibrary(name: "CEpoll"),
         // Lua 5.1 behind functions that never raise.
         .target(name: "CLua", linkerSettings: [.linkedLibrary(":liblua5.1.a"), .linkedLibrary("m"), .linkedLibrary("dl")]),
         // Floor 2
@@ -93,7 +94,7 @@ let package = Package(
         .target(
             name: "LoadGenerator",
             dependencies: [
-                "HTTPSemantics", "HTTP1Wire", "HTTP2Wire", "PostgresWire", "RESPWire", "Transport", "Telemetry", nioCore, nioPosix,
+                "HTTPSemantics", "HTTP1Wire", "HTTP2Wire", "PostgresWire", "RESPWire", "Transport", "Telemetry", "CEpoll", nioCore, nioPosix,
                 .product(name: "Crypto", package: "swift-crypto"),
             ],
             swiftSettings: settings

@@ -25,7 +25,7 @@ import Testing
         "Keyspace": [
             "RESPWire", "Eviction", "Transport", "Telemetry", "CLua", "NIOCore", "NIOPosix", "Logging", "Synchronization", "Crypto",
         ],
-        "LoadGenerator": ["HTTPSemantics", "HTTP1Wire", "HTTP2Wire", "Crypto", "PostgresWire", "RESPWire", "Transport", "Telemetry", "NIOCore", "NIOPosix", "Synchronization"],
+        "LoadGenerator": ["CEpoll", "HTTPSemantics", "HTTP1Wire", "HTTP2Wire", "Crypto", "PostgresWire", "RESPWire", "Transport", "Telemetry", "NIOCore", "NIOPosix", "Synchronization"],
         "Dashboard": ["History", "Telemetry"],
         "HeadraceCache": ["RESPWire", "NIOCore", "NIOPosix", "Synchronization", "Foundation"],
         "headrace": [

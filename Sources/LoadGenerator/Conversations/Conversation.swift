@@ -1,3 +1,4 @@
+import HTTPSemantics
 import NIOCore
 
 /// The client's side of one connection, in whichever protocol: says what is sent before the first request, when the answer to a request
@@ -8,17 +9,25 @@ import NIOCore
 /// | ``opening()`` | once, when bytes may be sent; with a `nil` requests may be sent at once |
 /// | ``requestSent(_:)`` | a request was written; none is under way |
 /// | ``bytesReceived(_:)``, ``inputClosed()``, ``connectionReset()`` | as it happens |
-protocol Conversation {
-    mutating func opening() -> ByteBuffer?
-    mutating func requestSent(_ request: Workload.Request)
-    mutating func bytesReceived(_ bytes: ByteBuffer) -> ConversationProgress
-    mutating func inputClosed() -> ConversationProgress
-    mutating func connectionReset() -> ConversationProgress
+///
+/// Objects: a value behind an existential is copied each time that it is asked for something.
+protocol Conversation: AnyObject {
+    func opening() -> ByteBuffer?
+    func requestSent(_ request: Workload.Request)
+    func bytesReceived(_ bytes: ByteBuffer) -> ConversationProgress
+    func inputClosed() -> ConversationProgress
+    func connectionReset() -> ConversationProgress
 
     /// Bytes of the current answer: of HTTP, its body as it is transferred but for chunk lines.
     var bodyByteCount: Int { get }
     /// What the server last said against us, in its words; `nil` when it did not.
     var refusal: String? { get }
+    /// The last final response's, of HTTP.
+    var responseHead: ResponseHead? { get }
+}
+
+extension Conversation {
+    var responseHead: ResponseHead? { nil }
 }
 
 enum ConversationProgress: Equatable {

@@ -11,7 +11,7 @@ import NIOCore
 /// | awaitingHead | a final response's head; interim ones are read over | body, closed |
 /// | body | the body's end | idle, closed |
 /// | closed | nothing | – |
-struct HTTP1Conversation: Conversation {
+final class HTTP1Conversation: Conversation {
     private enum State {
         case idle
         case awaitingHead
@@ -39,15 +39,17 @@ struct HTTP1Conversation: Conversation {
 
     var refusal: String? { nil }
 
-    mutating func opening() -> ByteBuffer? { nil }
+    var responseHead: ResponseHead? { head }
 
-    mutating func requestSent(_ request: Workload.Request) {
+    func opening() -> ByteBuffer? { nil }
+
+    func requestSent(_ request: Workload.Request) {
         guard case .http(let http) = request.asking else { preconditionFailure("a request of another protocol") }
         requestSent(http.method, expecting: http.expectation)
     }
 
     /// - Precondition: no other request waits for its response.
-    mutating func requestSent(_ method: Method, expecting expectation: ResponseExpectation) {
+    func requestSent(_ method: Method, expecting expectation: ResponseExpectation) {
         precondition(state == .idle, "a request on a connection that is not idle")
         state = .awaitingHead
         self.method = method
@@ -55,7 +57,7 @@ struct HTTP1Conversation: Conversation {
         interimCount = 0
     }
 
-    mutating func bytesReceived(_ bytes: ByteBuffer) -> ConversationProgress {
+    func bytesReceived(_ bytes: ByteBuffer) -> ConversationProgress {
         if pending.readableBytes == 0 {
             pending = bytes
         } else {
@@ -69,7 +71,7 @@ struct HTTP1Conversation: Conversation {
     }
 
     /// The server has ended the connection in good order.
-    mutating func inputClosed() -> ConversationProgress {
+    func inputClosed() -> ConversationProgress {
         defer { state = .closed }
         switch state {
         case .idle, .closed: return .wait
@@ -87,7 +89,7 @@ struct HTTP1Conversation: Conversation {
     }
 
     /// The connection broke.
-    mutating func connectionReset() -> ConversationProgress {
+    func connectionReset() -> ConversationProgress {
         defer { state = .closed }
         switch state {
         case .idle, .closed: return .wait
@@ -95,7 +97,7 @@ struct HTTP1Conversation: Conversation {
         }
     }
 
-    private mutating func advance() -> ConversationProgress {
+    private func advance() -> ConversationProgress {
         do throws(HTTP1Error) {
             switch state {
             case .idle, .closed:
@@ -118,7 +120,7 @@ struct HTTP1Conversation: Conversation {
         }
     }
 
-    private mutating func readBody() throws(HTTP1Error) -> ConversationProgress {
+    private func readBody() throws(HTTP1Error) -> ConversationProgress {
         while true {
             switch try decoder.next(&pending) {
             case .needMore: return .wait
@@ -132,7 +134,7 @@ struct HTTP1Conversation: Conversation {
         }
     }
 
-    private mutating func refuse() -> ConversationProgress {
+    private func refuse() -> ConversationProgress {
         let wasAsked = state != .idle && state != .closed
         state = .closed
         pending.clear()

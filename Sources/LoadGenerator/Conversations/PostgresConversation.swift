@@ -29,7 +29,7 @@ public struct DatabaseLogin: Sendable, Equatable {
 /// | closed | nothing | – |
 ///
 /// - Source: PostgreSQL 15, "Message Flow".
-struct PostgresConversation: Conversation {
+final class PostgresConversation: Conversation {
     private enum State {
         case opening
         case preparing
@@ -53,7 +53,7 @@ struct PostgresConversation: Conversation {
         server = ServerLogin(user: login.user, password: login.password.map { Array($0.utf8) }, nonce: SCRAMNonce.make())
     }
 
-    mutating func opening() -> ByteBuffer? {
+    func opening() -> ByteBuffer? {
         var bytes = ByteBuffer()
         StartupMessage(
             user: login.user, database: login.database, parameters: [.init("application_name", "headrace bench")]
@@ -62,7 +62,7 @@ struct PostgresConversation: Conversation {
     }
 
     /// - Precondition: no other request is under way.
-    mutating func requestSent(_ request: Workload.Request) {
+    func requestSent(_ request: Workload.Request) {
         guard case .transaction(let next) = request.asking, state == .idle else {
             preconditionFailure("a request on a connection that is not idle, or of another protocol")
         }
@@ -72,7 +72,7 @@ struct PostgresConversation: Conversation {
         bodyByteCount = 0
     }
 
-    mutating func bytesReceived(_ bytes: ByteBuffer) -> ConversationProgress {
+    func bytesReceived(_ bytes: ByteBuffer) -> ConversationProgress {
         bodyByteCount += bytes.readableBytes
         if pending.readableBytes == 0 {
             pending = bytes
@@ -85,10 +85,10 @@ struct PostgresConversation: Conversation {
         return progress
     }
 
-    mutating func inputClosed() -> ConversationProgress { ended(bodyByteCount == 0 ? .closed : .truncated) }
-    mutating func connectionReset() -> ConversationProgress { ended(.reset) }
+    func inputClosed() -> ConversationProgress { ended(bodyByteCount == 0 ? .closed : .truncated) }
+    func connectionReset() -> ConversationProgress { ended(.reset) }
 
-    private mutating func logIn() -> ConversationProgress {
+    private func logIn() -> ConversationProgress {
         var action = server.received(&pending)
         // A few milliseconds, once on each connection.
         if case .derive(let derivation) = action { action = server.keysDerived(derivation.run()) }
@@ -111,7 +111,7 @@ struct PostgresConversation: Conversation {
     }
 
     /// Goes over the messages at hand; of most of them it matters where they end.
-    private mutating func walk() -> ConversationProgress {
+    private func walk() -> ConversationProgress {
         while true {
             if framing.outstandingBytes > 0 {
                 pending.moveReaderIndex(forwardBy: framing.skip(available: pending.readableBytes))
@@ -144,7 +144,7 @@ struct PostgresConversation: Conversation {
         }
     }
 
-    private mutating func ready(_ status: UInt8?) -> ConversationProgress? {
+    private func ready(_ status: UInt8?) -> ConversationProgress? {
         switch state {
         case .preparing:
             guard !hasFailed else { return refuse(.login, refusal ?? "") }
@@ -160,7 +160,7 @@ struct PostgresConversation: Conversation {
         }
     }
 
-    private mutating func refuse(_ failure: FailureKind, _ reason: String) -> ConversationProgress {
+    private func refuse(_ failure: FailureKind, _ reason: String) -> ConversationProgress {
         refusal = reason
         let wasAsked = state != .idle && state != .closed
         state = .closed
@@ -168,7 +168,7 @@ struct PostgresConversation: Conversation {
         return wasAsked ? .ended(failure: failure, isReusable: false) : .wait
     }
 
-    private mutating func ended(_ failure: FailureKind) -> ConversationProgress {
+    private func ended(_ failure: FailureKind) -> ConversationProgress {
         defer { state = .closed }
         switch state {
         case .idle, .closed: return .wait

@@ -25,7 +25,7 @@ public struct KeyspaceLogin: Sendable, Equatable {
 
 /// The client's side of one connection in RESP2: pipelines of commands, each with its replies.
 /// - Source: the RESP specification (redis.io, "Redis serialization protocol").
-struct RESPConversation: Conversation {
+final class RESPConversation: Conversation {
     private enum State {
         case opening
         case idle
@@ -47,7 +47,7 @@ struct RESPConversation: Conversation {
         self.login = login
     }
 
-    mutating func opening() -> ByteBuffer? {
+    func opening() -> ByteBuffer? {
         let commands = login.commands
         guard !commands.isEmpty else { return nil }
         state = .opening
@@ -58,7 +58,7 @@ struct RESPConversation: Conversation {
     }
 
     /// - Precondition: no other request waits for its replies.
-    mutating func requestSent(_ request: Workload.Request) {
+    func requestSent(_ request: Workload.Request) {
         guard case .commands(let count) = request.asking, state == .idle else {
             preconditionFailure("a request on a connection that is not idle, or of another protocol")
         }
@@ -68,7 +68,7 @@ struct RESPConversation: Conversation {
         bodyByteCount = 0
     }
 
-    mutating func bytesReceived(_ bytes: ByteBuffer) -> ConversationProgress {
+    func bytesReceived(_ bytes: ByteBuffer) -> ConversationProgress {
         bodyByteCount += bytes.readableBytes
         if pending.readableBytes == 0 {
             pending = bytes
@@ -97,11 +97,11 @@ struct RESPConversation: Conversation {
         return wasOpening ? .opened : .ended(failure: hasFailed ? .status : nil, isReusable: true)
     }
 
-    mutating func inputClosed() -> ConversationProgress { ended(bodyByteCount == 0 ? .closed : .truncated) }
-    mutating func connectionReset() -> ConversationProgress { ended(.reset) }
+    func inputClosed() -> ConversationProgress { ended(bodyByteCount == 0 ? .closed : .truncated) }
+    func connectionReset() -> ConversationProgress { ended(.reset) }
 
     /// - Returns: whether a reply has ended.
-    private mutating func nextReply() throws(ReplyScanner.Malformed) -> Bool {
+    private func nextReply() throws(ReplyScanner.Malformed) -> Bool {
         var scanner = self.scanner
         let (result, taken) = pending.withUnsafeReadableBytes { bytes in
             var index = 0
@@ -120,14 +120,14 @@ struct RESPConversation: Conversation {
         return found != .wait
     }
 
-    private mutating func refuse() -> ConversationProgress {
+    private func refuse() -> ConversationProgress {
         let wasAsked = state == .awaitingReplies || state == .opening
         state = .closed
         pending = ByteBuffer()
         return wasAsked ? .ended(failure: .malformed, isReusable: false) : .wait
     }
 
-    private mutating func ended(_ failure: FailureKind) -> ConversationProgress {
+    private func ended(_ failure: FailureKind) -> ConversationProgress {
         defer { state = .closed }
         switch state {
         case .idle, .closed: return .wait

@@ -26,15 +26,20 @@ protocol RequestLink: AnyObject {
     func close()
 }
 
+/// What carries a connection's bytes: a socket, or a channel where there is more between.
+protocol LoadTransport: AnyObject {
+    /// Sends them, now or as soon as the other side takes them. Nothing of the connection is called meanwhile.
+    func write(_ bytes: ByteBuffer)
+    func close()
+}
+
 /// One connection, of a ``LoadClient`` for the most part: writes its requests, and tells it how each ended.
 ///
 /// It never stops reading: a load generator takes what it gets.
-final class LoadConnection: ChannelInboundHandler, RequestLink {
-    typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
-
-    private var conversation: any Conversation
-    private var context: ChannelHandlerContext?
+final class LoadConnection: RequestLink {
+    private let conversation: any Conversation
+    /// `nil` before the connection is made, and when it has ended.
+    var transport: (any LoadTransport)?
     /// Waits for a response; `nil` when none is due.
     private var client: (any LoadConnectionOwner)?
     private enum Stage {
@@ -57,18 +62,17 @@ final class LoadConnection: ChannelInboundHandler, RequestLink {
         stage = isSecure ? .securing : .connected
     }
 
-    var isOpen: Bool { context != nil && !isClosed }
+    var isOpen: Bool { transport != nil && !isClosed }
 
     var overdueKind: FailureKind { .timeout }
 
-    var head: ResponseHead? { (conversation as? HTTP1Conversation)?.head }
+    var head: ResponseHead? { conversation.responseHead }
 
-    /// What the server last said against us.
     var refusal: String? { conversation.refusal }
 
     func send(_ request: Workload.Request, cookies: String?, for client: any LoadConnectionOwner) {
         self.client = client
-        guard let context, !isClosed else { return fail(stage == .securing ? .tls : .closed) }
+        guard let transport, !isClosed else { return fail(stage == .securing ? .tls : .closed) }
         if stage == .connected { open() }
         guard stage == .ready else {
             held = (request, cookies)
@@ -76,51 +80,44 @@ final class LoadConnection: ChannelInboundHandler, RequestLink {
         }
         conversation.requestSent(request)
         client.requestWritten()
-        context.writeAndFlush(wrapOutboundOut(cookies.map { request.bytes(adding: $0) } ?? request.bytes), promise: nil)
+        transport.write(cookies.map { request.bytes(adding: $0) } ?? request.bytes)
     }
 
     func close() {
         client = nil
         isClosed = true
-        context?.close(promise: nil)
+        transport?.close()
     }
 
-    func handlerAdded(context: ChannelHandlerContext) {
-        self.context = context
+    // MARK: The transport's side
+
+    func received(_ bytes: ByteBuffer) {
+        finish(conversation.bytesReceived(bytes))
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) {
-        self.context = nil
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        finish(conversation.bytesReceived(unwrapInboundIn(data)))
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
+    /// The other side has ended it in good order.
+    func inputClosed() {
         isClosed = true
         if stage == .securing { fail(.tls) } else { finish(conversation.inputClosed()) }
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    func broken() {
         isClosed = true
         if stage == .securing { fail(.tls) } else { finish(conversation.connectionReset()) }
-        context.close(promise: nil)
     }
 
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if stage == .securing, TLSClient.isHandshakeCompleted(event) {
-            stage = .connected
-            if client != nil { open() }
-        }
-        context.fireUserInboundEventTriggered(event)
+    /// TLS has done its handshake.
+    func secured() {
+        guard stage == .securing else { return }
+        stage = .connected
+        if client != nil { open() }
     }
 
     /// Says what comes before the first request, or sends that.
     private func open() {
         guard let bytes = conversation.opening() else { return opened() }
         stage = .opening
-        context?.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+        transport?.write(bytes)
     }
 
     private func opened() {
@@ -150,8 +147,53 @@ final class LoadConnection: ChannelInboundHandler, RequestLink {
     private func goOn(_ progress: ConversationProgress) {
         switch progress {
         case .wait, .ended: break
-        case .send(let bytes): context?.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+        case .send(let bytes): transport?.write(bytes)
         case .opened: opened()
         }
+    }
+}
+
+/// A connection on a channel, below which TLS may be.
+final class LoadConnectionHandler: ChannelInboundHandler, LoadTransport {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    let connection: LoadConnection
+    private var context: ChannelHandlerContext?
+
+    init(_ connection: LoadConnection) {
+        self.connection = connection
+    }
+
+    func write(_ bytes: ByteBuffer) { context?.writeAndFlush(wrapOutboundOut(bytes), promise: nil) }
+
+    func close() { context?.close(promise: nil) }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        connection.transport = self
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        connection.transport = nil
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        connection.received(unwrapInboundIn(data))
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        connection.inputClosed()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        connection.broken()
+        context.close(promise: nil)
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if TLSClient.isHandshakeCompleted(event) { connection.secured() }
+        context.fireUserInboundEventTriggered(event)
     }
 }

@@ -207,12 +207,14 @@ public struct LoadRun: Sendable {
     }
 
     /// Connections read once per tick: with one request at a time a second read mostly finds nothing.
-    static func bootstrap(_ loop: any EventLoop, timeout: TimeAmount, to address: SocketAddress) -> ClientBootstrap {
+    /// - Parameter buffers: what they read into; without any each has memory of its own.
+    static func bootstrap(_ loop: any EventLoop, timeout: TimeAmount, to address: SocketAddress, into buffers: ReadBuffers? = nil) -> ClientBootstrap {
+        let allocator: any RecvByteBufferAllocator =
+            buffers.map { ReadBuffers.Allocator($0) } ?? FixedSizeRecvByteBufferAllocator(capacity: ReadBuffers.bytes)
         let bootstrap = ClientBootstrap(group: loop)
             .connectTimeout(timeout)
             .channelOption(.maxMessagesPerRead, value: 1)
-            // The buffer is used again for each read, so that its size costs nothing; a page of 39 KB fits one read.
-            .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 65536))
+            .channelOption(.recvAllocator, value: allocator)
         if case .unixDomainSocket = address { return bootstrap }
         return bootstrap.channelOption(.tcpOption(.tcp_nodelay), value: 1)
     }

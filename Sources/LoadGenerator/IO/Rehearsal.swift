@@ -67,12 +67,12 @@ final class Rehearsal: LoadConnectionOwner {
         LoadRun.bootstrap(loop, timeout: timeout, to: address)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(LoadConnection(workload.conversation(), isSecure: false))
+                    try channel.pipeline.syncOperations.addHandler(LoadConnectionHandler(LoadConnection(workload.conversation(), isSecure: false)))
                 }
             }
             .connect(to: address).whenComplete { result in
                 do {
-                    let connection = try result.get().pipeline.syncOperations.handler(type: LoadConnection.self)
+                    let connection = try result.get().pipeline.syncOperations.handler(type: LoadConnectionHandler.self).connection
                     bound.value.connection = connection
                     connection.send(request, cookies: nil, for: bound.value)
                 } catch {

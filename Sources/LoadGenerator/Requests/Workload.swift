@@ -7,12 +7,19 @@ public import Transport
 /// What is asked for: requests to one origin, made ready to write, and the order in which they are sent. Each connection or user
 /// begins at another place of it.
 public struct Workload: Sendable {
-    /// A request whose bytes are written as they are, every time.
-    public struct Request: Sendable {
-        public var bytes: ByteBuffer
+    /// A request whose bytes are written as they are, every time. An object: it is passed on some ten times each time that it is sent, and a copy of
+    /// its parts would count a reference to each of them.
+    public final class Request: Sendable {
+        public let bytes: ByteBuffer
         /// The place of its class in ``Workload/classNames``.
-        public var classIndex: Int
-        public var asking: Asking
+        public let classIndex: Int
+        public let asking: Asking
+
+        init(bytes: ByteBuffer, classIndex: Int, asking: Asking) {
+            self.bytes = bytes
+            self.classIndex = classIndex
+            self.asking = asking
+        }
 
         /// Of HTTP.
         var http: HTTPRequest? { if case .http(let http) = asking { http } else { nil } }

@@ -13,13 +13,13 @@ import Testing
 
     /// A conversation in which a GET has been sent.
     private static func asked(_ expectation: ResponseExpectation = .init()) -> HTTP1Conversation {
-        var conversation = HTTP1Conversation()
+        let conversation = HTTP1Conversation()
         conversation.requestSent(.get, expecting: expectation)
         return conversation
     }
 
     @Test func `request, head, body, complete, and the next request`() {
-        var conversation = Self.asked()
+        let conversation = Self.asked()
         #expect(conversation.textReceived("HTTP/1.1 200 OK\r\nContent-Le") == .wait)
         #expect(conversation.textReceived("ngth: 5\r\n\r\nhe") == .wait)
         #expect(conversation.textReceived("llo") == Self.good)
@@ -38,12 +38,12 @@ import Testing
         let bytes = Array(response.utf8)
         let expectation = ResponseExpectation(body: .bytes(Array("hello".utf8)))
         for split in 1..<bytes.count {
-            var conversation = Self.asked(expectation)
+            let conversation = Self.asked(expectation)
             #expect(conversation.bytesReceived(ByteBuffer(bytes: bytes[..<split])) == .wait)
             #expect(conversation.bytesReceived(ByteBuffer(bytes: bytes[split...])) == Self.good)
             #expect(conversation.bodyByteCount == 5)
         }
-        var conversation = Self.asked(expectation)
+        let conversation = Self.asked(expectation)
         for byte in bytes.dropLast() { #expect(conversation.bytesReceived(ByteBuffer(bytes: [byte])) == .wait) }
         #expect(conversation.bytesReceived(ByteBuffer(bytes: [bytes[bytes.count - 1]])) == Self.good)
     }
@@ -55,32 +55,32 @@ import Testing
     func `a response that ends at any byte before its last is truncated, never complete`(response: String) {
         let bytes = Array(response.utf8)
         for end in 1..<bytes.count {
-            var conversation = Self.asked()
+            let conversation = Self.asked()
             #expect(conversation.bytesReceived(ByteBuffer(bytes: bytes[..<end])) == .wait)
             #expect(conversation.inputClosed() == Self.failed(.truncated))
         }
     }
 
     @Test func `an end before the first byte is closed`() {
-        var conversation = Self.asked()
+        let conversation = Self.asked()
         #expect(conversation.inputClosed() == Self.failed(.closed))
     }
 
     @Test func `an end behind an interim response is truncated`() {
-        var conversation = Self.asked()
+        let conversation = Self.asked()
         #expect(conversation.textReceived("HTTP/1.1 103 Early Hints\r\n\r\n") == .wait)
         #expect(conversation.inputClosed() == Self.failed(.truncated))
     }
 
     @Test func `a reset is told apart from an end`() {
-        var conversation = Self.asked()
+        let conversation = Self.asked()
         #expect(conversation.textReceived("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe") == .wait)
         #expect(conversation.connectionReset() == Self.failed(.reset))
         #expect(conversation.inputClosed() == .wait, "a request ends once")
     }
 
     @Test func `a body without a length ends with its connection`() {
-        var conversation = Self.asked(.init(body: .length(5)))
+        let conversation = Self.asked(.init(body: .length(5)))
         #expect(conversation.textReceived("HTTP/1.1 200 OK\r\n\r\nhe") == .wait)
         #expect(conversation.textReceived("llo") == .wait)
         #expect(conversation.inputClosed() == Self.goodAndLast)
@@ -91,7 +91,7 @@ import Testing
         "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
     ])
     func `a connection that the server will close is not used again`(response: String) {
-        var conversation = Self.asked()
+        let conversation = Self.asked()
         #expect(conversation.textReceived(response) == Self.goodAndLast)
     }
 
@@ -105,18 +105,18 @@ import Testing
         "HTTP/1.1 101 Switching Protocols\r\n\r\n",
     ])
     func `what is no response is malformed`(response: String) {
-        var conversation = Self.asked()
+        let conversation = Self.asked()
         #expect(conversation.textReceived(response) == Self.failed(.malformed))
         #expect(conversation.textReceived("more") == .wait, "a request ends once")
     }
 
     @Test func `bytes behind the response's end are malformed`() {
-        var conversation = Self.asked()
+        let conversation = Self.asked()
         #expect(conversation.textReceived("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nabc") == Self.failed(.malformed))
     }
 
     @Test func `bytes that nobody asked for close the conversation`() {
-        var conversation = HTTP1Conversation()
+        let conversation = HTTP1Conversation()
         #expect(conversation.textReceived("HTTP/1.1 408 Request Timeout\r\n\r\n") == .wait)
         #expect(conversation.inputClosed() == .wait)
     }
@@ -131,7 +131,7 @@ import Testing
     }
 
     @Test func `a HEAD response has no body, whatever its length says`() {
-        var conversation = HTTP1Conversation()
+        let conversation = HTTP1Conversation()
         conversation.requestSent(.head, expecting: .init())
         #expect(conversation.textReceived("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n") == Self.good)
     }
@@ -149,20 +149,20 @@ import Testing
 
     @Test(arguments: ["hell", "hello!", "hellO", "", "Hello"])
     func `a body that is not the expected one is a failure of content, and the connection lives on`(body: String) {
-        var conversation = Self.asked(.init(body: .bytes(Array("hello".utf8))))
+        let conversation = Self.asked(.init(body: .bytes(Array("hello".utf8))))
         let response = "HTTP/1.1 200 OK\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
         #expect(conversation.textReceived(response) == Self.failed(.content, isReusable: true))
     }
 
     @Test func `a body of another length is a failure of content`() {
-        var conversation = Self.asked(.init(body: .length(5)))
+        let conversation = Self.asked(.init(body: .length(5)))
         let response = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhell"
         #expect(conversation.textReceived(response) == Self.failed(.content, isReusable: true))
     }
 }
 
 extension HTTP1Conversation {
-    fileprivate mutating func textReceived(_ text: String) -> ConversationProgress {
+    fileprivate func textReceived(_ text: String) -> ConversationProgress {
         bytesReceived(ByteBuffer(string: text))
     }
 }
