@@ -4,6 +4,8 @@ import Testing
 
 /// The measuring commands as users run them, against servers whose truth is known. One at a time: they would measure each other.
 @Suite(.serialized) struct MeasuringTests {
+    private static let isLong = ProcessInfo.processInfo.environment["HEADRACE_LONG"] != nil
+
     private func headrace(_ arguments: [String]) throws -> Command.Result {
         // By `env`, which takes a path.
         try Command.run("env", [HeadraceProcess.binary.path] + arguments)
@@ -234,8 +236,9 @@ import Testing
         #expect(arms[2]["is_control"] as? Bool == true)
     }
 
-    /// `make test-full`: 20 real comparisons of a server with itself. At 95 % one of 20 finds something; four or more are one chance in 60.
-    @Test(.enabled(if: ProcessInfo.processInfo.environment["HEADRACE_LONG"] != nil, "HEADRACE_LONG is not set"))
+    /// `make test-full`: 20 real comparisons of a server with itself, with a line for each. At 95 % one of 20 finds something; four or more are one
+    /// chance in 60.
+    @Test(.enabled(if: isLong, "HEADRACE_LONG is not set"))
     func `a server beside itself is called different in no more of 20 real runs than the confidence explains`() throws {
         let origin = try origin(milliseconds: 10)
         var found: [String] = []
@@ -247,8 +250,14 @@ import Testing
                 ])
             let arms = try #require(try object(result)["arms"] as? [[String: Any]], "\(result.errors)")
             let (low, high) = (arms[1]["change_percent_low"] as? Double ?? 0, arms[1]["change_percent_high"] as? Double ?? 0)
-            if low > 0 || high < 0 { found.append("seed \(seed): \(low) to \(high) %") }
+            let (change, verdict) = (arms[1]["change_percent"] as? Double ?? 0, arms[1]["verdict"] as? String ?? "")
+            let isFound = low > 0 || high < 0
+            print(
+                "A/A seed \(seed): B beside A \(String(format: "%+.2f %% (%+.2f to %+.2f)", change, low, high)), \(verdict)"
+                    + (isFound ? ": called different" : ""))
+            if isFound { found.append("seed \(seed): \(low) to \(high) %") }
         }
+        print("A/A: \(found.count) of 20 called different")
         #expect(found.count <= 3, "\(found)")
     }
 
@@ -316,6 +325,64 @@ import Testing
         #expect(try headrace(["prove", "/a"]).status == 64)
         let plan = try headrace(["prove", "--app", origin.url, "/a", "--rate", "20", "--dry-run"])
         #expect(plan.status == 0 && plan.text.contains("without compression: edge.compression.enabled=false"))
+    }
+
+    /// `make test-full`, three minutes: a layer that does harm on a real edge. What is compressed anew for each request, since nobody may store it,
+    /// is noise, and gets no smaller.
+    @Test(.enabled(if: isLong, "HEADRACE_LONG is not set"))
+    func `prove says of compression that it costs you, where pages are large, cannot be stored and do not get smaller`() throws {
+        var random = SeededRandom(seed: 1)
+        let noise = (0..<1 << 17).flatMap { _ in withUnsafeBytes(of: random.next()) { Array($0) } }
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nCache-Control: no-store\r\nContent-Length: \(noise.count)\r\n\r\n"
+        let origin = try ScriptedOrigin { request in
+            request.method == "HEAD" ? [.send(head)] : [.sendBytes(Array(head.utf8) + noise)]
+        }
+        let result = try headrace(["prove", "--json", "--app", origin.url, "/noise", "--rate", "5", "--rounds", "8", "--rounds-max", "8", "--history", "none"])
+        let document = try object(result)
+        let rows = try #require(document["layers"] as? [[String: Any]], "\(result.errors)")
+        for row in rows { print("harmful: \(row["layer"] ?? ""): \(row["words"] ?? "")") }
+        func words(_ layer: String) throws -> String { try #require(rows.first { $0["layer"] as? String == layer }?["words"] as? String) }
+        #expect(try words("compression").hasPrefix("costs you"))
+        #expect(try words("response cache").hasPrefix("no traffic"))
+        #expect(try !words("upstream keep-alive").hasPrefix("costs you"))
+        let figures = try #require(document["figures"] as? [[String: Any]])
+        let bytes = figures.map { $0["bytes_per_request"] as? Double ?? 0 }
+        #expect(bytes.allSatisfy { $0 >= Double(noise.count) * 0.999 }, "it saves nothing: \(bytes)")
+    }
+
+    /// `make test-full`, half a minute: what `prove` says of each request is what the application's PostgreSQL counts of one.
+    @Test(.enabled(if: isLong && ScannerApplication.isInstalled, "HEADRACE_LONG is not set, or the sample application is not installed"))
+    func `statements and sessions that prove tells of a request are those that PostgreSQL counts of one`() throws {
+        let application = try ScannerApplication.shared.get()
+        func calls() throws -> Int {
+            let sql = "SELECT sum(calls) FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = 'scanner')"
+            return try #require(Int(application.query(sql)))
+        }
+        // Once before, so that nothing is done for the first time; the counting itself is in another database.
+        _ = try RawClient.get(port: application.port, "/api/scans/299", seconds: 30)
+        let before = try calls()
+        for _ in 0..<4 { _ = try RawClient.get(port: application.port, "/api/scans/299", seconds: 30) }
+        let each = Double(try calls() - before) / 4
+        #expect(each >= 2 && each == each.rounded(), "\(each)")
+        let result = try headrace([
+            "prove", "--json", "--quick", "--rounds", "2", "--rate", "4", "--app", "http://127.0.0.1:\(application.port)", "/api/scans/299", "--history", "none",
+            "--postgres", application.databaseURL,
+        ])
+        let figures = try #require(try object(result)["figures"] as? [[String: Any]], "\(result.errors)")
+        func figure(_ arm: String, _ key: String) throws -> Double {
+            try #require(figures.first { $0["arm"] as? String == arm }?[key] as? Double, "\(arm) \(key)")
+        }
+        print("exact: \(each) statements for a request; prove says \(figures.map { "\($0["arm"] ?? ""): \($0["statements_per_request"] ?? "–")" })")
+        #expect(try figure("everything off", "upstream_requests_per_request") == 1)
+        #expect(try figure("everything off", "statements_per_request") == each)
+        // The sample application connects for each request; PostgreSQL tells when a session has ended, which may be behind the block's.
+        #expect(try abs(figure("everything off", "database_connections_per_request") - 1) < 0.15)
+        // With the cache each request to the application costs as much, and there are fewer.
+        let through = try figure("everything on", "upstream_requests_per_request")
+        #expect(through < 0.5)
+        #expect(try abs(figure("everything on", "statements_per_request") - through * each) < 1e-6)
+        #expect(try figure("everything off", "application_cpu_microseconds_per_request") > figure("everything on", "application_cpu_microseconds_per_request"))
+        #expect(try figure("everything off", "edge_cpu_microseconds_per_request") > 0)
     }
 }
 

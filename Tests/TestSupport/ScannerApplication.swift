@@ -47,11 +47,15 @@ public final class ScannerApplication: Sendable {
         process.waitForEnd()
     }
 
+    /// Of its database, for the superuser.
+    public var databaseURL: String {
+        get throws { try String(contentsOf: state.url.appending(path: "admin-url"), encoding: .utf8).trimmingCharacters(in: .whitespacesAndNewlines) }
+    }
+
     /// Asks its PostgreSQL as the superuser, on a connection that the database `scanner` does not count.
     /// - Returns: rows by lines, columns by `|`.
     public func query(_ sql: String, database: String = "postgres") throws -> String {
-        let url = try String(contentsOf: state.url.appending(path: "admin-url"), encoding: .utf8)
-            .replacing("/scanner?", with: "/\(database)?")
+        let url = try databaseURL.replacing("/scanner?", with: "/\(database)?")
         let result = try Command.run("psql", ["-X", "-A", "-t", "-q", "-d", url, "-c", "SET timezone = 'UTC'", "-c", sql])
         guard result.status == 0 else { throw HeadraceProcess.Failure(description: "psql: \(result.errors)") }
         return result.text.trimmingCharacters(in: .newlines)

@@ -42,8 +42,7 @@ struct Experiment {
         var isInterrupted: Bool
         /// Why it was given up before its end, by who watches over it.
         var abortion: String?
-        /// By arm, per request; `nil` where nobody read any.
-        var readings: [BlockReadings?] = []
+        var readings = BlockSums(armCount: 0)
     }
 
     private let arms: [Arm]
@@ -74,8 +73,9 @@ struct Experiment {
             for arm in blocks.next() {
                 let before = try await meter?()
                 let report = try await LoadRun(try plan(arm, round: round), stop: stop).run()
-                guard !stop.isSet else { break }
+                // Also of one that was cut short: its requests are counted, too.
                 if let before, let after = try await meter?() { readings.add(after - before, arm: arm) }
+                guard !stop.isSet else { break }
                 measured[arm] = .init(report)
                 if reports[arm] == nil { reports[arm] = report } else { reports[arm]?.merge(report) }
             }
@@ -86,12 +86,9 @@ struct Experiment {
             if abortion != nil { break }
             if round >= options.roundsMin, comparison.isPrecise(options.measure) { break }
         }
-        // What is sent in the wash-out costs as much as what is measured.
-        let pause = Double(options.washOut.components.seconds) + Double(options.washOut.components.attoseconds) / 1e18
         return Result(
             comparison: comparison, reports: reports.map { $0 ?? LoadReport(users: options.connectionsMax) },
-            isInterrupted: stop.isSet || abortion != nil, abortion: abortion,
-            readings: readings.perRequest(options.rate * (options.blockSeconds + pause)))
+            isInterrupted: stop.isSet || abortion != nil, abortion: abortion, readings: readings)
     }
 
     private func plan(_ arm: Int, round: Int) throws -> LoadPlan {

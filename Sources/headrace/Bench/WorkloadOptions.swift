@@ -82,8 +82,10 @@ struct WorkloadOptions: ParsableArguments {
         return .sha256(stride(from: 0, to: 64, by: 2).map { UInt8(digits[$0] << 4 | digits[$0 + 1]) })
     }
 
+    static let streamsDefault = 100
+
     /// Requests under way on one connection; `nil` for HTTP/1.
-    private var http2Streams: Int? { isHTTP2 ? isConnectionPerRequest ? 1 : streams ?? 100 : nil }
+    private var http2Streams: Int? { isHTTP2 ? isConnectionPerRequest ? 1 : streams ?? Self.streamsDefault : nil }
 
     func timeLimit() throws -> Duration {
         let limit = try Self.duration(timeout, "--timeout")

@@ -86,6 +86,14 @@ struct ProveCommand: AsyncParsableCommand {
     @Option(name: [.customLong("header"), .customShort("H")], help: "A field to send with each request; may be repeated.")
     var headers = ["Accept-Encoding: gzip"]
 
+    @Flag(name: .customLong("http2"), help: "Speak HTTP/2: by ALPN over https, with prior knowledge over http. Returning visitors speak HTTP/1.1.")
+    var isHTTP2 = false
+
+    @Option(help: ArgumentHelp(
+        "PostgreSQL that the application uses, postgres://USER@HOST/DATABASE: its own counts of statements (pg_stat_statements) and sessions are read around each block. Without it the pooler's counts, where there is one.",
+        valueName: "url"))
+    var postgres: String?
+
     @Flag(help: "Say what would be done and how long it would take, and do nothing.")
     var dryRun = false
 
@@ -133,7 +141,13 @@ struct ProveCommand: AsyncParsableCommand {
         let interruption = Task { for await _ in signals { stop.set() } }
         defer { interruption.cancel() }
         let report: ProofReport
+        let counters: DatabaseCounters?
         do {
+            counters = try postgres.map { try DatabaseCounters(PostgresURL($0), password: nil) }
+            // Whether it can be read at all is said before anything is sent.
+            _ = try await counters?.read()
+            var options = options
+            options.database = counters
             report = if let deployed {
                 try await DeployedProof(deployed, options).run(stop: stop)
             } else {
@@ -143,6 +157,7 @@ struct ProveCommand: AsyncParsableCommand {
             Terminal.fail("\(error)")
             throw ExitCode.unavailable
         }
+        await counters?.close()
         let document = try ComparisonTable.json(report.document())
         Terminal.print(json ? document : report.rendered())
         if let html {
@@ -216,6 +231,11 @@ struct ProveCommand: AsyncParsableCommand {
             }
             options.seed = seed
             options.measure = measure
+            if let postgres {
+                do { _ = try PostgresURL(postgres) } catch { throw ValidationError("--postgres: \(error.text)") }
+            }
+            // As many as bench has under way on one connection.
+            options.http2Streams = isHTTP2 ? WorkloadOptions.streamsDefault : nil
             options.objective = try Condition.list(slo)
             return options
         } catch let error as ValidationError {

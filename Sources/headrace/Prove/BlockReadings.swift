@@ -8,9 +8,12 @@ struct BlockReadings: Sendable, Equatable {
     /// Seconds of processor time: of who listens on the application's port, and of PostgreSQL's processes, where they are on this machine.
     var applicationSeconds: Double?
     var databaseSeconds: Double?
+    /// SQL statements: PostgreSQL's own count (``DatabaseCounters``), or the pooler's, which counts queries as PgBouncer does.
+    var statements: Double?
     /// Of the pooler: times that a client was given a server connection, which in transaction mode are transactions, and statements in statement
-    /// mode; server connections that were made.
+    /// mode.
     var transactions: Double?
+    /// Server connections that the pooler made; without one, sessions that PostgreSQL counted.
     var databaseConnections: Double?
     /// Commands that the keyspace ran.
     var keyspaceCommands: Double?
@@ -18,6 +21,7 @@ struct BlockReadings: Sendable, Equatable {
     static let columns: [(title: String, digits: Int, value: @Sendable (BlockReadings) -> Double?)] = [
         ("application CPU µs", 0, { $0.applicationSeconds.map { $0 * 1e6 } }),
         ("PostgreSQL CPU µs", 0, { $0.databaseSeconds.map { $0 * 1e6 } }),
+        ("SQL statements", 4, { $0.statements }),
         ("transactions", 4, { $0.transactions }),
         ("database connections", 4, { $0.databaseConnections }),
         ("keyspace commands", 4, { $0.keyspaceCommands }),
@@ -29,8 +33,8 @@ struct BlockReadings: Sendable, Equatable {
             return operation(mine, theirs)
         }
         return Self(
-            applicationSeconds: one(\.applicationSeconds), databaseSeconds: one(\.databaseSeconds), transactions: one(\.transactions),
-            databaseConnections: one(\.databaseConnections), keyspaceCommands: one(\.keyspaceCommands))
+            applicationSeconds: one(\.applicationSeconds), databaseSeconds: one(\.databaseSeconds), statements: one(\.statements),
+            transactions: one(\.transactions), databaseConnections: one(\.databaseConnections), keyspaceCommands: one(\.keyspaceCommands))
     }
 
     static func + (one: Self, other: Self) -> Self { one.combined(other, +) }
@@ -47,26 +51,39 @@ struct BlockReadings: Sendable, Equatable {
 
     /// With what the edge's own page of metrics says of the pooler and the keyspace.
     mutating func add(metrics text: String) {
+        let lines = text.split(separator: "\n")
         func value(_ name: String) -> Double? {
-            text.split(separator: "\n").first { $0.hasPrefix(name + " ") }.flatMap { Double($0.dropFirst(name.count + 1)) }
+            lines.first { $0.hasPrefix(name + " ") }.flatMap { Double($0.dropFirst(name.count + 1)) }
+        }
+        // Of each database; those of the console are no databases.
+        let queries = lines.filter { $0.hasPrefix("pgbouncer_stats_totals_queries_pooled_total{") }
+        if !queries.isEmpty {
+            let served = queries.filter { !$0.contains("database=\"pgbouncer\"") && !$0.contains("database=\"headrace\"") }
+            statements = served.reduce(0) { sum, line in sum + (line.lastIndex(of: " ").flatMap { Double(line[line.index(after: $0)...]) } ?? 0) }
         }
         transactions = value("headrace_pooler_leases_total")
         databaseConnections = value("headrace_pooler_server_logins_total")
         keyspaceCommands = value("headrace_keyspace_commands_total")
     }
 
+    /// With what PostgreSQL itself says.
+    mutating func add(_ database: DatabaseCounters.Reading) {
+        statements = database.statements ?? statements
+        databaseConnections = databaseConnections ?? database.sessions
+    }
+
     init(
-        applicationSeconds: Double? = nil, databaseSeconds: Double? = nil, transactions: Double? = nil, databaseConnections: Double? = nil,
-        keyspaceCommands: Double? = nil
+        applicationSeconds: Double? = nil, databaseSeconds: Double? = nil, statements: Double? = nil, transactions: Double? = nil,
+        databaseConnections: Double? = nil, keyspaceCommands: Double? = nil
     ) {
-        (self.applicationSeconds, self.databaseSeconds, self.transactions) = (applicationSeconds, databaseSeconds, transactions)
-        (self.databaseConnections, self.keyspaceCommands) = (databaseConnections, keyspaceCommands)
+        (self.applicationSeconds, self.databaseSeconds, self.statements) = (applicationSeconds, databaseSeconds, statements)
+        (self.transactions, self.databaseConnections, self.keyspaceCommands) = (transactions, databaseConnections, keyspaceCommands)
     }
 }
 
-/// Readings around blocks, added up for each arm. An arm may have one more than another: the last round may have been cut short.
+/// Readings around blocks, added up for each arm.
 struct BlockSums: Sendable {
-    private var sums: [(readings: BlockReadings, count: Int)?]
+    private var sums: [BlockReadings?]
 
     init(armCount: Int) {
         sums = Array(repeating: nil, count: armCount)
@@ -74,16 +91,17 @@ struct BlockSums: Sendable {
 
     /// Of one more block.
     mutating func add(_ readings: BlockReadings, arm: Int) {
-        if let sum = sums[arm] {
-            sums[arm] = (sum.readings + readings, sum.count + 1)
-        } else {
-            sums[arm] = (readings, 1)
-        }
+        sums[arm] = sums[arm].map { $0 + readings } ?? readings
     }
 
-    /// By arm; `nil` where nobody read anything.
-    func perRequest(_ requestsPerBlock: Double) -> [BlockReadings?] {
-        sums.map { sum in sum.map { $0.readings / (requestsPerBlock * Double($0.count)) } }
+    /// - Parameters:
+    ///   - arms: the places of arms that are the same thing: one, or the reference and its control.
+    ///   - requests: that all their blocks sent together, those of wash-outs included: these cost as much as what is measured.
+    /// - Returns: `nil` where nobody read anything, or nothing was sent.
+    func perRequest(_ arms: [Int], requests: Double) -> BlockReadings? {
+        let read = arms.compactMap { sums.indices.contains($0) ? sums[$0] : nil }
+        guard let first = read.first, requests > 0 else { return nil }
+        return read.dropFirst().reduce(first, +) / requests
     }
 }
 

@@ -80,7 +80,7 @@ struct DeployedProof {
                 // Which process the application is, nobody says here.
                 var readings = isLocal ? BlockReadings(applicationPort: nil) : BlockReadings()
                 readings.add(metrics: try await self.metrics())
-                return readings
+                return try await self.options.completed(readings)
             },
             watch: { blocks in watch.judge(everythingOn: blocks[0], metrics: try await self.metrics(), now: .now) })
         result.comparison.judgesReference = true
@@ -92,15 +92,16 @@ struct DeployedProof {
         let after = try await metrics()
         let figures = zip(all, bytes).enumerated().map { index, pair in
             let (arm, bytes) = pair
+            let counters = ProvedLayer.Counters(metrics: after, without: arm.without) - ProvedLayer.Counters(metrics: before, without: arm.without)
             return ProofReport.Arm(
-                name: arm.name,
-                counters: ProvedLayer.Counters(metrics: after, without: arm.without) - ProvedLayer.Counters(metrics: before, without: arm.without),
-                bytesPerRequest: bytes, readings: index < measured.count && index < result.readings.count ? result.readings[index] : nil)
+                name: arm.name, counters: counters, bytesPerRequest: bytes,
+                readings: index < measured.count ? result.readings(arm: index, requests: counters.requests) : nil)
         }
         var report = ProofReport(
             application: deployed.front.origin, isSameHost: isLocal, rate: rate, seed: options.seed, measure: options.measure,
             secondsPerRound: experiment.secondsPerRound(arms: arms.count), result: result, arms: figures,
             layerArms: layers.enumerated().map { ($1, options.isQuick ? nil : $0 + 2) }, offArm: 1)
+        report.isHTTP2 = options.http2Streams != nil
         if result.abortion == nil, !stop.isSet { report.returning = try await returningVisitors(stop: stop) }
         if options.isFull { report.aloneArms = layers.enumerated().map { ($1, $0 + 2 + layers.count) } }
         return report
@@ -123,9 +124,12 @@ struct DeployedProof {
 
     private func plan(_ without: EdgeLayers) throws -> LoadPlan {
         let requests = try options.paths.map { RequestSpecification(try HTTPURL(deployed.front.origin + $0)) }
-        let workload = try Workload(requests, fields: options.fields + [signature(without)])
+        let workload = try Workload(requests, fields: options.fields + [signature(without)], http2Streams: options.http2Streams)
         var plan = LoadPlan(workload: workload, open: .init(.init(steady: 1, seconds: 1)), timeout: options.timeout)
-        if deployed.front.isSecure { plan.tls = try TLSClient(host: deployed.front.host, verifies: deployed.verifies) }
+        if deployed.front.isSecure {
+            let protocols = (options.http2Streams == nil ? [] : ["h2"]) + ["http/1.1"]
+            plan.tls = try TLSClient(host: deployed.front.host, verifies: deployed.verifies, protocols: protocols)
+        }
         return plan
     }
 

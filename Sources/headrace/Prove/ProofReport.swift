@@ -30,9 +30,10 @@ struct ProofReport {
         var upstreamConnectsPerRequest: Double
         /// `nil` where the process serves others at the same time.
         var edgeCpuMicrosecondsPerRequest: Double?
-        /// Of processes on this machine; and what pooler and keyspace counted. `nil` where nobody can tell.
+        /// Of processes on this machine; and what PostgreSQL, pooler and keyspace counted. `nil` where nobody can tell.
         var applicationCpuMicrosecondsPerRequest: Double?
         var databaseCpuMicrosecondsPerRequest: Double?
+        var statementsPerRequest: Double?
         var transactionsPerRequest: Double?
         var databaseConnectionsPerRequest: Double?
         var keyspaceCommandsPerRequest: Double?
@@ -43,6 +44,8 @@ struct ProofReport {
         var schema = 1
         var application: String
         var isSameHost: Bool
+        /// Requests were sent by HTTP/2; those of returning visitors never are. `nil` in documents of before.
+        var isHttp2: Bool?
         var rate: Double
         var rounds: Int
         var isTooNoisy: Bool
@@ -64,6 +67,7 @@ struct ProofReport {
     let application: String
     /// The generator runs where the edge does.
     var isSameHost = true
+    var isHTTP2 = false
     let rate: Double
     let seed: UInt64
     let measure: Comparison.Measure
@@ -164,15 +168,15 @@ struct ProofReport {
                 edgeCpuMicrosecondsPerRequest: arm.counters.cpuSeconds.map { $0 / requests * 1e6 },
                 applicationCpuMicrosecondsPerRequest: arm.readings?.applicationSeconds.map { $0 * 1e6 },
                 databaseCpuMicrosecondsPerRequest: arm.readings?.databaseSeconds.map { $0 * 1e6 },
-                transactionsPerRequest: arm.readings?.transactions, databaseConnectionsPerRequest: arm.readings?.databaseConnections,
-                keyspaceCommandsPerRequest: arm.readings?.keyspaceCommands)
+                statementsPerRequest: arm.readings?.statements, transactionsPerRequest: arm.readings?.transactions,
+                databaseConnectionsPerRequest: arm.readings?.databaseConnections, keyspaceCommandsPerRequest: arm.readings?.keyspaceCommands)
         }
     }
 
     var limits: [GeneratorLimit] { Set(result.reports.flatMap(\.limits)).sorted() }
 
     func rendered() -> String {
-        var lines = ["\(application) at \(String(format: "%.1f", rate)) requests/s, seed \(seed)\(isSameHost ? "; from this machine: generator and edge share its cores" : "")"]
+        var lines = ["\(application) at \(String(format: "%.1f", rate)) requests/s\(isHTTP2 ? " over HTTP/2" : ""), seed \(seed)\(isSameHost ? "; from this machine: generator and edge share its cores" : "")"]
         if result.comparison.isTooNoisy(measure) { lines.insert(ComparisonTable.stamp.uppercased(), at: 0) }
         if let abortion = result.abortion { lines.append("GIVEN UP: \(abortion)") }
         if result.isInterrupted { lines.append("cut short: what follows is what was measured until then") }
@@ -237,11 +241,19 @@ struct ProofReport {
     func document() -> Document {
         let table = ComparisonTable(result: result, measure: measure, secondsPerRound: secondsPerRound)
         return Document(
-            application: application, isSameHost: isSameHost, rate: rate, rounds: result.comparison.rounds.count,
+            application: application, isSameHost: isSameHost, isHttp2: isHTTP2, rate: rate, rounds: result.comparison.rounds.count,
             isTooNoisy: result.comparison.isTooNoisy(measure), isInterrupted: result.isInterrupted, abortion: result.abortion, generatorLimits: limits.map(\.rawValue),
             layers: rows(), alone: aloneArms.isEmpty ? nil : aloneRows(), knees: knees, coldStart: coldStart,
             returningVisitors: returning?.figures, figures: figures(),
             measurements: table.document("prove", seed: seed))
+    }
+}
+
+extension Experiment.Result {
+    /// Per request, of an arm whose requests its edge has counted: the reference's with those of its control, which is the same edge.
+    func readings(arm: Int, requests: Double) -> BlockReadings? {
+        let control = arm == comparison.reference ? comparison.control : nil
+        return readings.perRequest([arm] + (control.map { [$0] } ?? []), requests: requests)
     }
 }
 

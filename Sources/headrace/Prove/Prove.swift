@@ -30,6 +30,18 @@ struct Prove {
         var measure = Comparison.Measure.median
         var objective: [Condition] = []
         var timeout = Duration.seconds(10)
+        /// Requests under way on one connection of HTTP/2; `nil` for HTTP/1.1.
+        var http2Streams: Int?
+        /// PostgreSQL's own, where its address is known.
+        var database: DatabaseCounters?
+
+        /// With what PostgreSQL counts.
+        func completed(_ readings: BlockReadings) async throws -> BlockReadings {
+            guard let database else { return readings }
+            var readings = readings
+            readings.add(try await database.read())
+            return readings
+        }
 
         /// Of returning visitors: see ``ReturningVisitors``.
         var visitRounds: Int { isQuick ? 1 : min(roundsMin, 20) }
@@ -113,7 +125,7 @@ struct Prove {
         let address = try? HTTPURL(options.application + "/")
         let applicationPort = address.flatMap { ProofReport.isLocal($0.host) ? $0.port : nil }
         var result = try await Experiment(arms: measured, options: experiment).run(
-            reference: 0, control: measured.count - 1, stop: stop, meter: { BlockReadings(applicationPort: applicationPort) })
+            reference: 0, control: measured.count - 1, stop: stop, meter: { [options] in try await options.completed(BlockReadings(applicationPort: applicationPort)) })
         result.comparison.judgesReference = true
         var bytes = result.reports.map(\.bytesPerRequest)
         bytes.removeLast()
@@ -122,14 +134,16 @@ struct Prove {
         }
         var figures: [ProofReport.Arm] = []
         for (index, arm) in (options.isQuick ? arms + layerArms : arms).enumerated() where index < bytes.count {
+            let counters = try await edges[index].counters() - before[index]
             figures.append(
-                .init(name: arm.name, counters: try await edges[index].counters() - before[index], bytesPerRequest: bytes[index],
-                    readings: index < arms.count && index < result.readings.count ? result.readings[index] : nil))
+                .init(name: arm.name, counters: counters, bytesPerRequest: bytes[index],
+                    readings: index < arms.count ? result.readings(arm: index, requests: counters.requests) : nil))
         }
         var report = ProofReport(
             application: options.application, rate: rate, seed: options.seed, measure: options.measure,
             secondsPerRound: experiment.secondsPerRound(arms: measured.count), result: result, arms: figures,
             layerArms: ProvedLayer.all.enumerated().map { ($1, options.isQuick ? nil : $0 + 2) }, offArm: 1)
+        report.isHTTP2 = options.http2Streams != nil
         if !stop.isSet { report.returning = try await returningVisitors(stop: stop) }
         if options.isFull {
             report.aloneArms = ProvedLayer.all.enumerated().map { ($1, $0 + 2 + ProvedLayer.all.count) }
@@ -178,7 +192,7 @@ struct Prove {
 
     private func plan(_ front: String) throws -> LoadPlan {
         let workload = try Workload(
-            try options.paths.map { RequestSpecification(try HTTPURL(front + $0)) }, fields: options.fields)
+            try options.paths.map { RequestSpecification(try HTTPURL(front + $0)) }, fields: options.fields, http2Streams: options.http2Streams)
         return LoadPlan(workload: workload, open: .init(.init(steady: 1, seconds: 1)), timeout: options.timeout)
     }
 
