@@ -134,7 +134,9 @@ struct Prove {
         }
         var figures: [ProofReport.Arm] = []
         for (index, arm) in (options.isQuick ? arms + layerArms : arms).enumerated() where index < bytes.count {
-            let counters = try await edges[index].counters() - before[index]
+            var counters = try await edges[index].counters() - before[index]
+            // The reading before is a request of its own, counted when it was answered.
+            counters.requests = max(counters.requests - 1, 0)
             figures.append(
                 .init(name: arm.name, counters: counters, bytesPerRequest: bytes[index],
                     readings: index < arms.count ? result.readings(arm: index, requests: counters.requests) : nil))
