@@ -113,7 +113,7 @@ enum HarmlessFunctions {
         to_hex to_json to_jsonb to_number to_regclass to_regcollation to_regnamespace to_regoper to_regoperator to_regproc
         to_regprocedure to_regrole to_regtype to_timestamp to_tsquery to_tsvector transaction_timestamp translate
         trim_array trim_scale trunc ts_debug ts_delete ts_filter ts_headline ts_lexize ts_parse ts_rank ts_rank_cd
-        ts_rewrite ts_token_type tsmultirange tsrange tstzmultirange tstzrange tsvector_to_array txid_current
+        ts_token_type tsmultirange tsrange tstzmultirange tstzrange tsvector_to_array txid_current
         txid_current_if_assigned txid_current_snapshot txid_snapshot_xip txid_snapshot_xmax txid_snapshot_xmin txid_status
         txid_visible_in_snapshot unistr unnest upper upper_inc upper_inf var_pop var_samp varbit varchar variance version
         websearch_to_tsquery width width_bucket xid xml xml_is_well_formed xml_is_well_formed_content

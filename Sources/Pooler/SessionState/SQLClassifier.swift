@@ -44,22 +44,25 @@ enum SQLClassifier {
 
     /// Statements whose words have to be read; all others are looked through for calls.
     private static let utilities: Set<String> = [
-        "set", "reset", "discard", "listen", "unlisten", "prepare", "deallocate", "declare", "close", "savepoint", "release", "rollback", "load",
+        "set", "reset", "discard", "listen", "unlisten", "prepare", "deallocate", "close", "savepoint", "release", "rollback", "load",
         "drop", "do", "call",
     ]
 
-    /// DDL is full of parentheses that call nothing.
+    /// DDL is full of parentheses that call nothing, but for a query or an expression that it has evaluated: what follows AS, DEFAULT, USING, CHECK.
     private static let definitions: Set<String> = [
         "create", "alter", "comment", "grant", "revoke", "truncate", "vacuum", "analyze", "cluster", "reindex", "begin", "start", "commit",
-        "end", "abort", "show", "fetch", "move", "lock", "checkpoint", "notify", "security", "reassign", "import", "refresh",
+        "end", "abort", "show", "fetch", "move", "lock", "checkpoint", "notify", "security", "reassign", "import",
     ]
 
     /// Looks through a statement for function calls, up to its end.
     private static func calls(
         after first: SQLScanner.Token, _ keyword: String, _ scanner: inout SQLScanner, _ sql: Span<UInt8>
     ) -> [StatementEffect] {
-        let isDefinition = definitions.contains(keyword)
-        var effects: [StatementEffect] = keyword == "execute" ? [.unknown] : []
+        var isDefinition = definitions.contains(keyword)
+        /// CREATE TABLE and CREATE MATERIALIZED VIEW: a query follows AS.
+        var mayHaveQuery = false
+        // What a materialized view asks is not in the text.
+        var effects: [StatementEffect] = keyword == "execute" || keyword == "refresh" ? [.unknown] : []
         var previous = first
         /// The word before the last name, to know that `INSERT INTO t (a)` calls nothing.
         var leader = ""
@@ -81,7 +84,10 @@ enum SQLClassifier {
                 if seen != .unfinished { call = nil }
             }
             if token.kind == .symbol(UInt8(ascii: "(")) {
-                if let name = previous.name(in: sql), previous.kind == .quotedIdentifier || !isDefinition {
+                if previous.kind == .quotedIdentifier, previous.name(in: sql) == nil {
+                    // U&"…", which would have to be decoded.
+                    if !isDefinition { add(.unknown) }
+                } else if let name = previous.name(in: sql), previous.kind == .quotedIdentifier || !isDefinition {
                     if leader == "into" || leader == "copy" {
                         // A list of columns.
                     } else if name == "set_config" {
@@ -93,10 +99,21 @@ enum SQLClassifier {
                     }
                 }
                 leader = ""
-            } else if keyword == "create" || keyword == "select", count <= 64, let word = token.keyword(in: sql) {
-                // CREATE [GLOBAL|LOCAL] TEMP …, CREATE OR REPLACE TEMP VIEW; SELECT … INTO TEMP.
-                let isTemporary = word == "temp" || word == "temporary"
-                if isTemporary, keyword == "create" ? count <= 5 : previous.keyword(in: sql) == "into" { add(.pin(.temporaryTable)) }
+            } else if keyword == "create" || keyword == "select", count <= 64, let word = token.name(in: sql) {
+                // CREATE [GLOBAL|LOCAL] TEMP …, CREATE OR REPLACE TEMP VIEW; SELECT … INTO TEMP; the schema of what is temporary.
+                let isTemporary = token.kind == .word && (word == "temp" || word == "temporary")
+                if isTemporary && (keyword == "create" ? count <= 5 : previous.keyword(in: sql) == "into") || word == "pg_temp" { add(.pin(.temporaryTable)) }
+            } else if keyword == "declare" {
+                if token.keyword(in: sql) == "hold", previous.keyword(in: sql) == "with" { add(.pin(.holdableCursor)) }
+            } else if keyword == "update", token.name(in: sql) == "pg_settings" {
+                // PostgreSQL has a rule there that sets them.
+                add(.unknown)
+            }
+            if isDefinition, let word = token.keyword(in: sql) {
+                if keyword == "create", count <= 4, word == "table" || word == "materialized" { mayHaveQuery = true }
+                if mayHaveQuery && word == "as" || keyword == "alter" && ["default", "using", "check"].contains(word) { isDefinition = false }
+            } else if mayHaveQuery, previous.keyword(in: sql) == "as", token.keyword(in: sql) == "execute" {
+                add(.unknown)
             }
             // `leader` is the word before a name, through all of its path: INTO a.b.c (…
             if token.kind == .word || token.kind == .quotedIdentifier {
@@ -168,7 +185,11 @@ private struct UtilityStatement {
         /// The name that is the last token.
         let name = tokens.last?.name(in: sql)
         switch keyword {
-        case "set": return set(sql)
+        case "set":
+            let effects = set(sql)
+            // What is created from then on may be temporary without a word of it.
+            if case .set("search_path", let value)? = effects.first, value.contains("pg_temp") { return effects + [.pin(.temporaryTable)] }
+            return effects
         case "reset":
             if first == "all" { return [.resetAll] }
             if first == "session", second == "authorization" { return [.reset(name: "session_authorization"), .reset(name: "role")] }
@@ -187,9 +208,6 @@ private struct UtilityStatement {
             return name.map { [.unlisten($0)] } ?? []
         case "prepare": return first == "transaction" ? [] : [.pin(.preparedStatement)]
         case "deallocate": return first == "all" || (first == "prepare" && second == "all") ? [.unpin(.preparedStatement)] : [.mayUnpin(.preparedStatement)]
-        case "declare":
-            let isHoldable = zip(words, words.dropFirst()).contains { $0 == "with" && $1 == "hold" }
-            return isHoldable ? [.pin(.holdableCursor)] : []
         case "close": return [first == "all" ? .unpin(.holdableCursor) : .mayUnpin(.holdableCursor)]
         case "savepoint": return name.map { [.savepoint($0)] } ?? []
         case "release": return name.map { [.release($0)] } ?? []

@@ -61,7 +61,7 @@ final class StatementTexts {
 }
 
 /// Tells the most frequent statements harmless in one pass over their bytes, without reading them: a single SELECT, INSERT, UPDATE, DELETE
-/// or end of a transaction that has neither a parenthesis, which may call something, nor the beginning of TEMPORARY.
+/// or end of a transaction that has neither a parenthesis, which may call something, nor the beginning of TEMPORARY, nor that of pg_settings.
 ///
 /// It costs some 50 ns where reading a statement token by token costs a microsecond, for each query that is not prepared.
 enum HarmlessGlance {
@@ -81,6 +81,10 @@ enum HarmlessGlance {
                 if index + 3 < sql.count, sql[index + 1] | 0x20 == UInt8(ascii: "e"), sql[index + 2] | 0x20 == UInt8(ascii: "m"),
                     sql[index + 3] | 0x20 == UInt8(ascii: "p")
                 {
+                    return false
+                }
+            case UInt8(ascii: "p"), UInt8(ascii: "P"):
+                if index + 3 < sql.count, sql[index + 1] | 0x20 == UInt8(ascii: "g"), sql[index + 2] == UInt8(ascii: "_"), sql[index + 3] | 0x20 == UInt8(ascii: "s") {
                     return false
                 }
             default: break

@@ -22,6 +22,8 @@ import Testing
         "select pg_advisory_xact_lock(1)", "discard plans", "copy t (a, b) from stdin", "copy (select a from t) to stdout", "notify x, 'y'",
         "select pg_notify('a', 'b')", "values (1), (2)", "merge into t using s on (t.id = s.id) when matched then update set a = 1", "truncate t",
         "select a.b.c from temp a", "explain (analyze, buffers) select 1", "reset transaction isolation level",
+        "create table t as select lower(a) from u", "create view v as select my_function()", "create table t (a int default my_function())",
+        "alter table t alter a set default lower('x')", "declare c cursor for select lower(a) from t", "update t set pg_setting = 1",
     ])
     func `what is harmless leaves nothing`(text: String) throws {
         #expect(try one(text) == [], "\(text)")
@@ -73,7 +75,14 @@ import Testing
         ("RELEASE SAVEPOINT s", [.release("s")]), ("release s", [.release("s")]), ("ROLLBACK TO SAVEPOINT s", [.rollbackTo("s")]), ("rollback work to s", [.rollbackTo("s")]),
         ("select my_function(1), pg_advisory_lock(2), other()", [.unknown, .pin(.advisoryLock)]),
         ("select query_to_xml('select 1', true, true, '')", [.unknown]), ("select setseed(0.5)", [.unknown]),
-        ("explain analyze select my_function()", [.unknown]),
+        ("explain analyze select my_function()", [.unknown]), ("CREATE TABLE t AS SELECT pg_advisory_lock(1)", [.pin(.advisoryLock)]),
+        ("create unlogged table if not exists t (a) as select my_function()", [.unknown]), ("create table t as execute p", [.unknown]),
+        ("CREATE MATERIALIZED VIEW v AS SELECT set_config('a', 'b', false)", [.set(name: "a", value: "b")]), ("refresh materialized view v", [.unknown]),
+        ("alter table t add a int default my_function()", [.unknown]), ("alter table t alter a type text using my_function(a)", [.unknown]),
+        ("DECLARE c CURSOR FOR SELECT pg_advisory_lock(1)", [.pin(.advisoryLock)]), ("declare c cursor with hold for select my_function()", [.pin(.holdableCursor), .unknown]),
+        ("create table pg_temp.t (a int)", [.pin(.temporaryTable)]), ("create function \"pg_temp\".f() returns int language sql as 'select 1'", [.pin(.temporaryTable)]),
+        ("select 1 as a into pg_temp.t", [.pin(.temporaryTable)]), ("SET search_path = pg_temp", [.set(name: "search_path", value: "pg_temp"), .pin(.temporaryTable)]),
+        ("select U&\"set_config\"('a', 'b', false)", [.unknown]), ("UPDATE pg_settings SET setting = 'x' WHERE name = 'search_path'", [.unknown]),
     ])
     func `every kind of state is seen`(text: String, effects: [StatementEffect]) throws {
         #expect(try one(text) == effects, "\(text)")
@@ -104,7 +113,7 @@ import Testing
         #expect(HarmlessFunctions.contains(name))
     }
 
-    @Test(arguments: ["set_config", "pg_advisory_lock", "setseed", "dblink", "query_to_xml", "cursor_to_xml", "pg_replication_origin_session_setup", "ts_stat"])
+    @Test(arguments: ["set_config", "pg_advisory_lock", "setseed", "dblink", "query_to_xml", "cursor_to_xml", "pg_replication_origin_session_setup", "ts_stat", "ts_rewrite"])
     func `what leaves something behind is not among them`(name: String) {
         #expect(!HarmlessFunctions.contains(name))
     }
