@@ -284,7 +284,8 @@ final class LoadWorker {
 
     // MARK: Both
 
-    /// One look at the plain sockets, and at what is due; what else the event loop has to do gets its turn in between.
+    /// One look at the plain sockets, and at what is due; tasks and timers of the event loop get their turn in between. Channels do not: while there is
+    /// always a task, it never asks its own selector.
     private func turn() {
         guard sweep != nil, let sockets else { return }
         var now = MonotonicClock.nanoseconds()

@@ -135,6 +135,8 @@ final class PlainSocket: LoadTransport {
     /// What the kernel has not taken yet.
     private var unsent = ByteBuffer()
     private var isClosed = false
+    /// Sending has told of an error.
+    private var hasFailed = false
 
     fileprivate init(_ descriptor: CInt, _ connection: LoadConnection, _ sockets: PlainSockets, since: UInt64, _ completion: @escaping Completion) {
         self.descriptor = descriptor
@@ -152,7 +154,7 @@ final class PlainSocket: LoadTransport {
             unsent.writeImmutableBuffer(bytes)
             return
         }
-        let count = Self.send(bytes, descriptor)
+        let count = send(bytes)
         guard count < bytes.readableBytes else { return }
         unsent = bytes
         unsent.moveReaderIndex(forwardBy: count)
@@ -191,7 +193,7 @@ final class PlainSocket: LoadTransport {
 
     private func flush() {
         guard unsent.readableBytes > 0 else { return }
-        unsent.moveReaderIndex(forwardBy: Self.send(unsent, descriptor))
+        unsent.moveReaderIndex(forwardBy: send(unsent))
         guard unsent.readableBytes == 0 else { return }
         unsent = ByteBuffer()
         sockets.watch(self, EPOLL_CTL_MOD, output: false)
@@ -211,7 +213,7 @@ final class PlainSocket: LoadTransport {
             sockets.buffers.giveBack(bytes)
         case 0:
             close()
-            connection.inputClosed()
+            if hasFailed { connection.broken() } else { connection.inputClosed() }
         default:
             guard ![EAGAIN, EWOULDBLOCK, EINTR].contains(errno) else { return sockets.buffers.giveBack(bytes) }
             close()
@@ -219,14 +221,16 @@ final class PlainSocket: LoadTransport {
         }
     }
 
-    /// - Returns: how many were taken. What is wrong with the socket is told when it is read from, and not to who is just sending.
-    private static func send(_ bytes: ByteBuffer, _ descriptor: CInt) -> Int {
+    /// - Returns: how many were taken. What is wrong with the socket is told when it is read from, and not to who is just sending: it is kept until
+    ///   then, since the kernel says it once, and an orderly end from then on.
+    private func send(_ bytes: ByteBuffer) -> Int {
         let flags = CInt(MSG_NOSIGNAL)
         #if canImport(Glibc)
         let count = bytes.withUnsafeReadableBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, flags) }
         #else
         let count = bytes.withUnsafeReadableBytes { Musl.send(descriptor, $0.baseAddress, $0.count, flags) }
         #endif
+        if count < 0, ![EAGAIN, EWOULDBLOCK, EINTR].contains(errno) { hasFailed = true }
         return max(count, 0)
     }
 }
