@@ -66,8 +66,9 @@ struct BlockReadings: Sendable, Equatable {
         keyspaceCommands = value("headrace_keyspace_commands_total")
     }
 
-    /// With what PostgreSQL itself says.
+    /// With what PostgreSQL itself says, and without what it took to ask.
     mutating func add(_ database: DatabaseCounters.Reading) {
+        databaseSeconds = databaseSeconds.map { $0 - database.ownSeconds }
         statements = database.statements ?? statements
         databaseConnections = databaseConnections ?? database.sessions
     }

@@ -8,14 +8,18 @@ import NIOPosix
 /// or within some seconds.
 /// - Source: PostgreSQL 17, F.30 "pg_stat_statements", 27.2 "The Cumulative Statistics System"; `sessions` is there since 14.
 final class DatabaseCounters: @unchecked Sendable {
-    // Sendable because the session is used on the one thread only.
+    // Sendable because the session and the sum are used on the one thread only.
     private let thread = NIOThreadPool(numberOfThreads: 1)
     private let session: BlockingPostgres
+    /// Processor time of PostgreSQL's that the readings so far have taken, in seconds.
+    private var ownSeconds = 0.0
 
     struct Reading: Sendable, Equatable {
         /// `nil` without `pg_stat_statements`.
         var statements: Double?
         var sessions: Double?
+        /// Processor time that all readings before this one took.
+        var ownSeconds = 0.0
     }
 
     // The name of the column keeps our own questions out of the sum.
@@ -40,8 +44,12 @@ final class DatabaseCounters: @unchecked Sendable {
     func read() async throws -> Reading {
         try await thread.runIfActive { [self] in
             func number(_ query: String) throws -> Double? { try session.rows(query, rowsMax: 1).first?.first.flatMap { $0 }.flatMap(Double.init) }
+            func seconds() -> Double { ProcessorTime.seconds(of: ProcessorTime.processes(named: "postgres")) ?? 0 }
+            let began = seconds()
             let hasStatements = try session.rows(Self.isInstalled, rowsMax: 1) == [["t"]]
-            return Reading(statements: hasStatements ? try number(Self.statements) : nil, sessions: try number(Self.sessions))
+            let reading = Reading(statements: hasStatements ? try number(Self.statements) : nil, sessions: try number(Self.sessions), ownSeconds: ownSeconds)
+            ownSeconds += max(seconds() - began, 0)
+            return reading
         }
     }
 
