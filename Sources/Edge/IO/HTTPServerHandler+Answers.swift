@@ -10,6 +10,8 @@ extension HTTPServerHandler {
     func continueIfExpected() {
         guard !isSuspended, connection.head.expectsContinue, !connection.isRequestComplete, responseFraming == nil else { return }
         if let link { return link.connection.sendInterim(ByteBuffer(string: "HTTP/1.1 100 Continue\r\n"), on: link.stream) }
+        // The answers before it are gathered yet.
+        emit()
         var buffer = ByteBuffer()
         buffer.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n")
         writer?.writeAndFlush(buffer)
