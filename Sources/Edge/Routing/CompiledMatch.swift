@@ -47,8 +47,8 @@ struct CompiledMatch: Sendable {
     init(_ route: RouteConfiguration) {
         let match = route.match
         hosts = match.hosts.map(HostPattern.init)
-        paths = match.paths.map { Path(bytes: Array($0.utf8), isExact: false) }
-            + match.exactPaths.map { Path(bytes: Array($0.utf8), isExact: true) }
+        paths = match.paths.map { Path(bytes: ConfiguredPath.decoded($0), isExact: false) }
+            + match.exactPaths.map { Path(bytes: ConfiguredPath.decoded($0), isExact: true) }
         var methods: UInt16 = match.methods.isEmpty ? Self.allMethods : 0
         var others: [[UInt8]] = []
         for name in match.methods {

@@ -33,17 +33,9 @@ struct RequestPath {
     init(_ bytes: Span<UInt8>, _ path: Range<Int>) {
         var index = path.lowerBound
         while index < path.upperBound {
-            var byte = bytes[index]
-            var isEncoded = false
-            if byte == UInt8(ascii: "%"), path.upperBound - index > 2, let high = Self.hexValue(bytes[index + 1]),
-                let low = Self.hexValue(bytes[index + 2])
-            {
-                byte = high << 4 | low
-                isEncoded = true
-                index += 2
-            }
-            index += 1
-            if isEncoded, byte == UInt8(ascii: "/") || byte == UInt8(ascii: "\\") {
+            let (byte, count) = Self.byte(bytes, at: index, end: path.upperBound)
+            index += count
+            if count > 1, byte == UInt8(ascii: "/") || byte == UInt8(ascii: "\\") {
                 plain += [UInt8(ascii: "%"), UInt8(ascii: "2"), UInt8(ascii: "f")]
             } else {
                 plain.append(byte)
@@ -51,6 +43,13 @@ struct RequestPath {
             eager.append(byte == UInt8(ascii: "\\") ? UInt8(ascii: "/") : byte)
         }
         eager = Self.withoutDotSegments(eager)
+    }
+
+    /// The byte that stands there, decoded, and how many bytes spell it. A percent sign without two digits behind it is one.
+    static func byte(_ bytes: Span<UInt8>, at index: Int, end: Int) -> (byte: UInt8, count: Int) {
+        guard bytes[index] == UInt8(ascii: "%"), end - index > 2, let high = hexValue(bytes[index + 1]), let low = hexValue(bytes[index + 2])
+        else { return (bytes[index], 1) }
+        return (high << 4 | low, 3)
     }
 
     private static func withoutDotSegments(_ path: [UInt8]) -> [UInt8] {

@@ -30,10 +30,10 @@ enum RouteKeys {
             "match.host", \.match.hosts, .list("host names", of: .hostPattern, isEmptyAllowed: true), isReloadable: true,
             "The request's host is one of these; `*.example.com` is every name below example.com. The port does not count."),
         .init(
-            "match.path", \.match.paths, .list("paths", of: .urlPath, isEmptyAllowed: true), isReloadable: true,
+            "match.path", \.match.paths, .list("paths", of: .matchedPath, isEmptyAllowed: true), isReloadable: true,
             "The path begins with one of these, by whole segments: /api is for /api and /api/x, not for /apis."),
         .init(
-            "match.path_exact", \.match.exactPaths, .list("paths", of: .urlPath, isEmptyAllowed: true), isReloadable: true,
+            "match.path_exact", \.match.exactPaths, .list("paths", of: .matchedPath, isEmptyAllowed: true), isReloadable: true,
             "Or the path is one of these."),
         .init(
             "match.method", \.match.methods, .list("methods", of: .method, isEmptyAllowed: true), isReloadable: true,

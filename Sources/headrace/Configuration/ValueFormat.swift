@@ -206,6 +206,16 @@ extension ValueFormat where Value == String {
                 return word
             }, render: { $0 })
     }
+
+    /// The path of requests: as it is typed, or percent-encoded.
+    static var matchedPath: Self {
+        Self(
+            "path",
+            parse: { word in
+                if let problem = ConfiguredPath.problem(word) { throw ValueProblem("\"\(word)\" \(problem)") }
+                return word
+            }, render: { $0 })
+    }
 }
 
 extension ValueFormat where Value == EdgeConfiguration.SocketEndpoint {

@@ -36,6 +36,24 @@ import Testing
         #expect(try Self.choose("GET \(target) HTTP/1.1", [Self.match(paths: [prefix])]) == (isFor ? .route(0) : .none))
     }
 
+    @Test(arguments: [
+        ("/a%20b", "/a%20b"), ("/a b", "/a%20b"), ("/é", "/%C3%A9"), ("/é", "/%c3%a9"), ("/%C3%A9", "/%C3%A9"), ("/%61bc", "/abc"), ("/%61bc", "/a%62c"),
+        ("/100%25", "/100%25"), ("/100%", "/100%25"), ("/a%3Fb", "/a%3fb"), ("/zürich/a b", "/z%C3%BCrich/a%20b"),
+    ])
+    func `a path is the same however it is spelled, in the configuration too`(path: String, target: String) throws {
+        #expect(ConfiguredPath.problem(path) == nil)
+        #expect(try Self.choose("GET \(target)?q HTTP/1.1", [Self.match(exact: [path])]) == .route(0))
+        #expect(try Self.choose("GET \(target)/x HTTP/1.1", [Self.match(paths: [path])]) == .route(0))
+        #expect(try Self.choose("GET \(target)x HTTP/1.1", [Self.match(paths: [path], exact: [path])]) == .none)
+    }
+
+    @Test(arguments: [
+        "", "a", "é", "/a?b", "//", "/a//b", "/.", "/..", "/a/../b", "/a/./b", "/a/..", "/%2e%2e/a", "/a%2Fb", "/a%5cb", "/a\\b", "/%00", "/a\n", "/\u{7F}",
+    ])
+    func `a path that no request can be for is none`(path: String) {
+        #expect(ConfiguredPath.problem(path) != nil)
+    }
+
     @Test func `an exact path is the whole path, whatever the query`() throws {
         let table = [Self.match(exact: ["/a"])]
         #expect(try Self.choose("GET /a HTTP/1.1", table) == .route(0))

@@ -54,6 +54,14 @@ import Testing
         #expect(loaded.origins["edge.routes[1].match.host"] == .file)
     }
 
+    @Test func `paths are as typed or as a URL shows them, and those that no request can be for are refused`() throws {
+        #expect(problems("edge: {app: http://a:1, routes: [{match: {path: [/é, /a b, /a%20b], path_exact: [/%C3%A9]}, redirect: {to: /x}}]}") == "")
+        for (path, problem) in [("/a//b", "matches nothing: "), ("/a/%2e%2e", "matches nothing: "), ("/%00", "has a control character"), ("/a?b", "has a query: ")] {
+            let text = problems("edge: {routes: [{match: {path: ['\(path)']}, redirect: {to: /x}}]}")
+            #expect(text.contains("edge.routes[1].match.path: \"\(path)\" \(problem)"), "\(text)")
+        }
+    }
+
     @Test func `mistakes in them are said with their place, all at once`() {
         let text = problems(
             """
