@@ -54,7 +54,8 @@ import Testing
             [.send(ScriptedOrigin.response(fields: ["Cache-Control: max-age=600"], body: request.target + " " + (request.field("X-Forwarded-Prefix") ?? "-")))]
         }
         let folder = try TemporaryFolder()
-        try FileManager.default.createDirectory(at: folder.url.appending(path: "sub"), withIntermediateDirectories: true)
+        for name in ["sub", "bare"] { try FileManager.default.createDirectory(at: folder.url.appending(path: name), withIntermediateDirectories: true) }
+        try Data("sub".utf8).write(to: folder.url.appending(path: "sub/index.html"))
         try Data("a file".utf8).write(to: folder.url.appending(path: "a.txt"))
         try Data("index".utf8).write(to: folder.url.appending(path: "index.html"))
         let (edge, file) = try Self.edge(
@@ -63,18 +64,20 @@ import Testing
               upstreams: {app: "\(origin.url)"}
               routes:
                 - {match: {path: [/static]}, files: {root: "\(folder.url.path)"}, strip_prefix: /static}
+                - {match: {path: [/both]}, files: {root: "\(folder.url.path)/sub"}, upstream: app, strip_prefix: /both}
+                - {match: {path: [/bare]}, files: {root: "\(folder.url.path)/bare"}, upstream: app, strip_prefix: /bare}
                 - {match: {path: [/app, /apple]}, upstream: app, strip_prefix: /app/}
                 - {match: {path: [/]}, upstream: app}
             """)
         defer { _ = file }
         #expect(try Self.get(edge, "/static/a.txt").text == "a file" && Self.get(edge, "/static/").text == "index")
         #expect(try Self.get(edge, "/a.txt").text == "/a.txt -")
-        for (target, location) in [("/static?x", "/static/?x"), ("/static/sub", "/static/sub/")] {
+        for (target, location) in [("/static?x", "/static/?x"), ("/static/sub", "/static/sub/"), ("/both", "/both/")] {
             let moved = try Self.get(edge, target)
             #expect(moved.status == 301 && moved.field("Location") == location)
         }
         for (target, asked) in [
-            ("/app/x?y=1", "/x?y=1 /app"), ("/app", "/ /app"), ("/app?y", "/?y /app"), ("/app/", "/ /app"), ("/app//evil.example/", "/evil.example/ /app"),
+            ("/app/x?y=1", "/x?y=1 /app"), ("/app", "/ /app"), ("/app?y", "/?y /app"), ("/app/", "/ /app"), ("/bare", "/ /bare"), ("/app//evil.example/", "/evil.example/ /app"),
             ("/apple/x", "/apple/x -"), ("/apple/a%20b", "/apple/a%20b -"),
         ] {
             // Twice: the second answer is stored.

@@ -147,6 +147,10 @@ import Testing
         let edge = try edge(["--app", origin.url])
         #expect(try RawClient.get(port: edge.port, "/").text == "<h1>home</h1>")
         #expect(try RawClient.get(port: edge.port, "/api").text == "from the application")
+        // So is a folder that would not answer itself: an application that sends /css/ to /css would be sent round for ever.
+        for target in ["/css", "/css/", "/css?x"] { #expect(try RawClient.get(port: edge.port, target).text == "from the application", "\(target)") }
+        #expect(try RawClient.get(port: edge.port, "/docs").field("Location") == "/docs/")
+        #expect(origin.requests.map(\.target).contains("/css?x"))
         #expect(
             try RawClient.exchange(port: edge.port, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").text
                 == "from the application")

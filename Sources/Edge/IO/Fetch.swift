@@ -222,8 +222,9 @@ final class Fetch: DeadlineHolder {
         case .files(let files):
             let text = request.fields.bytes
             let target = text.span.extracting(request.target)
-            if route.strippedPrefix.isAll(of: target), request.method == .get || request.method == .head { return isFolderWithoutSlash() }
-            guard let path = try? StaticFilePath(target.extracting(route.strippedPrefix.count(in: target)..<target.count)),
+            let isRoot = route.strippedPrefix.isAll(of: target)
+            guard let path = isRoot
+                ? .rootWithoutSlash : try? StaticFilePath(target.extracting(route.strippedPrefix.count(in: target)..<target.count)),
                 request.method == .get || request.method == .head
             else { return isNoFile() }
             enters(.firstByte, now: .now())

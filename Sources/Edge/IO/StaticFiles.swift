@@ -14,7 +14,8 @@ final class StaticFiles: Sendable {
     /// What a path is.
     enum Found: Sendable {
         case file(OpenFile)
-        /// A folder that was asked for without its slash.
+        /// A folder that was asked for without its slash, and answers with it. One that has neither index nor listing is nothing: who answers
+        /// behind the files is asked for the path as it is.
         case folderWithoutSlash
         /// A folder without an index, and the page that lists it.
         case listing(String)

@@ -64,11 +64,11 @@ final class StaticFolder: Sendable {
             return path.isFolder ? .nothing : file(path.components, query)
         }
         defer { close(descriptor) }
-        guard path.isFolder else { return .folderWithoutSlash }
         for name in query.options.indexNames {
-            if case .file(let found) = file(path.components + [name], query) { return .file(found) }
+            if case .file(let found) = file(path.components + [name], query) { return path.isFolder ? .file(found) : .folderWithoutSlash }
         }
-        return query.options.hasListing ? listing(descriptor, path, links) : .nothing
+        guard query.options.hasListing else { return .nothing }
+        return path.isFolder ? listing(descriptor, path, links) : .folderWithoutSlash
     }
 
     /// The file, or the one beside it in the best coding.

@@ -14,6 +14,14 @@ struct StaticFilePath: Equatable, Sendable {
         case hidden
     }
 
+    /// The root, asked for without a slash: where a route takes off the whole path.
+    static let rootWithoutSlash = Self(components: [], isFolder: false)
+
+    private init(components: [String], isFolder: Bool) {
+        self.components = components
+        self.isFolder = isFolder
+    }
+
     /// - Parameter target: path and query as they came; the query is not looked at.
     init(_ target: Span<UInt8>) throws(Refusal) {
         guard target.count > 0, target[0] == UInt8(ascii: "/") else { throw .malformed }
