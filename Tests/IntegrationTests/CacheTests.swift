@@ -333,6 +333,35 @@ import Testing
         #expect(post.field("Cache-Status") == "headrace; fwd=method; detail=method")
     }
 
+    @Test func `what is fetched past the store says why each time, by its own fields`() throws {
+        let origin = try ScriptedOrigin { request in
+            let control = switch request.target {
+            case "/private": "private"
+            case "/no-store": "no-store"
+            case "/public": "public, max-age=60"
+            default: "max-age=60"
+            }
+            if request.method == "HEAD" { return [.send("HTTP/1.1 200 OK\r\nCache-Control: \(control)\r\nContent-Length: 1\r\n\r\n")] }
+            if request.field("If-None-Match") != nil { return [.send("HTTP/1.1 304 Not Modified\r\nCache-Control: \(control)\r\n\r\n")] }
+            return [.send(ScriptedOrigin.response(fields: ["Cache-Control: \(control)"], body: "x"))]
+        }
+        let edge = try edge(origin)
+        let credentials = "Authorization: Basic eDp5"
+        let rows: [(String, [String], String)] = [
+            ("GET /private", [], "; detail=private"), ("GET /private", [], "; detail=private"), ("HEAD /private", [], "; detail=private"),
+            ("GET /no-store", [], "; detail=no-store"), ("GET /no-store", ["If-None-Match: \"a\""], "; detail=no-store"), ("HEAD /no-store", [], "; detail=no-store"),
+            ("GET /public", [credentials], "; detail=authorization"), ("GET /public", [credentials], "; detail=authorization"),
+            ("GET /plain", [credentials], "; detail=authorization"), ("HEAD /plain", [], ""), ("GET /private", [credentials], "; detail=private"),
+        ]
+        for (line, fields, expected) in rows {
+            let text = (["\(line) HTTP/1.1", "Host: a"] + fields).joined(separator: "\r\n") + "\r\n\r\n"
+            let hasBody = line.hasPrefix("GET") && fields.first?.hasPrefix("If-") != true
+            let response = try RawClient.exchange(port: edge.port, text, hasBody: hasBody)
+            #expect(response.field("Cache-Status") == "headrace; fwd=uri-miss" + expected, "\(line) \(fields)")
+        }
+        #expect(try edge.logLines(atLeast: 11).count { $0["detail"] == nil } == 1)
+    }
+
     @Test func `HEAD is answered from what GET stored, and fills nothing itself`() throws {
         let origin = try ScriptedOrigin { request in
             [

@@ -77,6 +77,7 @@ extension Fetch {
         let lifetime = lifetimeSeconds(head, cacheControl)
         let notStored = lease == nil ? nil : reasonNotToStore(head, cacheControl)
         let isStored = lease != nil && notStored == nil
+        if lease == nil { noteWhyAlone(head, cacheControl) }
         noteHints(head, cacheControl, isStored: isStored)
         if let notStored {
             if notStored == .tooLarge { dropPartsOfAnother(head) }
@@ -215,9 +216,10 @@ extension Fetch {
         return Freshness.addedLifetimeSeconds(response: head, cacheControl: cacheControl, rules: route.storing, received: received)
     }
 
-    func reasonNotToStore(_ head: ResponseHead, _ cacheControl: CacheControl) -> NotStoredReason? {
+    /// - Parameter asked: the request as it counts for the store.
+    func reasonNotToStore(_ head: ResponseHead, _ cacheControl: CacheControl, of asked: RequestHead? = nil) -> NotStoredReason? {
         if let reason = Storability.decide(
-            request: request, response: head, cacheControl: cacheControl, rules: route.storing, received: worker.unixSeconds(headReceived))
+            request: asked ?? request, response: head, cacheControl: cacheControl, rules: route.storing, received: worker.unixSeconds(headReceived))
         {
             return reason
         }
@@ -230,6 +232,21 @@ extension Fetch {
         // Its end cannot be told from a connection that broke.
         case .untilClose: return .lengthUnknown
         case .none, .chunked: return nil
+        }
+    }
+
+    /// Names what keeps a response from the store that was looked up and is fetched past it: its key is known not to be shared, or the request
+    /// is one that fetches for nobody else. By its own fields, since those of the one before it may have been others.
+    private func noteWhyAlone(_ head: ResponseHead, _ cacheControl: CacheControl) {
+        guard let client, !isSubrequest, client.isLookedUp else { return }
+        var (asked, said) = (request, head)
+        // What GET would have heard, and without a condition.
+        if asked.method == .head { asked.method = .get }
+        if said.status == 304 { said.status = 200 }
+        if let reason = reasonNotToStore(said, cacheControl, of: asked) {
+            client.noteNotStored(reason)
+        } else if request.fields.contains(.authorization) {
+            client.noteNotStored(.authorization)
         }
     }
 

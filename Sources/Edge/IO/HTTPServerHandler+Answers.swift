@@ -131,6 +131,15 @@ extension HTTPServerHandler {
         worker.metrics.compressed(from: work.bytesIn, to: work.bytesOut, nanoseconds: work.nanoseconds)
         exchange.stages.compressed(nanoseconds: work.nanoseconds)
     }
+    /// Whether the store was asked and could not answer, and nothing is said yet of why what comes is not stored.
+    var isLookedUp: Bool {
+        guard exchange.cacheResult == .miss || exchange.cacheResult == .stale else { return false }
+        return switch exchange.reason {
+        case nil, .forwarded: true
+        default: false
+        }
+    }
+
     func noteNotStored(_ reason: NotStoredReason) { exchange.reason = .notStored(reason) }
     func noteStored(_ isStored: Bool) { exchange.isStored = isStored }
     /// What compressing it has spared of a body.
