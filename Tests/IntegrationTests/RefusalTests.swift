@@ -68,6 +68,20 @@ import Testing
         #expect(try edge.metric("headrace_edge_refused_total{reason=\"bareLF\"}") == 2)
     }
 
+    @Test func `what was read of a head that is refused or does not come stands in the log`() throws {
+        let origin = try ScriptedOrigin(body: "x")
+        let edge = try HeadraceProcess(["--app", origin.url, "--set", "edge.limits.fields=3", "--set", "edge.deadlines.request_head=200ms"])
+        let begun = "GET /log?x HTTP/1.1\r\nHost: a.example\r\n"
+        for (text, status) in [(begun + "A: 1\r\nB: 1\r\nC: 1\r\n\r\n", 431), (begun + "A: 1", 408)] {
+            let client = try RawClient(port: edge.port)
+            client.send(text)
+            #expect(try client.readResponse().status == status)
+        }
+        let lines = try edge.logLines(atLeast: 2)
+        #expect(lines.map { "\($0["status"] ?? "") \($0["method"] ?? "") \($0["host"] ?? "") \($0["target"] ?? "")" }.sorted()
+            == ["408 GET a.example /log?x", "431 GET a.example /log?x"])
+    }
+
     private static let responses = [
         "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 3\r\nCache-Control: max-age=60\r\n\r\nabc",
         "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\nCache-Control: max-age=60\r\n\r\n0\r\n\r\n",

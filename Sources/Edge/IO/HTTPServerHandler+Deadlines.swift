@@ -56,6 +56,7 @@ extension HTTPServerHandler {
             keepsAlive = false
             exchange = Exchange(started: now, trace: worker.trace(FieldSection()))
             route = nil
+            connection.headGivenUp(pending)
             respondError(408, reason: .edge(.requestHeadDeadline), now: now)
             flush()
         case .authorization:

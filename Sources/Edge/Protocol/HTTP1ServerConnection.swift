@@ -96,6 +96,7 @@ struct HTTP1ServerConnection {
             do throws(HTTP1Error) {
                 guard try parser.parse(&buffer, into: &head) else { return .wait }
             } catch {
+                headGivenUp(buffer)
                 state = .closing
                 return .refused(error)
             }
@@ -133,6 +134,15 @@ struct HTTP1ServerConnection {
             buffer.moveReaderIndex(to: buffer.writerIndex)
             return .wait
         }
+    }
+
+    /// Keeps what the access log says of a request whose head will never be whole. Its method is none to anybody else: ``Method/other``.
+    mutating func headGivenUp(_ buffer: ByteBuffer) {
+        let bytes = buffer.readableBytesUInt8Span
+        let beginning = bytes.extracting(0..<min(bytes.count, wireLimits.headBytesMax))
+        let unfinished = UnfinishedHead(beginning)
+        head.fields.replaceBytes(beginning)
+        (head.methodRange, head.target, head.authority) = (unfinished.method, unfinished.target, unfinished.authority)
     }
 
     // MARK: What was read elsewhere

@@ -43,6 +43,27 @@ import Testing
         #expect(connection.responseEnded(keepsAlive: false) == .close)
     }
 
+    /// What was sent, and what is known of it once it was refused: method, target and host.
+    @Test(arguments: [
+        ("GET /a?b HTTP/1.1\r\nHost: a.example\r\nX: 1\r\nY: 2\r\nZ: 3\r\n\r\n", ["GET", "/a?b", "a.example"]),
+        ("GET /a HTTP/1.1\r\nX: 1\r\nhOST:\ta:80 \r\nX : 1\r\n\r\n", ["GET", "/a", "a:80"]),
+        ("GET /a HTTP/1.1\r\nX: \0\r\n\r\n", ["GET", "/a", ""]), ("GET /a HTTP/9.9\r\n\r\n", ["GET", "/a", ""]), ("nonsense\r\n\r\n", ["", "", ""]),
+        ("\u{16}\u{3}\u{1} /a HTTP/1.1\r\nHost: a\r\n\r\n", ["", "", ""]), ("GET /\(String(repeating: "a", count: 300))", ["GET", "/" + String(repeating: "a", count: 300), ""]),
+    ])
+    func `what was read of a refused head is kept for the log, and nothing of the request before`(text: String, expected: [String]) {
+        var connection = connection {
+            $0.requestLineBytesMax = 200
+            $0.fieldCountMax = 3
+        }
+        var buffer = ByteBuffer(string: "POST /before HTTP/1.1\r\nHost: before\r\nReferer: before\r\n\r\n")
+        #expect(events(&connection, &buffer) == ["head", "wait"] && connection.responseEnded(keepsAlive: true) == .request)
+        buffer = ByteBuffer(string: text)
+        #expect(events(&connection, &buffer).last?.hasPrefix("refused") == true)
+        let head = connection.head
+        #expect([head.methodRange, head.target, head.authority].map { String(copying: head.fields.bytes.span.extracting($0)) } == expected)
+        #expect(head.method == .other && head.fields.isEmpty)
+    }
+
     @Test func `a body of no bytes is none`() {
         var connection = connection()
         var buffer = ByteBuffer(string: "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\nGET")
