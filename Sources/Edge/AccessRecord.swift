@@ -59,6 +59,7 @@ struct AccessRecord: Sendable {
         case .firstByteMilliseconds: 1 << 22
         case .compressMilliseconds: 1 << 23
         case .writeMilliseconds: 1 << 24
+        case .user: 1 << 25
         }
     }
 
@@ -92,7 +93,8 @@ struct AccessRecord: Sendable {
         let chosen = request.methodRange.count + request.authority.count + request.target.count + referer.count + agent.count
         let failure = exchange.failure?.rawValue ?? ""
         let word = exchange.reason?.word ?? ""
-        let bytesMax = Self.fixedBytesMax + TextOutput.jsonBytesMax * chosen + client.count + word.utf8.count + exchange.route.utf8.count
+        let user = exchange.user
+        let bytesMax = Self.fixedBytesMax + TextOutput.jsonBytesMax * (chosen + user.utf8.count) + client.count + word.utf8.count + exchange.route.utf8.count
         line.writeText(bytesMax: bytesMax + failure.utf8.count) { line in
             line.text("{\"time\":\"")
             line.bytes(second.iso8601.span)
@@ -102,6 +104,11 @@ struct AccessRecord: Sendable {
             if has(.client) {
                 line.text(",\"client\":\"")
                 line.bytes(client.span)
+                line.text("\"")
+            }
+            if has(.user), !user.isEmpty {
+                line.text(",\"user\":\"")
+                line.json(user.utf8.span, isUTF8: true)
                 line.text("\"")
             }
             if has(.method) {
@@ -204,7 +211,7 @@ struct AccessRecord: Sendable {
         }
     }
 
-    /// `127.0.0.1 - - [31/Jan/2026:12:00:00 +0000] "GET /scans/7 HTTP/1.1" 200 8273 "referer" "agent"`, `-` for what is not there.
+    /// `127.0.0.1 - ann [31/Jan/2026:12:00:00 +0000] "GET /scans/7 HTTP/1.1" 200 8273 "referer" "agent"`, `-` for what is not there.
     /// - Source: Apache HTTP Server, mod_log_config, "Combined Log Format".
     private func appendCombined(
         _ exchange: borrowing Exchange, _ request: borrowing RequestHead, client: [UInt8], second: borrowing WallClockSecond,
@@ -213,9 +220,12 @@ struct AccessRecord: Sendable {
         let referer = Self.range(.referer, request.fields)
         let agent = Self.range(.userAgent, request.fields)
         let chosen = request.methodRange.count + request.target.count + referer.count + agent.count
-        line.writeText(bytesMax: Self.fixedBytesMax + TextOutput.escapedBytesMax * chosen + client.count) { line in
+        let user = exchange.user
+        line.writeText(bytesMax: Self.fixedBytesMax + TextOutput.escapedBytesMax * (chosen + user.utf8.count) + client.count) { line in
             line.bytes(client.span)
-            line.text(" - - [")
+            line.text(user.isEmpty ? " - -" : " - ")
+            line.escaped(user.utf8.span)
+            line.text(" [")
             line.bytes(second.commonLogTime.span)
             line.text("] \"")
             line.escaped(request.fields.bytes.span.extracting(request.methodRange))

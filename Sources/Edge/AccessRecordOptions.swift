@@ -21,6 +21,8 @@ public struct AccessRecordOptions: Sendable, Equatable {
         case span
         /// The name of the route, or where it stands in the file.
         case route
+        /// Who has logged in, by `basic_auth`.
+        case user
         // Where the time went: see ``StageTimes``.
         case lookupMilliseconds = "lookup_ms"
         case queueMilliseconds = "queue_ms"
@@ -44,7 +46,7 @@ public struct AccessRecordOptions: Sendable, Equatable {
 
     public var format = Format.json
     /// `time` is there always, and first.
-    public var fields: [Field] = [.time, .client, .method, .host, .target, .route, .status, .bytes, .ms, .cache, .detail, .coding, .upstreamMilliseconds, .trace, .error]
+    public var fields: [Field] = [.time, .client, .user, .method, .host, .target, .route, .status, .bytes, .ms, .cache, .detail, .coding, .upstreamMilliseconds, .trace, .error]
     /// The share of exchanges that have a line, 0…1, chosen by trace: all hops that sample by it choose the same. Errors (5xx, and what
     /// failed) always have one.
     public var sampledShare = 1.0

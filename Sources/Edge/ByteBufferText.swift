@@ -122,11 +122,12 @@ struct TextOutput {
     }
 
     /// Bytes as the inside of a JSON string: quotes, backslashes and what is not ASCII text are escaped.
-    mutating func json(_ bytes: Span<UInt8>) {
+    /// - Parameter isUTF8: they are known to be text; then its letters stay as they are.
+    mutating func json(_ bytes: Span<UInt8>, isUTF8: Bool = false) {
         var plainFrom = 0
         for index in bytes.indices {
             let byte = bytes[index]
-            if byte >= 0x20, byte < 0x7F, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") { continue }
+            if byte >= 0x20, byte < 0x7F || isUTF8 && byte > 0x7F, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") { continue }
             self.bytes(bytes.extracting(plainFrom..<index))
             plainFrom = index + 1
             // One byte above 0x7F is taken for the Latin-1 character of that number: the line stays valid JSON whatever

@@ -38,6 +38,8 @@ struct Exchange: ~Copyable {
     var method = Method.get
     /// The route that was taken; empty when there is none, or none was asked for.
     var route = ""
+    /// Who has logged in, by `basic_auth`; empty when nobody has.
+    var user = ""
     var status = 0
     var cacheResult = CacheResult.none
     /// Why it came about so: why the cache was bypassed, the response not stored, the request refused.

@@ -60,6 +60,16 @@ import Testing
         #expect(!line("/x").contains("route"))
     }
 
+    @Test func `names who has logged in, if anybody has, and stays one line whatever the name holds`() throws {
+        let text = line("/x") { $0.user = "ü \"x\"\n" }
+        let object = try #require(JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+        #expect(object["user"] as? String == "ü \"x\"\n" && text.split(separator: "\n").count == 1)
+        #expect(!line("/x").contains("user"))
+        var options = AccessRecordOptions()
+        options.format = .combined
+        #expect(line("/x", options) { $0.user = "ann\"\n" }.hasPrefix("127.0.0.1 - ann\\x22\\x0a [31/Jan/2026:12:00:00 +0000] \"GET /x "))
+    }
+
     @Test func `names the failure and the time upstream`() throws {
         let text = line("/") {
             $0.failure = .firstByteTimeout
@@ -78,6 +88,7 @@ import Testing
             $0.failure = .truncated
             $0.reason = .notStored(.noStore)
             $0.route = "shop"
+            $0.user = "ann"
             $0.upstreamNanoseconds = 1
             $0.headNanoseconds = 1
             for (place, stage) in [StageTimes.Stage.queue, .connect, .firstByte, .write].enumerated() {

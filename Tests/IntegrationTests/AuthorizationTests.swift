@@ -44,6 +44,10 @@ import Testing
         for wrong in ["ann:Secret", "ann:", "bob:secret", "eve:secret", "ann"] {
             #expect(try Self.ask(edge, "GET / HTTP/1.1", [Self.basic(wrong)]).status == 401)
         }
+        // Who was found right is named in the log, and nobody else.
+        let lines = try edge.logLines(atLeast: 11)
+        #expect(lines.map { "\($0["status"] ?? "") \($0["user"] ?? "")" }.sorted() == Array(repeating: "200 ", count: 1) + ["200 ann", "200 ann", "200 bob"]
+            + Array(repeating: "401 ", count: 7))
     }
 
     @Test func `a request's body waits for the password to be found right, and comes whole`() throws {

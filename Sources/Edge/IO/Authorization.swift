@@ -39,7 +39,9 @@ extension HTTPServerHandler {
         }
         guard let basic = route.basic else { return authorize(route, head, now: now) }
         switch basic.authenticator.verdict(head.fields) {
-        case .accepted: authorize(route, head, now: now)
+        case .accepted(let user):
+            exchange.user = user
+            authorize(route, head, now: now)
         case .missing: demandPassword(basic, now: now)
         case .unknown(let credentials): verify(credentials, basic, now: now)
         }
@@ -59,19 +61,23 @@ extension HTTPServerHandler {
         arm(.authorization, for: Self.passwordTime, from: now)
         let bound = NIOLoopBound((handler: self, basic: basic), eventLoop: worker.eventLoop)
         let serial = exchange.trace.parentID
+        let user = credentials.user
         verified.whenComplete { result in
             let (handler, basic) = bound.value
-            handler.verified((try? result.get()) ?? false, basic, serial: serial)
+            handler.verified((try? result.get()) ?? false ? user : nil, basic, serial: serial)
         }
     }
 
-    private func verified(_ isRight: Bool, _ basic: RoutePlan.Basic, serial: UInt64) {
+    /// - Parameter user: `nil` when name and password do not belong together.
+    private func verified(_ user: String?, _ basic: RoutePlan.Basic, serial: UInt64) {
         guard case .verify = source, exchange.trace.parentID == serial, isOpen, let route else { return }
         source = .none
         turn {
             let now = NIODeadline.now()
             endAuthorization(now: now)
-            if isRight { authorize(route, connection.head, now: now) } else { demandPassword(basic, now: now) }
+            guard let user else { return demandPassword(basic, now: now) }
+            exchange.user = user
+            authorize(route, connection.head, now: now)
         }
         flushAndResume()
     }

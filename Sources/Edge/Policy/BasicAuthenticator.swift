@@ -10,7 +10,8 @@ import Telemetry
 /// - Source: RFC 7617.
 final class BasicAuthenticator: Sendable {
     enum Verdict: Equatable {
-        case accepted
+        /// Found right before: who it is.
+        case accepted(user: String)
         /// None, or not to be understood.
         case missing
         /// To be asked of ``isRight(_:)``, off the event loop.
@@ -39,7 +40,7 @@ final class BasicAuthenticator: Sendable {
     /// Asked in the place of that of a user who is not there, so that the time does not tell who is.
     private let nobody: PasswordHash?
     private let key = SymmetricKey(size: .bits256)
-    private let acceptedDigests = Lock<Set<SHA256.Digest>>([])
+    private let acceptedDigests = Lock<[SHA256.Digest: String]>([:])
 
     /// - Parameter text: lines of `name:hash`; empty ones and those that begin with `#` do not count.
     /// - Throws: `Problem` with the number of the line.
@@ -74,7 +75,7 @@ final class BasicAuthenticator: Sendable {
         let encoded = value.extracting(start..<value.count)
         let authentication = encoded.withUnsafeBytes { HMAC<SHA256>.authenticationCode(for: $0, using: key) }
         let digest = SHA256.hash(data: Array(authentication))
-        if acceptedDigests.withLock({ $0.contains(digest) }) { return .accepted }
+        if let user = acceptedDigests.withLock({ $0[digest] }) { return .accepted(user: user) }
         guard let bytes = Base64.decoded(encoded), bytes.count <= Self.credentialBytesMax,
             let colon = bytes.firstIndex(of: UInt8(ascii: ":"))
         else { return .missing }
@@ -90,7 +91,7 @@ final class BasicAuthenticator: Sendable {
         guard isRight, hash != nil else { return false }
         acceptedDigests.withLock { digests in
             if digests.count >= Self.acceptedMax { digests.removeAll() }
-            digests.insert(credentials.digest)
+            digests[credentials.digest] = credentials.user
         }
         return true
     }

@@ -26,8 +26,8 @@ import Testing
         #expect(try !isRight("ann", password + "\0"))
         #expect(try isRight("ann", password))
         // From now on it is known.
-        #expect(authenticator.verdict(try RequestHead.get("/", ["Authorization: basic  \(encoded("ann:\(password)"))"]).fields) == .accepted)
-        #expect(authenticator.verdict(try RequestHead.get("/", ["Authorization: Basic \(encoded("ann:x"))"]).fields) != .accepted)
+        #expect(authenticator.verdict(try RequestHead.get("/", ["Authorization: basic  \(encoded("ann:\(password)"))"]).fields) == .accepted(user: "ann"))
+        #expect(authenticator.verdict(try RequestHead.get("/", ["Authorization: Basic \(encoded("ann:x"))"]).fields) != .accepted(user: "ann"))
     }
 
     private func encoded(_ text: String) -> String { String(decoding: Base64.encoded(Array(text.utf8)), as: UTF8.self) }
@@ -71,10 +71,10 @@ import Testing
             guard case .unknown(let credentials) = try verdict(number) else { throw HeadIsNotWhole() }
             #expect(authenticator.isRight(credentials))
         }
-        #expect(try verdict(0) == .accepted && verdict(count - 1) == .accepted)
+        #expect(try verdict(0) == .accepted(user: "u0") && verdict(count - 1) == .accepted(user: "u\(count - 1)"))
         guard case .unknown(let credentials) = try verdict(count) else { throw HeadIsNotWhole() }
         #expect(authenticator.isRight(credentials))
-        #expect(try verdict(count) == .accepted && verdict(0) != .accepted)
+        #expect(try verdict(count) == .accepted(user: "u\(count)") && verdict(0) != .accepted(user: "u0"))
     }
 
     @Test func `name and password have a bound, and so have users`() throws {
