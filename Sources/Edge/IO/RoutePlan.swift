@@ -104,7 +104,7 @@ final class RoutePlan {
         if route.maintenance.isEnabled {
             let page = route.maintenance.page.flatMap { resources.pages[$0] }
             maintenance = Maintenance(
-                page: page ?? ErrorPage.body(status: 503, title: ErrorPage.title(503), reason: "maintenance"),
+                page: page ?? ErrorPage.body(status: 503, title: ErrorPage.title(503), reason: EdgeReason.maintenance.rawValue),
                 retrySeconds: max(1, Int(clamping: route.maintenance.retryAfter.nanoseconds / 1_000_000_000)),
                 exceptions: route.maintenance.exceptions)
         }

@@ -12,7 +12,7 @@ enum ErrorPage {
         <style>body{font:16px/1.5 system-ui,sans-serif;margin:15vh auto;max-width:34em;padding:0 1em;color:#223}h1{font-size:1.5em}\
         small{color:#667}</style>
         <h1>\(title)</h1>
-        <p>\(advice(status))</p>
+        <p>\(advice(status, reason))</p>
         <p><small>\(status) · \(reason) · headrace</small></p>
         </html>
 
@@ -44,8 +44,9 @@ enum ErrorPage {
         }
     }
 
-    private static func advice(_ status: Int) -> String {
+    private static func advice(_ status: Int, _ reason: String) -> String {
         switch status {
+        case 503 where reason == EdgeReason.maintenance.rawValue: "This address is down for maintenance. Try again later."
         case 502: "The application behind this address gave no usable answer. Try again in a moment."
         case 503: "The application is busy. Try again in a moment."
         case 504: "The application did not answer in time. Try again in a moment."

@@ -19,6 +19,12 @@ import Testing
         #expect(page.hasPrefix("<!doctype html>") && page.utf8.count < 1000)
     }
 
+    @Test func `who is sent away for maintenance is told so, and nothing of a moment`() {
+        let page = ErrorPage.body(status: 503, title: ErrorPage.title(503), reason: EdgeReason.maintenance.rawValue)
+        #expect(page.contains("down for maintenance") && !page.contains("busy") && !page.contains("moment"))
+        #expect(ErrorPage.body(status: 503, title: ErrorPage.title(503), reason: EdgeReason.memory.rawValue).contains("busy"))
+    }
+
     @Test(arguments: GatewayFailure.allCases)
     func `whose fault it was decides the status (RFC 9110 §15.6)`(failure: GatewayFailure) {
         #expect([400, 502, 503, 504].contains(failure.status))
