@@ -66,9 +66,14 @@ extension EdgeConfiguration {
         add("client", client.chain.count > 1 ? "\(address), by \(client.chain.count - 1) trusted" : address)
         if route.maintenance.isEnabled {
             let isExcepted = route.maintenance.exceptions.contains { $0.contains(client.ip) }
-            add("maintenance", isExcepted ? "on, but not for this client" : "503 for this client, and nothing of what follows")
+            add("maintenance", isExcepted ? "on, but not for this client" : "503 for this client, whatever else the route says")
+            if !isExcepted { return policies + delivery(of: route) }
         }
-        if !route.clients.isOpen { add("clients", route.clients.admits(client.ip) ? "answered" : "403 for this client, and nothing of what follows") }
+        if !route.clients.isOpen {
+            let isAdmitted = route.clients.admits(client.ip)
+            add("clients", isAdmitted ? "answered" : "403 for this client, whatever else the route says")
+            if !isAdmitted { return policies + delivery(of: route) }
+        }
         if let limit = route.rateLimit.rate {
             let who =
                 switch route.rateLimit.client {
@@ -78,13 +83,15 @@ extension EdgeConfiguration {
                 }
             add("rate", "\(limit.count) in \(limit.period.spoken) for each \(who), \(route.rateLimit.burstMax) of them at once; 429 beyond")
         }
-        let rate = limits.transferRateMin > 0 ? ", \(limits.transferRateMin) bytes per second at least" : ""
         add(
             "body", """
                 at most \(min(limits.requestBodyBytesMax, route.requestBodyBytesMax ?? .max)) bytes, \(deadlines.requestBody.spoken) between \
-                two reads\(rate)
+                two reads\(transferRateText)
                 """)
-        if let file = route.basicAuth.file { add("basic_auth", "\(route.basicAuth.realm), \(file)") }
+        if let file = route.basicAuth.file {
+            let hasCredentials = request.fields.string(.authorization)?.lowercased().hasPrefix("basic ") ?? false
+            add("basic_auth", "\(route.basicAuth.realm), \(file): 401 " + (hasCredentials ? "if name and password are not in it" : "for this request, which has no name and password"))
+        }
         if let group = route.forwardAuth.upstream { add("forward_auth", "\(group)\(route.forwardAuth.path), within \(route.forwardAuth.timeout.spoken)") }
         if route.isForOrigin {
             var cache = cache
@@ -94,19 +101,36 @@ extension EdgeConfiguration {
             let bypass = isPersonal ? .forwardAuth : SharedCachePolicy.bypassReason(request, cache)
             add(
                 "cache", bypass.map { "past it: \($0.rawValue)" }
-                    ?? "looked up; kept if the application lets it be, up to \(cache.objectBytesMax) bytes")
+                    ?? (request.fields.contains(.authorization)
+                        ? "looked up, for what is stored and public; what comes is not kept, for the request has Authorization"
+                        : "looked up; kept if the application lets it be, up to \(cache.objectBytesMax) bytes"))
             if let hints = EarlyHints(route.earlyHints.applied(to: earlyHints)) { add("early_hints", Self.text(of: hints, request)) }
             addRules("request_headers", route.requestRules, &policies)
         }
-        add("answer", route.actionText)
+        let isRead = request.method == .get || request.method == .head
+        if route.isForOrigin, route.files.root != nil, !isRead {
+            add("answer", (route.upstream.map { "group \($0)" } ?? "405") + ": files are for GET and HEAD alone")
+        } else {
+            add("answer", route.actionText)
+        }
         if let name = route.upstream, let group = upstreams[name] { add("upstream", Self.text(of: group)) }
         if route.isForOrigin {
             add("compression", compressionText(route, request))
             add("browser_caching", browserCachingText(route, request))
         }
+        return policies + delivery(of: route)
+    }
+
+    /// What holds for every answer on its way out, a refusal too.
+    private func delivery(of route: RouteConfiguration) -> [RouteExplanation.Policy] {
+        var policies: [RouteExplanation.Policy] = []
         addRules("response_headers", route.responseRules, &policies)
-        add("delivery", "given up when the client takes nothing for \(deadlines.write.spoken)\(rate)")
+        policies.append(.init(name: "delivery", value: "given up when the client takes nothing for \(deadlines.write.spoken)\(transferRateText)"))
         return policies
+    }
+
+    private var transferRateText: String {
+        limits.transferRateMin > 0 ? ", \(limits.transferRateMin) bytes per second at least" : ""
     }
 
     private static func text(of hints: EarlyHints, _ request: RequestHead) -> String {

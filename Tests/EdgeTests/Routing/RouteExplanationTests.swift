@@ -84,6 +84,46 @@ import Testing
         #expect(try policy("browser_caching", "/x.html", of: edge) == "off")
     }
 
+    @Test func `who is refused is told so, and of what follows only what holds for a refusal`() throws {
+        var edge = edge
+        edge.routes[1].match.clients = []
+        edge.routes[1].basicAuth.file = "/users"
+        #expect(try policy("basic_auth", "/admin", of: edge)?.hasSuffix("/users: 401 for this request, which has no name and password") == true)
+        #expect(try policy("basic_auth", "/admin", ["Authorization: basic YTpi"], of: edge)?.hasSuffix("/users: 401 if name and password are not in it") == true)
+        edge.routes[1].clients.allowed = [AddressRange("192.0.2.0/24")!]
+        let denied = edge.explain(try .get("/admin"), peer: "10.0.0.1").policies
+        #expect(denied.map(\.name) == ["head", "client", "clients", "response_headers", "delivery"])
+        #expect(denied[2].value == "403 for this client, whatever else the route says")
+        edge.routes[1].maintenance.isEnabled = true
+        let down = edge.explain(try .get("/admin"), peer: "10.0.0.1").policies
+        #expect(down.map(\.name) == ["head", "client", "maintenance", "response_headers", "delivery"])
+        #expect(down[2].value == "503 for this client, whatever else the route says")
+    }
+
+    @Test func `files are for GET and HEAD, and the rest is for the group if there is one`() throws {
+        var edge = EdgeConfiguration()
+        edge.root = "/srv"
+        func answer(_ line: String, _ edge: EdgeConfiguration) throws -> String? {
+            edge.explain(try .parsed(line, ["Content-Length: 0"]), peer: "10.0.0.1").policies.first { $0.name == "answer" }?.value
+        }
+        #expect(try answer("HEAD /a HTTP/1.1", edge) == "files of /srv")
+        #expect(try answer("POST /a HTTP/1.1", edge) == "405: files are for GET and HEAD alone")
+        edge.application = UpstreamGroup(endpoint: .tcp(host: "127.0.0.1", port: 1))
+        #expect(try answer("POST /a HTTP/1.1", edge) == "group app")
+        var route = RouteConfiguration()
+        (route.files.root, route.upstream) = ("/srv", "app")
+        edge.routes = [route]
+        #expect(try answer("POST /a HTTP/1.1", edge) == "group app: files are for GET and HEAD alone")
+        #expect(try answer("GET /a HTTP/1.1", edge) == "files of /srv, then group app")
+    }
+
+    @Test func `what is fetched with Authorization is not kept`() throws {
+        var edge = edge
+        edge.cache.isEnabled = true
+        #expect(try policy("cache", "/", of: edge)?.hasPrefix("looked up; kept if") == true)
+        #expect(try policy("cache", "/", ["Authorization: Bearer x"], of: edge)?.contains("what comes is not kept") == true)
+    }
+
     @Test(arguments: [
         ("POST /admin HTTP/1.1", "10.0.0.1", "method"), ("GET /admin HTTP/1.1", "192.0.2.1", "client"),
         ("GET /adm HTTP/1.1", "10.0.0.1", "path"),
