@@ -22,6 +22,9 @@ struct ClientIdentity: Sendable {
     /// That header named nobody: the address is the proxy's, and who wrote the fields of a request is not known.
     var isUnnamed = false
 
+    /// Who made the connection may say for whom it speaks: see ``ForwardingConfiguration/trusted``.
+    var isPeerTrusted = false
+
     /// - Parameter text: an address as the system prints it; `nil` for a Unix socket.
     init(peer text: String?) {
         address = Array((text ?? "unix:").utf8)
@@ -68,6 +71,7 @@ enum ForwardedPolicy {
             case .forwarded: forwarded(fields)
             }
         var client = peer
+        client.isPeerTrusted = true
         while client.chain.count < hopsMax, configuration.trusted.contains(where: { $0.contains(client.ip) }), let hop = hops.popLast() {
             guard let ip = hop.ip else { break }
             client.address = hop.address

@@ -46,6 +46,15 @@ enum ForwardedFields {
         Array("\($0.spelling)".lowercased().utf8)
     }
 
+    /// Whether a field says what proxies say besides, of which the edge writes nothing itself: the port, the scheme, the name and the path that
+    /// the client used. Applications make URLs of them, and of a client that is no trusted proxy they are its own invention.
+    static func isSaidByProxies(_ spelled: Span<UInt8>) -> Bool {
+        guard spelled.count >= 15, spelled.count <= 18, spelled[0] | 0x20 == UInt8(ascii: "x") else { return false }
+        return others.contains { AmbiguousFields.isSame(spelled, $0, anyHyphen: true) }
+    }
+
+    private static let others = ["port", "ssl", "scheme", "server", "prefix"].map { Array("x-forwarded-\($0)".utf8) }
+
     private static func host(_ client: ClientIdentity, _ authority: Span<UInt8>, into output: inout TextOutput) {
         if let host = client.host { output.bytes(host.span) } else { output.bytes(authority) }
     }

@@ -6,7 +6,7 @@ import NIOCore
 ///
 /// The client's fields pass in their order and spelling, but for: hop-by-hop fields and what `Connection` names;
 /// `Expect`, which the edge answers itself; the forwarding fields, which say what the edge saw and what it
-/// believes (``ForwardedFields``); the trace, which gets this hop's span; and, where the response
+/// believes (``ForwardedFields``), and those that only a trusted proxy may say; the trace, which gets this hop's span; and, where the response
 /// may be stored or compressed, the conditions and codings, which the edge sees to itself.
 /// - Source: RFC 9110 §7.6; W3C Trace Context §3.
 struct UpstreamRequest {
@@ -87,7 +87,7 @@ struct UpstreamRequest {
             if !connection.isEmpty, connection.names(fields.name(at: index)) { return false }
             if name == .other {
                 let spelled = fields.name(at: index)
-                if ForwardedFields.isImitated(by: spelled) { return false }
+                if ForwardedFields.isImitated(by: spelled) || !client.isPeerTrusted && ForwardedFields.isSaidByProxies(spelled) { return false }
                 if !strippedPrefix.isEmpty, AmbiguousFields.isSame(spelled, Self.forwardedPrefix, anyHyphen: true) { return false }
                 if rules?.isImitated(by: spelled) ?? false || authorizedRules?.isImitated(by: spelled) ?? false { return false }
             }

@@ -9,12 +9,14 @@ import Testing
     private let trace = TraceParent(traceID: (1, 2), parentID: 3, flags: 1)
 
     private func written(
-        _ head: RequestHead, _ change: (inout UpstreamRequest) -> Void = { _ in }
+        _ head: RequestHead, isPeerTrusted: Bool = false, _ change: (inout UpstreamRequest) -> Void = { _ in }
     ) -> [String] {
         var request = UpstreamRequest()
         change(&request)
         var buffer = ByteBuffer()
-        request.write(head, client: ClientIdentity(peer: "192.0.2.7"), trace: trace, into: &buffer)
+        var client = ClientIdentity(peer: "192.0.2.7")
+        client.isPeerTrusted = isPeerTrusted
+        request.write(head, client: client, trace: trace, into: &buffer)
         let text = String(buffer: buffer)
         #expect(text.hasSuffix("\r\n\r\n") && text.firstRange(of: "\r\n\r\n")?.upperBound == text.endIndex)
         return lines(buffer)
@@ -36,6 +38,13 @@ import Testing
     ])
     func `fields of this connection, and what a client claims to be forwarded, go no further`(field: String) throws {
         #expect(!written(try .get("/", [field])).contains(field))
+    }
+
+    @Test(arguments: ["X-Forwarded-Port: 1", "x-forwarded-ssl: on", "X-Forwarded-Scheme: https", "X-Forwarded-Server: evil", "X_Forwarded-Prefix: /evil"])
+    func `what proxies say besides goes no further, unless a trusted one says it`(field: String) throws {
+        #expect(!written(try .get("/", [field])).contains(field))
+        #expect(written(try .get("/", [field]), isPeerTrusted: true).contains(field))
+        #expect(written(try .get("/", [field + "s", "X-Forwarded-Ports: 1"])).contains("X-Forwarded-Ports: 1"))
     }
 
     @Test(arguments: ["X_Role: admin", "x-internal_Role: 1", "X_Internal-Role: 1", "X-Internal_role: 1"])
