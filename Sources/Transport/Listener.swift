@@ -14,6 +14,29 @@ public final class Listener: Sendable {
     /// What the socket is bound to: with port 0 the one that the system chose.
     public let address: SocketAddress
 
+    /// An address that cannot be listened on, and why, for the operator.
+    public struct BindFailure: Error, CustomStringConvertible {
+        public let endpoint: SocketEndpoint
+        public let cause: any Error
+
+        public var description: String { "\(endpoint) \(reason)" }
+
+        private var reason: String {
+            switch (cause as? IOError)?.errnoCode {
+            case EADDRINUSE?: "is taken: another process listens there"
+            case EADDRNOTAVAIL?: "is no address of this machine"
+            case EACCES?, EPERM?: isPrivileged ? "is not for this user: ports below 1024 take root or CAP_NET_BIND_SERVICE" : "is not for this user"
+            case ENOENT?: "is in a folder that is not there"
+            case let code?: "cannot be listened on: \(String(cString: strerror(code)))"
+            case nil: cause is SocketAddressError.UnknownHost ? "is no address that can be found" : "cannot be listened on: \(cause)"
+            }
+        }
+
+        private var isPrivileged: Bool {
+            if case .tcp(_, let port) = endpoint { port < 1024 } else { false }
+        }
+    }
+
     private init(channel: any Channel, address: SocketAddress, unixPath: String?) {
         self.channel = channel
         self.address = address
@@ -27,7 +50,7 @@ public final class Listener: Sendable {
     /// - Parameters:
     ///   - backlog: connections that the kernel keeps until they are accepted.
     ///   - initializer: sets up a new connection, on its event loop.
-    /// - Throws: `IOError` or a name resolution error when the address cannot be bound.
+    /// - Throws: `BindFailure`.
     public static func bind(
         _ endpoint: SocketEndpoint, group: any EventLoopGroup, backlog: Int32 = 4096,
         initializer: @escaping @Sendable (any Channel) -> EventLoopFuture<Void>
@@ -41,13 +64,17 @@ public final class Listener: Sendable {
             .childChannelOption(.allowRemoteHalfClosure, value: true)
         let channel: any Channel
         var unixPath: String?
-        switch endpoint {
-        case .tcp(let host, let port):
-            channel = try await bootstrap.childChannelOption(.tcpOption(.tcp_nodelay), value: 1).bind(host: host, port: port).get()
-        case .unix(let path):
-            // A socket file left behind by a process that was killed is in the way of the next one.
-            channel = try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
-            unixPath = path
+        do {
+            switch endpoint {
+            case .tcp(let host, let port):
+                channel = try await bootstrap.childChannelOption(.tcpOption(.tcp_nodelay), value: 1).bind(host: host, port: port).get()
+            case .unix(let path):
+                // A socket file left behind by a process that was killed is in the way of the next one.
+                channel = try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
+                unixPath = path
+            }
+        } catch {
+            throw BindFailure(endpoint: endpoint, cause: error)
         }
         guard let address = channel.localAddress else { throw ChannelError.unknownLocalAddress }
         return Listener(channel: channel, address: address, unixPath: unixPath)

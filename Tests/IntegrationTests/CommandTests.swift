@@ -162,11 +162,20 @@ import Testing
         #expect(second.errors.contains("headrace.yaml exists"))
     }
 
-    @Test func `an address that is taken is 69, with the reason`() throws {
+    @Test func `an address that cannot be listened on is 69, with the key and the reason`() throws {
         let origin = try ScriptedOrigin(body: "x")
-        let result = try headrace(["serve", "--app", "http://127.0.0.1:1", "--listen", "127.0.0.1:\(origin.port)"])
-        #expect(result.status == 69)
-        #expect(result.errors.contains("cannot start"))
+        let taken = "127.0.0.1:\(origin.port)"
+        for (arguments, message) in [
+            (["--app", "http://127.0.0.1:1", "--listen", taken], "edge.listen: \(taken) is taken: another process listens there"),
+            (["--keyspace", taken], "keyspace.listen: \(taken) is taken: another process listens there"),
+            (["--keyspace", "192.0.2.1:0"], "keyspace.listen: 192.0.2.1:0 is no address of this machine"),
+            (["--keyspace", "a..b:1"], "keyspace.listen: a..b:1 is no address that can be found"),
+            (["--keyspace", "unix:/nonexistent/a.sock"], "keyspace.listen: unix:/nonexistent/a.sock is in a folder that is not there"),
+        ] {
+            let result = try headrace(["serve"] + arguments)
+            #expect(result.status == 69)
+            #expect(result.errors.contains("cannot start: \(message)\n"), "\(result.errors)")
+        }
     }
 
     @Test func `a folder that is not there is 69`() throws {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Logging
+import Transport
 
 struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -29,6 +30,10 @@ struct ServeCommand: AsyncParsableCommand {
         let loaded = try options.loadOrExit()
         do {
             try await Composition(loaded, pidPath: pidfile) { [options] in try options.load() }.run(untilEOF: untilEOF)
+        } catch let failure as Listener.BindFailure {
+            let key = loaded.settings.key(ofListening: failure.endpoint).map { "\($0): " } ?? ""
+            Terminal.fail("cannot start: \(key)\(failure)")
+            throw ExitCode.unavailable
         } catch {
             Terminal.fail("cannot start: \(error)")
             throw ExitCode.unavailable

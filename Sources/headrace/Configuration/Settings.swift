@@ -27,6 +27,14 @@ struct Settings: Sendable {
     var dashboard = DashboardSettings()
     var schedule = ScheduleSettings()
 
+    /// The key that says to listen there.
+    func key(ofListening endpoint: EdgeConfiguration.SocketEndpoint) -> String? {
+        [
+            ("edge.listen", edge.listen), ("edge.tls.listen", edge.tls.listen), ("pooler.listen", pooler.listen), ("keyspace.listen", keyspace.listen),
+            ("keyspace.tls.listen", keyspace.tls.listen),
+        ].first { $0.1.contains(endpoint) }?.0
+    }
+
     var hasKeyspace: Bool { !keyspace.listen.isEmpty || !keyspace.tls.listen.isEmpty }
 
     /// Whether there is anything for the edge to serve.
