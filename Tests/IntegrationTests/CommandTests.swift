@@ -182,6 +182,27 @@ import Testing
         #expect(try headrace(["serve", "--root", "/nonexistent", "--listen", "127.0.0.1:0"]).status == 69)
     }
 
+    @Test func `explain refuses what is no URL, and shows what the edge would refuse`() throws {
+        let options = ["--app", "http://127.0.0.1:3000"]
+        for url in ["", "ftp://x/", "x", "*", "http://", "https:///a", "shop.example/cart"] {
+            let result = try headrace(["explain", url] + options)
+            #expect(result.status == 64 && result.output.isEmpty, "\(url)")
+            #expect(result.errors.contains("no host") || result.errors.contains("neither a URL"), "\(result.errors)")
+        }
+        #expect(try headrace(["explain", "/a b"] + options).status == 64)
+        for url in ["/", "/cart?x=1", "http://shop.example", "https://shop.example?x", "http://[::1]:80/"] {
+            #expect(try headrace(["explain", url] + options).status == 0, "\(url)")
+        }
+        let folder = try temporaryFolder()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let file = "edge:\n  routes:\n    - {match: {path: [/pub]}, page: health}\n    - {match: {path: [/x]}, page: ready}\n"
+        try Data(file.utf8).write(to: folder.appending(path: "headrace.yaml"))
+        for (url, message) in [("/pub/../x", "400: "), ("/nothing", "404: ")] {
+            let result = try headrace(["explain", url], folder: folder)
+            #expect(result.status == 0 && result.text.contains("\n\(message)"), "\(result.text)")
+        }
+    }
+
     @Test func `reference prints the repository's own pages`() throws {
         let page = try String(contentsOf: HeadraceProcess.repository.appending(path: "docs/configuration.md"), encoding: .utf8)
         #expect(try headrace(["reference", "configuration"]).text == page)

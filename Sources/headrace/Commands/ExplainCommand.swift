@@ -20,6 +20,9 @@ struct ExplainCommand: AsyncParsableCommand {
             With --stored the edge that runs under the configuration is asked what its cache has for this URL (with its edge.purge.token; \
             --to names another edge). Without it nothing is sent: the request is put to the routes of the configuration. Routes are shown in the order in which they are
             tried, policies in the order in which they are applied.
+
+            It exits with 0 when it could say what becomes of the request, a refusal by the routes too: a path that other servers read differently \
+            (/pub/../x) is a 400, one that no route is for a 404. What the edge could not even read as a request, and what is no URL, is 64.
             """)
 
     @Argument(help: "A URL, or a path on localhost.")
@@ -94,7 +97,17 @@ struct ExplainCommand: AsyncParsableCommand {
         }
     }
 
-    /// The request as the edge would read it off a connection: what it would refuse is refused here.
+    func validate() throws {
+        let schemes = ["http://", "https://"]
+        if let scheme = schemes.first(where: url.hasPrefix) {
+            let host = url.dropFirst(scheme.count).prefix { $0 != "/" && $0 != "?" }
+            if host.isEmpty { throw ValidationError("\(url) names no host: write \(scheme)shop.example/cart") }
+        } else if !url.hasPrefix("/") {
+            throw ValidationError("\"\(url)\" is neither a URL such as http://shop.example/cart nor a path such as /cart")
+        }
+    }
+
+    /// The request as the edge would read it off a connection: what cannot be read as one is refused here.
     private func requestHead() throws -> RequestHead {
         var rest = url[...]
         var host = "localhost"
