@@ -19,17 +19,34 @@ import Testing
         return folder
     }
 
-    @Test(arguments: [
-        "", "serve", "reload", "check", "init", "bench", "compare", "doctor", "prove", "report", "demo", "explain", "purge", "warm", "reference", "status", "version",
-    ])
-    func `help begins with examples`(command: String) throws {
-        let result = try headrace((command.isEmpty ? [] : [command]) + ["--help"])
-        #expect(result.status == 0)
-        let text = result.text
-        let examples = try #require(text.range(of: "EXAMPLES:"))
-        let usage = try #require(text.range(of: "USAGE:"))
-        #expect(examples.lowerBound < usage.lowerBound)
-        #expect(try headrace(["help"] + (command.isEmpty ? [] : [command])).status == 0)
+    /// One of `--experimental-dump-help`, which lists what there is.
+    private struct HelpTree: Decodable {
+        struct Command: Decodable {
+            let commandName: String
+            let subcommands: [Command]?
+
+            /// It and those below it, as words of a command line behind the program's name.
+            func paths(below path: [String]) -> [[String]] {
+                [path] + (subcommands ?? []).flatMap { $0.paths(below: path + [$0.commandName]) }
+            }
+        }
+
+        let command: Command
+    }
+
+    @Test func `the help of every command and subcommand begins with examples`() throws {
+        let tree = try JSONDecoder().decode(HelpTree.self, from: try headrace(["--experimental-dump-help"]).output)
+        let paths = tree.command.paths(below: []).filter { $0 != ["help"] }
+        #expect(paths.contains(["cert", "dev"]) && paths.contains(["serve"]) && paths.contains([]))
+        for path in paths {
+            let result = try headrace(path + ["--help"])
+            #expect(result.status == 0)
+            let text = result.text
+            let examples = try #require(text.range(of: "EXAMPLES:"), "\(path)")
+            let usage = try #require(text.range(of: "USAGE:"))
+            #expect(examples.lowerBound < usage.lowerBound, "\(path)")
+            #expect(try headrace(["help"] + path).status == 0)
+        }
     }
 
     @Test func `the exit codes are documented`() throws {

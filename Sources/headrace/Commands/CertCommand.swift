@@ -4,7 +4,15 @@ import Foundation
 /// `headrace cert`: certificates.
 struct CertCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "cert", abstract: "Certificates for trying HTTPS.", subcommands: [CertDevCommand.self])
+        commandName: "cert", abstract: "Certificates for trying HTTPS.",
+        discussion: """
+            EXAMPLES:
+              headrace cert dev                           for localhost
+              headrace cert dev shop.test '*.shop.test'   for these
+
+            `headrace cert dev --help` says more.
+            """,
+        subcommands: [CertDevCommand.self])
 }
 
 /// `headrace cert dev`: an authority of this machine, and a certificate that it vouches for.
