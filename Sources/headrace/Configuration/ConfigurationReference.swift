@@ -66,7 +66,7 @@ enum ConfigurationReference {
     ///   - notes: what is said at the beginning of a product's section.
     static func example(
         found: [String: String] = [:], suggested: [String: String] = [:], notes: [String: [String]] = [:],
-        heading: [String] = ["Headrace, with every key at its default."]
+        heading: [String] = ["Headrace, with every key at its default; a key that has none shows an example, and says so."]
     ) -> String {
         let defaults = Settings()
         var lines = heading.map { "# \($0)" } + ["# `headrace check` says what is wrong with it; docs/configuration.md says more.", ""]
@@ -88,7 +88,7 @@ enum ConfigurationReference {
                 lines.append(indent(own.count) + "\(key.name): \(value)")
             } else {
                 let standard = key.render(defaults)
-                let value = suggested[key.path] ?? (standard.isEmpty ? sample(key) : standard)
+                let value = suggested[key.path] ?? (standard.isEmpty ? sample(key) + "  # no default; for example" : standard)
                 lines.append(indent(own.count) + "# \(key.name): \(value)")
             }
         }

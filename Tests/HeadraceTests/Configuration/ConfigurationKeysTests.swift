@@ -101,6 +101,19 @@ import Testing
         #expect(file == ConfigurationReference.example(), "run `make docs`")
     }
 
+    @Test func `a value in the example file that is no default says so`() {
+        let lines = ConfigurationReference.example().split(separator: "\n")
+        for key in ConfigurationKeys.all {
+            let standard = key.render(Settings())
+            let isThere = lines.contains { line in
+                let text = line.drop { $0 == " " }
+                return standard.isEmpty
+                    ? text.hasPrefix("# \(key.name): ") && text.hasSuffix("  # no default; for example") : text == "# \(key.name): \(standard)"
+            }
+            #expect(isThere, "\(key.path)")
+        }
+    }
+
     @Test func `the example file with all its comments taken off is a configuration`() throws {
         let lines = ConfigurationReference.example().split(separator: "\n", omittingEmptySubsequences: false)
         // A key's line is a comment with one word and a colon; help lines have more words before theirs.
