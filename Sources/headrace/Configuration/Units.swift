@@ -8,9 +8,14 @@ enum DurationText {
         ("d", 86_400_000_000_000), ("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000),
     ]
 
+    /// - Parameter range: what the key takes, of which units are suggested.
     /// - Throws: `ValueProblem`, also for a bare number: nobody can tell seconds from milliseconds.
-    static func parse(_ text: String) throws(ValueProblem) -> TimeAmount {
-        if Double(text) != nil { throw ValueProblem("\"\(text)\" has no unit: write \(text)s, \(text)ms or \(text)m") }
+    static func parse(_ text: String, within range: ClosedRange<TimeAmount>? = nil) throws(ValueProblem) -> TimeAmount {
+        if Double(text) != nil {
+            throw UnitSuggestion.problem(text, usual: ["s", "ms", "m"], others: ["h", "d"], range.map { "\(render($0.lowerBound))…\(render($0.upperBound))" }) { word in
+                (try? parse(word)).map { range?.contains($0) ?? true } ?? false
+            }
+        }
         var total: Int64 = 0
         var rest = text[...]
         guard !rest.isEmpty else { throw ValueProblem("is empty, but a duration such as 30s is expected") }
@@ -43,9 +48,14 @@ enum DurationText {
 enum TransferRateText {
     static let units = "B/s, KB/s, MB/s, GB/s (1 KB = 1024 B)"
 
+    /// - Parameter range: what the key takes, of which units are suggested.
     /// - Throws: `ValueProblem`, also for a bare number and for a size, which has no time.
-    static func parse(_ text: String) throws(ValueProblem) -> Int {
-        if Double(text) != nil { throw ValueProblem("\"\(text)\" has no unit: write \(text)KB/s or \(text)B/s") }
+    static func parse(_ text: String, within range: ClosedRange<Int>? = nil) throws(ValueProblem) -> Int {
+        if Double(text) != nil {
+            throw UnitSuggestion.problem(text, usual: ["KB/s", "B/s"], others: ["MB/s", "GB/s"], range.map { "\(render($0.lowerBound))…\(render($0.upperBound))" }) { word in
+                (try? parse(word)).map { range?.contains($0) ?? true } ?? false
+            }
+        }
         guard text.hasSuffix("/s") else {
             if (try? SizeText.parse(text)) != nil { throw ValueProblem("\"\(text)\" is a size, and a rate has a time: write \(text)/s") }
             throw ValueProblem("\"\(text)\" is no rate such as 512B/s or 64KB/s")
@@ -66,9 +76,14 @@ enum SizeText {
 
     private static let bytes: [(unit: String, value: Int)] = [("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10), ("B", 1)]
 
+    /// - Parameter range: what the key takes, of which units are suggested.
     /// - Throws: `ValueProblem`, also for a bare number.
-    static func parse(_ text: String) throws(ValueProblem) -> Int {
-        if Double(text) != nil { throw ValueProblem("\"\(text)\" has no unit: write \(text)MB, \(text)KB or \(text)B") }
+    static func parse(_ text: String, within range: ClosedRange<Int>? = nil) throws(ValueProblem) -> Int {
+        if Double(text) != nil {
+            throw UnitSuggestion.problem(text, usual: ["MB", "KB", "B"], others: ["GB"], range.map { "\(render($0.lowerBound))…\(render($0.upperBound))" }) { word in
+                (try? parse(word)).map { range?.contains($0) ?? true } ?? false
+            }
+        }
         let digits = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
         let unit = text.dropFirst(digits.count).uppercased()
         guard let number = Double(digits), let scale = bytes.first(where: { $0.unit == unit })?.value else {
@@ -82,5 +97,22 @@ enum SizeText {
     static func render(_ size: Int) -> String {
         for (unit, value) in bytes where size != 0 && size % value == 0 { return "\(size / value)\(unit)" }
         return "0B"
+    }
+}
+
+/// What is said to a number without its unit.
+enum UnitSuggestion {
+    /// - Parameters:
+    ///   - others: units that are suggested when none of the usual ones will do.
+    ///   - range: said when no unit makes it a value.
+    ///   - isValue: whether the number with a unit may stand there.
+    static func problem(_ text: String, usual: [String], others: [String], _ range: String?, isValue: (String) -> Bool) -> ValueProblem {
+        var words = usual.map { text + $0 }.filter(isValue)
+        if words.isEmpty { words = others.map { text + $0 }.filter(isValue) }
+        guard let last = words.last else {
+            return ValueProblem("\"\(text)\" has no unit" + (range.map { ", and with none of them it is within \($0)" } ?? ""))
+        }
+        let choice = words.count == 1 ? last : words.dropLast().joined(separator: ", ") + " or " + last
+        return ValueProblem("\"\(text)\" has no unit: write \(choice)")
     }
 }

@@ -122,13 +122,13 @@ extension ValueFormat where Value == Int {
     static func size(_ range: ClosedRange<Int>) -> Self {
         Self(
             "size", units: SizeText.units, range: "\(SizeText.render(range.lowerBound))…\(SizeText.render(range.upperBound))",
-            parse: { try within(range, try SizeText.parse($0), SizeText.render) }, render: SizeText.render)
+            parse: { try within(range, try SizeText.parse($0, within: range), SizeText.render) }, render: SizeText.render)
     }
 
     static func rate(_ range: ClosedRange<Int>) -> Self {
         Self(
             "rate", units: TransferRateText.units, range: "\(TransferRateText.render(range.lowerBound))…\(TransferRateText.render(range.upperBound))",
-            parse: { try within(range, try TransferRateText.parse($0), TransferRateText.render) }, render: TransferRateText.render)
+            parse: { try within(range, try TransferRateText.parse($0, within: range), TransferRateText.render) }, render: TransferRateText.render)
     }
 }
 
@@ -137,7 +137,7 @@ extension ValueFormat where Value == TimeAmount {
         Self(
             "duration", units: DurationText.units,
             range: "\(DurationText.render(range.lowerBound))…\(DurationText.render(range.upperBound))",
-            parse: { try within(range, try DurationText.parse($0), DurationText.render) }, render: DurationText.render)
+            parse: { try within(range, try DurationText.parse($0, within: range), DurationText.render) }, render: DurationText.render)
     }
 }
 
@@ -147,7 +147,10 @@ extension ValueFormat where Value == Double {
         Self(
             "share", units: "%", range: "0%…100%",
             parse: { word in
-                guard word.hasSuffix("%") else { throw ValueProblem("\"\(word)\" has no unit: write \(word)%") }
+                guard word.hasSuffix("%") else {
+                    guard let number = Double(word) else { throw ValueProblem("\"\(word)\" is no share such as 10%") }
+                    throw ValueProblem("\"\(word)\" has no unit" + ((0...100).contains(number) ? ": write \(word)%" : ": a share is within 0%…100%"))
+                }
                 guard let value = Double(word.dropLast()), value >= 0, value <= 100 else {
                     throw ValueProblem("\"\(word)\" is not within 0%…100%")
                 }

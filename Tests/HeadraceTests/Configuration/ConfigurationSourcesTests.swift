@@ -81,7 +81,7 @@ import Testing
                   allowed here: access_log, access_log_fields, access_log_format, access_log_sample, app, browser_caching, cache, \
                 compression, deadlines, early_hints, files, forwarded, http2, limits, listen, metrics_path, metrics_token, policies, proxies, purge, root, routes, \
                 threads, tls, upstream, upstreams
-                headrace.yaml:6:11: edge.cache.size: "256" has no unit: write 256MB, 256KB or 256B
+                headrace.yaml:6:11: edge.cache.size: "256" has no unit: write 256MB
                   6 |     size: 256
                     |           ^~~
                 headrace.yaml:8:19: edge.compression.codings: "gzipp" is none of br, zstd, gzip: did you mean gzip?
@@ -118,6 +118,18 @@ import Testing
     ])
     func `values that do not go together are refused`(set: [String], message: String) {
         #expect(problems(set: set).contains(message))
+    }
+
+    @Test(arguments: [
+        ("edge.access_log_sample=200", "\"200\" has no unit: a share is within 0%…100%"), ("edge.access_log_sample=20", "\"20\" has no unit: write 20%"),
+        ("edge.access_log_sample=some", "\"some\" is no share such as 10%"), ("edge.cache.size=5", "\"5\" has no unit: write 5MB"),
+        ("edge.cache.size=0.5", "\"0.5\" has no unit: write 0.5GB"), ("edge.cache.size=0", "\"0\" has no unit, and with none of them it is within 1MB…1024GB"),
+        ("edge.compression.min_size=512", "\"512\" has no unit: write 512KB or 512B"), ("edge.deadlines.keep_alive=5", "\"5\" has no unit: write 5s or 5m"),
+        ("edge.deadlines.keep_alive=24", "\"24\" has no unit: write 24s or 24m"), ("edge.limits.transfer_rate=512", "\"512\" has no unit: write 512KB/s or 512B/s"),
+    ])
+    func `only what the key takes is suggested`(assignment: String, message: String) {
+        let text = problems(set: ["edge.app=http://a:1", assignment])
+        #expect(text.hasSuffix(message), "\(text)")
     }
 
     @Test func `a secret comes from the environment or a file, and is never shown`() throws {
