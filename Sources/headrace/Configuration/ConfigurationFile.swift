@@ -22,6 +22,8 @@ struct SectionContent {
     }
 
     var entries: [Entry] = []
+    /// Where each section begins, an empty one too, by its path from the mapping on.
+    var sections: [String: ConfigurationProblem.Place] = [:]
     /// By the path of the section from the mapping on.
     var repeated: [String: [Element]] = [:]
 }
@@ -31,16 +33,18 @@ enum ConfigurationFile {
     /// No sensible file comes near it; a file of gigabytes given by mistake is not read into memory.
     static let bytesMax = 1 << 20
 
-    static func parse(_ text: String, name: String) -> (content: SectionContent, problems: [ConfigurationProblem]) {
+    /// - Returns: and the paths of what was refused: keys, and sections of which anything may have been meant; the empty path is the whole file.
+    static func parse(_ text: String, name: String) -> (content: SectionContent, problems: [ConfigurationProblem], refused: Set<String>) {
         var walk = Walk(file: name)
         var content = SectionContent()
         do {
-            guard let root = try Yams.compose(yaml: text) else { return (content, []) }
+            guard let root = try Yams.compose(yaml: text) else { return (content, [], []) }
             walk.visit(root, path: [], ConfigurationKeys.shape, prefix: "", into: &content)
         } catch {
             walk.problems.append(problem(error, name: name))
+            walk.refused.insert("")
         }
-        return (content, walk.problems)
+        return (content, walk.problems, walk.refused)
     }
 
     /// What the YAML reader could not read.
@@ -62,6 +66,7 @@ enum ConfigurationFile {
     private struct Walk {
         let file: String
         var problems: [ConfigurationProblem] = []
+        var refused: Set<String> = []
 
         /// - Parameters:
         ///   - path: the section, from the mapping on to which `shape` belongs.
@@ -73,7 +78,9 @@ enum ConfigurationFile {
                 // A section whose lines are all commented out is an empty one.
                 if node.isNull { return }
                 let section = prefix + path.joined(separator: ".")
-                let name = section.isEmpty ? "the file" : section.hasSuffix(".") ? String(section.dropLast()) : section
+                let own = section.hasSuffix(".") ? String(section.dropLast()) : section
+                let name = own.isEmpty ? "the file" : own
+                refused.insert(own)
                 return refuse(node, "\(name) holds keys, not a value", allowed: shape.names(in: path))
             }
             for (keyNode, value) in mapping {
@@ -85,6 +92,7 @@ enum ConfigurationFile {
                 } else if let section = shape.repeated[joined] {
                     repeatedly(value, joined, section, prefix: prefix, into: &content)
                 } else if !name.isEmpty, shape.isSection(here) {
+                    content.sections[joined] = place(keyNode)
                     visit(value, path: here, shape, prefix: prefix, into: &content)
                 } else {
                     unknown(keyNode, name, path, shape, prefix: prefix)
@@ -111,6 +119,7 @@ enum ConfigurationFile {
                 }
             case .scalar, .sequence, .mapping, .alias:
                 let form = section.isNamed ? "holds names, and the keys of each below it" : "is a list, and the keys of each below its dash"
+                refused.insert(prefix + path)
                 refuse(node, "\(prefix)\(path) \(form)", allowed: section.element.names(in: []))
             }
         }
@@ -143,6 +152,8 @@ enum ConfigurationFile {
             _ path: String, _ key: SectionShape.Key, _ keyNode: Node, _ value: Node, prefix: String, into content: inout SectionContent
         ) {
             let full = prefix + path
+            let before = problems.count
+            defer { if problems.count > before { refused.insert(full) } }
             if value.isNull {
                 return refuse(keyNode, "\(full): no value; leave the line out for the default")
             }
@@ -170,8 +181,17 @@ enum ConfigurationFile {
 
         private mutating func unknown(_ node: Node, _ name: String, _ path: [String], _ shape: SectionShape, prefix: String) {
             let names = shape.names(in: path)
-            var guess = Spelling.nearest(name, in: names).map { ": did you mean \($0)?" } ?? ""
-            if guess.isEmpty, let elsewhere = shape.path(ofName: name) { guess = ": it belongs to \(prefix)\(elsewhere)" }
+            var guess = ""
+            if let near = Spelling.nearest(name, in: names) {
+                guess = ": did you mean \(near)?"
+                refused.insert(prefix + (path + [near]).joined(separator: "."))
+            } else if let elsewhere = shape.path(ofName: name) {
+                guess = ": it belongs to \(prefix)\(elsewhere)"
+                refused.insert(prefix + elsewhere)
+            } else if !prefix.isEmpty {
+                // Of a route or a group, of which much is asked together.
+                refused.insert(String(prefix.dropLast()))
+            }
             let section = (prefix + path.joined(separator: ".")).split(separator: ".").joined(separator: ".")
             refuse(node, "there is no key \"\(name)\"\(section.isEmpty ? "" : " in \(section)")\(guess)", allowed: names)
         }

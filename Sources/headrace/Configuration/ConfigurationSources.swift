@@ -22,6 +22,8 @@ struct ConfigurationSources {
         var settings = Settings()
         /// By path; what is not in it is the default.
         var origins: [String: Origin] = [:]
+        /// Where each key, section and element of a section was written, by path.
+        var places: [String: ConfigurationProblem.Place] = [:]
         /// The file that was read.
         var fileName: String?
     }
@@ -33,20 +35,22 @@ struct ConfigurationSources {
         if let file {
             loaded.fileName = file.name
             let parsed = ConfigurationFile.parse(file.text, name: file.name)
-            reader.problems += parsed.problems
+            reader.adopt(parsed.problems, refused: parsed.refused)
             reader.assign(parsed.content, ConfigurationKeys.table, prefix: "", to: &loaded.settings)
         }
         readEnvironment(reader, &loaded.settings)
         for (flag, path, words) in flags {
             guard let key = ConfigurationKeys.key(path) else {
-                reader.problems.append(Self.unknown(path, at: .flag(flag)))
+                Self.refuse(path, at: .flag(flag), reader)
                 continue
             }
             reader.assign(key, words, .flag, at: .flag(flag), to: &loaded.settings)
         }
         loaded.origins = reader.origins
-        var problems = reader.problems
-        if problems.isEmpty { problems += SettingContradictions.all(loaded) }
+        loaded.places = reader.places
+        var findings = SettingFindings(places: reader.places, refused: reader.refused)
+        SettingContradictions.add(loaded, to: &findings)
+        let problems = reader.problems + findings.problems
         guard problems.isEmpty else { throw ConfigurationProblems(problems: problems, source: file?.text) }
         return loaded
     }
@@ -56,8 +60,10 @@ struct ConfigurationSources {
         let prefixes = ConfigurationKeys.shape.names(in: []).map { "HEADRACE_\($0.uppercased())_" }
         for (name, value) in environment.sorted(by: { $0.key < $1.key }) where prefixes.contains(where: name.hasPrefix) {
             guard let key = keys[name] else {
-                let guess = Spelling.nearest(name, in: Array(keys.keys)).map { ": did you mean \($0)?" } ?? ""
-                reader.problems.append(ConfigurationProblem(place: .environment(name: name), text: "there is no such key\(guess)"))
+                let guess = Spelling.nearest(name, in: Array(keys.keys))
+                reader.adopt(
+                    [ConfigurationProblem(place: .environment(name: name), text: "there is no such key" + (guess.map { ": did you mean \($0)?" } ?? ""))],
+                    refused: Set(guess.flatMap { keys[$0]?.path }.map { [$0] } ?? []))
                 continue
             }
             let words = key.isList ? Self.words(of: value) : [value]
@@ -70,12 +76,15 @@ struct ConfigurationSources {
         list.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
     }
 
-    private static func unknown(_ path: String, at place: ConfigurationProblem.Place) -> ConfigurationProblem {
+    /// A key that there is not, on the command line.
+    private static func refuse(_ path: String, at place: ConfigurationProblem.Place, _ reader: SettingReader) {
         if let section = ConfigurationKeys.table.repeated.first(where: { path == $0.path || path.hasPrefix($0.path + ".") }) {
-            return ConfigurationProblem(place: place, text: "\(section.path) can be set in the file only")
+            return reader.problems.append(ConfigurationProblem(place: place, text: "\(section.path) can be set in the file only"))
         }
-        let guess = Spelling.nearest(path, in: ConfigurationKeys.all.map(\.path)).map { ": did you mean \($0)?" } ?? ""
-        return ConfigurationProblem(place: place, text: "there is no key \"\(path)\"\(guess)")
+        let guess = Spelling.nearest(path, in: ConfigurationKeys.all.map(\.path))
+        reader.adopt(
+            [ConfigurationProblem(place: place, text: "there is no key \"\(path)\"" + (guess.map { ": did you mean \($0)?" } ?? ""))],
+            refused: Set(guess.map { [$0] } ?? []))
     }
 
     /// The key and the words of `edge.cache.size=64MB`, as `--set` gives them.

@@ -8,6 +8,10 @@ final class SettingReader {
     private let readSecret: (String) throws -> String
     /// By path; what is not in it is the default.
     private(set) var origins: [String: ConfigurationSources.Origin] = [:]
+    /// Where each key, section and element was written, by path.
+    private(set) var places: [String: ConfigurationProblem.Place] = [:]
+    /// Keys whose value could not be read, and keys and sections that may have been meant by an unknown word: what they were to be nobody knows.
+    private(set) var refused: Set<String> = []
     var problems: [ConfigurationProblem] = []
 
     init(environment: [String: String], readSecret: @escaping (String) throws -> String) {
@@ -15,10 +19,17 @@ final class SettingReader {
         self.readSecret = readSecret
     }
 
+    /// Takes what a file's checker found.
+    func adopt(_ problems: [ConfigurationProblem], refused paths: Set<String>) {
+        self.problems += problems
+        refused.formUnion(paths)
+    }
+
     /// Reads a mapping of the file.
     /// - Parameter prefix: where it stands: empty for the file itself, `edge.routes[2].`.
     func assign<Root>(_ content: SectionContent, _ table: SettingTable<Root>, prefix: String, to root: inout Root) {
         let keys = Dictionary(uniqueKeysWithValues: table.keys.map { ($0.path, $0) })
+        for (path, place) in content.sections { places[prefix + path] = place }
         for entry in content.entries {
             guard let key = keys[entry.path] else { continue }
             assign(key, entry.words, .file, at: entry.place, members: entry.memberPlaces, prefix: prefix, to: &root)
@@ -26,6 +37,7 @@ final class SettingReader {
         for section in table.repeated {
             guard let elements = content.repeated[section.path] else { continue }
             origins[prefix + section.path] = .file
+            for element in elements { places[element.path] = element.place }
             section.assign(elements, self, &root)
         }
     }
@@ -37,13 +49,17 @@ final class SettingReader {
     ) {
         let path = prefix + key.path
         origins[path] = origin
+        places[path] = place
         do {
             let words = key.isSecret && !isPlain ? [try secret(words.first ?? "")] : words
             try key.assign(words, &root)
         } catch {
-            let problem = error as? ValueProblem
-            let member = problem?.member.flatMap { members.indices.contains($0) ? members[$0] : nil }
-            problems.append(ConfigurationProblem(place: member ?? place, text: "\(path): \(problem?.text ?? "\(error)")"))
+            refused.insert(path)
+            let first = error as? ValueProblem ?? ValueProblem("\(error)")
+            for problem in [first] + first.others {
+                let member = problem.member.flatMap { members.indices.contains($0) ? members[$0] : nil }
+                problems.append(ConfigurationProblem(place: member ?? place, text: "\(path): \(problem.text)"))
+            }
         }
     }
 

@@ -6,6 +6,8 @@ struct ValueProblem: Error, Equatable {
     let text: String
     /// Which member of a list it is about.
     var member: Int?
+    /// What is wrong with members behind that one.
+    var others: [ValueProblem] = []
 
     init(_ text: String) { self.text = text }
 }
@@ -82,14 +84,21 @@ struct ValueFormat<Value: Sendable & Equatable>: Sendable {
             list: "list of \(name)", units: format.units, isMapping: isMapping,
             parse: { words in
                 guard isEmptyAllowed || !words.isEmpty else { throw ValueProblem("is an empty list") }
-                return try words.enumerated().map { index, word in
+                var members: [Member] = []
+                var problems: [ValueProblem] = []
+                for (index, word) in words.enumerated() {
                     do {
-                        return try format.parse([word])
+                        members.append(try format.parse([word]))
                     } catch var problem as ValueProblem {
                         problem.member = index
-                        throw problem
+                        problems.append(problem)
                     }
                 }
+                if var first = problems.first {
+                    first.others = Array(problems.dropFirst())
+                    throw first
+                }
+                return members
             },
             render: { "[" + $0.map(format.render).joined(separator: ", ") + "]" })
     }

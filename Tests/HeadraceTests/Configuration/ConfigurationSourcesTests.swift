@@ -120,6 +120,62 @@ import Testing
         #expect(problems(set: set).contains(message))
     }
 
+    @Test func `values that do not go together are said where they stand, beside those that are wrong one by one`() {
+        let text = problems(
+            """
+            edge:
+              app: http://127.0.0.1:3000
+              threads: many
+              cache: {size: 1MB, max_object_size: 2MB}
+              routes:
+                - name: empty
+                - {name: empty, upstream: shpo}
+            """, set: ["keyspace.append_only=true"])
+        #expect(
+            text == """
+                headrace.yaml:3:12: edge.threads: "many" is no whole number
+                  3 |   threads: many
+                    |            ^~~~
+                headrace.yaml:4:39: edge.cache.max_object_size is larger than edge.cache.size
+                  4 |   cache: {size: 1MB, max_object_size: 2MB}
+                    |                                       ^~~
+                headrace.yaml:6:7: edge.routes[1] says nothing of what requests get: one of upstream, files.root, redirect.to, page, respond.status
+                  6 |     - name: empty
+                    |       ^
+                headrace.yaml:7:14: edge.routes[2].name: more than one route is named empty
+                  7 |     - {name: empty, upstream: shpo}
+                    |              ^~~~~
+                headrace.yaml:7:31: edge.routes[2].upstream: there is no group "shpo" in edge.upstreams
+                  7 |     - {name: empty, upstream: shpo}
+                    |                               ^~~~
+                --set keyspace.append_only: keyspace.append_only is on, but there is nowhere to write: keyspace.directory
+                """)
+    }
+
+    @Test(arguments: [
+        "edge: {app: ftp//x}", "edge: {ap: http://a:1}", "edge: 3", "edge: {routes: 3}", "edge: {threads: 1",
+        "edge: {app: http://a:1, cache: {size: 1, max_object_size: 1GB}}", "edge: {app: http://a:1, cahce: {size: 4GB}, cache: {max_object_size: 1GB}}",
+        "edge: {app: http://a:1, routes: [{upsteam: app}]}", "edge: {app: http://a:1, routes: [{whither: app}]}",
+        "edge: {app: http//a, routes: [{upstream: app}]}", "edge: {app: http://a:1, upstreams: {shop: {members: [ftp//x]}}}",
+    ])
+    func `what hangs on a value that is wrong is left out`(yaml: String) {
+        do {
+            _ = try load(yaml)
+            Issue.record("it has a mistake")
+        } catch {
+            #expect((error as? ConfigurationProblems)?.problems.count == 1, "\((error as? ConfigurationProblems)?.rendered ?? "\(error)")")
+        }
+    }
+
+    @Test func `each wrong member of a list is said, with its place`() {
+        let text = problems(application + "  compression: {codings: [br, gzipp, zstd, deflate]}\n  cache: {negative: {404: 1s, 304: 1s, 503: 1}}\n")
+        for message in [
+            "headrace.yaml:3:31: edge.compression.codings: \"gzipp\"", "headrace.yaml:3:44: edge.compression.codings: \"deflate\"",
+            "headrace.yaml:4:31: edge.cache.negative: \"304: 1s\"", "headrace.yaml:4:40: edge.cache.negative: \"1\" has no unit",
+        ] { #expect(text.contains(message), "\(text)") }
+        #expect(problems(set: ["edge.app=http://a:1", "edge.listen=x,127.0.0.1:1,y"]).split(separator: "\n").count == 2)
+    }
+
     @Test(arguments: [
         ("edge.access_log_sample=200", "\"200\" has no unit: a share is within 0%…100%"), ("edge.access_log_sample=20", "\"20\" has no unit: write 20%"),
         ("edge.access_log_sample=some", "\"some\" is no share such as 10%"), ("edge.cache.size=5", "\"5\" has no unit: write 5MB"),
