@@ -199,6 +199,16 @@ import Testing
         #expect(try headrace(["serve", "--root", "/nonexistent", "--listen", "127.0.0.1:0"]).status == 69)
     }
 
+    @Test(arguments: ["serve", "check"])
+    func `a route whose password rule has no file is no configuration`(command: String) throws {
+        let folder = try temporaryFolder()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let file = "edge: {listen: [127.0.0.1:0], app: http://127.0.0.1:1, routes: [{upstream: app, basic_auth: {realm: staff}}]}\n"
+        try Data(file.utf8).write(to: folder.appending(path: "headrace.yaml"))
+        let result = try headrace([command], folder: folder)
+        #expect(result.status == 78 && result.errors.contains("edge.routes[1].basic_auth asks nobody for a password without its file"), "\(result.errors)")
+    }
+
     @Test func `explain refuses what is no URL, and shows what the edge would refuse`() throws {
         let options = ["--app", "http://127.0.0.1:3000"]
         for url in ["", "ftp://x/", "x", "*", "http://", "https:///a", "shop.example/cart"] {

@@ -221,6 +221,7 @@ enum SettingContradictions {
             cacheKey(route.cacheKey, "\(path).cache.key", &findings)
             earlyHints(route.earlyHints.links, "\(path).early_hints.links", &findings)
             negative(route.caching.negative, "\(path).cache.negative", &findings)
+            guards(route, path, &findings)
             action(route, path, &findings)
             for (key, name) in [("upstream", route.upstream), ("forward_auth.upstream", route.forwardAuth.upstream)] {
                 guard let name, !groups.contains(name) else { continue }
@@ -228,6 +229,24 @@ enum SettingContradictions {
                 findings.add(
                     ["\(path).\(key)", "edge.app", "edge.upstreams.\(name)"], "\(path).\(key): there is no group \"\(name)\" in edge.upstreams\(guess)")
             }
+        }
+    }
+
+    /// Rules that keep clients out and lack what they go by: such a route would let everybody in. A section that is there counts, with nothing in it too.
+    private static func guards(_ route: RouteConfiguration, _ path: String, _ findings: inout SettingFindings) {
+        if route.basicAuth.file == nil, findings.isWritten("\(path).basic_auth") {
+            findings.add(
+                ["\(path).basic_auth", "\(path).basic_auth.file"],
+                "\(path).basic_auth asks nobody for a password without its file: \(path).basic_auth.file")
+        }
+        if route.forwardAuth.upstream == nil, findings.isWritten("\(path).forward_auth") {
+            findings.add(
+                ["\(path).forward_auth", "\(path).forward_auth.upstream"],
+                "\(path).forward_auth asks nobody without a group: \(path).forward_auth.upstream")
+        }
+        for key in ["burst", "per"] where route.rateLimit.rate == nil && findings.isWritten("\(path).limits.\(key)") {
+            findings.add(
+                ["\(path).limits.\(key)", "\(path).limits.rate"], "\(path).limits.\(key) bounds nothing without a rate: \(path).limits.rate")
         }
     }
 

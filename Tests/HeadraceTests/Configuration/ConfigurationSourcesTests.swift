@@ -157,6 +157,7 @@ import Testing
         "edge: {app: http://a:1, cache: {size: 1, max_object_size: 1GB}}", "edge: {app: http://a:1, cahce: {size: 4GB}, cache: {max_object_size: 1GB}}",
         "edge: {app: http://a:1, routes: [{upsteam: app}]}", "edge: {app: http://a:1, routes: [{whither: app}]}",
         "edge: {app: http//a, routes: [{upstream: app}]}", "edge: {app: http://a:1, upstreams: {shop: {members: [ftp//x]}}}",
+        "edge: {app: http://a:1, routes: [{upstream: app, basic_auth: {fil: x}}]}",
     ])
     func `what hangs on a value that is wrong is left out`(yaml: String) {
         do {

@@ -119,6 +119,30 @@ import Testing
         #expect(text.contains(message), "\(text)")
     }
 
+    /// Each of these would let everybody in, or bound nothing, and be called fine.
+    @Test(arguments: [
+        ("basic_auth: {realm: staff}", "basic_auth", "basic_auth.file"), ("basic_auth: {}", "basic_auth", "basic_auth.file"),
+        ("basic_auth:", "basic_auth", "basic_auth.file"), ("forward_auth: {path: /auth}", "forward_auth", "forward_auth.upstream"),
+        ("forward_auth: {}", "forward_auth", "forward_auth.upstream"), ("limits: {burst: 5}", "limits.burst", "limits.rate"),
+        ("limits: {per: client}", "limits.per", "limits.rate"),
+    ])
+    func `a rule that lacks what it goes by is refused where it stands`(rule: String, key: String, missing: String) {
+        let text = problems("edge:\n  app: http://a:1\n  routes:\n    - upstream: app\n      \(rule)\n")
+        #expect(text.hasPrefix("headrace.yaml:5:") && text.contains(": edge.routes[1].\(key) ") && text.contains(": edge.routes[1].\(missing)\n"), "\(text)")
+        #expect(text.split(separator: "\n").count == 3, "\(text)")
+    }
+
+    @Test func `a rule with what it goes by is none`() throws {
+        _ = try load(
+            """
+            edge:
+              app: http://a:1
+              routes:
+                - {match: {path: [/a]}, upstream: app, basic_auth: {file: users, realm: staff}, limits: {rate: 1/s, burst: 5, per: client}}
+                - {upstream: app, forward_auth: {upstream: app, path: /auth}, limits: {body: 1KB}}
+            """)
+    }
+
     @Test func `they are set in the file only`() {
         #expect(problems("edge: {app: http://a:1}", set: ["edge.routes=x"]).contains("edge.routes can be set in the file only"))
     }
