@@ -41,6 +41,36 @@ enum AddressText {
         return (.tcp(host: host, port: hasPort ? port : 443), true)
     }
 
+    /// Whether a connection to an address reaches this process itself, which listens on another: names of loopback, and addresses that stand for all
+    /// of the machine's, count as what they lead to. Other names and the machine's own addresses are not looked up.
+    static func isSamePlace(_ target: EdgeConfiguration.SocketEndpoint, asListening door: EdgeConfiguration.SocketEndpoint) -> Bool {
+        guard case .tcp(let host, let port) = target, case .tcp(let own, let ownPort) = door else { return target == door }
+        guard port == ownPort, port != 0 else { return false }
+        // All of 127.0.0.0/8 is this machine.
+        if host.hasPrefix("127."), own == "0.0.0.0" || own == "::" { return true }
+        return host.lowercased() == own.lowercased() || !reached(host).isDisjoint(with: listening(own))
+    }
+
+    /// What a connection to a host may lead to, of this machine's loopback. Connected to, an address that stands for all is loopback (ip(7)).
+    private static func reached(_ host: String) -> Set<String> {
+        switch host.lowercased() {
+        case "localhost", "localhost.": ["127.0.0.1", "::1"]
+        case "0.0.0.0": ["127.0.0.1"]
+        case "::": ["::1"]
+        case let host: [host]
+        }
+    }
+
+    private static func listening(_ host: String) -> Set<String> {
+        switch host.lowercased() {
+        case "localhost", "localhost.": ["127.0.0.1", "::1"]
+        case "0.0.0.0": ["127.0.0.1"]
+        // IPv4 comes there, too.
+        case "::": ["127.0.0.1", "::1"]
+        case let host: [host]
+        }
+    }
+
     private static func unixPath(_ text: String) -> String? {
         guard text.hasPrefix("unix:/") else { return nil }
         return String(text.dropFirst("unix:".count))

@@ -60,8 +60,11 @@ enum SettingContradictions {
         if findings.isWritten("edge.cache.max_object_size"), settings.edge.cache.objectBytesMax > settings.edge.cache.bytesMax {
             findings.add(["edge.cache.max_object_size", "edge.cache.size"], "edge.cache.max_object_size is larger than edge.cache.size")
         }
-        for endpoint in settings.edge.listen where endpoint == settings.application {
-            findings.add(["edge.app", "edge.listen"], "edge.app is \(endpoint), on which the edge itself listens")
+        if let application = settings.application {
+            for endpoint in settings.edge.listen where AddressText.isSamePlace(application, asListening: endpoint) {
+                let other = endpoint == application ? "" : " (\(endpoint))"
+                findings.add(["edge.app", "edge.listen"], "edge.app is \(application), on which the edge itself listens\(other)")
+            }
         }
         if settings.application != nil, settings.edge.application != nil {
             findings.add(
@@ -108,8 +111,11 @@ enum SettingContradictions {
             findings.add(
                 ["pooler.postgres", "pooler.listen"], "pooler.postgres is set, but no address for its clients: pooler.listen (--pooler 127.0.0.1:6432)")
         }
-        for endpoint in settings.pooler.listen where settings.postgres?.hosts.contains(endpoint) == true {
-            findings.add(["pooler.postgres", "pooler.listen"], "pooler.postgres is \(endpoint), on which the pooler itself listens")
+        for host in settings.postgres?.hosts ?? [] {
+            for endpoint in settings.pooler.listen where AddressText.isSamePlace(host, asListening: endpoint) {
+                let other = endpoint == host ? "" : " (\(endpoint))"
+                findings.add(["pooler.postgres", "pooler.listen"], "pooler.postgres is \(host), on which the pooler itself listens\(other)")
+            }
         }
     }
 

@@ -189,6 +189,26 @@ import Testing
         #expect(text.hasSuffix(message), "\(text)")
     }
 
+    @Test(arguments: [
+        ("127.0.0.1:8080", "http://localhost:8080", true), ("0.0.0.0:8080", "http://127.0.0.1:8080", true), ("0.0.0.0:8080", "http://127.1.2.3:8080", true),
+        ("'[::]:8080'", "http://127.0.0.1:8080", true), ("'[::]:8080'", "http://[::1]:8080", true), ("localhost:8080", "http://[::1]:8080", true),
+        ("127.0.0.1:8080", "http://0.0.0.0:8080", true), ("unix:/run/a.sock", "unix:/run/a.sock", true), ("a.example:8080", "http://A.example:8080", true),
+        ("127.0.0.1:8080", "http://localhost:8081", false), ("127.0.0.1:8080", "http://127.0.0.2:8080", false),
+        ("127.0.0.1:8080", "http://[::1]:8080", false), ("0.0.0.0:8080", "http://10.0.0.5:8080", false), ("127.0.0.1:0", "http://127.0.0.1:8080", false),
+        ("unix:/run/a.sock", "unix:/run/b.sock", false),
+    ])
+    func `an application that is the edge itself is found by what its address leads to`(listen: String, application: String, isItself: Bool) {
+        let text = problems("edge: {listen: [\(listen)], app: \"\(application)\"}")
+        #expect(text.contains("on which the edge itself listens") == isItself, "\(text)")
+        #expect(isItself || text.isEmpty)
+    }
+
+    @Test func `the default address is the edge itself, too, and so is the pooler's`() {
+        #expect(problems(set: ["edge.app=http://localhost:8080"]).contains("on which the edge itself listens (127.0.0.1:8080)"))
+        let pooler = problems(set: ["pooler.listen=0.0.0.0:6432", "pooler.postgres=postgres://app@localhost:6432/shop"])
+        #expect(pooler.contains("on which the pooler itself listens (0.0.0.0:6432)"), "\(pooler)")
+    }
+
     @Test func `a secret comes from the environment or a file, and is never shown`() throws {
         let key = try #require(ConfigurationKeys.key("edge.metrics_token"))
         for (yaml, environment) in [
