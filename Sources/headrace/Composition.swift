@@ -63,7 +63,7 @@ final class Composition: Sendable {
                 pressure: pressure, logger: logger) : nil
         awaited = Lock([edge != nil, pooler != nil, keyspace != nil].count { $0 })
         OpenFiles.raiseLimit()
-        for warning in SettingWarnings.all(loaded.settings) { logger.warning("\(warning)") }
+        for warning in SettingWarnings.all(loaded) { logger.warning("\(warning)") }
     }
 
     /// Binds the addresses, says where it serves, and serves until SIGTERM or SIGINT; then it drains.

@@ -50,7 +50,7 @@ struct CheckCommand: ParsableCommand {
             return Terminal.print(String(decoding: data, as: UTF8.self))
         }
         Terminal.say("\(loaded.fileName ?? "the configuration") is fine")
-        for warning in SettingWarnings.all(loaded.settings) { Terminal.say("warning: \(warning)") }
+        for warning in SettingWarnings.all(loaded) { Terminal.say("warning: \(warning)") }
         let shown = rows.filter { all || $0.1.origin != ConfigurationSources.Origin.default.rawValue }
         var table = TextTable(columns: [.left("key"), .left("value"), .left("from")])
         for (path, row) in shown { table.add([path, row.value.isEmpty ? "–" : row.value, row.origin]) }

@@ -26,6 +26,8 @@ struct ConfigurationSources {
         var places: [String: ConfigurationProblem.Place] = [:]
         /// The file that was read.
         var fileName: String?
+        /// Variables of the environment that look like ours and are none.
+        var warnings: [String] = []
     }
 
     /// - Throws: `ConfigurationProblems` with every mistake that there is, in the order: file, environment, command line.
@@ -38,7 +40,7 @@ struct ConfigurationSources {
             reader.adopt(parsed.problems, refused: parsed.refused)
             reader.assign(parsed.content, ConfigurationKeys.table, prefix: "", to: &loaded.settings)
         }
-        readEnvironment(reader, &loaded.settings)
+        loaded.warnings = readEnvironment(reader, &loaded.settings)
         for (flag, path, words) in flags {
             guard let key = ConfigurationKeys.key(path) else {
                 Self.refuse(path, at: .flag(flag), reader)
@@ -55,21 +57,52 @@ struct ConfigurationSources {
         return loaded
     }
 
-    private func readEnvironment(_ reader: SettingReader, _ settings: inout Settings) {
+    /// - Returns: what is passed over, and looks as if it was meant for us.
+    private func readEnvironment(_ reader: SettingReader, _ settings: inout Settings) -> [String] {
         let keys = Dictionary(uniqueKeysWithValues: ConfigurationKeys.all.map { ($0.environmentName, $0) })
         let prefixes = ConfigurationKeys.shape.names(in: []).map { "HEADRACE_\($0.uppercased())_" }
-        for (name, value) in environment.sorted(by: { $0.key < $1.key }) where prefixes.contains(where: name.hasPrefix) {
+        var warnings: [String] = []
+        for (name, value) in environment.sorted(by: { $0.key < $1.key }) where name.hasPrefix("HEADRACE_") {
+            let place = ConfigurationProblem.Place.environment(name: name)
+            guard prefixes.contains(where: name.hasPrefix) else {
+                if let guess = Self.misspelled(name, keys.keys.sorted()) {
+                    warnings.append("the environment has \(name), which says nothing to headrace: did you mean \(guess)?")
+                }
+                continue
+            }
+            if let section = ConfigurationKeys.table.repeated.first(where: { section in
+                let own = "HEADRACE_" + section.path.uppercased().replacing(".", with: "_")
+                return name == own || name.hasPrefix(own + "_")
+            }), keys[name] == nil {
+                reader.problems.append(ConfigurationProblem(place: place, text: "\(section.path) can be set in the file only"))
+                continue
+            }
             guard let key = keys[name] else {
                 let guess = Spelling.nearest(name, in: Array(keys.keys))
                 reader.adopt(
-                    [ConfigurationProblem(place: .environment(name: name), text: "there is no such key" + (guess.map { ": did you mean \($0)?" } ?? ""))],
+                    [ConfigurationProblem(place: place, text: "there is no such key" + (guess.map { ": did you mean \($0)?" } ?? ""))],
                     refused: Set(guess.flatMap { keys[$0]?.path }.map { [$0] } ?? []))
                 continue
             }
             let words = key.isList ? Self.words(of: value) : [value]
             // The environment is where a secret may stand as it is.
-            reader.assign(key, words, .environment, at: .environment(name: name), isPlain: true, to: &settings)
+            reader.assign(key, words, .environment, at: place, isPlain: true, to: &settings)
         }
+        return warnings
+    }
+
+    /// Variables of the program that set no key.
+    private static let otherVariables: Set<String> = ["HEADRACE_CONFIG", "HEADRACE_HISTORY"]
+
+    /// The key's variable that may have been meant by one whose name begins as none does: with its section left out, or misspelled.
+    private static func misspelled(_ name: String, _ names: [String]) -> String? {
+        guard !otherVariables.contains(name) else { return nil }
+        let prefix = "HEADRACE_"
+        let own = String(name.dropFirst(prefix.count))
+        guard !own.isEmpty else { return nil }
+        if let whole = names.first(where: { $0.hasSuffix("_" + own) }) { return whole }
+        // Without what all have in common, which would make anything near.
+        return Spelling.nearest(own, in: names.map { String($0.dropFirst(prefix.count)) }).map { prefix + $0 }
     }
 
     private static func words(of list: String) -> [String] {

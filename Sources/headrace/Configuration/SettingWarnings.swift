@@ -3,7 +3,8 @@ import Pooler
 
 /// What works, and may be meant otherwise: `headrace check` says it, and the log at the start; nothing is refused.
 enum SettingWarnings {
-    static func all(_ settings: Settings) -> [String] {
+    static func all(_ loaded: ConfigurationSources.Loaded) -> [String] {
+        let settings = loaded.settings
         let edge = settings.edge
         let uses = [("edge.browser_caching", Optional(edge.browserCaching))]
             + edge.routes.enumerated().map { ("edge.routes[\($0.offset + 1)].browser_caching", $0.element.browserCaching) }
@@ -23,7 +24,7 @@ enum SettingWarnings {
             proxies.append(
                 "edge.proxies has this machine: what connects from it without a PROXY header is closed, headrace's own commands and probes, too")
         }
-        return tls + proxies + (settings.poolerRulesFile == nil ? pooler : []) + uses.compactMap { path, name in
+        return loaded.warnings + tls + proxies + (settings.poolerRulesFile == nil ? pooler : []) + uses.compactMap { path, name in
             guard let name, edge.browserCachingPolicy(named: name)?.overrides == true else { return nil }
             return """
                 \(path) is \(name), which overrides: where the application says how long browsers may keep a response, it is not \

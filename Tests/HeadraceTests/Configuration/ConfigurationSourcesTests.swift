@@ -209,6 +209,28 @@ import Testing
         #expect(pooler.contains("on which the pooler itself listens (0.0.0.0:6432)"), "\(pooler)")
     }
 
+    @Test func `a variable of a section says that it is set in the file only`() {
+        let text = problems(application, environment: ["HEADRACE_EDGE_ROUTES": "x", "HEADRACE_EDGE_UPSTREAMS_APP": "y"])
+        #expect(
+            text == """
+                environment HEADRACE_EDGE_ROUTES: edge.routes can be set in the file only
+                environment HEADRACE_EDGE_UPSTREAMS_APP: edge.upstreams can be set in the file only
+                """)
+    }
+
+    @Test func `a variable that looks like a key's is warned of`() throws {
+        let environment = [
+            "HEADRACE_CACHE_SIZE": "1GB", "HEADRACE_EDGECACHE_SIZE": "1GB", "HEADRACE_CONFIG": "x", "HEADRACE_HISTORY": "none", "HEADRACE_BINARY": "y",
+            "HEADRACE_": "z",
+        ]
+        let loaded = try load(application, environment: environment)
+        #expect(
+            loaded.warnings == ["HEADRACE_CACHE_SIZE", "HEADRACE_EDGECACHE_SIZE"].map {
+                "the environment has \($0), which says nothing to headrace: did you mean HEADRACE_EDGE_CACHE_SIZE?"
+            })
+        #expect(SettingWarnings.all(loaded) == loaded.warnings)
+    }
+
     @Test func `a secret comes from the environment or a file, and is never shown`() throws {
         let key = try #require(ConfigurationKeys.key("edge.metrics_token"))
         for (yaml, environment) in [
