@@ -15,13 +15,18 @@ struct RepeatedSection<Root>: Sendable {
     /// The rows of the reference: key, format, default, help.
     let rows: [ReferenceRow]
     let assign: @Sendable ([SectionContent.Element], SettingReader, inout Root) -> Void
+    /// Its elements with what is set in each.
+    let elements: @Sendable (Root) -> [SetElement]
+
     /// What is set in it, by path: `edge.routes[1].match.host`.
-    let settings: @Sendable (Root) -> [(path: String, value: String)]
+    func settings(_ root: Root) -> [(path: String, value: String)] { elements(root).flatMap(\.settings) }
 
     /// Elements in order.
+    /// - Parameter identity: what an element is known by, wherever it stands; of several with the same, their order among them counts.
     init<Element: Sendable>(
         list path: String, _ place: any WritableKeyPath<Root, [Element]> & Sendable, _ table: SettingTable<Element>,
-        _ standard: Element, isReloadable: Bool = true, shorthand: String? = nil, example: [String], _ help: String
+        _ standard: Element, isReloadable: Bool = true, shorthand: String? = nil, example: [String],
+        identity: @escaping @Sendable (Element) -> String, _ help: String
     ) {
         self.path = path
         isNamed = false
@@ -37,9 +42,16 @@ struct RepeatedSection<Root>: Sendable {
                 return value
             }
         }
-        settings = { root in
-            root[keyPath: place].enumerated().flatMap { index, value in
-                table.settings(value, standard, prefix: "\(path)[\(index + 1)].")
+        elements = { root in
+            var counts: [String: Int] = [:]
+            return root[keyPath: place].enumerated().map { index, value in
+                let identity = identity(value)
+                let count = counts[identity, default: 0] + 1
+                counts[identity] = count
+                let own = "\(path)[\(index + 1)]"
+                return SetElement(
+                    identity: count == 1 ? identity : "\(identity), number \(count)", path: own,
+                    settings: table.settings(value, standard, prefix: own + "."))
             }
         }
     }
@@ -63,12 +75,22 @@ struct RepeatedSection<Root>: Sendable {
                 root[keyPath: place][element.name] = value
             }
         }
-        settings = { root in
-            root[keyPath: place].sorted { $0.key < $1.key }.flatMap { name, value in
-                table.settings(value, standard, prefix: "\(path).\(name).")
+        elements = { root in
+            root[keyPath: place].sorted { $0.key < $1.key }.map { name, value in
+                SetElement(identity: name, path: "\(path).\(name)", settings: table.settings(value, standard, prefix: "\(path).\(name)."))
             }
         }
     }
+}
+
+/// One element of a repeated section as it is set.
+struct SetElement: Sendable {
+    /// What it is known by from one reading of the file to the next; no two elements of a section have the same.
+    let identity: String
+    /// `edge.routes[1]`.
+    let path: String
+    /// By path: `edge.routes[1].match.host`.
+    let settings: [(path: String, value: String)]
 }
 
 /// A key as the reference shows it.

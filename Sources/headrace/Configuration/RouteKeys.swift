@@ -16,6 +16,12 @@ enum RouteKeys {
             "  files: {root: ./public}",
             "  response_headers: {set: {X-Content-Type-Options: nosniff}}",
         ],
+        identity: { route in
+            guard route.name.isEmpty else { return route.name }
+            // What it is for, as it would be written.
+            let conditions = table.settings(route, RouteConfiguration(), prefix: "").filter { $0.path.hasPrefix("match.") }
+            return conditions.isEmpty ? "for all" : conditions.map { "\($0.path)=\($0.value)" }.joined(separator: " ")
+        },
         """
         Where requests go: the first route that matches is taken. Behind the last one come edge.root and edge.app, for every request. \
         `headrace explain URL` shows which route a request takes, and why not the ones before it.
