@@ -16,6 +16,8 @@ final class Composition: Sendable {
     private let loaded: ConfigurationSources.Loaded
     /// As the last reload left them.
     private let settings: Lock<Settings>
+    /// What was in the files that a reload reads anew.
+    private let files: Lock<[NamedFile: Int]>
     private let edge: EdgeServer?
     private let pooler: PoolerServer?
     private let keyspace: KeyspaceServer?
@@ -40,6 +42,7 @@ final class Composition: Sendable {
     ) throws {
         self.loaded = loaded
         settings = Lock(loaded.settings)
+        files = Lock(NamedFile.digests(loaded.settings.edgeConfiguration))
         self.readAgain = readAgain
         self.pidPath = pidPath
         var logger = Logger(label: "headrace") { StreamLogHandler.standardError(label: $0) }
@@ -162,6 +165,8 @@ final class Composition: Sendable {
         defer { told?.reloaded("serving") }
         do {
             let new = try readAgain().settings
+            // Before the edge reads them: what changes in between is said at the next reload.
+            let newFiles = NamedFile.digests(new.edgeConfiguration)
             if let edge, new.hasEdge {
                 try edge.reload(new.edgeConfiguration)
             } else if edge != nil || new.hasEdge {
@@ -173,8 +178,12 @@ final class Composition: Sendable {
                 return settings
             }
             for change in SettingChanges.pending(from: loaded.settings, to: new) { logger.warning("\(change) needs a restart") }
-            let changes = SettingChanges.effective(from: old, to: new)
-            let text = changes.isEmpty ? "no change" : changes.joined(separator: " ")
+            let oldFiles = files.withLock { files in
+                defer { files = newFiles }
+                return files
+            }
+            let changes = SettingChanges.effective(from: old, to: new) + NamedFile.changes(from: oldFiles, to: newFiles)
+            let text = changes.isEmpty ? "no change" : changes.joined(separator: ", ")
             logger.notice("configuration read anew: \(text)")
             dashboard?.mark("reload", text)
         } catch {

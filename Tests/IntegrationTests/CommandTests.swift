@@ -195,8 +195,13 @@ import Testing
         }
     }
 
-    @Test func `a folder that is not there is 69`() throws {
-        #expect(try headrace(["serve", "--root", "/nonexistent", "--listen", "127.0.0.1:0"]).status == 69)
+    @Test(arguments: ["serve", "check"])
+    func `a folder that is not there is 78, with its key`(command: String) throws {
+        let result = try headrace([command, "--root", "/nonexistent", "--listen", "127.0.0.1:0"])
+        #expect(result.status == 78)
+        #expect(result.errors.contains("--root: edge.root: cannot read the folder /nonexistent: it is not there"), "\(result.errors)")
+        // Who only asks what is configured needs no folder.
+        #expect(try headrace(["explain", "/", "--root", "/nonexistent"]).status == 0)
     }
 
     @Test(arguments: ["serve", "check"])

@@ -126,6 +126,32 @@ import Testing
         #expect(try eventually { try RawClient.get(port: edge.port, "/a").text == "b" })
     }
 
+    @Test func `a reload says which file has changed, and that a route was put first`() throws {
+        let origin = try ScriptedOrigin(body: "origin")
+        let users = try TemporaryFile("anna:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=\n")
+        func yaml(_ first: String = "") -> String {
+            """
+            edge:
+              app: \(origin.url)
+              routes:
+            \(first)    - {match: {path: [/a]}, upstream: app, basic_auth: {file: "\(users.path)"}}
+                - {match: {path: [/b]}, upstream: app}
+
+            """
+        }
+        let file = try TemporaryFile(yaml(), name: "headrace.yaml")
+        let edge = try HeadraceProcess(["--config", file.path])
+        func reload(says text: String) {
+            kill(edge.processIdentifier, SIGHUP)
+            #expect(eventually { edge.errorOutput.contains("configuration read anew: \(text)\n") }, "\(edge.errorOutput)")
+        }
+        reload(says: "no change")
+        try users.replace("berta:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=\n")
+        reload(says: "edge.routes[1].basic_auth.file: \(users.path) was read anew and differs")
+        try file.replace(yaml("    - {match: {path: [/new]}, page: health}\n"))
+        reload(says: "edge.routes[1] (match.path=[/new]) is new")
+    }
+
     @Test func `what is stored outlives a reload`() throws {
         let origin = try ScriptedOrigin(fields: ["Cache-Control: max-age=600"], body: "origin")
         let file = try TemporaryFile("edge: {app: \"\(origin.url)\"}", name: "headrace.yaml")

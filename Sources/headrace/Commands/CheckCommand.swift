@@ -30,7 +30,7 @@ struct CheckCommand: ParsableCommand {
     }
 
     func run() throws {
-        let loaded = try options.loadOrExit()
+        let loaded = try options.loadOrExit(looksForFiles: true)
         do {
             try EdgeServer.check(loaded.settings.edgeConfiguration)
             try KeyspaceServer.check(loaded.settings.keyspace)

@@ -37,9 +37,11 @@ struct ConfigurationOptions: ParsableArguments {
     /// Whether there is one.
     var hasFile: Bool { Self.filePath(config, ProcessInfo.processInfo.environment) != nil }
 
+    /// - Parameter looksForFiles: whether what it names has to be there, for who is going to use it.
     /// - Throws: `ConfigurationProblems`.
-    func load() throws(ConfigurationProblems) -> ConfigurationSources.Loaded {
+    func load(looksForFiles: Bool = false) throws(ConfigurationProblems) -> ConfigurationSources.Loaded {
         var sources = try Self.sources(config)
+        sources.looksForFiles = looksForFiles
         if let app { sources.flags.append(("--app", "edge.app", [app])) }
         if let root { sources.flags.append(("--root", "edge.root", [root])) }
         if !listen.isEmpty { sources.flags.append(("--listen", "edge.listen", listen)) }
@@ -59,10 +61,10 @@ struct ConfigurationOptions: ParsableArguments {
         return sources
     }
 
-    /// ``load()`` for a command: what is wrong goes to standard error.
-    func loadOrExit() throws -> ConfigurationSources.Loaded {
+    /// ``load(looksForFiles:)`` for a command: what is wrong goes to standard error.
+    func loadOrExit(looksForFiles: Bool = false) throws -> ConfigurationSources.Loaded {
         do {
-            return try load()
+            return try load(looksForFiles: looksForFiles)
         } catch {
             Terminal.fail("the configuration has mistakes\n\(error.rendered)")
             throw ExitCode.badConfiguration

@@ -21,7 +21,7 @@ struct ReloadCommand: ParsableCommand {
     @OptionGroup var options: ConfigurationOptions
 
     func run() throws {
-        let loaded = try options.loadOrExit()
+        let loaded = try options.loadOrExit(looksForFiles: true)
         do {
             try EdgeServer.check(loaded.settings.edgeConfiguration)
         } catch {

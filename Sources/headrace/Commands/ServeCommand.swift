@@ -27,9 +27,9 @@ struct ServeCommand: AsyncParsableCommand {
     var pidfile: String?
 
     func run() async throws {
-        let loaded = try options.loadOrExit()
+        let loaded = try options.loadOrExit(looksForFiles: true)
         do {
-            try await Composition(loaded, pidPath: pidfile) { [options] in try options.load() }.run(untilEOF: untilEOF)
+            try await Composition(loaded, pidPath: pidfile) { [options] in try options.load(looksForFiles: true) }.run(untilEOF: untilEOF)
         } catch let failure as Listener.BindFailure {
             let key = loaded.settings.key(ofListening: failure.endpoint).map { "\($0): " } ?? ""
             Terminal.fail("cannot start: \(key)\(failure)")

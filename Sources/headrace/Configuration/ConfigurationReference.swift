@@ -26,7 +26,12 @@ enum ConfigurationReference {
             `env:NAME` or `file:/PATH`; its own variable in the environment holds it as it is. It is printed as `(redacted)`.
 
             SIGHUP reads everything anew: a file with a mistake changes nothing and says why; keys marked ↻ take effect at once, and a change
-            of any other key is named as one that needs a restart.
+            of any other key is named as one that needs a restart. The log says what has changed: of routes, which are known by their name or else
+            by what they match, those that are new, gone, moved or changed; and files that are read anew with them and differ (passwords,
+            maintenance pages, certificates).
+
+            `headrace check`, and every start and reload, say all mistakes at once, each with its line: values, values that do not go together, and
+            folders, files of passwords and maintenance pages that are not there. A variable `HEADRACE_…` that is nearly a key's is a warning.
 
             This page is printed from the table of keys (`headrace reference configuration`).
 

@@ -13,6 +13,9 @@ struct ConfigurationSources {
     /// Reads the file that a secret is in. A parameter, so that the rest is a function of its input.
     var readSecret: (String) throws -> String = { try String(contentsOfFile: $0, encoding: .utf8) }
 
+    /// Whether the folders and files that the values name have to be there: not for who only asks what is configured.
+    var looksForFiles = false
+
     /// Where a value came from.
     enum Origin: String, Sendable {
         case `default`, file, environment, flag
@@ -52,6 +55,7 @@ struct ConfigurationSources {
         loaded.places = reader.places
         var findings = SettingFindings(places: reader.places, refused: reader.refused)
         SettingContradictions.add(loaded, to: &findings)
+        if looksForFiles { NamedFile.add(loaded.settings, to: &findings) }
         let problems = reader.problems + findings.problems
         guard problems.isEmpty else { throw ConfigurationProblems(problems: problems, source: file?.text) }
         return loaded
