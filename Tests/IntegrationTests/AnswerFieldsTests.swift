@@ -35,11 +35,8 @@ import Testing
                 }
             }
             folder = try TemporaryFolder()
-            for name in ["sub", "bare"] {
-                try FileManager.default.createDirectory(at: folder.url.appending(path: "files/\(name)"), withIntermediateDirectories: true)
-            }
+            try FileManager.default.createDirectory(at: folder.url.appending(path: "files/sub"), withIntermediateDirectories: true)
             try Data("hello".utf8).write(to: folder.url.appending(path: "files/hello.txt"))
-            try Data("sub".utf8).write(to: folder.url.appending(path: "files/sub/index.html"))
             try Data("alice:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=\n".utf8).write(to: folder.url.appending(path: "users"))
             configuration = try TemporaryFile(
                 """
@@ -123,7 +120,7 @@ import Testing
         Case(name: "206 of a file", request: Case.get("/files/hello.txt", "Range: bytes=1-2"), status: 206, said: ""),
         Case(name: "304 of a file", request: Case.get("/files/hello.txt", "If-None-Match: *"), status: 304, said: "", hasBody: false),
         Case(name: "folder without its slash", request: Case.get("/files/sub"), status: 301, said: ""),
-        Case(name: "folder without an index", request: Case.get("/files/bare/"), status: 404, said: ""),
+        Case(name: "folder without an index", request: Case.get("/files/sub/"), status: 404, said: ""),
         Case(name: "no such file", request: Case.get("/files/none"), status: 404, said: ""),
         Case(name: "POST to files", request: Case.request("POST", "/files/hello.txt", ["Content-Length: 0"]), status: 405, said: ""),
         Case(name: "metrics", request: Case.getOwnPage("/metrics"), status: 200, said: ""),

@@ -233,7 +233,7 @@ final class Fetch: DeadlineHolder {
             var codings: [ContentCoding] = []
             // A range is one of the plain bytes.
             if !options.precompressed.isEmpty, !request.fields.contains(.range) { codings = acceptedCodings(options.precompressed) }
-            source?.start(.init(path: path, options: options, codings: codings), known: stale?.response.entityTag)
+            source?.start(.init(path: path, options: options, codings: codings, hasApplication: route.upstream != nil), known: stale?.response.entityTag)
         }
     }
 

@@ -14,8 +14,8 @@ final class StaticFiles: Sendable {
     /// What a path is.
     enum Found: Sendable {
         case file(OpenFile)
-        /// A folder that was asked for without its slash, and answers with it. One that has neither index nor listing is nothing: who answers
-        /// behind the files is asked for the path as it is.
+        /// A folder that was asked for without its slash. With an application behind the files only one that answers with it: for a folder that
+        /// has neither index nor listing the application is asked, for the path as it is.
         case folderWithoutSlash
         /// A folder without an index, and the page that lists it.
         case listing(String)
@@ -28,6 +28,8 @@ final class StaticFiles: Sendable {
         let options: StaticFilesOptions
         /// The codings in which a file beside the one that is meant would do, best first.
         let codings: [ContentCoding]
+        /// Somebody else answers for what is no file.
+        let hasApplication: Bool
     }
 
     /// A file that is open for reading; closed with its last reference.

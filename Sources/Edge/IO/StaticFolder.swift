@@ -67,8 +67,8 @@ final class StaticFolder: Sendable {
         for name in query.options.indexNames {
             if case .file(let found) = file(path.components + [name], query) { return path.isFolder ? .file(found) : .folderWithoutSlash }
         }
-        guard query.options.hasListing else { return .nothing }
-        return path.isFolder ? listing(descriptor, path, links) : .folderWithoutSlash
+        guard path.isFolder else { return query.options.hasListing || !query.hasApplication ? .folderWithoutSlash : .nothing }
+        return query.options.hasListing ? listing(descriptor, path, links) : .nothing
     }
 
     /// The file, or the one beside it in the best coding.
