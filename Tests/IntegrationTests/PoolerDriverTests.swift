@@ -19,7 +19,7 @@ struct PoolerDriverTests {
         let pooler = try HeadraceProcess(
             ["--pooler", "127.0.0.1:0", "--postgres", postgres.url(user: nil)]
                 + all.sorted { $0.key < $1.key }.flatMap { ["--set", "pooler.\($0.key)=\($0.value)"] }, saying: "pooler: ")
-        let result = try Command.run("timeout", ["60", "python3", "-c", script, "\(pooler.port)"])
+        let result = try Command.run("timeout", ["60", Command.python, "-c", script, "\(pooler.port)"])
         #expect(result.status == 0, "\(result.errors)")
         return result.text
     }

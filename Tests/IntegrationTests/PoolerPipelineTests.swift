@@ -16,7 +16,7 @@ struct PoolerPipelineTests {
         let pooler = try HeadraceProcess(
             ["--pooler", "127.0.0.1:0", "--postgres", postgres.url(user: nil)]
                 + all.sorted { $0.key < $1.key }.flatMap { ["--set", "pooler.\($0.key)=\($0.value)"] }, saying: "pooler: ")
-        let result = try Command.run("timeout", ["120", "python3", "-c", Self.client + script, "\(pooler.port)", "\(postgres.port)"])
+        let result = try Command.run("timeout", ["120", Command.python, "-c", Self.client + script, "\(pooler.port)", "\(postgres.port)"])
         #expect(result.status == 0, "\(result.text)\(result.errors)")
         return result.text
     }

@@ -238,7 +238,7 @@ struct PoolerTests {
                 answer += piece
             print(b'mine - 192.0.2.7:4711' in answer.split(b'SELECT 1')[0].split(b'current_setting')[1])
             """
-        let result = try Command.run("timeout", ["20", "python3", "-c", script, "\(pooler.port)"])
+        let result = try Command.run("timeout", ["20", Command.python, "-c", script, "\(pooler.port)"])
         #expect(result.text == "True\n", "\(result.errors)")
         // Without the header nobody gets in from there.
         #expect(try Self.psql(pooler, "SELECT 1").status != 0)
@@ -333,7 +333,7 @@ struct PoolerTests {
             # In a transaction it is told.
             for holder in holders: holder.query('COMMIT')
             """
-        let result = try Command.run("timeout", ["60", "python3", "-c", script, "\(pooler.port)"])
+        let result = try Command.run("timeout", ["60", Command.python, "-c", script, "\(pooler.port)"])
         #expect(result.text == "(0A000)Z\ntTZ\n2DCZ\n2DCZ\n2DCZ\n", "\(result.text) \(result.errors)")
     }
 

@@ -13,10 +13,15 @@ public enum Command {
     /// The program's path, if it is installed.
     public static func find(_ name: String) -> URL? {
         let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
-        let folders = path.split(separator: ":").map(String.init) + ["/usr/bin", "/usr/sbin", "/bin"]
+        // Debian's Python has the modules that scripts/setup installs; another one in front of it, a version manager's, has not.
+        let first = name == "python3" ? ["/usr/bin"] : []
+        let folders = first + path.split(separator: ":").map(String.init) + ["/usr/bin", "/usr/sbin", "/bin"]
         return folders.map { URL(filePath: $0).appending(path: name) }
             .first { FileManager.default.isExecutableFile(atPath: $0.path) }
     }
+
+    /// For programs that run it by themselves.
+    public static let python = find("python3")?.path ?? "python3"
 
     /// Runs a program; its output is kept whole.
     public static func run(_ name: String, _ arguments: [String], input: Data? = nil) throws -> Result {

@@ -44,7 +44,7 @@ import Testing
     @Test func `many who get a stale answer cause one fetch`() throws {
         let gate = ScriptedOrigin.Gate()
         let origin = try origin("stale-while-revalidate=600") {
-            [.waitFor(gate), .send(ScriptedOrigin.response(fields: ["Cache-Control: max-age=60"], body: "new"))]
+            [.waitFor(gate), .send(ScriptedOrigin.response(fields: ["Cache-Control: max-age=6000"], body: "new"))]
         }
         let edge = try edge(origin)
         _ = try RawClient.get(port: edge.port, "/")
