@@ -76,13 +76,14 @@ let package = Package(
         .systemLibrary(name: "CCrypt", providers: [.apt(["libcrypt-dev"])]),
         .systemLibrary(name: "CResolver"),
         .systemLibrary(name: "CEpoll"),
+        .systemLibrary(name: "CFiles"),
         // Lua 5.1 behind functions that never raise.
         .target(name: "CLua", linkerSettings: [.linkedLibrary(":liblua5.1.a"), .linkedLibrary("m"), .linkedLibrary("dl")]),
         // Floor 2
         .target(
             name: "Edge",
             dependencies: [
-                "HTTPSemantics", "HTTP1Wire", "HTTP2Wire", "RESPWire", "Eviction", "Transport", "Telemetry", "CCodecs", "CCrypt", "CResolver", nioCore, nioPosix,
+                "HTTPSemantics", "HTTP1Wire", "HTTP2Wire", "RESPWire", "Eviction", "Transport", "Telemetry", "CCodecs", "CCrypt", "CFiles", "CResolver", nioCore, nioPosix,
                 logging,
                 .product(name: "Crypto", package: "swift-crypto"),
             ],

@@ -18,7 +18,7 @@ import Testing
         "History": ["GRDB", "Foundation"],
         "Transport": ["Telemetry", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS", "Logging", "Synchronization"],
         "Edge": [
-            "HTTPSemantics", "HTTP1Wire", "HTTP2Wire", "RESPWire", "Eviction", "Transport", "Telemetry", "CCodecs", "CCrypt", "CResolver", "Crypto", "NIOCore",
+            "HTTPSemantics", "HTTP1Wire", "HTTP2Wire", "RESPWire", "Eviction", "Transport", "Telemetry", "CCodecs", "CCrypt", "CFiles", "CResolver", "Crypto", "NIOCore",
             "NIOPosix", "Logging", "Synchronization",
         ],
         "Pooler": ["PostgresWire", "Transport", "Telemetry", "NIOCore", "NIOPosix", "NIOTLS", "Logging", "Synchronization"],

@@ -9,7 +9,7 @@ import Glibc
 import Musl
 #endif
 
-/// A folder whose files are served. Disks are slow, so nothing here runs on an event loop: it all goes to a thread pool.
+/// A folder whose files are served. Disks are slow, so what may have to ask one goes to a thread pool, and not to an event loop.
 final class StaticFiles: Sendable {
     /// What a path is.
     enum Found: Sendable {
@@ -69,13 +69,14 @@ final class StaticFiles: Sendable {
     }
 
     private let path: String
-    private let folder: Lock<StaticFolder>
+    /// With when it was made sure that the path leads there.
+    private let folder: Lock<(folder: StaticFolder, checked: NIODeadline)>
     private let pool: NIOThreadPool
 
     /// - Throws: when the path leads to no folder that can be read.
     init(root path: String) throws {
         self.path = path
-        folder = Lock(try StaticFolder(path))
+        folder = Lock((try StaticFolder(path), .now()))
         // Two threads: one slow disk access does not hold up the next file.
         pool = NIOThreadPool(numberOfThreads: 2)
         pool.start()
@@ -89,15 +90,23 @@ final class StaticFiles: Sendable {
     /// The folder to which the path leads now: a release may be a link that is set anew, or a folder in the place of another. While it leads
     /// nowhere, the last one. On the pool's threads.
     private var current: StaticFolder {
-        let known = folder.withLock { $0 }
-        guard !known.isStill(path), let new = try? StaticFolder(path) else { return known }
-        folder.withLock { $0 = new }
+        let now = NIODeadline.now()
+        let known = folder.withLock { $0.folder }
+        let new = known.isStill(path) ? known : (try? StaticFolder(path)) ?? known
+        folder.withLock { $0 = (new, now) }
         return new
     }
 
-    /// Looks a path up and opens what it finds.
+    /// Where the path led within the last second.
+    private var recent: StaticFolder? {
+        let (folder, checked) = folder.withLock { $0 }
+        return NIODeadline.now() < checked + .seconds(1) ? folder : nil
+    }
+
+    /// Looks a path up and opens what it finds: at once what the kernel has in memory.
     func open(_ query: Query, on eventLoop: any EventLoop) -> EventLoopFuture<Found> {
-        pool.runIfActive(eventLoop: eventLoop) { [self] in current.find(query) }
+        if let found = recent?.findInMemory(query) { return eventLoop.makeSucceededFuture(found) }
+        return pool.runIfActive(eventLoop: eventLoop) { [self] in current.find(query) }
     }
 
     /// Reads a piece of a file. Fewer bytes than asked for mean that the file became shorter meanwhile.

@@ -1,3 +1,4 @@
+import CFiles
 import HTTPSemantics
 import NIOCore
 
@@ -7,7 +8,7 @@ import Glibc
 import Musl
 #endif
 
-/// A folder that is open, and what can be found in it. Every call may wait for the disk.
+/// A folder that is open, and what can be found in it. Every call may wait for the disk, unless it says that it only asks what is in memory.
 ///
 /// Nothing outside of the folder can be opened: a path is walked name by name from the folder's own descriptor, and no step follows a
 /// link (`O_NOFOLLOW`). Where links are allowed they are resolved first, and the result is walked in the same way, so that a link that
@@ -44,45 +45,69 @@ final class StaticFolder: Sendable {
         return stat(path, &status) == 0 && status.st_dev == device && status.st_ino == inode
     }
 
+    /// The disk would have to be asked.
+    struct NotInMemory: Error {}
+
     /// Looks a path up and opens what it finds.
     func find(_ query: StaticFiles.Query) -> StaticFiles.Found {
-        switch look(query.path, query) {
+        (try? find(query, inMemory: false)) ?? .nothing
+    }
+
+    /// The same without waiting for the disk. What takes more than names of files, links on the way and lists of a folder, is not looked for.
+    /// - Source: openat2(2), `RESOLVE_CACHED`.
+    func findInMemory(_ query: StaticFiles.Query) -> StaticFiles.Found? {
+        query.options.links == .follow || query.options.hasListing ? nil : try? find(query, inMemory: true)
+    }
+
+    private func find(_ query: StaticFiles.Query, inMemory: Bool) throws(NotInMemory) -> StaticFiles.Found {
+        switch try look(query.path, query, inMemory) {
         case .nothing:
             guard let fallback = query.options.fallback, query.path.components.last?.contains(".") != true,
                 let path = try? StaticFilePath(Array(fallback.utf8).span)
             else { return .nothing }
-            return look(path, query)
+            return try look(path, query, inMemory)
         case let found: return found
         }
     }
 
-    private func look(_ path: StaticFilePath, _ query: StaticFiles.Query) -> StaticFiles.Found {
+    private func look(_ path: StaticFilePath, _ query: StaticFiles.Query, _ inMemory: Bool) throws(NotInMemory) -> StaticFiles.Found {
         let links = query.options.links
-        guard let (descriptor, status) = open(path.components, links) else { return .nothing }
+        guard let (descriptor, status) = try open(path.components, links, inMemory) else { return .nothing }
         guard isFolder(status) else {
+            if !path.isFolder { return try file(path.components, descriptor, status, query, inMemory) }
             close(descriptor)
-            return path.isFolder ? .nothing : file(path.components, query)
+            return .nothing
         }
         defer { close(descriptor) }
         for name in query.options.indexNames {
-            if case .file(let found) = file(path.components + [name], query) { return path.isFolder ? .file(found) : .folderWithoutSlash }
+            let components = path.components + [name]
+            guard let (descriptor, status) = try open(components, links, inMemory) else { continue }
+            if case .file(let found) = try file(components, descriptor, status, query, inMemory) { return path.isFolder ? .file(found) : .folderWithoutSlash }
         }
         guard path.isFolder else { return query.options.hasListing || !query.hasApplication ? .folderWithoutSlash : .nothing }
         return query.options.hasListing ? listing(descriptor, path, links) : .nothing
     }
 
     /// The file, or the one beside it in the best coding.
-    private func file(_ components: [String], _ query: StaticFiles.Query) -> StaticFiles.Found {
-        guard let name = components.last, let (descriptor, status) = open(components, query.options.links) else { return .nothing }
-        guard isFile(status) else {
+    /// - Parameter descriptor: what was opened; closed unless it is what is found.
+    private func file(
+        _ components: [String], _ descriptor: Int32, _ status: stat, _ query: StaticFiles.Query, _ inMemory: Bool
+    ) throws(NotInMemory) -> StaticFiles.Found {
+        guard let name = components.last, isFile(status) else {
             close(descriptor)
             return .nothing
         }
         let varies = !query.options.precompressed.isEmpty
         for coding in query.codings {
-            guard let ending = Self.ending(coding),
-                let (sibling, siblingStatus) = open(components.dropLast() + [name + ending], query.options.links)
-            else { continue }
+            guard let ending = Self.ending(coding) else { continue }
+            let found: (Int32, stat)?
+            do throws(NotInMemory) {
+                found = try open(components.dropLast() + [name + ending], query.options.links, inMemory)
+            } catch {
+                close(descriptor)
+                throw error
+            }
+            guard let (sibling, siblingStatus) = found else { continue }
             // An older one is of what the file was before.
             if isFile(siblingStatus), (siblingStatus.st_mtim.tv_sec, siblingStatus.st_mtim.tv_nsec) >= (status.st_mtim.tv_sec, status.st_mtim.tv_nsec) {
                 close(descriptor)
@@ -105,11 +130,22 @@ final class StaticFolder: Sendable {
     private func isFile(_ status: stat) -> Bool { status.st_mode & S_IFMT == S_IFREG }
     private func isFolder(_ status: stat) -> Bool { status.st_mode & S_IFMT == S_IFDIR }
 
-    private func open(_ components: [String], _ links: StaticFilesOptions.Links) -> (descriptor: Int32, status: stat)? {
+    private func open(
+        _ components: [String], _ links: StaticFilesOptions.Links, _ inMemory: Bool
+    ) throws(NotInMemory) -> (descriptor: Int32, status: stat)? {
         let descriptor: Int32
         switch links {
+        case _ where inMemory:
+            descriptor = headrace_open_cached(rootDescriptor, components.isEmpty ? "." : components.joined(separator: "/"), UInt64(Self.flags))
+            if descriptor < 0, errno != ENOENT { throw NotInMemory() }
         case .refuse: descriptor = walk(components)
         case .inside:
+            // Mostly no link is on the way, and then none has to be resolved.
+            let direct = walk(components)
+            guard direct < 0, errno == ELOOP || errno == ENOTDIR else {
+                descriptor = direct
+                break
+            }
             guard let real = realpath(([root] + components).joined(separator: "/"), nil) else { return nil }
             defer { free(real) }
             let resolved = String(cString: real)
@@ -164,7 +200,7 @@ final class StaticFolder: Sendable {
             let name = withUnsafeBytes(of: length) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
             if name.hasPrefix("."), name != ".well-known" { continue }
             // What would not be served is not shown.
-            guard let (found, status) = open(path.components + [name], links) else { continue }
+            guard let (found, status) = (try? open(path.components + [name], links, false)) ?? nil else { continue }
             close(found)
             guard isFile(status) || isFolder(status) else { continue }
             if names.count == StaticFilesOptions.listingMax {
