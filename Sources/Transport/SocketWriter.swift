@@ -32,9 +32,21 @@ public final class SocketWriter {
         held = bytes
     }
 
-    /// The same by way of the channel, for what is no bytes in memory, or whose end somebody waits for.
-    public func write(_ data: NIOAny, promise: EventLoopPromise<Void>) {
+    /// The same by way of the channel, since somebody waits for its end.
+    public func write(_ bytes: ByteBuffer, promise: EventLoopPromise<Void>) {
+        guard descriptor != nil else { return context.write(NIOAny(bytes), promise: promise) }
+        queue(NIOAny(bytes), promise)
+    }
+
+    /// A stretch of a file, behind what was written since the last flush: the kernel holds that back to send it with the stretch (`MSG_MORE`), and not in a
+    /// segment of its own, for which the other side would wake.
+    public func write(_ region: FileRegion, promise: EventLoopPromise<Void>) {
+        let data = NIOAny(IOData.fileRegion(region))
         guard descriptor != nil else { return context.write(data, promise: promise) }
+        if let bytes = held {
+            held = nil
+            if let rest = rest(of: bytes, CInt(MSG_MORE)) { queue(NIOAny(rest), context.eventLoop.makePromise()) }
+        }
         queue(data, promise)
     }
 
@@ -54,14 +66,20 @@ public final class SocketWriter {
     }
 
     private func send(_ bytes: ByteBuffer) {
-        var rest = bytes
-        if let descriptor, channel.isActive {
-            let taken = bytes.withUnsafeReadableBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL)) }
-            guard taken < bytes.readableBytes else { return }
-            if taken > 0 { rest.moveReaderIndex(forwardBy: taken) }
-        }
+        guard let rest = rest(of: bytes, 0) else { return }
         queue(NIOAny(rest), context.eventLoop.makePromise())
         context.flush()
+    }
+
+    /// - Returns: what the kernel has not taken; `nil` when it took all.
+    private func rest(of bytes: ByteBuffer, _ flags: CInt) -> ByteBuffer? {
+        var rest = bytes
+        if let descriptor, channel.isActive {
+            let count = bytes.withUnsafeReadableBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL) | flags) }
+            guard count < bytes.readableBytes else { return nil }
+            if count > 0 { rest.moveReaderIndex(forwardBy: count) }
+        }
+        return rest
     }
 
     private func queue(_ data: NIOAny, _ promise: EventLoopPromise<Void>) {

@@ -192,7 +192,7 @@ extension HTTPServerHandler {
                 withExtendedLifetime(file) {}
             }
             let region = FileRegion(fileHandle: handle, readerIndex: range.lowerBound, endIndex: range.upperBound)
-            writer.write(NIOAny(IOData.fileRegion(region)), promise: written)
+            writer.write(region, promise: written)
             if responseFraming == .chunked { output.writeStaticString("\r\n") }
         }
         flush()

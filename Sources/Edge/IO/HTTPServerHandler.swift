@@ -466,7 +466,7 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
         sent.futureResult.whenComplete { _ in next(bound.value) }
         isClosing = true
         arm(.write, for: worker.configuration.deadlines.write, from: now)
-        writer.write(wrapOutboundOut(output), promise: sent)
+        writer.write(output, promise: sent)
         writer.flush()
         output = ByteBuffer()
     }

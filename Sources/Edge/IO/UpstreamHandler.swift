@@ -157,7 +157,7 @@ final class UpstreamHandler: ChannelInboundHandler, UpstreamLink, DeadlineHolder
         let written = context.eventLoop.makePromise(of: Void.self)
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
         written.futureResult.whenComplete { _ in bound.value.close(promise: nil) }
-        writer.write(wrapOutboundOut(ByteBuffer()), promise: written)
+        writer.write(ByteBuffer(), promise: written)
         writer.flush()
     }
 
