@@ -231,7 +231,7 @@ import Testing
         #expect(origins.map(\.requestCount) == [1, 1])
         gate.open()
         for client in clients { #expect(try client.readResponse().text == "x") }
-        #expect(try edge.metric("headrace_upstream_connections{group=\"app\"}") == 2)
+        #expect(try edge.metric("headrace_upstream_connections{group=\"app\"}") <= 2)
     }
 
     /// As many connections as it takes wait for the application to accept them; from the next on the kernel does not answer.
