@@ -43,15 +43,32 @@ public final class SocketWriter {
     public func write(_ region: FileRegion, promise: EventLoopPromise<Void>) {
         let data = NIOAny(IOData.fileRegion(region))
         guard descriptor != nil else { return context.write(data, promise: promise) }
-        if let bytes = held {
-            held = nil
-            if let rest = rest(of: bytes, CInt(MSG_MORE)) { queue(NIOAny(rest), context.eventLoop.makePromise()) }
-        }
+        sendHeld(CInt(MSG_MORE))
         queue(data, promise)
     }
 
+    /// Gives the kernel a stretch of a file at once, behind what was written since the last flush. While the other side takes it there is no end to
+    /// this: nobody should give one after the other in one turn.
+    /// - Returns: how many bytes of it the kernel has taken; what is left is for ``write(_:promise:)-(FileRegion,_)``.
+    public func sendNow(_ range: Range<Int>, ofFile file: CInt) -> Int {
+        guard let descriptor, channel.isActive else { return 0 }
+        sendHeld(CInt(MSG_MORE))
+        guard queuedCount == 0 else { return 0 }
+        var offset = off_t(range.lowerBound)
+        return max(0, sendfile(descriptor, file, &offset, range.count))
+    }
+
+    private func sendHeld(_ flags: CInt) {
+        guard let bytes = held else { return }
+        held = nil
+        if let rest = rest(of: bytes, flags) { queue(NIOAny(rest), context.eventLoop.makePromise()) }
+    }
+
     public func flush() {
-        guard let bytes = held else { return context.flush() }
+        guard let bytes = held else {
+            if queuedCount > 0 || descriptor == nil { context.flush() }
+            return
+        }
         held = nil
         send(bytes)
     }

@@ -41,8 +41,8 @@ extension Fetch {
     }
 
     /// The next bytes of the body, which lie in a file.
-    func responseRegion(of file: StaticFiles.OpenFile, _ range: Range<Int>) {
-        client?.sendRegion(of: file, range)
+    func responseRegion(of file: StaticFiles.OpenFile, _ range: Range<Int>, isLast: Bool) {
+        client?.sendRegion(of: file, range, isLast: isLast)
     }
 
     func pass(_ part: ByteBuffer) {

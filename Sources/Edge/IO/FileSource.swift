@@ -150,7 +150,7 @@ final class FileSource {
         let end = min(range.upperBound, range.lowerBound + Self.regionBytes)
         guard file.reaches(end) else { return truncated() }
         keep(range, from: end)
-        fetch.responseRegion(of: file, range.lowerBound..<end)
+        fetch.responseRegion(of: file, range.lowerBound..<end, isLast: stretches.isEmpty)
     }
 
     private func read(_ range: Range<Int>, of file: StaticFiles.OpenFile) {

@@ -177,26 +177,33 @@ extension HTTPServerHandler {
     }
 
     /// Bytes of a response's body that the kernel takes from a file. They go out behind all that was written before.
-    func sendRegion(of file: StaticFiles.OpenFile, _ range: Range<Int>) {
-        guard connection.head.method != .head, let context, let writer else { return }
+    /// - Parameter isLast: the body's last ones, which the kernel gets at once. Of others the channel sees to it that a client who takes them as
+    ///   fast as they come does not keep the loop for itself.
+    func sendRegion(of file: StaticFiles.OpenFile, _ range: Range<Int>, isLast: Bool) {
+        guard connection.head.method != .head, let writer else { return }
         exchange.bodyBytes += range.count
         turn {
             if responseFraming == .chunked { output.writeChunkHeader(byteCount: range.count) }
             emit()
-            isUnflushed = true
-            // The descriptor is the file's, which lives until the kernel has read it and closes it then.
-            let handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: file.descriptor)
-            let written = context.eventLoop.makePromise(of: Void.self)
-            written.futureResult.whenComplete { _ in
-                _ = try? handle.takeDescriptorOwnership()
-                withExtendedLifetime(file) {}
-            }
-            let region = FileRegion(fileHandle: handle, readerIndex: range.lowerBound, endIndex: range.upperBound)
-            writer.write(region, promise: written)
+            let taken = isLast ? writer.sendNow(range, ofFile: file.descriptor) : 0
+            if taken < range.count { write(file, range.dropFirst(taken)) }
             if responseFraming == .chunked { output.writeStaticString("\r\n") }
         }
         flush()
         if !isWritable || deadlineReason == .write { updateWriteDeadline(now: .now()) }
+    }
+
+    private func write(_ file: StaticFiles.OpenFile, _ range: Range<Int>) {
+        guard let context, let writer else { return }
+        isUnflushed = true
+        // The descriptor is the file's, which lives until the kernel has read it and closes it then.
+        let handle = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: file.descriptor)
+        let written = context.eventLoop.makePromise(of: Void.self)
+        written.futureResult.whenComplete { _ in
+            _ = try? handle.takeDescriptorOwnership()
+            withExtendedLifetime(file) {}
+        }
+        writer.write(FileRegion(fileHandle: handle, readerIndex: range.lowerBound, endIndex: range.upperBound), promise: written)
     }
 
     /// Has what was written go out, unless a turn is still gathering it: whoever began the turn flushes behind it.
