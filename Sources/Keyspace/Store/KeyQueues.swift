@@ -8,7 +8,7 @@ import Musl
 ///
 /// New keys go into a small queue, a twentieth of all. Whoever is used again before its end comes moves to the main queue; whoever is not
 /// leaves, and is remembered for a while by its hash: should it come back, it goes to the main queue at once. The main queue is a
-/// second-chance FIFO. What differs is what a key costs: a queue's place is the key's hash, 8 bytes; which queue and how many uses are
+/// second-chance FIFO. What differs is what a key costs: a queue's place is six bytes of the key's hash; which queue and how many uses are
 /// four bits in the entry; a key that is gone keeps 4 bytes in a table of hashes. A key that was deleted leaves its place behind, which is
 /// passed over when it comes to the head, or swept when such places are as many as the keys. Keys are counted, not weighed.
 ///
@@ -55,8 +55,7 @@ struct KeyQueues: ~Copyable {
             // The paper has a tenth. A twentieth finds 0.2 of 100 more on the three traces of Benchmarks/keyspace, and less of it is filled with
             // what comes once.
             if small.count > 0, small.count * 20 > count || main.count == 0 {
-                let hash = small.pop()
-                guard let entry = table.find(hash), entry.place == .small else { continue }
+                guard let (entry, hash) = table.find(small.pop()), entry.place == .small else { continue }
                 if entry.uses > 0 {
                     entry.uses = 0
                     entry.place = .main
@@ -66,8 +65,7 @@ struct KeyQueues: ~Copyable {
                 ghosts.insert(hash, ageMax: max(main.count, 64), capacity: count)
                 return (entry, hash)
             } else if main.count > 0 {
-                let hash = main.pop()
-                guard let entry = table.find(hash), entry.place == .main else { continue }
+                guard let (entry, hash) = table.find(main.pop()), entry.place == .main else { continue }
                 if entry.uses == 0 { return (entry, hash) }
                 if least.map({ entry.uses < $0.entry.uses }) ?? true { least = (entry, hash) }
                 entry.uses -= 1
@@ -85,12 +83,10 @@ struct KeyQueues: ~Copyable {
         guard count > 2 * table.count + 1024 else { return }
         for _ in 0..<2 {
             if small.count > 0 {
-                let hash = small.pop()
-                if let entry = table.find(hash), entry.place == .small { small.push(hash) }
+                if let (entry, hash) = table.find(small.pop()), entry.place == .small { small.push(hash) }
             }
             if main.count > 0 {
-                let hash = main.pop()
-                if let entry = table.find(hash), entry.place == .main { main.push(hash) }
+                if let (entry, hash) = table.find(main.pop()), entry.place == .main { main.push(hash) }
             }
         }
     }
@@ -98,12 +94,13 @@ struct KeyQueues: ~Copyable {
 
 /// Hashes, first in, first out, in blocks of 512 bytes: it grows without ever being moved as a whole.
 struct HashQueue: ~Copyable {
-    /// 62 hashes and the address of the next block, which `malloc` makes 512 bytes of: a small keyspace has 32 queues, too.
-    private static let blockCount = 62
+    /// 82 hashes of 6 bytes and the address of the next block, which `malloc` makes 512 bytes of: a small keyspace has 32 queues, too.
+    private static let blockCount = 82
+    private static let hashBytes = 6
     private static let blockBytes = 504
 
-    private var head: UnsafeMutablePointer<UInt64>?
-    private var tail: UnsafeMutablePointer<UInt64>?
+    private var head: UnsafeMutableRawPointer?
+    private var tail: UnsafeMutableRawPointer?
     private var headIndex = 0
     private var tailIndex = 0
     private var blocks = 0
@@ -121,30 +118,33 @@ struct HashQueue: ~Copyable {
 
     var bytes: Int { blocks * (Self.blockBytes + 8) }
 
-    private static func next(_ block: UnsafeMutablePointer<UInt64>) -> UnsafeMutablePointer<UInt64>? {
-        UnsafeMutablePointer(bitPattern: UInt(block[blockCount]))
-    }
+    private static func next(_ block: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? { block.load(as: UnsafeMutableRawPointer?.self) }
+
+    /// Where a hash lies: behind the address of the next block.
+    private static func offset(_ index: Int) -> Int { 8 + index * hashBytes }
 
     mutating func push(_ hash: UInt64) {
         if tail == nil || tailIndex == Self.blockCount {
-            guard let memory = malloc(Self.blockBytes) else { fatalError("the system has no memory left") }
-            let block = memory.bindMemory(to: UInt64.self, capacity: Self.blockCount + 1)
-            block[Self.blockCount] = 0
-            if let tail { tail[Self.blockCount] = UInt64(UInt(bitPattern: block)) } else { head = block }
+            guard let block = malloc(Self.blockBytes) else { fatalError("the system has no memory left") }
+            block.storeBytes(of: nil, as: UnsafeMutableRawPointer?.self)
+            if let tail { tail.storeBytes(of: block, as: UnsafeMutableRawPointer?.self) } else { head = block }
             tail = block
             tailIndex = 0
             blocks += 1
         }
-        tail?[tailIndex] = hash
+        let (short, offset) = (ShortHash(hash), Self.offset(tailIndex))
+        tail?.storeBytes(of: short.upper, toByteOffset: offset, as: UInt32.self)
+        tail?.storeBytes(of: short.tag, toByteOffset: offset + 4, as: UInt16.self)
         tailIndex += 1
         count += 1
     }
 
     /// - Precondition: there is one.
-    mutating func pop() -> UInt64 {
+    mutating func pop() -> ShortHash {
         precondition(count > 0, "nothing is queued")
         guard let block = head else { preconditionFailure("a queue has no block") }
-        let hash = block[headIndex]
+        let offset = Self.offset(headIndex)
+        let hash = ShortHash(upper: block.loadUnaligned(fromByteOffset: offset, as: UInt32.self), tag: block.loadUnaligned(fromByteOffset: offset + 4, as: UInt16.self))
         headIndex += 1
         count -= 1
         if count == 0 {
