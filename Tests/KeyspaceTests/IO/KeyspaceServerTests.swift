@@ -50,6 +50,9 @@ import Testing
 
         func fail() {
             let descriptor = open(pipe, O_RDONLY | O_NONBLOCK)
+            // Once there is something to read it was opened: before that, whoever opens it behind the unlink has a file that can be written.
+            var begun = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            _ = poll(&begun, 1, 60_000)
             unlink(pipe)
             close(descriptor)
         }
