@@ -63,6 +63,8 @@ private struct World {
     private(set) var served = 0
     private(set) var problem: String?
     private var lastSweep: NIODeadline
+    /// Pools that are to be looked at again, and when.
+    private var watched: [(pool: Int, at: NIODeadline)] = []
 
     init(seed: UInt64) {
         random = SeededRandom(seed: seed)
@@ -98,6 +100,7 @@ private struct World {
     mutating func step() {
         now = now + .microseconds(Int64.random(in: 0...20_000, using: &random))
         if now >= lastSweep + .milliseconds(250) { sweep() }
+        lookAgain()
         switch Int.random(in: 0..<100, using: &random) {
         case 0..<40: clientActs(Int.random(in: clients.indices, using: &random))
         case 40..<75: carryOut(Int.random(in: 0..<loops, using: &random))
@@ -124,6 +127,7 @@ private struct World {
             while !connecting.isEmpty { finishLogin(succeeds: true) }
             while !moving.isEmpty { finishMove(succeeds: true) }
             if now >= lastSweep + .milliseconds(250) { sweep() }
+            lookAgain()
             check()
         }
         if problem == nil, let waiter = clients.firstIndex(where: { $0.ticket != nil }) { problem = "client \(waiter) waits for ever" }
@@ -171,7 +175,8 @@ private struct World {
     private mutating func give(_ new: [PoolMachine.Order]) {
         for order in new {
             switch order {
-            case .connect(_, _, let loop), .serve(_, _, let loop), .close(_, let loop), .expire(_, let loop): orders[loop].append(order)
+            case .connect(_, _, let loop), .serve(_, _, let loop), .close(_, let loop), .expire(_, let loop), .watch(_, let loop):
+                orders[loop].append(order)
             case .move(_, let from, _): orders[from].append(order)
             }
         }
@@ -202,6 +207,7 @@ private struct World {
             give(machine.closed(slot, now: now))
         case .expire(let ticket, _):
             for index in clients.indices where clients[index].ticket == ticket { clients[index].ticket = nil }
+        case .watch(let pool, _): watched.append((pool, now + PoolMachine.rest))
         }
     }
 
@@ -235,6 +241,12 @@ private struct World {
         give(machine.closed(slot, now: now))
     }
 
+    private mutating func lookAgain() {
+        let due = watched.filter { $0.at <= now }
+        watched.removeAll { $0.at <= now }
+        for (pool, _) in due { give(machine.rested(pool, now: now)) }
+    }
+
     private mutating func sweep() {
         lastSweep = now
         give(machine.swept(now: now))
@@ -248,7 +260,7 @@ private struct World {
             let isOnItsWay = orders.joined().contains { order in
                 switch order {
                 case .expire(let ticket, _), .serve(let ticket, _, _): ticket == client.ticket
-                case .connect, .move, .close: false
+                case .connect, .move, .close, .watch: false
                 }
             }
             if !isOnItsWay, problem == nil { problem = "client \(index) has waited too long" }

@@ -138,6 +138,8 @@ final class PoolRunner: Sendable {
         machine.withLock { $0.moved(slot, now: now) }
     }
 
+    func rested(_ pool: Int, now: NIODeadline) -> [PoolMachine.Order] { machine.withLock { $0.rested(pool, now: now) } }
+
     func closed(_ slot: PoolMachine.Slot, now: NIODeadline) -> [PoolMachine.Order] {
         machine.withLock { $0.closed(slot, now: now) }
     }
@@ -171,7 +173,7 @@ final class PoolRunner: Sendable {
         guard let order else { return }
         let loop =
             switch order {
-            case .connect(_, _, let loop), .serve(_, _, let loop), .close(_, let loop), .expire(_, let loop): loop
+            case .connect(_, _, let loop), .serve(_, _, let loop), .close(_, let loop), .expire(_, let loop), .watch(_, let loop): loop
             case .move(_, let from, _): from
             }
         // Mostly the caller's own, for which no closure is made.

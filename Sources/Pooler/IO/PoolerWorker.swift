@@ -308,6 +308,12 @@ final class PoolerWorker {
             metrics.waitsExpired.add()
             waiting.removeValue(forKey: ticket)?.leaseRefused(
                 ErrorFields(severity: "FATAL", sqlState: SQLState.configurationLimitExceeded.rawValue, message: "query_wait_timeout"))
+        case .watch(let pool, _):
+            let bound = NIOLoopBound(self, eventLoop: eventLoop)
+            eventLoop.scheduleTask(in: PoolMachine.rest) {
+                let worker = bound.value
+                worker.runner.perform(worker.runner.rested(pool, now: .now()), from: worker)
+            }
         }
     }
 

@@ -49,6 +49,8 @@ extension PoolMachine {
         var failures = 0
         var retryAt = NIODeadline.distantPast
         var isPaused = false
+        /// ``PoolMachine/rested(_:now:)`` is to come.
+        var isWatched = false
         var pinned = 0
 
         init(_ key: PoolKey, owner: SharedLimits.Owner, loops: Int) {

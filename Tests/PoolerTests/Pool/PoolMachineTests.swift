@@ -151,6 +151,37 @@ import Testing
         }
     }
 
+    @Test func `in a full pool a connection moves when nobody has asked for it on its loop for a while`() throws {
+        var machine = Self.machine(poolSize: 1)
+        let slot = try Self.leased(&machine)
+        let released = Self.start + .seconds(1)
+        #expect(machine.released(slot, isReusable: true, now: released) == nil)
+        guard case .wait(let ticket, .watch(0, 1)?) = machine.leaseRequested(0, loop: 1, now: released) else { throw Unexpected() }
+        #expect(machine.checkInvariants() == nil)
+        #expect(machine.leaseRequested(0, loop: 0, now: released) == .use(slot: slot))
+        #expect(machine.released(slot, isReusable: true, now: released + .microseconds(1)) == nil)
+        // It has not rested yet: once more.
+        #expect(machine.rested(0, now: released + PoolMachine.rest) == [.watch(pool: 0, loop: 1)])
+        #expect(machine.rested(0, now: released + .microseconds(1) + PoolMachine.rest) == [.move(slot: slot, from: 0, to: 1)])
+        #expect(machine.moved(slot, now: released + .milliseconds(3)) == [.serve(ticket: ticket, slot: slot, loop: 1)])
+        #expect(machine.checkInvariants() == nil)
+    }
+
+    @Test func `a connection that is freed in a full pool stays, unless somebody on another loop has lost patience`() throws {
+        for (wait, stays) in [(PoolMachine.patience, true), (PoolMachine.patience + .nanoseconds(1), false)] {
+            var machine = Self.machine(poolSize: 1)
+            let slot = try Self.leased(&machine)
+            guard case .wait(_, nil) = machine.leaseRequested(0, loop: 1, now: Self.start) else { throw Unexpected() }
+            let order = machine.released(slot, isReusable: true, now: Self.start + wait)
+            #expect(order == (stays ? .watch(pool: 0, loop: 0) : .move(slot: slot, from: 0, to: 1)))
+            // Its own loop's clients have it meanwhile, and nobody looks after it twice.
+            guard stays else { continue }
+            #expect(machine.leaseRequested(0, loop: 0, now: Self.start + wait) == .use(slot: slot))
+            #expect(machine.released(slot, isReusable: true, now: Self.start + wait) == nil)
+            #expect(machine.checkInvariants() == nil)
+        }
+    }
+
     @Test func `the reserve is touched after a wait, and not before`() throws {
         var machine = Self.machine(poolSize: 1, reserveSize: 1) { $0.timeouts.reserve = .seconds(5) }
         _ = try Self.leased(&machine)
