@@ -7,7 +7,7 @@ extension ClientHandler {
 
     func lease(now: NIODeadline) {
         phaseSince = now
-        if phase == .waiting, leasesOwn(now: now) { return }
+        if phase == .waiting, worker.runner.dedication.isOn(now), leasesOwn(now: now) { return }
         worker.lease(self, pool: pool, now: now)
     }
 
@@ -41,23 +41,23 @@ extension ClientHandler {
             server.session.setupSent(statement, to: &bytes)
             server.send(bytes)
         } else {
-            settledUp(server)
+            settledUp(server, now: now)
         }
     }
 
     /// The server connection has this client's parameters.
-    func settledUp(_ server: ServerHandler) {
+    func settledUp(_ server: ServerHandler, now: NIODeadline) {
         if server.session.parameters.id != parameters.id { server.session.parameters = parameters }
         switch phase {
         case .welcoming:
             worker.runner.welcomed(pool, parameters, with: server.session.reported)
             let reported = server.session.reported
-            endLease(isReusable: true, now: .now())
+            endLease(isReusable: true, now: now)
             welcome(reported)
-            understand()
+            understand(now: now)
         case .waiting, .settingUp:
             phase = .serving
-            understand()
+            understand(now: now)
         case .startup, .idle, .serving, .probing, .listening, .closed: break
         }
     }
@@ -150,7 +150,7 @@ extension ClientHandler {
         if outcome.hasParameters { parametersReported(server.session.takeReportedChanges(), server) }
         if let setup = outcome.setup {
             switch setup {
-            case .done: settledUp(server)
+            case .done: settledUp(server, now: .now())
             case .failed:
                 guard var error = server.session.setupError else { return }
                 error.severity = "FATAL"
@@ -188,7 +188,7 @@ extension ClientHandler {
             return fail(.featureNotSupported, "transaction blocks are not allowed in statement pooling mode")
         }
         releaseIfDone(now: now)
-        if pending.readableBytes > 0 { understand() } else { resumeReading() }
+        if pending.readableBytes > 0 { understand(now: now) } else { resumeReading() }
     }
 
     /// What has just ended was slow.

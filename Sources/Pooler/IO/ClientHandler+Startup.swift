@@ -56,6 +56,7 @@ extension ClientHandler {
         guard let context, let tls = worker.runner.tls.clients else { return close() }
         encryption = .handshake(isDirect: isDirect)
         writer = SocketWriter(context, isPlain: false)
+        core = nil
         do {
             try context.pipeline.syncOperations.addHandler(tls.handler(), position: .first)
         } catch {

@@ -57,6 +57,8 @@ final class ClientHandler: ChannelDuplexHandler {
     var authentication: ClientAuthentication?
     var context: ChannelHandlerContext?
     var writer: SocketWriter?
+    /// While nothing is encrypted: see ``readOn(_:)``.
+    var core: (any ChannelCore)?
     var pending = ByteBuffer()
     var isReadSuppressed = false
     private(set) var isWritable = false
@@ -117,6 +119,7 @@ final class ClientHandler: ChannelDuplexHandler {
         self.context = context
         isWritable = context.channel.isWritable
         writer = SocketWriter(context, isPlain: true)
+        core = context.channel._channelCore
         awaitsProxyHeader = !worker.configuration.proxies.isEmpty && context.channel.remoteAddress?.ipAddress.map { worker.configuration.isProxy($0) } == true
         id = worker.add(self)
     }
@@ -125,6 +128,7 @@ final class ClientHandler: ChannelDuplexHandler {
         gone()
         self.context = nil
         writer = nil
+        core = nil
         worker.remove(id)
         release()
     }
@@ -150,8 +154,13 @@ final class ClientHandler: ChannelDuplexHandler {
         if key != nil, console == nil, !isProbe { worker.counts.add(pool) { $0.bytesReceived &+= UInt64(incoming.readableBytes) } }
         if pending.readableBytes == 0 { pending = incoming } else { pending.writeBuffer(&incoming) }
         understand()
-        // Asked for here, it goes past the rest of the pipeline, which would ask for it next.
-        if wantsInput { context.read() }
+        if wantsInput { readOn(context) }
+    }
+
+    /// Asked for at the end of a read, it goes past the rest of the pipeline, which would ask for it next; and without TLS to the channel's core at
+    /// once, as the pipeline's head does it.
+    private func readOn(_ context: ChannelHandlerContext) {
+        if let core { core.read0() } else { context.read() }
     }
 
     func read(context: ChannelHandlerContext) {
@@ -214,7 +223,8 @@ final class ClientHandler: ChannelDuplexHandler {
     // MARK: Requests
 
     /// Looks at what is pending, as far as it can be dealt with now.
-    func understand() {
+    /// - Parameter now: one look at the clock for all that is at hand.
+    func understand(now: NIODeadline = .now()) {
         guard !isInUnderstanding, !isSuspended else { return }
         isInUnderstanding = true
         defer { isInUnderstanding = false }
@@ -222,8 +232,8 @@ final class ClientHandler: ChannelDuplexHandler {
             let before = (phase, pending.readableBytes)
             switch phase {
             case .startup: startUp()
-            case .idle: request()
-            case .serving: forward()
+            case .idle: request(now: now)
+            case .serving: forward(now: now)
             case .welcoming, .waiting, .settingUp, .probing, .listening: return
             case .closed: pending = ByteBuffer()
             }
@@ -234,7 +244,7 @@ final class ClientHandler: ChannelDuplexHandler {
     }
 
     /// A request without a server connection: most need one.
-    func request() {
+    func request(now: NIODeadline) {
         switch MessageFraming.head(in: pending, at: pending.readerIndex) {
         case .incomplete: return
         case .malformed: fail(.protocolViolation, "invalid message length")
@@ -253,7 +263,7 @@ final class ClientHandler: ChannelDuplexHandler {
                 // For what has not come yet no server connection is taken from others, as far as it may be read ahead.
                 guard head.bytes <= pending.readableBytes || head.bytes > Self.pendingBytesMax else { return }
                 phase = .waiting
-                lease(now: .now())
+                lease(now: now)
             }
         }
     }
@@ -270,7 +280,7 @@ final class ClientHandler: ChannelDuplexHandler {
         console.received(text)
     }
 
-    func forward() {
+    func forward(now: NIODeadline) {
         guard let server else { return }
         var (requests, replies) = (ByteBuffer(), ByteBuffer())
         let before = pending.readableBytes
@@ -278,15 +288,15 @@ final class ClientHandler: ChannelDuplexHandler {
         let outcome = server.session.requestsReceived(
             &pending, client: &statements, prepare: { body in worker.runner.prepared.withLock { $0.find(body) } }, to: &requests,
             replies: &replies)
-        activeSince = .now()
-        if isNew { phaseSince = activeSince }
+        activeSince = now
+        if isNew { phaseSince = now }
         if replies.readableBytes > 0 { write(replies) }
         if requests.readableBytes > 0 { server.send(requests) }
         switch outcome {
         case .sent:
             // The beginning of a long message that must be whole: what may be read for it is read while the connection is there.
             if before > 0, pending.readableBytes == before { return }
-            releaseIfDone(now: activeSince)
+            if server.session.queue.isEmpty { releaseIfDone(now: now) }
         case .terminated: close()
         case .refused(let refusal): fail(refusal.sqlState, refusal.message)
         }

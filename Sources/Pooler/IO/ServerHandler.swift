@@ -34,6 +34,8 @@ final class ServerHandler: ChannelDuplexHandler {
     private let worker: PoolerWorker
     private var context: ChannelHandlerContext?
     private var writer: SocketWriter?
+    /// `nil` with TLS: see ``channelRead(context:data:)``.
+    private var core: (any ChannelCore)?
     private var client: ClientHandler?
     private var pending = ByteBuffer()
     private var isReadSuppressed = false
@@ -210,13 +212,16 @@ final class ServerHandler: ChannelDuplexHandler {
         context.eventLoop.preconditionInEventLoop()
         self.context = context
         isWritable = context.channel.isWritable
-        writer = SocketWriter(context, isPlain: TLSPeer.version(of: context.pipeline) == nil)
+        let isPlain = TLSPeer.version(of: context.pipeline) == nil
+        writer = SocketWriter(context, isPlain: isPlain)
+        if isPlain { core = context.channel._channelCore }
         worker.add(self)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
         writer = nil
+        core = nil
     }
 
     func read(context: ChannelHandlerContext) {
@@ -253,8 +258,9 @@ final class ServerHandler: ChannelDuplexHandler {
             // An error that nobody asked for: the server is about to close.
             close()
         }
-        // Asked for here, it goes past the rest of the pipeline, which would ask for it next.
-        if wantsInput { context.read() }
+        // Asked for here, it goes past the rest of the pipeline, which would ask for it next; and to the channel's core, as the pipeline's head does it.
+        guard wantsInput else { return }
+        if let core { core.read0() } else { context.read() }
     }
 
     func channelInactive(context: ChannelHandlerContext) {

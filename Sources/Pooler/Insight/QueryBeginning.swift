@@ -10,10 +10,13 @@ struct QueryBeginning {
     private var place = QueryFingerprint.Place()
     /// ``HarmlessGlance`` passes it; `nil`: not asked yet.
     private var isHarmless: Bool?
+    /// Whether the text that was asked for last begins so.
+    private var isFound = false
 
     /// - Returns: what ``QueryFingerprint/hash(_:)`` says of the whole text.
     mutating func fingerprint(_ sql: UnsafeRawBufferPointer) -> UInt64 {
-        if isBeginning(of: sql) { return QueryFingerprint.hash(sql, from: place) { _ in } }
+        isFound = isBeginning(of: sql)
+        if isFound { return QueryFingerprint.hash(sql, from: place) { _ in } }
         var found: QueryFingerprint.Place?
         let hash = QueryFingerprint.hash(sql, from: .init()) { literal in
             // What follows there begins anew, whatever it is: nothing before it was decided by a look ahead.
@@ -23,14 +26,15 @@ struct QueryBeginning {
         if let found, found.index <= Self.bytesMax {
             bytes.removeAll(keepingCapacity: true)
             bytes.append(contentsOf: sql[..<found.index])
-            (place, isHarmless) = (found, nil)
+            (place, isHarmless, isFound) = (found, nil, true)
         }
         return hash
     }
 
+    /// - Parameter sql: the text of which the fingerprint was asked last, perhaps longer.
     /// - Returns: what ``HarmlessGlance/passes(_:from:)`` says of the whole text.
     mutating func isHarmless(_ sql: UnsafeRawBufferPointer) -> Bool {
-        guard isBeginning(of: sql) else { return HarmlessGlance.passes(sql) }
+        guard isFound else { return HarmlessGlance.passes(sql) }
         let isHarmless = self.isHarmless ?? bytes.withUnsafeBytes { HarmlessGlance.passes($0) }
         self.isHarmless = isHarmless
         return isHarmless && HarmlessGlance.passes(sql, from: bytes.count)

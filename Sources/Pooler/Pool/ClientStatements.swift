@@ -209,7 +209,8 @@ struct ClientStatements {
     private mutating func unitEnded() {
         if let unit = takeUnit(), let statistics = unit.statistics {
             ended.append((statistics, unit.traceID, rows, hasFailed))
-            last = (statistics, unit.traceID)
+            // Mostly the same again, of no trace.
+            if unit.traceID != nil || last?.statistics !== statistics || last?.traceID != nil { last = (statistics, unit.traceID) }
         }
         (rows, hasFailed) = (0, false)
     }
@@ -221,19 +222,16 @@ struct ClientStatements {
     ///   - sessionTraceID: what holds for statements that say nothing themselves.
     mutating func countEnded(wait: UInt64, server: UInt64, traces: TracedStatements? = nil, sessionTraceID: String? = nil) {
         if let last, let traceID = last.traceID { last.statistics.traceID = traceID }
-        if let traces {
-            untracedWait &+= wait
-            for (index, unit) in ended.enumerated() {
-                guard let traceID = unit.traceID ?? sessionTraceID else { continue }
-                traces.ended(traceID, unit.statistics, wait: untracedWait, server: index == 0 ? server : 0)
-                untracedWait = 0
-            }
-        }
-        if ended.count == 1 {
+        if traces != nil { untracedWait &+= wait }
+        if ended.count == 1, sessionTraceID == nil, ended[0].traceID == nil {
             let unit = ended.removeLast()
             return unit.statistics.ended(wait: wait, server: server, rows: unit.rows, hasFailed: unit.hasFailed)
         }
         for (index, unit) in ended.enumerated() {
+            if let traces, let traceID = unit.traceID ?? sessionTraceID {
+                traces.ended(traceID, unit.statistics, wait: untracedWait, server: index == 0 ? server : 0)
+                untracedWait = 0
+            }
             unit.statistics.ended(wait: index == 0 ? wait : 0, server: server, rows: unit.rows, hasFailed: unit.hasFailed)
         }
         ended.removeAll(keepingCapacity: true)

@@ -18,10 +18,13 @@ extension ServerSession {
         var start = input.readerIndex
         var at = start + replyFraming.skip(available: input.readableBytes)
         walk: while replyFraming.isBetweenMessages {
-            if needsAnswer {
+            // What the message answers, until it is taken from the queue.
+            var first = queue.first
+            if let kind = first?.kind, kind == .parseAnswered || kind == .closeAnswered || kind == .deallocateAnswered || kind == .copyEnd {
                 Self.copy(input, from: start, to: at, into: &output)
                 start = at
                 answerFirst(&client, to: &output)
+                first = queue.first
             }
             let head: MessageFraming.Head
             switch MessageFraming.head(in: input, at: at) {
@@ -32,19 +35,19 @@ extension ServerSession {
             case .message(let found): head = found
             }
             let isWhole = head.bytes <= input.writerIndex - at
-            let isOurs = queue.first?.kind == .setup || queue.first?.kind == .probe
+            let isOurs = first?.kind == .setup || first?.kind == .probe
             var isForClient = !isOurs
             switch head.kind {
-            case BackendKind.dataRow where queue.first?.kind == .probe:
+            case BackendKind.dataRow where first?.kind == .probe:
                 guard isWhole || head.bytes > Self.errorBytesMax else { break walk }
                 probeAnswer = Self.payload(input, at: at, head).flatMap(SessionProbe.Answer.init(payload:))
-            case BackendKind.parameterDescription where queue.first?.kind == .describeUnseen: isForClient = false
+            case BackendKind.parameterDescription where first?.kind == .describeUnseen: isForClient = false
             case BackendKind.dataRow, BackendKind.copyData, BackendKind.parameterDescription, BackendKind.noticeResponse,
                 BackendKind.notificationResponse, BackendKind.copyOutResponse, BackendKind.copyBothResponse, BackendKind.copyDone,
                 BackendKind.functionCallResponse:
                 break
             case BackendKind.rowDescription, BackendKind.noData:
-                guard let first = queue.first, first.kind == .describe || first.kind == .describeUnseen else { break }
+                guard let first, first.kind == .describe || first.kind == .describeUnseen else { break }
                 if first.statement != 0 {
                     guard isWhole || head.bytes > Self.errorBytesMax else { break walk }
                     let description = isWhole ? Self.description(input, at: at, head) : nil
@@ -60,10 +63,10 @@ extension ServerSession {
                     client.statementCompleted(input, at: tag, length: max(0, min(at + head.bytes - 1, input.writerIndex) - tag))
                 }
             case BackendKind.emptyQueryResponse, BackendKind.portalSuspended:
-                if queue.first?.kind == .execute { queue.removeFirst() }
+                if first?.kind == .execute { queue.removeFirst() }
                 if isForClient { client.session?.statementCompleted(tag: "") }
             case BackendKind.copyInResponse:
-                if queue.first?.kind == .execute {
+                if first?.kind == .execute {
                     outcome.hasBegunCopy = true
                     isCopyingIn = !queue.copyInBegan { sync in
                         client.unitSkipped()
@@ -73,11 +76,11 @@ extension ServerSession {
                     if isCopyingIn { isInBatch = true }
                 }
             case BackendKind.bindComplete:
-                if queue.first?.kind == .bind { queue.removeFirst() } else { outcome.isLost = true }
+                if first?.kind == .bind { queue.removeFirst() } else { outcome.isLost = true }
             case BackendKind.parseComplete:
-                switch queue.first?.kind {
+                switch first?.kind {
                 case .parse:
-                    if queue.first?.statement != 0 { client.changeAnswered() } else { ownsUnnamed = true }
+                    if first?.statement != 0 { client.changeAnswered() } else { ownsUnnamed = true }
                     queue.removeFirst()
                 case .parseUnseen:
                     isForClient = false
@@ -85,7 +88,7 @@ extension ServerSession {
                 default: outcome.isLost = true
                 }
             case BackendKind.closeComplete:
-                switch queue.first?.kind {
+                switch first?.kind {
                 case .close: queue.removeFirst()
                 case .closeUnseen, .closeOutdated:
                     isForClient = false
@@ -130,7 +133,7 @@ extension ServerSession {
                     break walk
                 }
                 self.status = status
-                switch queue.first?.kind {
+                switch first?.kind {
                 case .sync where repetition != nil:
                     queue.removeFirst()
                     isForClient = false
@@ -152,7 +155,7 @@ extension ServerSession {
                     }
                 case .query, .sync, .functionCall:
                     outcome.isReady = true
-                    if let first = queue.first, first.kind == .sync, first.statement != 0 { client.unnamedDecided() }
+                    if let first, first.kind == .sync, first.statement != 0 { client.unnamedDecided() }
                     queue.removeFirst()
                     client.readyForQuery(status)
                 case .setup:
@@ -184,13 +187,6 @@ extension ServerSession {
         Self.copy(input, from: start, to: at, into: &output)
         input.moveReaderIndex(to: at)
         return outcome
-    }
-
-    private var needsAnswer: Bool {
-        switch queue.first?.kind {
-        case .parseAnswered, .closeAnswered, .deallocateAnswered, .copyEnd: true
-        default: false
-        }
     }
 
     /// Answers what is next and not the server's to answer.

@@ -239,7 +239,7 @@ struct SessionState: Sendable {
             ended(commits: !hasFailed)
             believeReported()
         }
-        return status == .idle ? verdict() : .keep
+        return status == .idle ? settled() : .keep
     }
 
     /// What becomes of the server connection when no transaction is open and all is answered.
@@ -253,8 +253,12 @@ struct SessionState: Sendable {
         }
     }
 
-    /// ``verdict()`` where the state lies, for the path that each transaction takes: nothing of it is copied.
-    mutating func settled() -> Verdict { verdict() }
+    /// ``verdict()`` for the path that each transaction takes: most leave nothing behind, which is told where the state lies; to ask the other, it
+    /// would be copied.
+    mutating func settled() -> Verdict { holdsNothing ? .release(isKnown: mode != .resetAlways) : verdict() }
+
+    @inline(__always)
+    private var holdsNothing: Bool { !hasUnknown && pins.isEmpty && current.pins.isEmpty && current.channels.isEmpty }
 
     /// The server has said what the session holds.
     mutating func probed(_ answer: SessionProbe.Answer) -> Verdict {
