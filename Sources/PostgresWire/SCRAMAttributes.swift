@@ -106,7 +106,7 @@ struct SCRAMAttributes {
 /// The nonce of one side of one login: 18 random bytes in Base64, as PostgreSQL's.
 public enum SCRAMNonce {
     public static func make(using random: inout some RandomNumberGenerator) -> String {
-        Base64.encode((0..<18).map { _ in UInt8.random(in: .min ... .max, using: &random) })
+        Base64.encode(RandomBytes.make(18, using: &random))
     }
 
     /// From the system's generator, which is fit for keys.

@@ -16,12 +16,12 @@ final class Authenticator: Sendable {
     init(_ configuration: AuthenticationConfiguration) {
         self.configuration = configuration
         credentials = Lock(Credentials(list: configuration.users, asksDatabase: configuration.query != nil))
-        pretenceKey = Self.random(32)
+        pretenceKey = RandomBytes.make(32)
     }
 
     func login(_ applicant: ClientLogin.Applicant) -> ClientLogin {
         let randomness = ClientLogin.Randomness(
-            md5Salt: Self.random(4), scramSalt: Self.random(16), nonce: SCRAMNonce.make(), pretenceKey: pretenceKey)
+            md5Salt: RandomBytes.make(4), scramSalt: RandomBytes.make(16), nonce: SCRAMNonce.make(), pretenceKey: pretenceKey)
         let method = configuration.rules.map { ClientLogin.Method.rules($0) } ?? .fixed(configuration.method)
         return ClientLogin(applicant, method: method, randomness: randomness)
     }
@@ -57,10 +57,6 @@ final class Authenticator: Sendable {
     func credential(for pool: PoolMachine.PoolKey) -> ServerCredential? {
         if let credential = proved.withLock({ $0[pool] }) { return credential }
         return configuration.users.passwords[pool.user].flatMap { $0 }.flatMap(ClientLogin.credential)
-    }
-
-    private static func random(_ count: Int) -> [UInt8] {
-        (0..<count).map { _ in UInt8.random(in: .min ... .max) }
     }
 }
 
