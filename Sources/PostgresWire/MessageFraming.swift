@@ -47,15 +47,18 @@ public struct MessageFraming: Sendable {
     /// Whether the next byte begins a message.
     public var isBetweenMessages: Bool { outstandingBytes == 0 }
 
-    /// Reads the head of the message that begins at an index of the buffer.
+    /// Reads the head of the message that begins at an index of the buffer, among what is readable.
     @inlinable
     public static func head(in buffer: ByteBuffer, at index: Int) -> Found {
         let available = buffer.writerIndex - index
-        guard available >= headBytes, let kind = buffer.getInteger(at: index, as: UInt8.self),
-            let length = buffer.getInteger(at: index + 1, as: UInt32.self)
-        else { return .incomplete }
-        guard length >= 4, length < UInt32(messageBytesMax) else { return .malformed }
-        return .message(Head(kind: kind, bytes: Int(length) + 1))
+        let offset = index - buffer.readerIndex
+        guard available >= headBytes, offset >= 0 else { return .incomplete }
+        // One look at the buffer for both.
+        return buffer.withUnsafeReadableBytes { bytes in
+            let length = UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: offset + 1, as: UInt32.self))
+            guard length >= 4, length < UInt32(messageBytesMax) else { return .malformed }
+            return .message(Head(kind: bytes[offset], bytes: Int(length) + 1))
+        }
     }
 
     /// Of the message in progress, how many of the bytes at hand belong to it; they count as gone by.

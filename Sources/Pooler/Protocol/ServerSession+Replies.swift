@@ -26,6 +26,7 @@ extension ServerSession {
                 answerFirst(&client, to: &output)
                 first = queue.first
             }
+            if first?.kind == .query || first?.kind == .execute { at = Self.endOfRows(input, from: at) }
             let head: MessageFraming.Head
             switch MessageFraming.head(in: input, at: at) {
             case .incomplete: break walk
@@ -187,6 +188,20 @@ extension ServerSession {
         Self.copy(input, from: start, to: at, into: &output)
         input.moveReaderIndex(to: at)
         return outcome
+    }
+
+    /// Rows, and what describes those of a simple query, are most of all bytes, and nobody here needs to know of them.
+    /// - Returns: the index behind those that are there whole.
+    private static func endOfRows(_ input: ByteBuffer, from start: Int) -> Int {
+        input.withUnsafeReadableBytes { bytes in
+            var offset = start - input.readerIndex
+            while offset + MessageFraming.headBytes <= bytes.count, bytes[offset] == BackendKind.dataRow || bytes[offset] == BackendKind.rowDescription {
+                let length = Int(UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: offset + 1, as: UInt32.self)))
+                guard length >= 4, length < bytes.count - offset, length < MessageFraming.messageBytesMax else { break }
+                offset += length + 1
+            }
+            return offset + input.readerIndex
+        }
     }
 
     /// Answers what is next and not the server's to answer.
