@@ -5,11 +5,17 @@ import PostgresWire
 extension ClientHandler {
     /// LISTEN and UNLISTEN by themselves need no server connection: the pooler listens for all.
     /// - Returns: whether it was such a query; it is taken then.
+    @inline(__always)
     func listenRequested(_ head: MessageFraming.Head) -> Bool {
         let start = pending.readerIndex + MessageFraming.headBytes
+        // One comparison tells most queries apart.
+        guard let first = pending.getInteger(at: start, as: UInt8.self), first | 0x20 == UInt8(ascii: "l") || first | 0x20 == UInt8(ascii: "u")
+        else { return false }
+        return listenRequested(head, at: start)
+    }
+
+    private func listenRequested(_ head: MessageFraming.Head, at start: Int) -> Bool {
         guard head.bytes <= 1024, head.bytes <= pending.readableBytes, statements.session != nil, worker.configuration.mode != .session,
-            // One comparison tells most queries apart.
-            let first = pending.getInteger(at: start, as: UInt8.self), first | 0x20 == UInt8(ascii: "l") || first | 0x20 == UInt8(ascii: "u"),
             let sql = pending.getSlice(at: start, length: head.bytes - MessageFraming.headBytes),
             let text = sql.withUnsafeReadableBytes({ worker.texts.find($0) }), text.statements.count == 1, text.effects.count == 1
         else { return false }

@@ -10,12 +10,20 @@ final class ParsedTexts {
         let statistics: QueryStatistics?
     }
 
-    private struct Place {
+    /// An object: to be looked at it is counted once, and not all that it has.
+    private final class Place {
         let hash: UInt64
         let pool: Int
         /// What follows the name in Parse.
         let body: [UInt8]
         let meaning: Meaning
+
+        init(hash: UInt64, pool: Int, body: [UInt8], meaning: Meaning) {
+            self.hash = hash
+            self.pool = pool
+            self.body = body
+            self.meaning = meaning
+        }
     }
 
     static let placesMax = 256

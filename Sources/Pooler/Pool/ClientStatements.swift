@@ -248,15 +248,21 @@ struct ClientStatements {
 
     /// - Parameter isQuery: a simple one, as clients send it again with other values.
     private mutating func look(at input: ByteBuffer, from start: Int, to end: Int, isQuery: Bool) -> (statistics: QueryStatistics?, traceID: String?) {
-        guard let insight, start < end else { return (nil, nil) }
+        guard insight != nil, start < end else { return (nil, nil) }
         let (from, to) = (start - input.readerIndex, end - input.readerIndex)
         return input.withUnsafeReadableBytes { bytes in
             let sql = UnsafeRawBufferPointer(rebasing: bytes[from..<to])
             let fingerprint = isQuery ? beginning.fingerprint(sql) : QueryFingerprint.hash(sql)
-            let statistics =
-                again(fingerprint)
-                ?? insight.queries.find(fingerprint: fingerprint, pool: insight.pool) { QueryFingerprint.text(sql, bytesMax: QueryInsight.textBytesMax) }
-            return (statistics, TraceParent.find(in: sql))
+            return (again(fingerprint) ?? statistics(of: fingerprint, sql), TraceParent.find(in: sql))
+        }
+    }
+
+    /// - Parameter sql: the text, perhaps with its terminator and what follows it.
+    private func statistics(of fingerprint: UInt64, _ sql: UnsafeRawBufferPointer) -> QueryStatistics? {
+        insight.map {
+            $0.queries.find(fingerprint: fingerprint, pool: $0.pool) {
+                QueryFingerprint.text(UnsafeRawBufferPointer(rebasing: sql.prefix { $0 != 0 }), bytesMax: QueryInsight.textBytesMax)
+            }
         }
     }
 
@@ -365,15 +371,13 @@ struct ClientStatements {
 
     /// - Parameter statement: `nil`: the unnamed one.
     mutating func bindReceived(_ statement: PreparedStatement?, in input: ByteBuffer, at index: Int) {
-        if let insight {
-            batchStatistics =
-                statement.map { statement in
-                    again(statement.fingerprint) ?? insight.queries.find(fingerprint: statement.fingerprint, pool: insight.pool) {
-                        statement.body.withUnsafeBytes { bytes in
-                            QueryFingerprint.text(UnsafeRawBufferPointer(rebasing: bytes.prefix { $0 != 0 }), bytesMax: QueryInsight.textBytesMax)
-                        }
-                    }
-                } ?? unnamedStatistics
+        if insight != nil {
+            if let statement {
+                batchStatistics =
+                    again(statement.fingerprint) ?? statement.body.withUnsafeBytes { statistics(of: statement.fingerprint, $0) } ?? unnamedStatistics
+            } else {
+                batchStatistics = unnamedStatistics
+            }
         }
         guard session != nil else { return }
         let text = statement.map(\.text) ?? unnamedText
