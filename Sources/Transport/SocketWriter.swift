@@ -90,12 +90,11 @@ public final class SocketWriter {
 
     /// - Returns: what the kernel has not taken; `nil` when it took all.
     private func rest(of bytes: ByteBuffer, _ flags: CInt) -> ByteBuffer? {
+        guard let descriptor, channel.isActive else { return bytes }
+        let count = bytes.withUnsafeReadableBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL) | flags) }
+        guard count < bytes.readableBytes else { return nil }
         var rest = bytes
-        if let descriptor, channel.isActive {
-            let count = bytes.withUnsafeReadableBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL) | flags) }
-            guard count < bytes.readableBytes else { return nil }
-            if count > 0 { rest.moveReaderIndex(forwardBy: count) }
-        }
+        if count > 0 { rest.moveReaderIndex(forwardBy: count) }
         return rest
     }
 
