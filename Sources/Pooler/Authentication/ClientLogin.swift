@@ -73,12 +73,14 @@ struct ClientLogin {
     private var state = State.start
     private let applicant: Applicant
     private let method: Method
-    private let randomness: Randomness
+    private let makeRandomness: () -> Randomness
+    private lazy var randomness = makeRandomness()
 
-    init(_ applicant: Applicant, method: Method, randomness: Randomness) {
+    /// - Parameter randomness: asked for once, when there is something to prove: who is believed, or turned away at once, needs none.
+    init(_ applicant: Applicant, method: Method, randomness: @escaping @autoclosure () -> Randomness) {
         self.applicant = applicant
         self.method = method
-        self.randomness = randomness
+        makeRandomness = randomness
     }
 
     private var user: String { applicant.client.user }

@@ -20,10 +20,8 @@ final class Authenticator: Sendable {
     }
 
     func login(_ applicant: ClientLogin.Applicant) -> ClientLogin {
-        let randomness = ClientLogin.Randomness(
-            md5Salt: RandomBytes.make(4), scramSalt: RandomBytes.make(16), nonce: SCRAMNonce.make(), pretenceKey: pretenceKey)
         let method = configuration.rules.map { ClientLogin.Method.rules($0) } ?? .fixed(configuration.method)
-        return ClientLogin(applicant, method: method, randomness: randomness)
+        return ClientLogin(applicant, method: method, randomness: Self.randomness(self.pretenceKey))
     }
 
     func find(_ client: HostRules.Client, now: NIODeadline) -> Credentials.Found {
@@ -57,6 +55,10 @@ final class Authenticator: Sendable {
     func credential(for pool: PoolMachine.PoolKey) -> ServerCredential? {
         if let credential = proved.withLock({ $0[pool] }) { return credential }
         return configuration.users.passwords[pool.user].flatMap { $0 }.flatMap(ClientLogin.credential)
+    }
+
+    private static func randomness(_ pretenceKey: [UInt8]) -> ClientLogin.Randomness {
+        .init(md5Salt: RandomBytes.make(4), scramSalt: RandomBytes.make(16), nonce: SCRAMNonce.make(), pretenceKey: pretenceKey)
     }
 }
 
