@@ -22,7 +22,12 @@ public final class SocketWriter {
     public init(_ context: ChannelHandlerContext, isPlain: Bool) {
         self.context = context
         channel = context.channel
-        descriptor = isPlain ? try? channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) { $0 } : nil
+        descriptor = isPlain ? (channel._channelCore as? any NIOTransportAccessibleChannelCore).flatMap { Self.descriptor(of: $0) } : nil
+    }
+
+    /// Through the pipeline it would be asked whether it has a transport of this type, for which the type is made anew: 14,000 instructions.
+    private static func descriptor(of core: some NIOTransportAccessibleChannelCore) -> CInt? {
+        (try? core.withUnsafeTransport { $0 as? NIOBSDSocket.Handle }) ?? nil
     }
 
     /// Goes out with the next ``flush()``.
