@@ -115,10 +115,8 @@ public final class EdgeServer: Sendable {
     ) async throws -> Listener {
         let reception = Reception(arrival: arrival, context: context, limit: limit, clientLimit: clientLimit)
         return try await Listener.bind(endpoint, group: group) { channel in
-            channel.eventLoop.makeCompletedFuture {
-                guard let worker = workers[ObjectIdentifier(channel.eventLoop)] else { throw ConnectionRefused() }
-                try reception.receive(channel, worker.value)
-            }
+            guard let worker = workers[ObjectIdentifier(channel.eventLoop)] else { throw ConnectionRefused() }
+            try reception.receive(channel, worker.value)
         }
     }
 

@@ -66,16 +66,14 @@ public final class KeyspaceServer: Sendable {
                 + configuration.tls.listen.map { (endpoint: $0, isSecure: true) }
             for (endpoint, isSecure) in endpoints {
                 let listener = try await Listener.bind(endpoint, group: group, backlog: 511) { channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        guard let worker = byLoop[ObjectIdentifier(channel.eventLoop)] else { throw ClientRefused() }
-                        guard pressure.level == .none, limit.admit() else {
-                            worker.value.counters.refusedConnections.add()
-                            throw ClientRefused()
-                        }
-                        let handler = RESPClientHandler(worker: worker.value, isSecure: isSecure, release: { limit.release() })
-                        if isSecure, let context { try channel.pipeline.syncOperations.addHandler(context.handler()) }
-                        try channel.pipeline.syncOperations.addHandler(handler)
+                    guard let worker = byLoop[ObjectIdentifier(channel.eventLoop)] else { throw ClientRefused() }
+                    guard pressure.level == .none, limit.admit() else {
+                        worker.value.counters.refusedConnections.add()
+                        throw ClientRefused()
                     }
+                    let handler = RESPClientHandler(worker: worker.value, isSecure: isSecure, release: { limit.release() })
+                    if isSecure, let context { try channel.pipeline.syncOperations.addHandler(context.handler()) }
+                    try channel.pipeline.syncOperations.addHandler(handler)
                 }
                 if isSecure { secure.append(listener) } else { plain.append(listener) }
             }

@@ -60,16 +60,13 @@ public final class PoolerServer: Sendable {
         var listeners: [Listener] = []
         do {
             for endpoint in configuration.listen {
-                let listener = try await Listener.bind(endpoint, group: group) { channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        guard let worker = workers[ObjectIdentifier(channel.eventLoop)] else { throw ClientRefused() }
-                        guard pressure.level == .none else { throw ClientRefused() }
-                        let place = limit.admit() ? limit : overLimit
-                        guard place === limit || overLimit.admit() else { throw ClientRefused() }
-                        let handler = ClientHandler(
-                            worker: worker.value, isOverLimit: place === overLimit, release: { place.release() })
-                        try channel.pipeline.syncOperations.addHandler(handler)
-                    }
+                let listener = try await Listener.bind(endpoint, group: group, awaitsData: true) { channel in
+                    guard let worker = workers[ObjectIdentifier(channel.eventLoop)] else { throw ClientRefused() }
+                    guard pressure.level == .none else { throw ClientRefused() }
+                    let place = limit.admit() ? limit : overLimit
+                    guard place === limit || overLimit.admit() else { throw ClientRefused() }
+                    let handler = ClientHandler(worker: worker.value, isOverLimit: place === overLimit, release: { place.release() })
+                    try channel.pipeline.syncOperations.addHandler(handler)
                 }
                 listeners.append(listener)
             }
