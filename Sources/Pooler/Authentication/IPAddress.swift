@@ -1,3 +1,5 @@
+import NIOCore
+
 #if canImport(Glibc)
 import Glibc
 #elseif canImport(Musl)
@@ -14,6 +16,15 @@ public struct IPAddress: Sendable, Hashable {
         precondition(bytes.count == 4 || bytes.count == 16)
         let isMapped = bytes.count == 16 && bytes[..<12].elementsEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF])
         self.bytes = isMapped ? Array(bytes[12...]) : bytes
+    }
+
+    /// - Returns: `nil` for a Unix socket's.
+    init?(_ address: SocketAddress?) {
+        switch address {
+        case .v4(let address): self.init(bytes: withUnsafeBytes(of: address.address.sin_addr) { Array($0) })
+        case .v6(let address): self.init(bytes: withUnsafeBytes(of: address.address.sin6_addr) { Array($0) })
+        case .unixDomainSocket, nil: return nil
+        }
     }
 
     /// As `inet_ntop` writes it.

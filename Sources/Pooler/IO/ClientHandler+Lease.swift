@@ -50,8 +50,8 @@ extension ClientHandler {
         if server.session.parameters.id != parameters.id { server.session.parameters = parameters }
         switch phase {
         case .welcoming:
-            worker.runner.welcomed(pool, parameters, with: server.session.reported)
-            let reported = server.session.reported
+            let reported = PoolRunner.Welcome(server.session.reported)
+            worker.runner.welcomed(pool, parameters, with: reported)
             endLease(isReusable: true, now: now)
             welcome(reported)
             understand(now: now)

@@ -45,7 +45,7 @@ extension ClientHandler {
         self.server = server
         server.begin(self)
         server.session.renamesStatements = false
-        welcome(server.session.reported)
+        welcome(PoolRunner.Welcome(server.session.reported))
         phase = .serving
         understand()
     }

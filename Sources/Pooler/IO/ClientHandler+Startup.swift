@@ -83,7 +83,7 @@ extension ClientHandler {
     /// The client has to show who it is.
     func authenticate(_ login: ClientStartup.Login) {
         guard !isOverLimit else { return fail(.tooManyConnections, "no more connections allowed (max_client_connections)") }
-        let address = remote?.address
+        let address = IPAddress(proxied ?? context?.channel.remoteAddress)
         let hasTLS = if case .established = encryption { true } else { false }
         // A Unix socket needs no TLS: nobody is in between.
         guard hasTLS || address == nil || worker.runner.tls.clientMode == .disable || worker.runner.tls.clientMode == .allow else {
@@ -91,7 +91,7 @@ extension ClientHandler {
         }
         let client = HostRules.Client(
             user: login.startup.user, database: login.startup.database, isReplication: login.startup.isPhysicalReplication,
-            address: address.flatMap { IPAddress($0) }, hasTLS: hasTLS)
+            address: address, hasTLS: hasTLS)
         let certificate = hasTLS ? context.flatMap { TLSPeer.certificate(of: $0.pipeline) } : nil
         let applicant = ClientLogin.Applicant(
             client: client, certificateName: certificate.flatMap { CertificateSubject.commonName(certificate: $0) },
@@ -153,7 +153,7 @@ extension ClientHandler {
             texts: worker.texts, insight: isProbe ? nil : (worker.queries, pool))
         key = worker.runner.cancelKeys.issue(to: .init(loop: worker.index, client: id), secret: .random(in: .min ... .max))
         phase = .welcoming
-        if let reported = worker.runner.welcome(pool, parameters) { return welcome(reported) }
+        if let known = worker.runner.welcome(pool, parameters) { return welcome(known) }
         lease(now: .now())
     }
 
@@ -167,10 +167,10 @@ extension ClientHandler {
         }
         key = worker.runner.cancelKeys.issue(to: .init(loop: worker.index, client: id), secret: .random(in: .min ... .max))
         phase = .welcoming
-        welcome(Dictionary(uniqueKeysWithValues: ConsoleRunner.parameters.map { ($0.name, $0.value) }))
+        welcome(PoolRunner.Welcome(Dictionary(uniqueKeysWithValues: ConsoleRunner.parameters.map { ($0.name, $0.value) })))
     }
 
-    func welcome(_ reported: [String: String]) {
+    func welcome(_ welcome: PoolRunner.Welcome) {
         guard phase == .welcoming, let login, let key else { return }
         phase = .idle
         self.login = nil
@@ -179,13 +179,13 @@ extension ClientHandler {
             BackendMessage.negotiateProtocolVersion(minor: 0, unknownOptions: login.startup.protocolOptions, to: &reply)
         }
         AuthenticationRequest.ok.write(to: &reply)
-        for (name, value) in reported { BackendMessage.parameterStatus(name, value, to: &reply) }
+        reply.writeImmutableBuffer(welcome.messages)
         BackendMessage.backendKeyData(processID: key.processID, secret: key.secret, to: &reply)
         BackendMessage.readyForQuery(.idle, to: &reply)
         write(reply)
         worker.metrics.clientLogins.add()
         if console == nil, !isProbe { worker.counts.add(pool) { $0.clientLogins &+= 1 } }
-        statements.session?.baseline = reported
+        statements.session?.baseline = welcome.reported
         activeSince = .now()
     }
 

@@ -32,13 +32,26 @@ final class PoolRunner: Sendable {
     let parameterSets = Lock(ParameterSets())
     private let machine: Lock<PoolMachine>
     private let workers = Lock<[Place]>([])
-    private let welcomes = Lock<[WelcomeKey: [String: String]]>([:])
+    private let welcomes = Lock<[WelcomeKey: Welcome]>([:])
     /// Keys of SCRAM logins: a server's salt for a user stays the same, so that the password is stretched once.
     private let keys = Lock<[SCRAMKeyDerivation: SCRAMKeys]>([:])
 
     private struct Place: Sendable {
         let eventLoop: any EventLoop
         let worker: NIOLoopBound<PoolerWorker>
+    }
+
+    /// What a client is told of a server's parameters, and the messages that say it: made once, for all who log in alike.
+    struct Welcome: Sendable {
+        let reported: [String: String]
+        let messages: ByteBuffer
+
+        init(_ reported: [String: String]) {
+            self.reported = reported
+            var messages = ByteBuffer()
+            for (name, value) in reported { BackendMessage.parameterStatus(name, value, to: &messages) }
+            self.messages = messages
+        }
     }
 
     private struct WelcomeKey: Hashable {
@@ -194,14 +207,14 @@ final class PoolRunner: Sendable {
     // MARK: Tables
 
     /// What a client with these parameters is told at its login; known once a server connection had them.
-    func welcome(_ pool: Int, _ parameters: ParameterSet) -> [String: String]? {
+    func welcome(_ pool: Int, _ parameters: ParameterSet) -> Welcome? {
         welcomes.withLock { $0[WelcomeKey(pool: pool, parameters: parameters.id)] }
     }
 
-    func welcomed(_ pool: Int, _ parameters: ParameterSet, with reported: [String: String]) {
+    func welcomed(_ pool: Int, _ parameters: ParameterSet, with welcome: Welcome) {
         welcomes.withLock { welcomes in
             if welcomes.count >= Self.welcomesMax { welcomes = [:] }
-            welcomes[WelcomeKey(pool: pool, parameters: parameters.id)] = reported
+            welcomes[WelcomeKey(pool: pool, parameters: parameters.id)] = welcome
         }
     }
 

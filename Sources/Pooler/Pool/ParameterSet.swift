@@ -63,9 +63,18 @@ struct ParameterSets: Sendable {
 
     private var ids: [[String]: Int] = [:]
     private var last = 0
+    /// Applications ask for the same with each connection.
+    private var recent: (parameters: [StartupMessage.Parameter], set: ParameterSet) = ([], .empty)
 
     mutating func make(_ parameters: [StartupMessage.Parameter]) -> ParameterSet {
         guard !parameters.isEmpty else { return .empty }
+        if recent.parameters == parameters { return recent.set }
+        let set = find(parameters)
+        recent = (parameters, set)
+        return set
+    }
+
+    private mutating func find(_ parameters: [StartupMessage.Parameter]) -> ParameterSet {
         let sorted = parameters.map { StartupMessage.Parameter($0.name.lowercased(), $0.value) }.sorted { $0.name < $1.name }
         let key = sorted.flatMap { [$0.name, $0.value] }
         if let id = ids[key] { return ParameterSet(id: id, values: sorted) }

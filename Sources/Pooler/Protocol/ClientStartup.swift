@@ -97,8 +97,10 @@ struct ClientStartup {
             }
             guard parameters.count <= ParameterSets.parametersMax else { return .refuse(Self.error(.malformed)) }
             // A name that is given twice counts once, the last.
-            var seen: Set<String> = []
-            parameters = parameters.reversed().filter { seen.insert($0.name.lowercased()).inserted }.reversed()
+            if parameters.count > 1 {
+                var seen: Set<String> = []
+                parameters = parameters.reversed().filter { seen.insert($0.name.lowercased()).inserted }.reversed()
+            }
             return .login(
                 Login(
                     startup: startup, parameters: parameters,
