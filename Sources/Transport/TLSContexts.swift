@@ -69,6 +69,12 @@ public struct TLSServerContext: Sendable {
 
     /// Goes first in the pipeline of a connection.
     public func handler() -> NIOSSLServerHandler { NIOSSLServerHandler(context: context) }
+
+    /// Puts one first in the pipeline of a connection. Call on its event loop.
+    /// - Returns: its buffers, for who keeps many connections that are idle.
+    public func add(to channel: any Channel) throws -> TLSBuffers {
+        try TLSBuffers.adding(to: channel) { try channel.pipeline.syncOperations.addHandler(handler(), position: .first) }
+    }
 }
 
 /// The client's side of TLS.

@@ -58,7 +58,7 @@ extension ClientHandler {
         writer = SocketWriter(context, isPlain: false)
         core = nil
         do {
-            try context.pipeline.syncOperations.addHandler(tls.handler(), position: .first)
+            tlsBuffers = try tls.add(to: context.channel)
         } catch {
             return close()
         }

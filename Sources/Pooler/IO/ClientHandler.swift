@@ -54,6 +54,9 @@ final class ClientHandler: ChannelDuplexHandler {
     /// Who the client is, as the balancer says.
     var proxied: SocketAddress?
     var encryption = Encryption.none
+    var tlsBuffers: TLSBuffers?
+    /// When the memory of those was given back to the kernel.
+    private var buffersGivenBackAt = NIODeadline.uptimeNanoseconds(0)
     var authentication: ClientAuthentication?
     var context: ChannelHandlerContext?
     var writer: SocketWriter?
@@ -152,7 +155,8 @@ final class ClientHandler: ChannelDuplexHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var incoming = unwrapInboundIn(data)
         if key != nil, console == nil, !isProbe { worker.counts.add(pool) { $0.bytesReceived &+= UInt64(incoming.readableBytes) } }
-        if pending.readableBytes == 0 { pending = incoming } else { pending.writeBuffer(&incoming) }
+        // What was decrypted stays where it is: see ``giveBackBuffers(now:)``.
+        if pending.readableBytes == 0, tlsBuffers == nil { pending = incoming } else { pending.writeBuffer(&incoming) }
         understand()
         if wantsInput { readOn(context) }
     }
@@ -311,7 +315,8 @@ final class ClientHandler: ChannelDuplexHandler {
         case .startup:
             if isOver(timeouts.clientLogin, since: phaseSince) { fail(.protocolViolation, "client_login_timeout") }
         case .idle:
-            if isOver(timeouts.clientIdle, since: activeSince) { fail(.idleSessionTimeout, "client_idle_timeout") }
+            if isOver(timeouts.clientIdle, since: activeSince) { return fail(.idleSessionTimeout, "client_idle_timeout") }
+            if tlsBuffers != nil { giveBackBuffers(now: now) }
         case .serving where isReplication:
             // A stream of changes has no end: what bounds queries and transactions is not for it.
             guard let server, server.session.isQuiescent else { return }
@@ -338,6 +343,13 @@ final class ClientHandler: ChannelDuplexHandler {
         case .waiting: sweepAwaited(now: now)
         case .welcoming, .settingUp, .probing, .listening, .closed: break
         }
+    }
+
+    /// An idle client's TLS has nothing in its buffers that anybody will ask for, unless the kernel has not taken it yet.
+    private func giveBackBuffers(now: NIODeadline) {
+        guard buffersGivenBackAt <= activeSince, !hasUnflushed else { return }
+        buffersGivenBackAt = now
+        tlsBuffers?.giveBack()
     }
 
     func drainBegan() {
