@@ -138,6 +138,28 @@ import Testing
         #expect(peer.started() == .lookUp(user: "app"))
     }
 
+    @Test func `nothing is drawn at random for who has nothing to prove, and once for who has`() {
+        final class Count {
+            var value = 0
+        }
+        let drawn = Count()
+        func draw() -> ClientLogin.Randomness {
+            drawn.value += 1
+            return Self.randomness
+        }
+        let applicant = ClientLogin.Applicant(
+            client: HostRules.Client(user: "app", database: "shop", address: IPAddress("127.0.0.1"), hasTLS: false))
+        var trusted = ClientLogin(applicant, method: .fixed(.trust), randomness: draw())
+        _ = trusted.started()
+        #expect(trusted.passwordFound(.plain(Self.password)) == .accept(.password(Self.password), last: nil))
+        #expect(drawn.value == 0)
+        var asked = ClientLogin(applicant, method: .fixed(.md5), randomness: draw())
+        _ = asked.started()
+        #expect(asked.passwordFound(.plain(Self.password)) == .ask(.md5Password(salt: [1, 2, 3, 4])))
+        _ = asked.passwordMessageReceived(payload { PasswordPayload.writePassword(Array("wrong".utf8), to: &$0) })
+        #expect(drawn.value == 1)
+    }
+
     @Test func `rules decide on the method`() throws {
         let rules = try HostRules("host shop app 127.0.0.0/8 trust\nhost all all all reject")
         let applicant = ClientLogin.Applicant(
