@@ -30,6 +30,17 @@ public final class SocketWriter {
         (try? core.withUnsafeTransport { $0 as? NIOBSDSocket.Handle }) ?? nil
     }
 
+    /// What lies in the socket already, before the channel has asked for it.
+    /// - Returns: `nil` when that is nothing; an end or an error is for the channel to find.
+    public func readAhead(bytesMax: Int) -> ByteBuffer? {
+        guard let descriptor, channel.isActive else { return nil }
+        var bytes = ByteBuffer()
+        let count = bytes.writeWithUnsafeMutableBytes(minimumWritableBytes: bytesMax) {
+            max(0, recv(descriptor, $0.baseAddress, bytesMax, CInt(MSG_DONTWAIT)))
+        }
+        return count > 0 ? bytes : nil
+    }
+
     /// Goes out with the next ``flush()``.
     public func write(_ bytes: ByteBuffer) {
         guard descriptor != nil else { return context.write(NIOAny(bytes), promise: nil) }

@@ -136,6 +136,14 @@ final class ClientHandler: ChannelDuplexHandler {
         release()
     }
 
+    func channelActive(context: ChannelHandlerContext) {
+        context.fireChannelActive()
+        // The listener has waited for them; what is longer comes by the channel.
+        guard phase == .startup, let first = writer?.readAhead(bytesMax: 512) else { return }
+        pending = first
+        understand()
+    }
+
     func channelInactive(context: ChannelHandlerContext) {
         gone()
         context.fireChannelInactive()
