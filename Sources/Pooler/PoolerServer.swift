@@ -65,6 +65,8 @@ public final class PoolerServer: Sendable {
                     guard pressure.level == .none else { throw ClientRefused() }
                     let place = limit.admit() ? limit : overLimit
                     guard place === limit || overLimit.admit() else { throw ClientRefused() }
+                    // A client that is idle keeps the first one.
+                    try channel.syncOptions?.setOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 1024, maximum: 65_536))
                     let handler = ClientHandler(worker: worker.value, isOverLimit: place === overLimit, release: { place.release() })
                     try channel.pipeline.syncOperations.addHandler(handler)
                 }
