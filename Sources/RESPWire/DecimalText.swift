@@ -44,17 +44,19 @@ public enum DecimalText {
         var rest = value.magnitude
         let sign = value < 0 ? 1 : 0
         var count = sign + 1
-        var probe = rest
-        while probe >= 10 {
-            probe /= 10
+        // Never beyond 10 to the 19th, which no number of 64 bits with a sign reaches.
+        var bound: UInt64 = 10
+        while rest >= bound {
+            bound &*= 10
             count += 1
         }
         if value < 0 { target[0] = UInt8(ascii: "-") }
         var position = count
         repeat {
             position -= 1
-            target[position] = UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: rest % 10)
-            rest /= 10
+            let left = rest / 10
+            target[position] = UInt8(ascii: "0") &+ UInt8(truncatingIfNeeded: rest &- left &* 10)
+            rest = left
         } while position > sign
         return count
     }

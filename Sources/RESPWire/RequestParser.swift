@@ -48,7 +48,6 @@ public struct RequestParser {
         arguments.reserveCapacity(16)
     }
 
-
     /// Reads one request.
     /// - Parameter bytes: all that was received and not yet taken; begins with the request in progress.
     /// - Throws: when the framing is lost.
@@ -56,6 +55,7 @@ public struct RequestParser {
         if missing < 0 {
             guard bytes.count > 0 else { return .wait }
             guard bytes[0] == UInt8(ascii: "*") else { return try nextInline(bytes) }
+            if position == 0, let count = readWhole(bytes) { return .request(bytes: count) }
             guard let end = lineEnd(bytes, from: position) else {
                 if bytes.count > limits.lineBytesMax { throw RESPError(.countLineTooLong) }
                 position = max(bytes.count - 1, 1)
@@ -107,6 +107,62 @@ public struct RequestParser {
         missing = -1
         position = 0
         return .request(bytes: end)
+    }
+
+    /// Arguments of a request that is read in one pass; more take longer anyway.
+    private static let quickArgumentsMax = 64
+
+    /// Reads a request that is there as a whole and within all limits, as nearly every one is, in one pass and without keeping account of it.
+    /// - Returns: how many bytes it takes; `nil` for any other, of which nothing is understood then.
+    private mutating func readWhole(_ bytes: UnsafeRawBufferPointer) -> Int? {
+        guard let start = bytes.baseAddress else { return nil }
+        let (base, end) = (start.assumingMemoryBound(to: UInt8.self), bytes.count)
+        var position = 1
+        guard let count = Self.shortNumber(base, &position, end), count > 0, count <= min(Self.quickArgumentsMax, limits.argumentCountMax) else { return nil }
+        // Mostly there are as many as the last request had.
+        while arguments.count < count { arguments.append(RESPArgument(offset: 0, count: 0)) }
+        if arguments.count > count { arguments.removeLast(arguments.count - count) }
+        let lengthMax = limits.argumentBytesMax
+        let isWhole = arguments.withUnsafeMutableBufferPointer { arguments in
+            for index in 0..<count {
+                guard position < end, base[position] == UInt8(ascii: "$") else { return false }
+                position += 1
+                guard let length = Self.shortNumber(base, &position, end), length <= lengthMax, end - position >= length + 2 else { return false }
+                arguments[index] = RESPArgument(offset: position, count: length)
+                position += length + 2
+            }
+            return true
+        }
+        guard isWhole, position <= limits.requestBytesMax else {
+            arguments.removeAll(keepingCapacity: true)
+            return nil
+        }
+        isUnquoted = false
+        return position
+    }
+
+    /// A number of at most eight digits and the end of its line.
+    /// - Parameter position: its place; behind the line afterwards.
+    /// - Returns: `nil` for anything else.
+    @inline(__always)
+    private static func shortNumber(_ base: UnsafePointer<UInt8>, _ position: inout Int, _ end: Int) -> Int? {
+        // The shortest is a digit, CR, LF.
+        guard end - position >= 3 else { return nil }
+        var value = Int(base[position] &- UInt8(ascii: "0"))
+        guard value <= 9 else { return nil }
+        let mayGoOn = value > 0
+        position += 1
+        let last = min(end - 2, position + 7)
+        while true {
+            let digit = base[position] &- UInt8(ascii: "0")
+            guard digit <= 9 else { break }
+            guard mayGoOn, position < last else { return nil }
+            value = value &* 10 &+ Int(digit)
+            position += 1
+        }
+        guard base[position] == 13, base[position + 1] == 10 else { return nil }
+        position += 2
+        return value
     }
 
     /// The place of the CR of the first CR LF at or after a place.

@@ -40,7 +40,9 @@ import Testing
 
     @Test(arguments: [
         ("*x\r\n", RESPError(.argumentCountInvalid)), ("*1048577\r\n", RESPError(.argumentCountInvalid)),
-        ("*99999999999999999999\r\n", RESPError(.argumentCountInvalid)), ("*1\r\n$-1\r\n", RESPError(.argumentLengthInvalid)),
+        ("*99999999999999999999\r\n", RESPError(.argumentCountInvalid)), ("*01\r\n", RESPError(.argumentCountInvalid)), ("*\r\n", RESPError(.argumentCountInvalid)),
+        ("*1\r\n$03\r\nabc\r\n", RESPError(.argumentLengthInvalid)), ("*1\r\n$\r\n", RESPError(.argumentLengthInvalid)), ("*1\r\n$1\r\r\n", RESPError(.argumentLengthInvalid)),
+        ("*1\r\n$-1\r\n", RESPError(.argumentLengthInvalid)),
         ("*1\r\n$536870913\r\n", RESPError(.argumentLengthInvalid)), ("*1\r\n:1\r\n", RESPError(.argumentExpected, got: 58)),
         ("set \"a\n", RESPError(.quotesUnbalanced)), ("set \"a\"b\n", RESPError(.quotesUnbalanced)),
         (String(repeating: "a", count: 65537), RESPError(.inlineTooLong)),
