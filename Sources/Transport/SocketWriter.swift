@@ -98,6 +98,18 @@ public final class SocketWriter {
         send(bytes)
     }
 
+    /// The same of bytes in somebody else's memory: what the kernel takes at once is not copied.
+    public func writeAndFlush(_ bytes: UnsafeRawBufferPointer) {
+        var sentCount = 0
+        if let descriptor, held == nil, queuedCount == 0, channel.isActive {
+            sentCount = max(Glibc.send(descriptor, bytes.baseAddress, bytes.count, CInt(MSG_NOSIGNAL)), 0)
+            guard sentCount < bytes.count else { return }
+        }
+        let rest = channel.allocator.buffer(bytes: bytes[sentCount...])
+        if descriptor == nil { context.write(NIOAny(rest), promise: nil) } else { queue(NIOAny(rest), context.eventLoop.makePromise()) }
+        context.flush()
+    }
+
     private func send(_ bytes: ByteBuffer) {
         guard let rest = rest(of: bytes, 0) else { return }
         queue(NIOAny(rest), context.eventLoop.makePromise())

@@ -19,14 +19,18 @@ import Musl
         typealias InboundIn = ByteBuffer
 
         let isPlain: Bool
+        let lendsBytes: Bool
         let isHalfWritten: DispatchSemaphore
 
-        init(isPlain: Bool, isHalfWritten: DispatchSemaphore) { (self.isPlain, self.isHalfWritten) = (isPlain, isHalfWritten) }
+        init(isPlain: Bool, lendsBytes: Bool, isHalfWritten: DispatchSemaphore) {
+            (self.isPlain, self.lendsBytes, self.isHalfWritten) = (isPlain, lendsBytes, isHalfWritten)
+        }
 
         func channelActive(context: ChannelHandlerContext) {
             let writer = SocketWriter(context, isPlain: isPlain)
             for start in stride(from: 0, to: SocketWriterTests.numberCount, by: 1_000) {
-                writer.writeAndFlush(SocketWriterTests.numbers(start..<start + 1_000))
+                let bytes = SocketWriterTests.numbers(start..<start + 1_000)
+                if lendsBytes { bytes.withUnsafeReadableBytes { writer.writeAndFlush($0) } } else { writer.writeAndFlush(bytes) }
                 guard start == SocketWriterTests.numberCount / 2 else { continue }
                 // The socket is full and the channel has the rest: room that the other side makes now is not for what follows.
                 isHalfWritten.signal()
@@ -81,8 +85,10 @@ import Musl
         return received
     }
 
-    @Test(arguments: [true, false])
-    func `all is written in its order, while the other side makes room, and what the kernel does not take is the channel's`(isPlain: Bool) async throws {
+    @Test(arguments: [true, false], [true, false])
+    func `all is written in its order, while the other side makes room, and what the kernel does not take is the channel's`(
+        isPlain: Bool, lendsBytes: Bool
+    ) async throws {
         var ends: [CInt] = [-1, -1]
         try #require(socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0, &ends) == 0)
         let end = ends[1]
@@ -90,7 +96,9 @@ import Musl
         let reader = Task.detached { Self.readAll(end, after: isHalfWritten) }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let channel = try await ClientBootstrap(group: group).channelInitializer { channel in
-            channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Scribe(isPlain: isPlain, isHalfWritten: isHalfWritten)) }
+            channel.eventLoop.makeCompletedFuture {
+                try channel.pipeline.syncOperations.addHandler(Scribe(isPlain: isPlain, lendsBytes: lendsBytes, isHalfWritten: isHalfWritten))
+            }
         }.withConnectedSocket(ends[0]).get()
         var received = await reader.value
         #expect(received.readableBytes == Int(Self.numberCount) * 4)

@@ -22,6 +22,10 @@ final class RESPClientHandler: ChannelInboundHandler {
     private var session: ClientSession
     private var port: ClientPort?
     private var pending = ByteBuffer()
+    /// `nil` with TLS.
+    private var writer: SocketWriter?
+    /// Whether the client takes more answers now: what the channel said last, since asking it costs more than to remember.
+    private var isWritable = true
     /// For whom nothing is read on: see the type's comment.
     private var waiter: Waiter?
     private var waitTimeout: Scheduled<Void>?
@@ -47,6 +51,8 @@ final class RESPClientHandler: ChannelInboundHandler {
     func handlerAdded(context: ChannelHandlerContext) {
         context.eventLoop.preconditionInEventLoop()
         self.context = context
+        isWritable = context.channel.isWritable
+        if !isSecure { writer = SocketWriter(context, isPlain: true) }
         let keyspace = worker.keyspace
         let port = ClientPort(eventLoop: context.eventLoop)
         port.handler = NIOLoopBound(WeakHandler(self), eventLoop: context.eventLoop)
@@ -77,6 +83,7 @@ final class RESPClientHandler: ChannelInboundHandler {
         worker.call.session = session
         TransactionCommands.forgetWatched(worker.call)
         self.context = nil
+        writer = nil
         release()
     }
 
@@ -116,7 +123,8 @@ final class RESPClientHandler: ChannelInboundHandler {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable {
+        isWritable = context.channel.isWritable
+        if isWritable {
             session.record.outputBytes.store(0, ordering: .relaxed)
             goOn()
         }
@@ -141,7 +149,7 @@ final class RESPClientHandler: ChannelInboundHandler {
 
     private func updateReading() {
         guard let context else { return }
-        let wants = waiter == nil && !isPaused && !isClosing && context.channel.isWritable
+        let wants = waiter == nil && !isPaused && !isClosing && isWritable
         let option = context.channel.syncOptions
         if (try? option?.getOption(.autoRead)) != wants { try? option?.setOption(.autoRead, value: wants) }
     }
@@ -194,7 +202,7 @@ final class RESPClientHandler: ChannelInboundHandler {
             if call.out.count >= Self.turnBytesMax {
                 flush(call)
                 // The rest waits until the client has taken this.
-                guard context?.channel.isWritable == true else { return offset }
+                guard isWritable, context != nil else { return offset }
             }
         }
         return offset
@@ -336,10 +344,14 @@ final class RESPClientHandler: ChannelInboundHandler {
         guard let context, bytes.count > 0 else { return }
         worker.counters.bytesOut.add(bytes.count)
         worker.counters.writes.add()
-        let output = worker.takeOutput(bytes)
-        context.writeAndFlush(wrapOutboundOut(output), promise: nil)
-        worker.giveBack(output)
-        guard !context.channel.isWritable else { return }
+        if let writer {
+            writer.writeAndFlush(bytes)
+        } else {
+            let output = worker.takeOutput(bytes)
+            context.writeAndFlush(wrapOutboundOut(output), promise: nil)
+            worker.giveBack(output)
+        }
+        guard !isWritable else { return }
         let unsent = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
         session.record.outputBytes.store(unsent, ordering: .relaxed)
         if unsent > worker.keyspace.configuration.outputBytesMax {
