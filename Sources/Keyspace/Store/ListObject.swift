@@ -45,10 +45,18 @@ final class ListObject: StoredObject {
         return Piece()
     }
 
+    /// A piece for one end, for small elements as large as it will be where the list has so many that it is no more than an eighth of them: to grow each
+    /// piece took more than to write into it.
+    private func makePiece(for element: UnsafeRawBufferPointer) -> Piece {
+        let piece = makePiece()
+        if pieces.count - firstPiece >= 8, element.count <= Self.pieceBytesMax / 8 { change(piece) { $0.reserve(Self.pieceBytesMax) } }
+        return piece
+    }
+
     // MARK: Ends
 
     func append(_ element: UnsafeRawBufferPointer) {
-        if pieces.count == firstPiece || !fits(pieces[pieces.count - 1], element) { pieces.append(makePiece()) }
+        if pieces.count == firstPiece || !fits(pieces[pieces.count - 1], element) { pieces.append(makePiece(for: element)) }
         change(pieces[pieces.count - 1]) { $0.append(element) }
         total += 1
     }
@@ -61,8 +69,9 @@ final class ListObject: StoredObject {
                 pieces.insert(contentsOf: (0..<room).map { _ in Self.nothing }, at: 0)
                 firstPiece = room
             }
+            let piece = makePiece(for: element)
             firstPiece -= 1
-            pieces[firstPiece] = makePiece()
+            pieces[firstPiece] = piece
         }
         change(pieces[firstPiece]) { $0.prepend(element) }
         total += 1

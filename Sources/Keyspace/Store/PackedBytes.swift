@@ -21,7 +21,7 @@ struct PackedBytes: ~Copyable {
     deinit { free(base) }
 
     /// Memory of the block.
-    var bytes: Int { base.map { malloc_usable_size($0) + 8 } ?? 0 }
+    var bytes: Int { base == nil ? 0 : capacity + 8 }
     /// Bytes of the elements, their lengths included.
     var used: Int { end - start }
 
@@ -128,7 +128,7 @@ struct PackedBytes: ~Copyable {
 
     /// Opens a gap of some bytes at an offset.
     private mutating func open(_ gap: Int, at offset: Int) -> Int {
-        if offset == start, start >= gap {
+        if offset == start, start >= gap, count > 0 {
             start -= gap
             return start
         }
@@ -171,7 +171,45 @@ struct PackedBytes: ~Copyable {
         count += 1
     }
 
-    mutating func prepend(_ element: UnsafeRawBufferPointer) { insert(element, at: start) }
+    mutating func prepend(_ element: UnsafeRawBufferPointer) {
+        let size = Self.size(ofElement: element.count)
+        if count == 0 { (start, end) = (capacity, capacity) }
+        if start < size { makeRoomInFront(size) }
+        start -= size
+        write(element, at: start)
+        count += 1
+    }
+
+    /// Moves the elements towards the block's end, so that not each that comes in front has to move them.
+    private mutating func makeRoomInFront(_ gap: Int) {
+        let used = end - start
+        let room = capacity - used
+        if room >= gap + used / 8 {
+            // Half of the room that is left stays behind, where others may come.
+            let place = gap + (room - gap) / 2
+            memmove(base! + place, base! + start, used)
+            (start, end) = (place, place + used)
+            return
+        }
+        let block = Self.block(used + gap + (used + gap) / 8)
+        if used > 0 { memcpy(block.base + block.capacity - used, base! + start, used) }
+        free(base)
+        (base, capacity) = block
+        (start, end) = (capacity - used, capacity)
+    }
+
+    /// Takes room for elements that are to come; only while there are none.
+    mutating func reserve(_ bytes: Int) {
+        guard count == 0, capacity < bytes else { return }
+        free(base)
+        (base, capacity) = Self.block(bytes)
+        (start, end) = (0, 0)
+    }
+
+    private static func block(_ bytes: Int) -> (base: UnsafeMutablePointer<UInt8>, capacity: Int) {
+        guard let memory = malloc(bytes) else { fatalError("the system has no memory left") }
+        return (memory.assumingMemoryBound(to: UInt8.self), malloc_usable_size(memory))
+    }
 
     /// Puts an element before the one at an offset.
     mutating func insert(_ element: UnsafeRawBufferPointer, at offset: Int) {

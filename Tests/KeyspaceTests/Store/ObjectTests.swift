@@ -49,6 +49,40 @@ import Testing
         #expect(list.snapshot() == .list([[]]))
     }
 
+    @Test(arguments: [true, false])
+    func `a list takes an eighth more than its elements, and a long one a piece, at whichever end they come`(isFront: Bool) {
+        let list = ListObject()
+        var tooLarge: Int?
+        for count in 1...1500 {
+            let value = [UInt8](repeating: UInt8(truncatingIfNeeded: count), count: 100)
+            value.withUnsafeBytes { if isFront { list.prepend($0) } else { list.append($0) } }
+            // What leads to the elements besides: of each piece of 80 an object, a block's head and a place.
+            let others = 1000 + 100 * (count / 80)
+            if list.bytes >= 102 * count * 9 / 8 + others + (count > 640 ? ListObject.pieceBytesMax : 0) { tooLarge = tooLarge ?? count }
+        }
+        #expect(tooLarge == nil)
+        var next = isFront ? 1500 : 1
+        var wrong = 0
+        list.forEach(0..<1500) {
+            if $0.first != UInt8(truncatingIfNeeded: next) { wrong += 1 }
+            next += isFront ? -1 : 1
+        }
+        #expect(wrong == 0)
+    }
+
+    @Test func `elements that come in front and go behind do not make a list larger`() {
+        let list = ListObject()
+        let value = [UInt8](repeating: 1, count: 60)
+        var largest = 0
+        for count in 1...1000 {
+            value.withUnsafeBytes { list.prepend($0) }
+            if list.count > 50 { list.remove(50..<51) }
+            if count > 100 { largest = max(largest, list.bytes) }
+        }
+        #expect(largest < 2 * 50 * 62)
+        #expect(list.count == 50 && (0..<50).allSatisfy { list.element($0).map { [UInt8]($0) } == value })
+    }
+
     @Test(arguments: 1...4 as ClosedRange<UInt64>)
     func `a sorted set is in order, and its ranks are positions`(seed: UInt64) {
         var random = SeededRandom(seed: seed)
