@@ -27,6 +27,7 @@ final class ClientSession {
     var transaction: Transaction? {
         didSet { record.queuedCount.store(transaction?.commands.count ?? -1, ordering: .relaxed) }
     }
+    var isInTransaction: Bool { transaction != nil }
     /// What WATCH asked for.
     var watched: [WatchedKey] = []
     var watchFlag: WatchFlag?

@@ -30,7 +30,6 @@ final class Keyspace: Sendable {
     let persistence = KeyspacePersistence()
     /// Tells clients what they asked to be told.
     let hub: KeyspaceHub
-    let observer: (any KeyspaceObserver)?
     /// One of each event loop.
     let loops = Lock<[CallCounters]>([])
     let started: Int64
@@ -57,15 +56,13 @@ final class Keyspace: Sendable {
     let isSavingToEnd = Atomic<Bool>(false)
 
     init(
-        _ configuration: KeyspaceConfiguration, observer: (any KeyspaceObserver)? = nil, rewriting: ConfigurationRewriting? = nil,
-        ending: (@Sendable () -> Void)? = nil
+        _ configuration: KeyspaceConfiguration, rewriting: ConfigurationRewriting? = nil, ending: (@Sendable () -> Void)? = nil
     ) {
         endProcess = ending
         self.configuration = configuration
         misses = CacheMisses(configuration.cachePatterns)
         rewriteConfiguration = rewriting
-        hub = KeyspaceHub(clients: clients, persistence: persistence)
-        self.observer = observer ?? hub
+        hub = KeyspaceHub(clients: clients)
         shards = (0..<Self.shardCount).map { [discarder] in Shard(index: $0, databaseCount: configuration.databases, discarder: discarder) }
         eviction = KeyEviction(configuration.policy)
         bytesMax = Atomic(configuration.bytesMax)
@@ -81,6 +78,10 @@ final class Keyspace: Sendable {
         for setting in configuration.settings {
             _ = ServerSettings.rows.first { $0.name == setting.name }?.set?(self, setting.value)
         }
+    }
+
+    deinit {
+        for shard in shards { shard.free() }
     }
 
     /// The configuration as `CONFIG SET` has left it.
@@ -120,7 +121,7 @@ final class Keyspace: Sendable {
     /// Runs with the locks of some shards, one bit each.
     func withShards(_ mask: UInt64, _ body: () -> Void) {
         guard mask != 0 else { return body() }
-        shards[mask.trailingZeroBitCount].lock.withLock { _ in withShards(mask & (mask - 1), body) }
+        shards[mask.trailingZeroBitCount].withLock { withShards(mask & (mask - 1), body) }
     }
 
     /// Runs with all locks, unless the call has them already.
@@ -138,7 +139,7 @@ final class Keyspace: Sendable {
     /// Runs with the lock of one shard, unless the call has it already.
     func withShard(_ shard: Shard, _ call: Call?, _ body: () -> Void) {
         if call?.holdsAll == true { return body() }
-        shard.lock.withLock { _ in body() }
+        shard.withLock(body)
     }
 
     // MARK: Memory
@@ -205,7 +206,7 @@ final class Keyspace: Sendable {
             let shard = shards[turn & (Self.shardCount - 1)]
             turn &+= 1
             var evicted = 0
-            shard.lock.withLock { _ in
+            shard.withLock {
                 for database in 0..<configuration.databases where shard[database].count > 0 {
                     let before = shard[database].bytes
                     defer { freed += before - shard[database].bytes }
@@ -236,7 +237,7 @@ final class Keyspace: Sendable {
 
     /// Removes a key whose deadline has passed; under its shard's lock.
     func expire(_ entry: Entry, _ hash: UInt64, _ shard: Shard, _ database: Int, _ call: Call?) {
-        if observer == nil, shard.watches.isEmpty {
+        if shard.watches.isEmpty, hub.isQuiet, !persistence.isLogging {
             shard[database].remove(entry, hash)
             shard.expiredCount &+= 1
             return
@@ -253,8 +254,9 @@ final class Keyspace: Sendable {
         _ key: UnsafeRawBufferPointer, _ kind: KeyspaceEvent.Kind, _ event: StaticString, _ shard: Shard, _ database: Int, _ call: Call?
     ) {
         if !shard.watches.isEmpty { shard.watches.changed(WatchedKey(database: database, key: [UInt8](key))) }
-        observer?.keyChanged(key, database: database, call: call)
-        observer?.happened(KeyspaceEvent(kind: kind, name: event), key, database: database, call: call)
+        persistence.removed(key, database: database, call: call)
+        hub.keyChanged(key, call: call)
+        hub.happened(kind, event, key, database: database)
     }
 
     /// Removes keys whose deadline has passed and which nobody asks for.
@@ -262,7 +264,7 @@ final class Keyspace: Sendable {
     /// - Returns: whether more are due.
     func expireDue(_ shard: Shard, now: Int64, countMax: Int) -> Bool {
         var isMore = false
-        shard.lock.withLock { _ in
+        shard.withLock {
             for database in 0..<configuration.databases {
                 var count = 0
                 while let entry = shard[database].nextToExpire, entry.deadline <= now {

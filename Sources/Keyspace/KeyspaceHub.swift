@@ -9,7 +9,7 @@ import Telemetry
 /// comes back. The locks' order is: shards first, then one of these two.
 ///
 /// While nobody listens, it costs a command the load of a flag.
-final class KeyspaceHub: KeyspaceObserver {
+final class KeyspaceHub: Sendable {
     let pubSub = Lock(PubSub())
     let tracking = Lock(Tracking())
     private let clients: ClientRegistry
@@ -18,12 +18,10 @@ final class KeyspaceHub: KeyspaceObserver {
     private let hasTracking = Atomic(false)
     private let logScript: Lock<(@Sendable (Int, String) -> Void)?> = Lock(nil)
 
-    private let persistence: KeyspacePersistence
+    init(clients: ClientRegistry) { self.clients = clients }
 
-    init(clients: ClientRegistry, persistence: KeyspacePersistence) {
-        self.clients = clients
-        self.persistence = persistence
-    }
+    /// Whether nobody is told of changes of keys.
+    var isQuiet: Bool { !hasEvents.load(ordering: .relaxed) && !hasTracking.load(ordering: .relaxed) }
 
     // MARK: MONITOR
 
@@ -122,29 +120,36 @@ final class KeyspaceHub: KeyspaceObserver {
 
     // MARK: Events of keys
 
-    func happened(_ event: KeyspaceEvent, _ key: UnsafeRawBufferPointer, database: Int, call: Call?) {
-        if event.kind == .expired || event.kind == .evicted { persistence.removed(key, database: database, call: call) }
-        guard hasEvents.load(ordering: .relaxed) else { return }
-        let name = event.name.withUTF8Buffer { String(decoding: $0, as: UTF8.self) }
-        guard let kind = KeyspaceEvents.Class(rawValue: Character(Unicode.Scalar(event.kind.rawValue))) else { return }
+    @inline(__always)
+    func happened(_ kind: KeyspaceEvent.Kind, _ event: StaticString, _ key: UnsafeRawBufferPointer, database: Int) {
+        if hasEvents.load(ordering: .relaxed) { tell(kind, event, key, database: database) }
+    }
+
+    @inline(never)
+    private func tell(_ kind: KeyspaceEvent.Kind, _ event: StaticString, _ key: UnsafeRawBufferPointer, database: Int) {
+        let name = event.withUTF8Buffer { String(decoding: $0, as: UTF8.self) }
+        guard let kind = KeyspaceEvents.Class(rawValue: Character(Unicode.Scalar(kind.rawValue))) else { return }
         for (channel, message) in events.messages(kind, event: name, key: [UInt8](key), database: database) {
             message.withUnsafeBytes { message in channel.withUnsafeBytes { channel in _ = publish(message, to: channel) } }
         }
     }
 
-    // MARK: The append log
-
-    func commandExecuted(_ call: Call) { persistence.executed(call) }
-
     // MARK: Client-side caching
 
-    func keyChanged(_ key: UnsafeRawBufferPointer, database: Int, call: Call?) {
-        guard hasTracking.load(ordering: .relaxed) else { return }
+    /// A key was changed, removed, expired or evicted.
+    @inline(__always)
+    func keyChanged(_ key: UnsafeRawBufferPointer, call: Call?) {
+        if hasTracking.load(ordering: .relaxed) { invalidate(key, call: call) }
+    }
+
+    @inline(never)
+    private func invalidate(_ key: UnsafeRawBufferPointer, call: Call?) {
         let key = [UInt8](key)
         for invalidation in tracking.withLock({ $0.keyChanged(key, by: call?.session.id) }) { send(invalidation) }
     }
 
-    func flushed(_ databases: Range<Int>, call: Call) {
+    /// All keys of a database, or of all, went at once.
+    func flushed() {
         guard hasTracking.load(ordering: .relaxed) else { return }
         for client in tracking.withLock({ $0.allChanged() }) { send(nil, to: client) }
     }

@@ -1,14 +1,15 @@
-import Synchronization
+public import Synchronization
 
 /// A number that only grows, with one writer.
 ///
 /// The one writer is the event loop that owns the counter, so that counting is a load and a store and needs no locked
 /// instruction; anybody may read. Counting from two threads loses counts, and nothing worse.
 public final class Counter: Sendable {
-    private let cell = Atomic<UInt64>(0)
+    @usableFromInline let cell = Atomic<UInt64>(0)
 
     public init() {}
 
+    @inlinable
     public func add(_ amount: Int = 1) {
         assert(amount >= 0)
         cell.store(cell.load(ordering: .relaxed) &+ UInt64(truncatingIfNeeded: amount), ordering: .relaxed)

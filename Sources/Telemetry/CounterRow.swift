@@ -1,12 +1,12 @@
-import Synchronization
+public import Synchronization
 
 /// Counters in a row, with one writer as a ``Counter`` has; anybody may read.
 ///
 /// One piece of memory and not an array of objects: counting touches, and retains, nothing but the row.
 public final class CounterRow: @unchecked Sendable {
     // Sendable because the pointer never changes and what it points to is atomic.
-    private let start: UnsafeMutablePointer<Atomic<UInt64>>
-    private let count: Int
+    @usableFromInline let start: UnsafeMutablePointer<Atomic<UInt64>>
+    @usableFromInline let count: Int
 
     public init(count: Int) {
         self.count = count
@@ -19,6 +19,7 @@ public final class CounterRow: @unchecked Sendable {
         start.deallocate()
     }
 
+    @inlinable
     public func add(_ index: Int, _ amount: UInt64 = 1) {
         precondition(index >= 0 && index < count)
         start[index].store(start[index].load(ordering: .relaxed) &+ amount, ordering: .relaxed)

@@ -11,16 +11,22 @@ import Musl
 /// Every event loop has one, used again for each command. The arguments are places in the bytes that the client sent.
 final class Call {
     let keyspace: Keyspace
+    let table = CommandTable.shared
     /// Where replies go; the loop writes them out at the end of its turn.
     var out: RESPWriter
     /// The name first.
     var arguments: ContiguousArray<UnsafeRawBufferPointer> = []
     var session: ClientSession
-    private(set) var command: Command
+    /// Of the table, which is there for as long as the process is: nobody need hold on to it.
+    private(set) unowned(unsafe) var command: Command
     /// Its place in the table.
     var commandIndex = 0 {
-        didSet { command = CommandTable.shared.commands[commandIndex] }
+        didSet { command = table.commands[commandIndex] }
     }
+    /// When the command begins, by ``Telemetry/MonotonicClock``: the end of the one before it, where nothing came between. 0 where that is not known.
+    var started: UInt64 = 0
+    /// When the last command that was carried out ended.
+    var ended: UInt64 = 0
     /// What the command took that was carried out last; 0 for one that was refused.
     var nanoseconds: UInt64 = 0
     /// Milliseconds since 1970, the same for all that is carried out in one go.
@@ -66,7 +72,10 @@ final class Call {
         self.counters = counters
         out = RESPWriter(capacity: outputCapacity)
         command = CommandTable.shared.commands[0]
+        hashes = .allocate(capacity: Self.hashedPlacesMax)
     }
+
+    deinit { hashes.deallocate() }
 
     var count: Int { arguments.count }
 
@@ -151,6 +160,18 @@ final class Call {
 
     // MARK: Arguments
 
+    /// Takes the arguments of a request in the place of those of the last, of which there are mostly as many.
+    func setArguments(_ places: ContiguousArray<RESPArgument>, in bytes: UnsafeRawBufferPointer) {
+        if arguments.count > places.count { arguments.removeLast(arguments.count - places.count) }
+        while arguments.count < places.count { arguments.append(UnsafeRawBufferPointer(start: nil, count: 0)) }
+        let start = bytes.baseAddress
+        arguments.withUnsafeMutableBufferPointer { arguments in
+            places.withUnsafeBufferPointer { places in
+                for (index, place) in places.enumerated() { arguments[index] = UnsafeRawBufferPointer(start: start.map { $0 + place.offset }, count: place.count) }
+            }
+        }
+    }
+
     func bytes(_ index: Int) -> [UInt8] { [UInt8](arguments[index]) }
     func text(_ index: Int) -> String { String(decoding: arguments[index], as: UTF8.self) }
 
@@ -176,13 +197,29 @@ final class Call {
 
     // MARK: Keys
 
-    /// The hash of the first argument, where the choice of its shard has computed it already.
-    var firstHash: UInt64?
+    /// Hashes of keys by their places among the first arguments, where the choice of their shards has computed them; one bit of ``hashedPlaces`` each.
+    private let hashes: UnsafeMutablePointer<UInt64>
+    private var hashedPlaces: UInt64 = 0
+    private static let hashedPlacesMax = 64
 
     @inline(__always)
     func key(_ index: Int) -> Key {
-        if index == 1, let firstHash { return Key(arguments[1], hash: firstHash) }
+        if index < Self.hashedPlacesMax, hashedPlaces & 1 << UInt64(index) != 0 { return Key(arguments[index], hash: hashes[index]) }
         return Key(arguments[index])
+    }
+
+    @inline(__always)
+    func forgetHashes() { hashedPlaces = 0 }
+
+    /// The hash of the key in a place, kept for ``key(_:)``.
+    @inline(__always)
+    func hash(_ place: Int) -> UInt64 {
+        let hash = KeyHash.hash(arguments[place])
+        if place < Self.hashedPlacesMax {
+            hashes[place] = hash
+            hashedPlaces |= 1 << UInt64(place)
+        }
+        return hash
     }
 
     @inline(__always)
@@ -263,6 +300,15 @@ final class Call {
         changed(key)
     }
 
+    /// Gives a string as many other bytes, where it is.
+    func overwrite(_ key: Key, _ entry: Entry, _ value: UnsafeRawBufferPointer) {
+        assert(entry.type == .string && entry.valueCount == value.count)
+        entry.mutableValue.copyMemory(from: value)
+        entry.flags.remove(.raw)
+        keyspace.eviction.overwritten(entry, now: now)
+        changed(key)
+    }
+
     func setObject(_ key: Key, _ object: StoredObject, _ type: ValueType, _ change: Database.DeadlineChange = .clear) {
         let shard = shard(key)
         let count = shard[database].count
@@ -297,7 +343,7 @@ final class Call {
         changes &+= count
         let shard = shard(key)
         if !shard.watches.isEmpty { shard.watches.changed(WatchedKey(database: database, key: key.copy)) }
-        keyspace.observer?.keyChanged(key.bytes, database: database, call: self)
+        keyspace.hub.keyChanged(key.bytes, call: self)
     }
 
     /// Somebody may wait for this key to have elements.
@@ -310,7 +356,7 @@ final class Call {
 
     @inline(__always)
     func notify(_ kind: KeyspaceEvent.Kind, _ event: StaticString, _ key: Key) {
-        keyspace.observer?.happened(KeyspaceEvent(kind: kind, name: event), key.bytes, database: database, call: self)
+        keyspace.hub.happened(kind, event, key.bytes, database: database)
     }
 
     /// The append log gets this in the command's place.
@@ -319,27 +365,11 @@ final class Call {
     }
 }
 
-/// Something that happened to a key, under the name that keyspace notifications give it.
-struct KeyspaceEvent {
+/// Something that happened to a key; keyspace notifications give it a name besides.
+enum KeyspaceEvent {
     /// The letters of `notify-keyspace-events`.
     enum Kind: UInt8 {
         case generic = 103, string = 36, list = 108, set = 115, hash = 104, sortedSet = 122, expired = 120, evicted = 101
         case stream = 116, miss = 109, new = 110
     }
-
-    let kind: Kind
-    let name: StaticString
-}
-
-/// Who hears of all that happens in the keyspace: notifications, client-side caching, the append log.
-///
-/// Called under the locks of the shards concerned: note it down, and do nothing else.
-protocol KeyspaceObserver: AnyObject, Sendable {
-    /// A key was changed, removed, expired or evicted.
-    func keyChanged(_ key: UnsafeRawBufferPointer, database: Int, call: Call?)
-    func happened(_ event: KeyspaceEvent, _ key: UnsafeRawBufferPointer, database: Int, call: Call?)
-    /// All keys of some databases went at once.
-    func flushed(_ databases: Range<Int>, call: Call)
-    /// A command with ``Call/changes`` was carried out, from whatever client; its arguments are still there.
-    func commandExecuted(_ call: Call)
 }

@@ -1,5 +1,7 @@
 /// One row of the command table: everything about a command. `COMMAND`, `COMMAND DOCS` and `docs/keyspace.md` are read off it.
-struct Command: Sendable {
+///
+/// A class: to copy a value of so many parts for each command that is carried out would cost more than to find it.
+final class Command: Sendable {
     struct Flags: OptionSet, Sendable {
         let rawValue: UInt32
         static let write = Flags(rawValue: 1 << 0)
@@ -100,6 +102,8 @@ struct Command: Sendable {
     let run: Run
     /// `nil` for one that adds no more memory than its request is long.
     let growth: Growth?
+    /// Whether its only key is its first argument.
+    let hasOneKey: Bool
 
     init(
         _ name: String, _ arity: Int, _ flags: Flags, _ group: Group, keys: Keys = .first, locks: Locks = .keys,
@@ -115,6 +119,7 @@ struct Command: Sendable {
         self.summary = summary
         self.run = run
         growth = Growth.ofCommands[name]
+        if case .range(first: 1, last: 1, step: _) = keys { hasOneKey = true } else { hasOneKey = false }
     }
 
     /// Access categories, as `COMMAND INFO` and access rules name them.

@@ -13,23 +13,22 @@ final class CommandTable: Sendable {
     /// Open addressing over the names: a place in ``commands``, or -1.
     private let places: [Int16]
     private let names: [(UInt64, UInt64)]
-    private let mask: Int
+    private static let mask = 2047
 
     init(_ commands: [Command]) {
         self.commands = commands
-        mask = 2047
         precondition(commands.count < 1024, "the name table is made for fewer commands")
-        var places = [Int16](repeating: -1, count: 2048)
+        var places = [Int16](repeating: -1, count: Self.mask + 1)
         names = commands.map { command in
             var name = command.name
             return name.withUTF8 { Self.word(UnsafeRawBufferPointer($0)) } ?? (0, 0)
         }
         for (index, name) in names.enumerated() {
             precondition(name != (0, 0), "a command's name has 1 to 16 bytes: \(commands[index].name)")
-            var place = Self.hash(name) & 2047
+            var place = Self.hash(name) & Self.mask
             while places[place] >= 0 {
                 precondition(names[Int(places[place])] != name, "two commands are named \(commands[index].name)")
-                place = (place + 1) & 2047
+                place = (place + 1) & Self.mask
             }
             places[place] = Int16(index)
         }
@@ -39,11 +38,11 @@ final class CommandTable: Sendable {
     /// The command of a name in any case.
     func index(_ name: UnsafeRawBufferPointer) -> Int? {
         guard let word = Self.word(name) else { return nil }
-        var place = Self.hash(word) & mask
+        var place = Self.hash(word) & Self.mask
         while places[place] >= 0 {
             let index = Int(places[place])
             if names[index] == word { return index }
-            place = (place + 1) & mask
+            place = (place + 1) & Self.mask
         }
         return nil
     }
@@ -56,14 +55,34 @@ final class CommandTable: Sendable {
     }
 
     /// A name's bytes, in lower case; `nil` when there are none, or more than any command has.
+    @inline(__always)
     private static func word(_ name: UnsafeRawBufferPointer) -> (UInt64, UInt64)? {
-        guard name.count > 0, name.count <= 16 else { return nil }
-        var (low, high): (UInt64, UInt64) = (0, 0)
-        for index in 0..<min(name.count, 8) { low |= UInt64(lowercase(name[index])) << UInt64(8 * index) }
-        if name.count > 8 {
-            for index in 8..<name.count { high |= UInt64(lowercase(name[index])) << UInt64(8 * (index - 8)) }
+        let count = name.count
+        guard count > 0, count <= 16, let start = name.baseAddress else { return nil }
+        // Two loads that overlap, each byte in its place.
+        if count >= 8 {
+            let low = UInt64(littleEndian: start.loadUnaligned(as: UInt64.self))
+            let last = UInt64(littleEndian: start.loadUnaligned(fromByteOffset: count - 8, as: UInt64.self))
+            return (lowercase(low), lowercase(last >> UInt64(8 * (16 - count))))
         }
-        return (low, high)
+        if count >= 4 {
+            let first = UInt64(UInt32(littleEndian: start.loadUnaligned(as: UInt32.self)))
+            let last = UInt64(UInt32(littleEndian: start.loadUnaligned(fromByteOffset: count - 4, as: UInt32.self)))
+            return (lowercase(first | last << UInt64(8 * (count - 4))), 0)
+        }
+        var low: UInt64 = 0
+        for index in 0..<count { low |= UInt64(name[index]) << UInt64(8 * index) }
+        return (lowercase(low), 0)
+    }
+
+    /// Eight bytes at once, those from `A` to `Z` in lower case.
+    @inline(__always)
+    static func lowercase(_ bytes: UInt64) -> UInt64 {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let sevens = bytes & (0x7F &* ones)
+        // The highest bit of each: whether it is at least an A, and beyond a Z; no sum reaches the next byte.
+        let isLetter = (sevens &+ (0x80 - 65) &* ones) ^ (sevens &+ (0x7F - 90) &* ones)
+        return bytes | (isLetter & ~bytes & (0x80 &* ones)) >> 2
     }
 
     @inline(__always)

@@ -8,25 +8,26 @@ enum Dispatcher {
     /// Carries out the request in ``Call/arguments`` for ``Call/session``; the reply is in ``Call/out`` afterwards, unless
     /// ``Call/waiter`` says that the client has to wait, or ``Call/isPostponed`` that nothing was done and it is to be tried again.
     static func execute(_ call: Call) {
-        let session = call.session
-        guard let index = CommandTable.shared.index(call[0]) else { return refuseUnknown(call) }
+        guard let index = call.table.index(call[0]) else { return refuseUnknown(call) }
         call.commandIndex = index
-        let command = call.command
+        // Numbers, and neither the command nor the session: what is held over other calls has to be retained.
+        let (flags, arity) = (call.command.flags, call.command.arity)
         call.nanoseconds = 0
-        call.database = session.database
-        guard command.arity > 0 ? call.count == command.arity : call.count >= -command.arity else {
-            return refuse(call, .err("wrong number of arguments for '\(command.name)' command"))
+        call.database = call.session.database
+        guard arity > 0 ? call.count == arity : call.count >= -arity else {
+            return refuse(call, .err("wrong number of arguments for '\(call.command.name)' command"))
         }
-        if command.flags.contains(.container), let failure = Subcommands.refusal(call) { return refuse(call, failure) }
-        if !session.isAuthenticated, !command.flags.contains(.noAuth) {
+        if flags.contains(.container), let failure = Subcommands.refusal(call) { return refuse(call, failure) }
+        if !call.session.isAuthenticated, !flags.contains(.noAuth) {
             return refuse(call, .text("NOAUTH Authentication required."))
         }
         if let refusal = AccessCheck.refusal(call, index) { return refuse(call, refusal) }
-        if !command.flags.isDisjoint(with: [.denyoom, .wantsRoom]), isFull(call) {
+        if !flags.isDisjoint(with: [.denyoom, .wantsRoom]), isFull(call) {
+            call.started = 0
             switch makeRoom(call) {
             case .made: break
             case .none:
-                if command.flags.contains(.denyoom) { return refuse(call, .outOfMemory) }
+                if flags.contains(.denyoom) { return refuse(call, .outOfMemory) }
                 if let transaction = endingTransaction(call), transaction.wantsRoom { return refuse(call, TransactionCommands.discarded(call, .outOfMemory)) }
             case .later:
                 guard !call.mayPostpone else {
@@ -35,26 +36,29 @@ enum Dispatcher {
                 }
             }
         }
-        if command.flags.contains(.write), call.keyspace.persistence.isLogging, let refusal = call.keyspace.persistence.refusal() {
+        if flags.contains(.write), call.keyspace.persistence.isLogging, let refusal = call.keyspace.persistence.refusal() {
             return refuse(call, .text(refusal))
         }
-        if session.isSubscribed, !session.isRESP3, !SubscribedCommands.allows(command.name) {
+        if call.session.isSubscribed, !call.session.isRESP3, !SubscribedCommands.allows(call.command.name) {
             return refuse(
                 call,
                 .err(
-                    "Can't execute '\(command.name)': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"))
+                    "Can't execute '\(call.command.name)': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"))
         }
-        if session.transaction != nil, !command.flags.contains(.notQueued) {
-            if command.flags.contains(.noMulti) {
+        if call.session.isInTransaction, !flags.contains(.notQueued) {
+            if flags.contains(.noMulti) {
                 return refuse(call, .err("Command not allowed inside a transaction"))
             }
-            session.transaction?.queue(call)
+            call.session.transaction?.queue(call)
             call.out.simple("QUEUED")
             return
         }
-        if session.isTracking { track(call) }
+        if call.session.isTracking { track(call) }
         run(call)
-        if !call.readyKeys.isEmpty { call.keyspace.serveWaiters(call) }
+        if !call.readyKeys.isEmpty {
+            call.keyspace.serveWaiters(call)
+            call.ended = 0
+        }
     }
 
     /// The transaction that the command carries out.
@@ -69,7 +73,7 @@ enum Dispatcher {
         if let transaction = endingTransaction(call) {
             guard transaction.wantsRoom else { return false }
             call.requestBytes = transaction.bytes + (transaction.grows ? Growth.bytes(transaction.commands, call) : 0)
-        } else if let growth = call.command.growth, call.session.transaction == nil {
+        } else if let growth = call.command.growth, !call.session.isInTransaction {
             call.requestBytes += growth.bytes(call)
         }
         return call.keyspace.isFull(adding: call.requestBytes)
@@ -88,42 +92,37 @@ enum Dispatcher {
     /// Runs ``Call/command`` with the locks that it needs, and counts it.
     static func run(_ call: Call) {
         let index = call.commandIndex
-        let started = MonotonicClock.nanoseconds()
+        let started = call.started != 0 ? call.started : MonotonicClock.nanoseconds()
+        // Those of a transaction begin when it is their turn.
+        call.started = 0
         carryOut(call)
-        call.nanoseconds = MonotonicClock.nanoseconds() &- started
+        call.ended = MonotonicClock.nanoseconds()
+        call.nanoseconds = call.ended &- started
         // Who waited was counted when it came.
         if !call.retries { call.counters.ran(index, nanoseconds: call.nanoseconds) }
     }
 
     private static func carryOut(_ call: Call) {
-        let command = call.command
+        let (flags, locks, hasOneKey) = (call.command.flags, call.command.locks, call.command.hasOneKey)
         call.changes = 0
-        call.firstHash = nil
+        call.forgetHashes()
         if call.keyspace.hub.isMonitored { call.keyspace.hub.monitor(call) }
         if call.holdsAll { return perform(call) }
-        switch command.locks {
+        switch locks {
         case .none: perform(call)
         case .all: call.keyspace.withAllShards(call) { perform(call) }
+        case .keys where hasOneKey:
+            let shard = call.keyspace.shard(of: call.hash(1))
+            shard.withLock {
+                perform(call)
+                if flags.contains(.write) { call.keyspace.publish(shard, call.database) }
+            }
         case .keys:
-            switch command.keys {
-            case .none: perform(call)
-            case .range(first: 1, last: 1, step: _):
-                let hash = KeyHash.hash(call[1])
-                call.firstHash = hash
-                let shard = call.keyspace.shard(of: hash)
-                shard.lock.withLock { _ in
-                    perform(call)
-                    if command.flags.contains(.write) { call.keyspace.publish(shard, call.database) }
-                }
-            default:
-                var places: ContiguousArray<Int> = []
-                command.keyPlaces(call, &places)
-                var mask: UInt64 = 0
-                for place in places { mask |= 1 << UInt64(call.keyspace.shardIndex(of: KeyHash.hash(call[place]))) }
-                call.keyspace.withShards(mask) {
-                    perform(call)
-                    if command.flags.contains(.write) { call.keyspace.publish(mask, call.database) }
-                }
+            var mask: UInt64 = 0
+            call.command.forEachKeyPlace(call) { mask |= 1 << UInt64(call.keyspace.shardIndex(of: call.hash($0))) }
+            call.keyspace.withShards(mask) {
+                perform(call)
+                if flags.contains(.write) { call.keyspace.publish(mask, call.database) }
             }
         }
     }
@@ -146,7 +145,7 @@ enum Dispatcher {
         }
         if call.changes > 0 {
             call.counters.changes.add(call.changes)
-            call.keyspace.observer?.commandExecuted(call)
+            if call.keyspace.persistence.isLogging { call.keyspace.persistence.executed(call) }
         }
         call.rewritten = nil
     }
@@ -187,21 +186,28 @@ enum Dispatcher {
 
 extension Command {
     /// Where this command's keys are in a request, which has the arguments that the arity asks for.
-    func keyPlaces(_ call: Call, _ places: inout ContiguousArray<Int>) {
+    func keyPlaces(_ call: Call, _ places: inout ContiguousArray<Int>) { forEachKeyPlace(call) { places.append($0) } }
+
+    /// ``keyPlaces(_:_:)`` without a list of them.
+    @inline(__always)
+    func forEachKeyPlace(_ call: Call, _ body: (Int) -> Void) {
         switch keys {
         case .none: return
         case .range(let first, let last, let step):
             let end = last < 0 ? call.count + last : last
             var place = first
             while place <= end, place < call.count {
-                places.append(place)
+                body(place)
                 place += step
             }
         case .counted(let at, let also):
-            if also > 0, also < call.count { places.append(also) }
+            if also > 0, also < call.count { body(also) }
             guard at < call.count, let count = DecimalText.parse(call[at]), count > 0, count <= call.count - at - 1 else { return }
-            for place in (at + 1)...(at + Int(count)) { places.append(place) }
-        case .found(let find): find(call, &places)
+            for place in (at + 1)...(at + Int(count)) { body(place) }
+        case .found(let find):
+            var places: ContiguousArray<Int> = []
+            find(call, &places)
+            for place in places { body(place) }
         }
     }
 }

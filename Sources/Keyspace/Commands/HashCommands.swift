@@ -5,7 +5,7 @@ import RESPWire
 enum HashCommands {
     static let rows: [Command] = [
         .init("hset", -4, [.write, .denyoom, .fast], .hash, "2.0.0", "Creates or modifies the value of a field in a hash.", hset),
-        .init("hmset", -4, [.write, .denyoom, .fast], .hash, "2.0.0", "Sets the values of multiple fields.", hset),
+        .init("hmset", -4, [.write, .denyoom, .fast], .hash, "2.0.0", "Sets the values of multiple fields.", hmset),
         .init(
             "hsetnx", 4, [.write, .denyoom, .fast], .hash, "2.0.0",
             "Sets the value of a field in a hash only when the field doesn't exist.", hsetnx),
@@ -43,14 +43,22 @@ enum HashCommands {
         call.settle(key, hash, .hash, event)
     }
 
-    private static func hset(_ call: Call) throws(CommandFailure) {
+    private static func hset(_ call: Call) throws(CommandFailure) { call.out.integer(try setFields(call)) }
+
+    private static func hmset(_ call: Call) throws(CommandFailure) {
+        _ = try setFields(call)
+        call.out.ok()
+    }
+
+    /// - Returns: how many fields are new.
+    private static func setFields(_ call: Call) throws(CommandFailure) -> Int {
         guard call.count % 2 == 0 else { throw .err("wrong number of arguments for '\(call.command.name)' command") }
         let key = call.key(1)
         let hash = try writable(call, key)
         var added = 0
         for index in stride(from: 2, to: call.count, by: 2) where hash.set(call[index], call[index + 1]) { added += 1 }
         finish(call, key, hash, "hset")
-        call.command.name == "hmset" ? call.out.ok() : call.out.integer(added)
+        return added
     }
 
     private static func hsetnx(_ call: Call) throws(CommandFailure) {

@@ -155,7 +155,7 @@ enum ServerCommands {
         call.keyspace.discard(consume taken)
         // Told even when nothing was there: the append log must not bring back what a replica or a file still has.
         call.changes = max(call.changes, 1)
-        call.keyspace.observer?.flushed(databases, call: call)
+        call.keyspace.hub.flushed()
         call.out.ok()
     }
 

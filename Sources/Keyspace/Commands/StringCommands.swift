@@ -225,16 +225,17 @@ enum StringCommands {
 
     private static func add(_ call: Call, _ increment: Int64) throws(CommandFailure) {
         let key = call.key(1)
+        let entry = try call.writeString(key)
         var value: Int64 = 0
-        if let entry = try call.writeString(key) {
+        if let entry {
             guard let old = DecimalText.parse(entry.value) else { throw .notInteger }
             value = old
         }
         let (sum, isOver) = value.addingReportingOverflow(increment)
         guard !isOver else { throw .err("increment or decrement would overflow") }
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: DecimalText.bytesMax) { digits in
-            let count = DecimalText.write(sum, to: digits.baseAddress!)
-            call.setString(key, UnsafeRawBufferPointer(start: digits.baseAddress, count: count), .keep)
+            let bytes = UnsafeRawBufferPointer(start: digits.baseAddress, count: DecimalText.write(sum, to: digits.baseAddress!))
+            if let entry, entry.valueCount == bytes.count { call.overwrite(key, entry, bytes) } else { call.setString(key, bytes, .keep) }
         }
         call.notify(.string, "incrby", key)
         call.out.integer(sum)

@@ -446,7 +446,7 @@ final class KeyspacePersistence: Sendable {
         guard source.rdb != nil else { return nil }
         while source.shard < keyspace.shards.count, !isAborted.load(ordering: .relaxed) {
             let shard = keyspace.shards[source.shard]
-            let (entries, isDone) = shard.lock.withLock { _ -> ([SnapshotEntry], Bool) in
+            let (entries, isDone) = shard.withLock { () -> ([SnapshotEntry], Bool) in
                 guard let entries = shard.snapshot?.proceed(shard, countMax: Self.pieceCount) else { return ([], true) }
                 let isDone = shard.snapshot?.isDone ?? true
                 if isDone { shard.snapshot = nil }
@@ -462,6 +462,6 @@ final class KeyspacePersistence: Sendable {
 
     private func end(_ keyspace: Keyspace) {
         hasSnapshot.store(false, ordering: .releasing)
-        for shard in keyspace.shards { shard.lock.withLock { _ in shard.snapshot = nil } }
+        for shard in keyspace.shards { shard.withLock { shard.snapshot = nil } }
     }
 }

@@ -3,7 +3,7 @@ import RESPWire
 
 /// Carries out the commands of one run of a script, with the locks that its `EVAL` holds.
 ///
-/// Each command is told to the observer by itself: the append log gets a script's effects, in one transaction, and never the script.
+/// Each command is logged by itself: the append log gets a script's effects, in one transaction, and never the script.
 final class ScriptCommands {
     private let call: Call
     private let isReadOnly: Bool

@@ -81,7 +81,7 @@ struct Database: ~Copyable {
             case .set: true
             }
         // In place, unless that would waste more than it saves.
-        if old.type == .string, old.expires == willExpire, count <= old.valueCapacity, old.valueCapacity - count <= count / 4 + 32 {
+        if old.type == .string, old.expires == willExpire, fits(old, count) {
             old.valueCount = count
             old.flags.remove(.raw)
             if case .set(let deadline) = change {
@@ -105,6 +105,14 @@ struct Database: ~Copyable {
             expiry.insert(new)
         }
         return new
+    }
+
+    @inline(__always)
+    private func fits(_ entry: Entry, _ count: Int) -> Bool {
+        // So it was when the entry was made, or written last.
+        if count == entry.valueCount, !entry.flags.contains(.raw) { return true }
+        let capacity = entry.valueCapacity
+        return count <= capacity && capacity - count <= count / 4 + 32
     }
 
     /// Takes an entry out of the heap and the count, its object with it.

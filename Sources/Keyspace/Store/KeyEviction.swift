@@ -66,8 +66,9 @@ final class KeyEviction: Sendable {
         if decayed == 255 { return 255 }
         let over = decayed > frequencyAtFirst ? Int(decayed - frequencyAtFirst) : 0
         if over == 0 { return decayed + 1 }
-        let chance = UInt32.max / UInt32(over * logFactor + 1)
-        return UInt32(truncatingIfNeeded: shard.random.next() >> 32) < chance ? decayed + 1 : decayed
+        // One chance of so many.
+        let odds = UInt64(over * logFactor + 1)
+        return (shard.random.next() >> 32) &* odds < 1 << 32 ? decayed + 1 : decayed
     }
 
     static func decayed(_ entry: Entry, _ tick: UInt32) -> UInt8 {

@@ -4,8 +4,7 @@
 /// the tag in a slot. The seed is drawn once per process, so that nobody outside can choose keys that collide.
 /// - Source: the construction of wyhash (Wang Yi), with secrets of our own.
 enum KeyHash {
-    private static let seed = UInt64.random(in: .min ... .max)
-    private static let secret = UInt64.random(in: .min ... .max) | 1
+    private static let secrets = (seed: UInt64.random(in: .min ... .max), secret: UInt64.random(in: .min ... .max) | 1)
 
     @inline(__always)
     private static func fold(_ a: UInt64, _ b: UInt64) -> UInt64 {
@@ -15,6 +14,7 @@ enum KeyHash {
 
     static func hash(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
         let count = bytes.count
+        let (seed, secret) = secrets
         var state = seed ^ 0xA076_1D64_78BD_642F
         guard count > 0, let start = bytes.baseAddress else { return fold(state, secret) }
         var (a, b): (UInt64, UInt64)

@@ -175,6 +175,41 @@ import Testing
         }
     }
 
+    @Test func `bytes that are not the letters of a name are those of no command`() {
+        for command in CommandTable.shared.commands {
+            for (place, byte) in command.name.utf8.enumerated() {
+                for bit: UInt8 in [0x20, 0x40, 0x80] {
+                    var name = Array(command.name.utf8)
+                    name[place] ^= bit
+                    let isUpperCase = bit == 0x20 && (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
+                    let found = name.withUnsafeBytes { CommandTable.shared.index($0) }
+                    #expect(found.map { CommandTable.shared.commands[$0].name } == (isUpperCase ? command.name : nil))
+                }
+            }
+        }
+    }
+
+    @Test func `a command begins when the one before it ended, those of a transaction when it is their turn`() {
+        let it = Conversation()
+        let call = it.client(1)
+        // A long time ago, as far as the clock knows.
+        call.started = 1
+        _ = it.line("SET a 1")
+        #expect(call.nanoseconds == call.ended - 1 && call.started == 0)
+        _ = it.line("SET a 1")
+        #expect(call.nanoseconds < call.ended - 1)
+        let row = CommandTable.shared.index(Array("incr".utf8).withUnsafeBytes { $0 }) ?? 0
+        _ = it.line("MULTI")
+        _ = it.line("INCR a")
+        call.started = 1
+        _ = it.line("EXEC")
+        #expect(call.counters.nanoseconds.value(row) < call.ended - 1 && call.nanoseconds == call.ended - 1)
+        // What is refused has no end, and room is made before a command begins.
+        call.ended = 0
+        _ = it.line("INCR")
+        #expect(call.ended == 0)
+    }
+
     @Test func `a CONFIG SET that is refused evicts nothing, one that is taken does`() {
         let it = Conversation()
         let value = String(repeating: "v", count: 10_000)
