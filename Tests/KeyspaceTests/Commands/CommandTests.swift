@@ -198,7 +198,7 @@ import Testing
         #expect(call.nanoseconds == call.ended - 1 && call.started == 0)
         _ = it.line("SET a 1")
         #expect(call.nanoseconds < call.ended - 1)
-        let row = CommandTable.shared.index(Array("incr".utf8).withUnsafeBytes { $0 }) ?? 0
+        let row = Array("incr".utf8).withUnsafeBytes { CommandTable.shared.index($0) } ?? 0
         _ = it.line("MULTI")
         _ = it.line("INCR a")
         call.started = 1
