@@ -10,8 +10,23 @@ public struct DashboardRequest: Sendable {
     public var isOperator: Bool
     /// Seconds since 1970.
     public var now: Int64
+    /// `nil` for what is only read.
+    public var post: Post?
 
-    public init(path: String, query: String, isOperator: Bool, now: Int64) {
+    public struct Post: Sendable {
+        /// What is to be marked.
+        public var mark: String
+        /// A browser sends it for some page, and nobody knows whether the person before it means it.
+        public var isFromPage: Bool
+
+        public init(mark: String, isFromPage: Bool) {
+            self.mark = mark
+            self.isFromPage = isFromPage
+        }
+    }
+
+    public init(path: String, query: String, isOperator: Bool, now: Int64, post: Post? = nil) {
+        self.post = post
         self.path = path
         self.query = query
         self.isOperator = isOperator
@@ -28,6 +43,7 @@ public enum DashboardAnswer: Sendable {
 extension Dashboard {
     /// Answers all but the stream. May wait for the disk.
     public func answer(_ request: DashboardRequest) -> DashboardAnswer {
+        if let post = request.post { return answer(post, request) }
         switch request.path {
         case "", "/":
             let (page, policy) = DashboardPage.rendered(path: options.path)
@@ -37,8 +53,27 @@ extension Dashboard {
         case _ where Self.latestPaths.contains(request.path): return Self.json(200, latest(isOperator: request.isOperator))
         case "/api/series": return series(request)
         case "/events", "/api/events": return .events
-        default: return Self.problem(404, "there is no such page: /latest.json, /api/series, /events")
+        default: return Self.problem(404, "there is no such page: /latest.json, /api/series, /events; by POST /api/marks")
         }
+    }
+
+    /// In characters: a version, a name, and not a changelog.
+    static let markLengthMax = 100
+    /// Within ``flushSeconds``: more marks are no marks.
+    static let freshMarksMax = 50
+
+    /// Puts an operator's mark there: "v1.2 is out". Nothing else can be changed.
+    private func answer(_ post: DashboardRequest.Post, _ request: DashboardRequest) -> DashboardAnswer {
+        guard request.path == "/api/marks" else { return Self.problem(405, "nothing is changed here", [("Allow", "GET, HEAD")]) }
+        guard request.isOperator else { return Self.problem(403, "marks are for operators: edge.metrics_token, a login, this machine") }
+        guard !post.isFromPage else { return Self.problem(403, "marks are not for pages in a browser: Origin or Sec-Fetch-Site says that it is one") }
+        let text = String(post.mark.drop { $0 == " " })
+        guard (1...Self.markLengthMax).contains(text.count), text.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7F }) else {
+            return Self.problem(400, "the field Headrace-Mark says what is marked, in 1 to \(Self.markLengthMax) characters")
+        }
+        let marker = Marker(time: request.now, kind: "mark", text: text)
+        guard mark(marker, freshMax: Self.freshMarksMax) else { return Self.problem(429, "\(Self.freshMarksMax) marks within some seconds are enough") }
+        return Self.json(200, Array((JSON.object([("schema", .integer(Self.schema))] + Self.members(marker)).rendered + "\n").utf8))
     }
 
     /// Has events sent, each a whole one, once a second.
@@ -59,8 +94,9 @@ extension Dashboard {
         .whole(status: status, contentType: "application/json", fields: guards, body: body)
     }
 
-    private static func problem(_ status: Int, _ words: String) -> DashboardAnswer {
-        json(status, Array((JSON.object([("schema", .integer(schema)), ("error", .text(words))]).rendered + "\n").utf8))
+    private static func problem(_ status: Int, _ words: String, _ fields: [(String, String)] = []) -> DashboardAnswer {
+        let body = Array((JSON.object([("schema", .integer(schema)), ("error", .text(words))]).rendered + "\n").utf8)
+        return .whole(status: status, contentType: "application/json", fields: guards + fields, body: body)
     }
 
     /// `range=1h&to=…&points=300&names=requests,cache_hits`.
@@ -82,13 +118,17 @@ extension Dashboard {
         let times = max(0, end - length)..<end
         do throws(SampleHistory.Unusable) {
             let (tier, samples) = try samples(times, now: request.now)
-            // What a reload has changed names addresses and paths.
-            let marks = try markers(times).map { request.isOperator || $0.kind != "reload" ? $0 : Marker(time: $0.time, kind: $0.kind, text: "") }
+            // A mark of this very second is there, too, which has no sample yet.
+            let marks = try markers(times.lowerBound..<end + 1).map { $0.seen(byOperator: request.isOperator) }
             let document = Self.seriesDocument(samples, tier: tier, times, pointsMax: Int(points), names: names, markers: marks)
             return Self.json(200, Array(document.rendered.utf8))
         } catch {
             return Self.problem(503, "the history cannot be read: \(error)")
         }
+    }
+
+    static func members(_ marker: Marker) -> [(String, JSON)] {
+        [("time", .integer(marker.time)), ("kind", .text(marker.kind)), ("text", .text(marker.text))]
     }
 
     // MARK: Health
@@ -105,6 +145,13 @@ extension Dashboard {
             ("services", .array(asked.map { Self.service($0, isOperator: isOperator) })),
         ])
         return Self.json(isReady ? 200 : 503, Array((document.rendered + "\n").utf8))
+    }
+}
+
+extension Marker {
+    /// What a reload has changed names addresses and paths, and what an operator writes is for operators.
+    func seen(byOperator isOperator: Bool) -> Marker {
+        isOperator || !["reload", "mark"].contains(kind) ? self : Marker(time: time, kind: kind, text: "")
     }
 }
 

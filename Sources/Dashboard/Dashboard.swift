@@ -25,6 +25,8 @@ public final class Dashboard: Sendable {
 
     /// Samples go to the disk in batches: a kill loses no more than these seconds.
     static let flushSeconds: Int64 = 10
+    /// In the list of the page.
+    static let markersShown = 20
 
     let options: Options
     let feed: LiveFeed
@@ -40,6 +42,10 @@ public final class Dashboard: Sendable {
         var minutes: (slot: Int64, rollup: SampleRollup)?
         var pending: [(tier: SampleTier, sample: Sample)] = []
         var markers: [Marker] = []
+        /// Whoever watches has not been told of them yet.
+        var news: [Marker] = []
+        /// The newest that there are.
+        var lastMarkers: [Marker] = []
         var flushedAt: Int64 = 0
         var hasFailed = false
         var facts = Facts()
@@ -59,6 +65,7 @@ public final class Dashboard: Sendable {
         var state = State()
         // What another process of ours kept within the last hour is on the page at once.
         for sample in (try? history.samples(.second, now - SampleTier.second.keptSeconds..<now)) ?? [] { state.ring.append(sample) }
+        state.lastMarkers = ((try? history.markers(0..<now + 1)) ?? []).suffix(Self.markersShown)
         state.flushedAt = now
         self.state = Lock(state)
     }
@@ -84,7 +91,18 @@ public final class Dashboard: Sendable {
     }
 
     /// Puts a mark beside the numbers.
-    public func mark(_ marker: Marker) { state.withLock { $0.markers.append(marker) } }
+    public func mark(_ marker: Marker) { _ = mark(marker, freshMax: .max) }
+
+    /// - Returns: whether there was room among those that are not written yet.
+    func mark(_ marker: Marker, freshMax: Int) -> Bool {
+        state.withLock { state in
+            guard state.markers.count < freshMax else { return false }
+            state.markers.append(marker)
+            state.news.append(marker)
+            state.lastMarkers = (state.lastMarkers + [marker]).suffix(Self.markersShown)
+            return true
+        }
+    }
 
     /// Puts the mark of our start there: a deploy, where the start before it was another version's.
     public func markStart(version: String, now: Int64) {
@@ -98,24 +116,28 @@ public final class Dashboard: Sendable {
 
     /// Takes the next reading, and hands what it makes of it to whoever watches.
     public func add(_ reading: Reading) {
-        let (sample, batch) = state.withLock { state -> (Sample?, (samples: [(tier: SampleTier, sample: Sample)], markers: [Marker])?) in
+        let (sample, news, batch) = state.withLock { state -> (Sample?, [Marker], (samples: [(tier: SampleTier, sample: Sample)], markers: [Marker])?) in
             guard let previous = state.previous, previous.time < reading.time else {
                 // The first, or the clock was set back: differences begin here. Two within one second: the second one waits.
                 if state.previous.map({ $0.time > reading.time }) ?? true { state.previous = reading }
-                return (nil, nil)
+                return (nil, [], nil)
             }
+            let news = state.news
+            state.news = []
             let sample = reading.sample(since: previous)
             state.previous = reading
             state.add(sample)
             // The clock was set back: the next batch is due from here on.
             state.flushedAt = min(state.flushedAt, reading.time)
-            guard reading.time - state.flushedAt >= Self.flushSeconds else { return (sample, nil) }
-            return (sample, state.takeBatch(now: reading.time))
+            guard reading.time - state.flushedAt >= Self.flushSeconds else { return (sample, news, nil) }
+            return (sample, news, state.takeBatch(now: reading.time))
         }
         if let sample, feed.count > 0 {
             // They ask for it when the event comes, all at the same time: then it is there.
-            for isOperator in feed.audiences { _ = latest(isOperator: isOperator) }
-            feed.send(Array(event(sample).utf8))
+            for isOperator in feed.audiences {
+                _ = latest(isOperator: isOperator)
+                feed.send(Array(event(sample, news.map { $0.seen(byOperator: isOperator) }).utf8), toOperators: isOperator)
+            }
         }
         if let batch { keep(batch.samples, batch.markers, now: reading.time) }
     }
@@ -190,7 +212,7 @@ public final class Dashboard: Sendable {
 
     /// What can be answered without waiting for anybody: `latest.json`, where it was made for this second already. For any thread.
     public func answerAtHand(_ request: DashboardRequest) -> DashboardAnswer? {
-        guard Self.latestPaths.contains(request.path) else { return nil }
+        guard request.post == nil, Self.latestPaths.contains(request.path) else { return nil }
         return latestAtHand(isOperator: request.isOperator).map { Self.json(200, $0) }
     }
 

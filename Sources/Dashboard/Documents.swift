@@ -68,6 +68,7 @@ extension Dashboard {
                     })
             ),
             ("services", .array(state.services.map { service($0, isOperator: isOperator) })),
+            ("marks", .array(state.lastMarkers.map { .object(members($0.seen(byOperator: isOperator))) })),
             ("layers", .array(Layer.all(minute, facts, state.database).map(\.json))),
             (
                 "now",
@@ -152,13 +153,14 @@ extension Dashboard {
         ]
     }
 
-    /// A scheduled measurement: its times, and what became of the last one. What it said is for operators: it names addresses.
+    /// A scheduled measurement: its times, and what became of the last one. What it said and why it ended so is for operators: it names
+    /// addresses, and other machines.
     private static func job(_ job: TestSchedule.Job, _ schedule: TestSchedule?, isOperator: Bool) -> JSON {
         var last = JSON.null
         if let run = job.last {
             last = .object([
                 ("started_at", .integer(run.startedAt)), ("ended_at", .integer(run.endedAt)), ("ending", .text(run.ending.rawValue)),
-                ("words", .text(run.words)), ("log", isOperator ? .array(run.log.map(JSON.text)) : .null),
+                ("words", isOperator ? .text(run.words) : .null), ("log", isOperator ? .array(run.log.map(JSON.text)) : .null),
             ])
         }
         return .object([
@@ -209,7 +211,7 @@ extension Dashboard {
         let health = report.health
         var members: [(String, JSON)] = [
             ("name", .text(report.name)), ("state", .text(health.state.rawValue)), ("since", health.since > 0 ? .integer(health.since) : .null),
-            ("up_since", report.upSince.map { .integer($0) } ?? .null), ("version", .optional(report.version)), ("required", .boolean(report.isRequired)),
+            ("up_since", report.upSince.map { .integer($0) } ?? .null), ("version", .optional(isOperator ? report.version : nil)), ("required", .boolean(report.isRequired)),
         ]
         if isOperator {
             members += [
@@ -320,7 +322,7 @@ extension Dashboard {
             ),
             (
                 "markers",
-                .array(markers.map { .object([("time", .integer($0.time)), ("kind", .text($0.kind)), ("text", .text($0.text))]) })
+                .array(markers.map { .object(members($0)) })
             ),
         ])
     }
@@ -332,8 +334,9 @@ extension Dashboard {
 
     /// One second, as the stream says it.
     /// - Source: WHATWG HTML, "Server-sent events".
-    func event(_ sample: Sample) -> String {
-        let document = Self.seriesDocument([sample], tier: .second, sample.time..<sample.time + 1, pointsMax: 2, names: nil, markers: [])
+    /// - Parameter markers: those since the last event.
+    func event(_ sample: Sample, _ markers: [Marker]) -> String {
+        let document = Self.seriesDocument([sample], tier: .second, sample.time..<sample.time + 1, pointsMax: 2, names: nil, markers: markers)
         return "event: sample\nid: \(sample.time)\ndata: \(document.rendered)\n\n"
     }
 }

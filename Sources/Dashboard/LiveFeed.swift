@@ -1,12 +1,13 @@
 import Telemetry
 
-/// Who watches: each is handed the same bytes once a second. What one does not take in time it does not get: the next second says it anew.
+/// Who watches: each is handed the same bytes once a second, operators theirs, everybody else theirs. What one does not take in time it does not get: the next second says it anew.
 final class LiveFeed: Sendable {
     typealias Send = @Sendable ([UInt8]) -> Void
 
     private struct State {
         var next: UInt64 = 1
-        var watchers: [UInt64: (client: String, send: Send)] = [:]
+        /// Without a client: operators.
+        var watchers: [UInt64: (client: String?, send: Send)] = [:]
         var clients: [String: Int] = [:]
     }
 
@@ -23,29 +24,31 @@ final class LiveFeed: Sendable {
     var count: Int { state.withLock { $0.watchers.count } }
 
     /// Which documents those who watch ask for: an operator's, everybody's.
-    var audiences: [Bool] { state.withLock { state in [true, false].filter { isOperator in state.watchers.values.contains { $0.client.isEmpty == isOperator } } } }
+    var audiences: [Bool] { state.withLock { state in [true, false].filter { isOperator in state.watchers.values.contains { ($0.client == nil) == isOperator } } } }
 
     /// - Parameter client: whose place it takes; `nil` for an operator, who is bound by the whole only.
     /// - Returns: `nil` when there are too many.
     func add(client: String?, _ send: @escaping Send) -> UInt64? {
         state.withLock { state in
-            let client = client ?? ""
-            guard state.watchers.count < countMax, client.isEmpty || state.clients[client, default: 0] < clientCountMax else { return nil }
+            guard state.watchers.count < countMax else { return nil }
+            if let client {
+                guard state.clients[client, default: 0] < clientCountMax else { return nil }
+                state.clients[client, default: 0] += 1
+            }
             defer { state.next += 1 }
             state.watchers[state.next] = (client, send)
-            state.clients[client, default: 0] += 1
             return state.next
         }
     }
 
     func remove(_ number: UInt64) {
         state.withLock { state in
-            guard let watcher = state.watchers.removeValue(forKey: number), let count = state.clients[watcher.client] else { return }
-            state.clients[watcher.client] = count > 1 ? count - 1 : nil
+            guard let client = state.watchers.removeValue(forKey: number)?.client, let count = state.clients[client] else { return }
+            state.clients[client] = count > 1 ? count - 1 : nil
         }
     }
 
-    func send(_ bytes: [UInt8]) {
-        for watcher in state.withLock({ Array($0.watchers.values) }) { watcher.send(bytes) }
+    func send(_ bytes: [UInt8], toOperators: Bool) {
+        for watcher in state.withLock({ Array($0.watchers.values) }) where (watcher.client == nil) == toOperators { watcher.send(bytes) }
     }
 }

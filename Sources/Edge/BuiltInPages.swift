@@ -2,8 +2,20 @@
 ///
 /// The edge asks on its event loop and goes on; whoever makes the page answers from any thread, once.
 public struct BuiltInPages: Sendable {
+    /// What a POST says. There is no body in it: what is asked for stands in a field, which no form and no foreign page can send along
+    /// without asking first.
+    public struct Post: Sendable {
+        /// What `Headrace-Mark` says; empty when it is not there.
+        public var mark: String
+        /// A browser sends it for some page: `Origin` or `Sec-Fetch-Site` says so.
+        /// - Source: Fetch §3.2 (`Origin`); Fetch Metadata §2.4.
+        public var isFromPage: Bool
+    }
+
     public struct Request: Sendable {
         public var page: RouteConfiguration.BuiltInPage
+        /// `nil` for GET and HEAD.
+        public var post: Post?
         /// Behind the path of the page itself; empty for the page.
         public var path: String
         /// Without the question mark.

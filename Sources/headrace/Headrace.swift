@@ -41,7 +41,7 @@ struct Headrace: AsyncParsableCommand {
         version: version,
         subcommands: [
             ServeCommand.self, ReloadCommand.self, CheckCommand.self, ExplainCommand.self, PurgeCommand.self, WarmCommand.self,
-            InitCommand.self, BenchCommand.self, CompareCommand.self, StatusCommand.self, DoctorCommand.self, ProveCommand.self, ReportCommand.self,
+            InitCommand.self, BenchCommand.self, CompareCommand.self, StatusCommand.self, MarkCommand.self, DoctorCommand.self, ProveCommand.self, ReportCommand.self,
             CertCommand.self, DemoCommand.self, ReferenceCommand.self, VersionCommand.self,
         ])
 }

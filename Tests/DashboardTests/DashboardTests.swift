@@ -194,11 +194,20 @@ import Testing
         dashboard.know(facts)
         var health = ServiceHealth()
         health.probed(error: "secret-error", now: 1)
-        dashboard.know([ServiceReport(name: "postgresql", health: health, detail: "secret-place")])
+        dashboard.know([ServiceReport(name: "postgresql", health: health, version: "secret-version", detail: "secret-place")])
+        var schedule = TestSchedule([(.load, try CronExpression("@hourly"))], limits: .init(), now: Self.start) { _ in 0 }
+        _ = schedule.secondPassed(now: Self.start + 3600, traffic: .init()) { _ in 0 }
+        schedule.refused("another instance measures: secret-machine", now: Self.start + 3600)
+        dashboard.know(schedule)
+        for kind in ["reload", "mark"] { dashboard.mark(Marker(time: Self.start + 1, kind: kind, text: "secret-\(kind)")) }
         run(dashboard, seconds: 2)
         func text(_ isOperator: Bool) -> String { String(decoding: dashboard.latest(isOperator: isOperator), as: UTF8.self) }
         #expect(!text(false).contains("secret"), "\(text(false))")
-        for word in ["path", "sql", "db", "user", "address", "route", "url", "error", "place"] { #expect(text(true).contains("secret-\(word)")) }
+        for word in ["path", "sql", "db", "user", "address", "route", "url", "error", "place", "version", "machine", "reload", "mark"] {
+            #expect(text(true).contains("secret-\(word)"), "\(word)")
+        }
+        guard case .whole(_, _, _, let series) = dashboard.answer(.init(path: "/api/series", query: "range=60s", isOperator: false, now: Self.start + 3)) else { return }
+        #expect(!String(decoding: series, as: UTF8.self).contains("secret") && String(decoding: series, as: UTF8.self).contains("\"mark\""))
         guard case .whole(let status, _, _, let ready) = dashboard.readiness(nil, isDraining: false, isOperator: false) else { return }
         #expect(status == 503 && !String(decoding: ready, as: UTF8.self).contains("secret"))
     }
@@ -239,6 +248,71 @@ import Testing
         #expect((document["series"] as? [String: Any])?["requests"] as? [Double] == [10])
         dashboard.unwatch(first)
         #expect(dashboard.watch(client: nil) { _ in } != nil)
+    }
+
+    @Test func `an event says what was marked since the last, to operators in words`() throws {
+        let dashboard = try dashboard()
+        let seen = Mutex<[Bool: [String]]>([:])
+        for isOperator in [true, false] {
+            _ = try #require(
+                dashboard.watch(client: isOperator ? nil : "") { bytes in
+                    let text = String(decoding: bytes, as: UTF8.self)
+                    let marks = text.firstMatch(of: /"markers":(\[[^\]]*\])/).map { String($0.1) }
+                    seen.withLock { $0[isOperator, default: []].append(marks ?? "none") }
+                })
+        }
+        run(dashboard, seconds: 1)
+        dashboard.mark(Marker(time: Self.start + 1, kind: "reload", text: "edge.listen"))
+        var reading = Reading(time: Self.start + 2)
+        reading[.requests] = 20
+        dashboard.add(reading)
+        dashboard.add(Reading(time: Self.start + 3))
+        let mark = { (text: String) in "[{\"time\":\(Self.start + 1),\"kind\":\"reload\",\"text\":\"\(text)\"}]" }
+        #expect(seen.withLock { $0 } == [true: ["[]", mark("edge.listen"), "[]"], false: ["[]", mark(""), "[]"]])
+    }
+
+    @Test func `an operator marks a moment, nobody else does, and no page in a browser for one`() throws {
+        let dashboard = try dashboard()
+        run(dashboard, seconds: 2)
+        func post(_ mark: String, _ path: String = "/api/marks", isOperator: Bool = true, isFromPage: Bool = false) -> Int {
+            let post = DashboardRequest.Post(mark: mark, isFromPage: isFromPage)
+            let request = DashboardRequest(path: path, query: "", isOperator: isOperator, now: Self.start + 1, post: post)
+            #expect(dashboard.answerAtHand(request) == nil, "nothing that lies ready")
+            guard case .whole(let status, _, let fields, _) = dashboard.answer(request) else { return 0 }
+            #expect((status == 405) == fields.contains { $0 == ("Allow", "GET, HEAD") })
+            return status
+        }
+        _ = try ask(dashboard, "/latest.json", seconds: 2)
+        #expect(post("v1", isOperator: false) == 403 && post("v1", isFromPage: true) == 403)
+        for path in ["", "/latest.json", "/api/series", "/events"] { #expect(post("v1", path) == 405) }
+        let longest = String(repeating: "ü", count: 100)
+        for text in ["", "  ", longest + "x", "a\nb", "a\u{7F}"] { #expect(post(text) == 400, "\(text)") }
+        #expect(try ask(dashboard, "/api/series", "range=60s", seconds: 3)["markers"] as? [[String: String]] == [])
+        #expect(post(longest) == 200 && post("v1.2 <b>") == 200)
+        let marks = try #require(try ask(dashboard, "/api/series", "range=60s", seconds: 3)["markers"] as? [[String: Any]])
+        #expect(marks.map { $0["text"] as? String } == [longest, "v1.2 <b>"] && marks.allSatisfy { $0["kind"] as? String == "mark" && $0["time"] as? Int64 == Self.start + 1 })
+        for _ in 2..<Dashboard.freshMarksMax { #expect(post("x") == 200) }
+        #expect(post("one more") == 429, "until they are written")
+        run(dashboard, seconds: 20)
+        #expect(post("one more") == 200)
+    }
+
+    @Test func `marks of before are in the document, and an own deploy is told from an operator's mark`() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "dashboard-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let path = folder.appending(path: "samples.sqlite").path
+        for index in 0..<2 as Range<Int64> {
+            let dashboard = try dashboard(path: path, now: Self.start + index)
+            dashboard.markStart(version: "1.0", now: Self.start + index)
+            dashboard.mark(Marker(time: Self.start + index, kind: "mark", text: "Headrace 9"))
+            dashboard.finish(now: Self.start + index)
+        }
+        let last = try dashboard(path: path, now: Self.start + 5)
+        let marks = try #require(try ask(last, "/latest.json", seconds: 5)["marks"] as? [[String: Any]])
+        #expect(marks.map { $0["kind"] as? String } == ["start", "mark", "start", "mark"])
+        for number in 0..<30 { last.mark(Marker(time: Self.start + 6, kind: "mark", text: "\(number)")) }
+        last.add(Reading(time: Self.start + 7))
+        #expect((try ask(last, "/latest.json", seconds: 7)["marks"] as? [[String: Any]])?.compactMap { $0["text"] as? String } == (10..<30).map { "\($0)" })
     }
 
     @Test func `one client takes its places and no more; operators are not counted by address`() throws {

@@ -24,8 +24,8 @@ extension HTTPServerHandler {
     /// Whoever makes a page may wait for the disk, and for those who asked before. Nobody waits longer than this.
     private static let pageTime = TimeAmount.seconds(10)
 
-    /// Who came through the password of the page's own route, or by another server's word, is an operator. Nothing can be changed there: a
-    /// page of somebody else's that makes a browser ask, gets no answer to see.
+    /// Who came through the password of the page's own route, or by another server's word, is an operator. A page of somebody else's that
+    /// makes a browser ask gets no answer to see, and a POST that a browser sends for a page changes nothing.
     private func isLoggedIn(_ plan: RoutePlan) -> Bool { plan.basic != nil || plan.forward != nil }
 
     /// Whose place a stream takes: who has an IPv6 address has a whole /64 of them (RFC 6177).
@@ -42,12 +42,20 @@ extension HTTPServerHandler {
             .joined(separator: ",")
     }
 
+    private static func post(_ head: RequestHead) -> BuiltInPages.Post {
+        let mark = head.fields.value(named: "Headrace-Mark").map { String(copying: head.fields.bytes.span.extracting($0)) } ?? ""
+        return BuiltInPages.Post(mark: mark, isFromPage: ["Origin", "Sec-Fetch-Site"].contains { head.fields.value(named: $0) != nil })
+    }
+
     func answer(_ page: RouteConfiguration.BuiltInPage, _ plan: RoutePlan, _ head: RequestHead, now: NIODeadline) {
         guard let pages = worker.pages else { return respondError(404, reason: .edge(.noRoute), now: now) }
-        guard head.method == .get || head.method == .head else { return respondError(405, reason: .edge(.method), now: now) }
+        // What may be changed by the dashboard, and by whom, the dashboard says.
+        guard head.method == .get || head.method == .head || page == .dashboard && head.method == .post else {
+            return respondError(405, reason: .edge(.method), now: now)
+        }
         let (path, query) = Self.parts(String(copying: head.fields.bytes.span.extracting(head.target)), behind: plan.route.match)
         let request = BuiltInPages.Request(
-            page: page, path: path, query: query, isOperator: isLoggedIn(plan) || !exchange.proofAnswer.isEmpty || worker.routing.router.isOperator(head, identity),
+            page: page, post: head.method == .post ? Self.post(head) : nil, path: path, query: query, isOperator: isLoggedIn(plan) || !exchange.proofAnswer.isEmpty || worker.routing.router.isOperator(head, identity),
             isDraining: worker.isDraining, client: Self.place(identity), accept: Self.accept(head),
             metrics: page == .metrics ? worker.report.text() : "")
         source = .page(nil)

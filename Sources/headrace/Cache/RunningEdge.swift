@@ -54,6 +54,7 @@ struct RunningEdge {
             "purge-disabled": "set edge.purge.token or edge.purge.clients", "purge-client": "this machine is not in edge.purge.clients",
             "purge-token": "its edge.purge.token is another",
         ]
+        if let words = document?["error"] as? String { return words }
         guard let reason = document?["reason"] as? String else { return "it does not know this; is it a Headrace of this version?" }
         return hints[reason].map { "\(reason): \($0)" } ?? reason
     }

@@ -95,7 +95,9 @@ final class DashboardControl: Sendable {
     }
 
     private func asked(_ request: BuiltInPages.Request) -> DashboardRequest {
-        DashboardRequest(path: request.path, query: request.query, isOperator: request.isOperator, now: WallClock.nanoseconds() / 1_000_000_000)
+        DashboardRequest(
+            path: request.path, query: request.query, isOperator: request.isOperator, now: WallClock.nanoseconds() / 1_000_000_000,
+            post: request.post.map { .init(mark: $0.mark, isFromPage: $0.isFromPage) })
     }
 
     private func whole(_ answer: DashboardAnswer, for request: BuiltInPages.Request) -> BuiltInPages.Answer {
