@@ -249,6 +249,13 @@ public struct DatabaseFacts: Sendable {
     public var lagSeconds: Double?
     /// By how much its clock is ahead of ours.
     public var clockAheadSeconds: Double?
+    /// Of all its databases, since its statistics began; `nil` when it does not tell.
+    public var transactions: Double?
+    /// Of its processes since it began, and what they have of the memory; `nil` where they are not seen: on another machine.
+    public var cpuSeconds: Double?
+    public var memoryBytes: Double?
+    /// What became of these lately.
+    public var load = DatabaseLoad()
     /// `nil` without pg_stat_statements.
     public var statementsByTotal: [Facts.Statement]?
     public var statementsByMean: [Facts.Statement]?

@@ -17,6 +17,8 @@ struct Layer: Sendable {
     let share: Double?
     /// What that is the share of.
     let shareOf: String
+    /// Why the share is not known, where more can be said than that.
+    var shareNote: String?
     /// The latest proof's row.
     let worth: Facts.ProofRun.Row?
     /// What visitors' own requests say, as far as a share of them goes past it.
@@ -24,6 +26,8 @@ struct Layer: Sendable {
     /// Cores, in the last minute.
     let cpu: Double?
     let memory: Double?
+    /// Where the rest of its costs is, or why they are not known.
+    var costNote: String?
 
     /// - Parameter minute: the last one, as one sample; `nil` before the first second is over.
     static func all(_ minute: Sample?, _ facts: Facts, _ database: DatabaseFacts? = nil) -> [Layer] {
@@ -51,6 +55,8 @@ struct Layer: Sendable {
         let lookups = total(.keyspace_hits) + total(.keyspace_misses)
         // The probe is a client of the keyspace for some milliseconds every five seconds, and its commands are no traffic.
         let probesShare = 0.2
+        let notAsked = "PostgreSQL cannot be asked: without TLS, by pooler.postgres' user"
+        let isMeasured = database?.load.cores != nil || database?.memoryBytes != nil
         let layers = [
             Layer(
                 name: "edge", title: "Edge", state: state(switches.edge, requests), share: requests > 0 ? 1 : nil, shareOf: "requests",
@@ -61,11 +67,11 @@ struct Layer: Sendable {
             Layer(
                 name: "browser_caching", title: "Browser caching", state: state(switches.browserCaching, total(.not_modified)),
                 share: share(total(.not_modified), of: requests), shareOf: "answered with 304", worth: proof("browser caching"), cpu: nil,
-                memory: nil),
+                memory: nil, costNote: "part of the edge's"),
             Layer(
                 name: "response_cache", title: "Response cache", state: state(switches.responseCache, asked - total(.cache_bypassed)),
                 share: share(fromCache, of: asked), shareOf: "answered from it", worth: proof("response cache"), cpu: nil,
-                memory: measured(.cache_bytes)),
+                memory: measured(.cache_bytes), costNote: "CPU is part of the edge's"),
             Layer(
                 name: "keyspace", title: "Keyspace", state: state(switches.keyspace, total(.keyspace_clients) > probesShare ? total(.keyspace_commands) : lookups),
                 share: share(total(.keyspace_hits), of: lookups), shareOf: "lookups found", worth: proof("keyspace"),
@@ -73,14 +79,16 @@ struct Layer: Sendable {
             Layer(
                 name: "pooler", title: "Pooler", state: state(switches.pooler, total(.pool_queries)),
                 share: database.flatMap { share(Double($0.sessionsPooled), of: Double($0.sessionsPooled + $0.sessionsPast)) },
-                shareOf: "of PostgreSQL's sessions", worth: proof("pooler"), cpu: perSecond(.cpu_pooler_seconds), memory: nil),
+                shareOf: "of PostgreSQL's sessions", shareNote: database == nil ? notAsked : "nobody is connected", worth: proof("pooler"), cpu: perSecond(.cpu_pooler_seconds), memory: nil),
             Layer(
                 name: "upstreams", title: "Upstreams", state: state(switches.upstreams, total(.upstream_requests)),
                 share: share(total(.upstream_requests), of: requests), shareOf: "requests reach the application",
-                worth: proof("upstream keep-alive"), cpu: nil, memory: nil),
+                worth: proof("upstream keep-alive"), cpu: nil, memory: nil, costNote: "part of the edge's"),
             Layer(
-                name: "postgresql", title: "PostgreSQL", state: state(switches.postgres, total(.pool_queries)), share: nil,
-                shareOf: "of its time", worth: nil, cpu: nil, memory: nil),
+                name: "postgresql", title: "PostgreSQL", state: state(switches.postgres, total(.pool_queries)),
+                share: database?.load.pooledShare, shareOf: "of its transactions through the pooler",
+                shareNote: database.map(\.load.shareNote) ?? notAsked, worth: nil, cpu: database?.load.cores, memory: database?.memoryBytes,
+                costNote: isMeasured ? nil : database == nil ? notAsked : "its processes are not seen from here"),
         ]
         return layers.map { layer in
             var layer = layer
@@ -110,7 +118,8 @@ struct Layer: Sendable {
         }
         return .object([
             ("name", .text(name)), ("title", .text(title)), ("state", .text(state.rawValue)), ("share", .optional(share)),
-            ("share_of", .text(shareOf)), ("worth", worth), ("held_out", held), ("cpu_cores", .optional(cpu)), ("memory_bytes", .optional(memory)),
+            ("share_of", .text(shareOf)), ("share_note", .optional(share == nil ? shareNote : nil)), ("worth", worth), ("held_out", held), ("cpu_cores", .optional(cpu)), ("memory_bytes", .optional(memory)),
+            ("cost_note", .optional(costNote)),
         ])
     }
 }

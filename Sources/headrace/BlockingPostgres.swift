@@ -12,6 +12,8 @@ final class BlockingPostgres {
     private let socket: BlockingSocket
     private let name: String
     private var input = ByteBuffer()
+    /// What was asked so far.
+    private(set) var questions = 0
 
     /// Connects to the first of the hosts, and logs in without TLS.
     /// - Parameters:
@@ -52,6 +54,7 @@ final class BlockingPostgres {
     }
 
     func ask(_ query: String) throws {
+        questions += 1
         var output = ByteBuffer()
         FrontendMessage.query(query, to: &output)
         try socket.send(output)

@@ -40,6 +40,7 @@ struct StatusCommand: AsyncParsableCommand {
             var worth: Worth?
             var cpuCores: Double?
             var memoryBytes: Double?
+            var costNote: String?
         }
 
         struct Service: Decodable {
@@ -102,6 +103,7 @@ struct StatusCommand: AsyncParsableCommand {
         var layers = TextTable(columns: [.left("layer"), .left("state"), .right("share"), .left("of"), .left("worth"), .left("costs")])
         for layer in document.layers {
             let costs = [layer.cpuCores.map { String(format: "%.2f cores", $0) }, layer.memoryBytes.map { SizeText.render(Int(exactly: $0.rounded()) ?? 0) }].compactMap(\.self)
+                + [layer.costNote].compactMap(\.self)
             let isOn = layer.state != "off"
             layers.add([
                 layer.title, layer.state, isOn ? percent(layer.share) : "–", layer.shareOf, layer.worth?.words ?? "not measured",

@@ -205,19 +205,36 @@ final class DashboardControl: Sendable {
         var probes = ServiceProbes(settings: settings, startedAt: startedAt, edge: edge, keyspace: keyspace)
         var databaseAt: Int64 = 0
         var database: DatabaseFacts?
+        var load = DatabaseLoad()
+        // Transactions that are nobody's traffic.
+        var asked = 0
         while !Task.isCancelled {
             let figures = await pooler?.figures(withStatements: false)
             let through = await askThroughPooler(pooler, figures)
             let stores = await askStores(keyspace)
             let reports = await probes.probe(figures, through: through, database: database, stores: stores, now: WallClock.nanoseconds() / 1_000_000_000)
             dashboard.know(reports)
+            asked += probes.transactions + (through?.error == nil && through != nil ? 1 : 0)
             let now = WallClock.nanoseconds() / 1_000_000_000
             // Asked without TLS: not where the pooler must have it.
             if let figures, let postgres = settings.postgres, settings.pooler.tls.server.allowsPlain, now - databaseAt >= Self.databaseSeconds || now < databaseAt {
                 databaseAt = now
                 let password = settings.postgresPassword
                 // A connection that the pooler opens while it is asked counts as past it, until the next time.
-                database = await slow { DatabaseProbe.read(postgres, password: password, pooled: figures.serverProcesses) } ?? nil
+                let found = await slow { DatabaseProbe.read(postgres, password: password, pooled: figures.serverProcesses) } ?? nil
+                database = found?.facts
+                if let facts = found?.facts {
+                    // Of one server of several nobody knows which transactions went there.
+                    let transactions = postgres.hosts.count == 1 ? facts.transactions : nil
+                    load.counted(
+                        .init(
+                            time: now, startedAt: facts.startedAt, transactions: transactions, asked: Double(asked), pooled: Double(figures.transactions),
+                            cpuSeconds: facts.cpuSeconds))
+                } else {
+                    load = DatabaseLoad()
+                }
+                asked += found?.asked ?? 0
+                database?.load = load
                 dashboard.know(database)
             }
             try? await Task.sleep(for: .seconds(Self.probeSeconds))

@@ -12,13 +12,16 @@ enum DatabaseProbe {
 
     /// Waits for the network.
     /// - Parameter pooled: process numbers of the pooler's server connections.
-    static func read(_ postgres: PostgresURL, password: String?, pooled: Set<UInt32>) -> DatabaseFacts? {
+    /// - Returns: with the number of transactions that asking took.
+    static func read(_ postgres: PostgresURL, password: String?, pooled: Set<UInt32>) -> (facts: DatabaseFacts, asked: Int)? {
         guard let user = postgres.user,
             let session = try? BlockingPostgres(
                 postgres, user: user, password: password ?? postgres.password, applicationName: "headrace dashboard", seconds: seconds)
         else { return nil }
         defer { session.sayGoodbye() }
-        return try? read(session, pooled: pooled)
+        guard let facts = try? read(session, pooled: pooled) else { return nil }
+        // A login is one, too.
+        return (facts, session.questions + 1)
     }
 
     /// Others' rows hide most of their columns from who is no superuser, but neither number nor database.
@@ -31,7 +34,9 @@ enum DatabaseProbe {
         CASE WHEN pg_is_in_recovery() THEN extract(epoch FROM now() - pg_last_xact_replay_timestamp()) \
         ELSE (SELECT extract(epoch FROM max(replay_lag)) FROM pg_stat_replication) END, \
         EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_stat_statements'), extract(epoch FROM clock_timestamp()), \
-        floor(extract(epoch FROM pg_postmaster_start_time()))::bigint
+        floor(extract(epoch FROM pg_postmaster_start_time()))::bigint, pg_backend_pid(), \
+        (SELECT extract(epoch FROM backend_start) FROM pg_stat_activity WHERE pid = pg_backend_pid()), \
+        (SELECT sum(xact_commit + xact_rollback) FROM pg_stat_database)
         """
 
     private static func statements(by column: String) -> String {
@@ -47,7 +52,7 @@ enum DatabaseProbe {
         facts.sessionsPooled = processes.count { pooled.contains($0) }
         facts.sessionsPast = processes.count - facts.sessionsPooled
         let asked = WallClock.nanoseconds()
-        guard let row = try session.rows(standing, rowsMax: 1).first, row.count == 6 else { return facts }
+        guard let row = try session.rows(standing, rowsMax: 1).first, row.count == 9 else { return facts }
         // It read its clock somewhere between the question and the answer.
         let middle = Double(asked + (WallClock.nanoseconds() - asked) / 2) / 1e9
         facts.clockAheadSeconds = row[4].flatMap(Double.init).map { $0 - middle }
@@ -55,6 +60,10 @@ enum DatabaseProbe {
         facts.startedAt = row[5].flatMap { Int64($0) }
         facts.isStandby = row[1] == "t"
         facts.lagSeconds = row[2].flatMap(Double.init)
+        facts.transactions = row[8].flatMap(Double.init)
+        if let process = row[6].flatMap({ Int($0) }), let start = row[7].flatMap(Double.init), let found = DatabaseProcesses(session: process, startedAt: start) {
+            (facts.cpuSeconds, facts.memoryBytes) = (found.cpuSeconds, found.memoryBytes)
+        }
         guard row[3] == "t" else { return facts }
         func list(_ column: String) -> [Facts.Statement]? {
             try? session.rows(statements(by: column), rowsMax: statementsMax).map { row in

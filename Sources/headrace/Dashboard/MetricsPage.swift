@@ -78,6 +78,19 @@ enum MetricsPage {
             }
         }
         if let database = standing.database {
+            if let seconds = database.cpuSeconds {
+                text.counter(
+                    "headrace_postgresql_cpu_seconds_total", help: "CPU time of PostgreSQL's processes, where they are on this machine and seen from here.",
+                    amount: seconds)
+            }
+            if let bytes = database.memoryBytes {
+                text.gauge(
+                    "headrace_postgresql_memory_bytes", help: "Memory of PostgreSQL's processes: what each has for itself, and once what they share.",
+                    value: bytes)
+            }
+            if let count = database.transactions {
+                text.counter("headrace_postgresql_transactions_total", help: "Transactions of all of PostgreSQL's databases, whoever asked.", amount: count)
+            }
             for (path, count) in [("pooled", database.sessionsPooled), ("past", database.sessionsPast)] {
                 text.gauge(
                     "headrace_postgresql_sessions", help: "Sessions of PostgreSQL's clients: through the pooler, and past it. Not there when it cannot be asked.",
@@ -140,7 +153,7 @@ enum MetricsPage {
         var health = ServiceHealth()
         health.probed(error: nil, now: 1)
         var database = DatabaseFacts()
-        database.lagSeconds = 0
+        (database.lagSeconds, database.transactions, database.cpuSeconds, database.memoryBytes) = (0, 0, 0, 0)
         var keyspace = KeyspaceFigures()
         keyspace.databaseKeys = [0]
         keyspace.certificates = [.init(file: "", names: [], expires: 0)]

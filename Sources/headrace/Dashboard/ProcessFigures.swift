@@ -20,11 +20,7 @@ struct ProcessFigures {
         let stat = (try? String(contentsOfFile: "/proc/self/stat", encoding: .utf8)) ?? ""
         let words = stat[(stat.lastIndex(of: ")") ?? stat.startIndex)...].split(separator: " ")
         guard words.count > 20, let ticks = Double(words[20]) else { return 0 }
-        // Of the clock that the ticks are of; /proc/stat, which has it too, is hidden from services.
-        var up = timespec()
-        clock_gettime(CLOCK_BOOTTIME, &up)
-        let boot = Double(WallClock.nanoseconds()) / 1e9 - Double(up.tv_sec) - Double(up.tv_nsec) / 1e9
-        return boot + ticks / Double(max(1, sysconf(Int32(_SC_CLK_TCK))))
+        return DatabaseProcesses.boot + ticks / Double(max(1, sysconf(Int32(_SC_CLK_TCK))))
     }()
 
     init() {

@@ -15,6 +15,8 @@ struct ServiceProbes: Sendable {
     /// Less than this free, or this share, and the disk is about to be full.
     private static let freeBytesMin = 64 << 20
     private static let freeShareMin = 0.02
+    /// The load generator rehearses a query before it asks it, each in a session, and a login is a transaction, too.
+    private static let transactionsPerProbe = 4
 
     let settings: Settings
     /// When this process began, in seconds since 1970: its layers have no other age.
@@ -29,6 +31,8 @@ struct ServiceProbes: Sendable {
     }
 
     private var healths: [String: ServiceHealth] = [:]
+    /// That PostgreSQL was asked for the last time, past the pooler: nobody's traffic.
+    private(set) var transactions = 0
 
     init(settings: Settings, startedAt: Int64, edge: EdgeServer?, keyspace: KeyspaceServer?) {
         self.settings = settings
@@ -45,6 +49,7 @@ struct ServiceProbes: Sendable {
         _ pooler: PoolerFigures?, through: PoolerProbe.Finding?, database: DatabaseFacts?, stores: Stores, now: Int64
     ) async -> [ServiceReport] {
         var reports: [ServiceReport] = []
+        transactions = 0
         func report(_ name: String, _ error: String?, version: String? = nil, upSince: Int64? = nil, detail: String?, isRequired: Bool = true) {
             healths[name, default: ServiceHealth()].probed(error: error, now: now)
             reports.append(
@@ -64,6 +69,8 @@ struct ServiceProbes: Sendable {
         }
         if settings.poolerConfiguration != nil, let postgres = settings.postgres {
             let isServing = pooler != nil
+            let logsIn = settings.pooler.tls.server.allowsPlain
+            if logsIn, postgres.user != nil, settings.postgresPassword ?? postgres.password != nil { transactions = Self.transactionsPerProbe }
             report(
                 "pooler", isServing ? through?.error : "it does not answer", version: version, upSince: startedAt,
                 detail: (settings.pooler.listen.map(\.description) + [through?.note].compactMap(\.self)).joined(separator: ", "))
@@ -71,7 +78,7 @@ struct ServiceProbes: Sendable {
             // it would take out all that it serves besides.
             if isServing, isDown("pooler") { reports[reports.count - 1].isRequired = false }
             report(
-                "postgresql", await Self.error(postgres, password: settings.postgresPassword, logsIn: settings.pooler.tls.server.allowsPlain),
+                "postgresql", await Self.error(postgres, password: settings.postgresPassword, logsIn: logsIn),
                 version: database?.version, upSince: database?.startedAt, detail: ([postgres.text] + Self.replication(database)).joined(separator: ", "))
         }
         if let keyspace {

@@ -61,6 +61,12 @@ import Testing
         #expect(try eventually(seconds: 120) { try headrace.metric("headrace_postgresql_sessions{path=\"past\"}") == 1 })
         document = try DashboardIntegrationTests.document(headrace)
         #expect((document["database"] as? [String: Any])?["sessions_past_the_pooler"] as? Int == 1)
+        // Its processes are on this machine: what they cost is known. What we ask it is nobody's traffic.
+        let layer = try #require((document["layers"] as? [[String: Any]])?.last)
+        #expect(layer["cpu_cores"] is Double && layer["memory_bytes"] as? Double ?? 0 > 1e6 && layer["share"] is NSNull, "\(layer)")
+        #expect(layer["share_note"] as? String == "it had next to nothing to do", "\(layer)")
+        #expect(try headrace.metric("headrace_postgresql_cpu_seconds_total") > 0)
+        #expect(good.services["postgresql"]?["version"] as? String == (try postgres.query("SHOW server_version")))
         let inThrough = try Command.run("psql", ["-X", "-A", "-t", "-q", "-w", "-h", "127.0.0.1", "-p", "\(pooler)", "-U", "postgres", "-d", "shop", "-c", "SELECT 7"])
         #expect(inThrough.text == "7\n")
         kill(past.processIdentifier, SIGKILL)
