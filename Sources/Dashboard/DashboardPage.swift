@@ -75,9 +75,9 @@ enum DashboardPage {
     /// no red, no green or no blue, too (`PaletteTests`). They differ in lightness for that, and not in hue alone.
     private static let style: StaticString = #"""
         :root{color-scheme:light dark;--bg:#f6f8fa;--card:#fff;--ink:#15202b;--soft:#52606d;--line:#dde3e9;--grid:#e8edf1;--focus:#0072b2;
-        --c0:#0072b2;--c1:#c67519;--c2:#0e633a;--c3:#8d4392;--c4:#b23d32;--c5:#85919a;--c6:#9671f7;--c7:#a2900e;--good:#00795a;--bad:#c0392b;--warn:#b35900;--heat:0,114,178}
+        --c0:#0072b2;--c1:#c67519;--c2:#0e633a;--c3:#8d4392;--c4:#b23d32;--c5:#85919a;--c6:#9671f7;--c7:#a2900e;--good:#00795a;--bad:#c0392b;--warn:#b35900;--h0:#6295bd;--h1:#002744}
         @media screen and (prefers-color-scheme:dark){:root{--bg:#0e1318;--card:#161d24;--ink:#e6edf3;--soft:#9fb0bf;--line:#2a343e;--grid:#222c35;--focus:#56b4e9;
-        --c0:#56b4e9;--c1:#f3a147;--c2:#85f4dc;--c3:#9f5891;--c4:#e0422f;--c5:#d4dde6;--c6:#5f70ef;--c7:#e4ce4a;--good:#3ecf9f;--bad:#ff7b6b;--warn:#f0a23c;--heat:86,180,233}}
+        --c0:#56b4e9;--c1:#f3a147;--c2:#85f4dc;--c3:#9f5891;--c4:#e0422f;--c5:#d4dde6;--c6:#5f70ef;--c7:#e4ce4a;--good:#3ecf9f;--bad:#ff7b6b;--warn:#f0a23c;--h0:#33709b;--h1:#d9f0ff}}
         *{box-sizing:border-box}html{-webkit-text-size-adjust:100%}
         body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.45 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;font-variant-numeric:tabular-nums}
         header{display:flex;flex-wrap:wrap;gap:.5rem 1.5rem;align-items:center;padding:.8rem clamp(.8rem,3vw,2rem);background:var(--card);border-bottom:1px solid var(--line);position:sticky;top:0;z-index:5}
@@ -93,28 +93,30 @@ enum DashboardPage {
         .note{color:var(--soft);margin:.1rem 0 .7rem;font-size:.88rem}
         .verdict>p{font-size:clamp(1.05rem,2.2vw,1.4rem);line-height:1.35;margin:.4rem 0 .9rem;max-width:60em;letter-spacing:-.01em}
         #tiles{list-style:none;margin:0;padding:0;display:grid;grid-template-columns:repeat(auto-fit,minmax(122px,1fr));gap:.6rem}
-        #tiles li{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:.6rem .75rem}
-        #tiles b{display:block;font-size:1.45rem;font-weight:650;letter-spacing:-.02em;line-height:1.2}#tiles span{color:var(--soft);font-size:.82rem}
-        #tiles svg{display:block;width:100%;height:22px;margin-top:.25rem}
-        #layers{list-style:none;margin:0;padding:0;display:grid;grid-template-columns:repeat(8,minmax(0,1fr));gap:.5rem}
+        #tiles li{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:.6rem .55rem .6rem .65rem;display:flex;flex-direction:column}
+        #tiles b{display:block;font-size:1.2rem;font-weight:650;letter-spacing:-.03em;line-height:1.25;white-space:nowrap}#tiles span{color:var(--soft);font-size:.82rem}
+        #tiles svg{display:block;width:100%;height:26px;padding-top:4px;margin-top:auto}
+        #layers{list-style:none;margin:0;padding:0;display:grid;grid-template-columns:repeat(8,minmax(0,1fr));gap:0 .5rem}
         @media(max-width:1250px){#layers{grid-template-columns:repeat(4,minmax(0,1fr))}}@media(max-width:640px){#layers{grid-template-columns:repeat(2,minmax(0,1fr))}}
-        #layers li{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:.65rem .7rem;border-top:3px solid var(--c5);min-width:0}
+        #layers li{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:.65rem .7rem;border-top:3px solid var(--c5);min-width:0;display:grid;grid:subgrid/1fr;grid-row:span 8;align-content:start}
         #layers li.on{border-top-color:var(--good)}#layers li.idle{border-top-color:var(--warn)}
         #layers p{margin:.25rem 0 0;font-size:.82rem;color:var(--soft);overflow-wrap:anywhere}#layers .big{font-size:1.5rem;font-weight:650;color:var(--ink);line-height:1.15;letter-spacing:-.02em}
-        #layers .worth{color:var(--ink)}#layers .state{white-space:nowrap}
+        #layers h3{font-size:.88rem;letter-spacing:-.02em}#layers .of{grid-row:5}#layers .worth{color:var(--ink);grid-row:6}#layers .worth span{white-space:nowrap}#layers .held{grid-row:7}#layers .cost{grid-row:8}#layers .state{white-space:nowrap}
         .bar{height:5px;border-radius:3px;background:var(--grid);margin-top:.3rem;overflow:hidden}.bar i{display:block;height:100%;background:var(--c0);width:0}
-        #charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:.8rem;margin-top:1.2rem}
+        #charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:0 .8rem;margin-top:1.2rem}#charts .card,#layers li{margin-bottom:.8rem}
+        #charts .card{display:grid;grid:subgrid/1fr;grid-row:span 5}#charts .card>div{display:contents}.card .legend,.card>div>.note{grid-row:3}.card .plot,#charts .empty{grid-row:4}#charts .empty{display:grid;place-content:center}.card details{grid-row:5}
         .card{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:.8rem .9rem .6rem;min-width:0}
-        .card>p.note{margin:.1rem 0 .35rem}.legend{list-style:none;display:flex;flex-wrap:wrap;gap:.1rem .9rem;margin:.2rem 0 .1rem;padding:0;font-size:.82rem;color:var(--soft)}
+        .card>p.note{margin:.1rem 0 .35rem}.legend{list-style:none;display:flex;flex-wrap:wrap;align-content:start;gap:.1rem .9rem;margin:.2rem 0 .1rem;padding:0;font-size:.82rem;color:var(--soft)}
         .legend b{color:var(--ink);font-weight:600}.legend svg{width:18px;height:8px;margin-right:.35em;vertical-align:1px}
         .plot{position:relative}.plot>svg{display:block;width:100%;height:190px;touch-action:pan-y}.plot>svg:focus-visible,a:focus-visible,summary:focus-visible,.scroll:focus-visible{outline:2px solid var(--focus);outline-offset:2px;border-radius:4px}
-        .plot text{font-size:11px;fill:var(--soft)}.plot .name{fill:var(--ink);font-size:12px}
+        .plot text{font-size:11px;fill:var(--soft);paint-order:stroke;stroke:var(--card);stroke-width:3px;stroke-linejoin:round}.plot .name{fill:var(--ink);font-size:12px}
         .tip{position:absolute;top:0;pointer-events:none;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.35rem .55rem;font-size:.8rem;box-shadow:0 4px 14px #0002;white-space:nowrap;z-index:2}
         .tip b{font-weight:600}.empty{color:var(--soft);margin:.4rem 0 .8rem;padding:1.4rem .8rem;border:1px dashed var(--line);border-radius:8px;text-align:center;font-size:.9rem}
         .empty code,.note code{font-size:.92em}details{font-size:.82rem;color:var(--soft);margin-top:.25rem}summary{cursor:pointer;width:max-content}
         .scroll{overflow:auto;max-height:24rem}table{border-collapse:collapse;width:100%;font-size:.84rem}
         th,td{text-align:left;padding:.3rem .6rem .3rem 0;border-bottom:1px solid var(--grid);vertical-align:top}th{font-weight:600;color:var(--soft);white-space:nowrap}
         td.n,th.n{text-align:right;white-space:nowrap}td.t{font-family:ui-monospace,Menlo,Consolas,monospace;font-size:.8rem;overflow-wrap:anywhere;unicode-bidi:isolate;min-width:12rem}
+        td.t div{display:-webkit-box;-webkit-box-orient:vertical;-webkit-line-clamp:6;overflow:hidden}
         td .hint{display:block;white-space:pre-line;font-family:system-ui,sans-serif;color:var(--warn)}
         #tables{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,560px),1fr));gap:.8rem;margin-top:.8rem}
         footer{padding:0 clamp(.8rem,3vw,2rem) 2rem;color:var(--soft);font-size:.85rem;max-width:1680px;margin:auto}footer a{color:var(--focus)}

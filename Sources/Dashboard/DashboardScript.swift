@@ -25,21 +25,21 @@ extension DashboardPage {
         function num(v) {
           if (!known(v)) return "–";
           const a = Math.abs(v);
-          if (a >= 1e9) return (v / 1e9).toFixed(a >= 1e10 ? 0 : 1) + " G";
-          if (a >= 1e6) return (v / 1e6).toFixed(a >= 1e7 ? 0 : 1) + " M";
-          if (a >= 1e4) return (v / 1e3).toFixed(a >= 1e5 ? 0 : 1) + " k";
-          if (a >= 100 || v === Math.round(v)) return String(Math.round(v));
-          return a >= 10 ? v.toFixed(1) : a >= 0.1 ? v.toFixed(2) : a === 0 ? "0" : v.toPrecision(2);
+          const short = (v, digits) => String(+v.toFixed(digits));
+          if (a >= 1e9) return short(v / 1e9, a >= 1e10 ? 0 : 1) + " G";
+          if (a >= 1e6) return short(v / 1e6, a >= 1e7 ? 0 : 1) + " M";
+          if (a >= 1e4) return short(v / 1e3, a >= 1e5 ? 0 : 1) + " k";
+          return a >= 100 ? short(v, 0) : a >= 10 ? short(v, 1) : a >= 0.1 ? short(v, 2) : String(+v.toPrecision(2));
         }
         function bytes(v) {
           if (!known(v)) return "–";
           const u = ["B", "KB", "MB", "GB", "TB"]; let i = 0; v = Math.max(0, v);
           while (v >= 1000 && i < 4) { v /= 1024; i++; }
-          return (i === 0 || v >= 100 ? Math.round(v) : v.toFixed(1)) + " " + u[i];
+          return (i === 0 || v >= 100 ? Math.round(v) : +v.toFixed(1)) + " " + u[i];
         }
-        const ms = v => !known(v) ? "–" : v >= 10000 ? num(v / 1000) + " s" : v >= 1 ? num(v) + " ms" : num(v * 1000) + " µs";
+        const ms = v => !known(v) ? "–" : v === 0 ? "0" : v >= 1000 ? num(v / 1000) + " s" : v >= 1 ? num(v) + " ms" : v < .001 ? "< 1 µs" : num(v * 1000) + " µs";
         const percent = v => !known(v) ? "–" : (v * 100 >= 10 || v === 0 ? Math.round(v * 100) : (v * 100).toFixed(1)) + " %";
-        const rate = v => num(v) + "/s", byteRate = v => bytes(v) + "/s", cores = v => num(v) + " cores", secs = v => ms(v * 1000);
+        const rate = v => num(v) + "/s", byteRate = v => bytes(v) + "/s", cores = v => (v > 0 && v < .001 ? "< 0.001" : num(v)) + " cores", secs = v => ms(v * 1000);
         const clock = (t, long) => new Date(t * 1000).toLocaleString([], long ? {month: "short", day: "numeric", hour: "2-digit", minute: "2-digit"} : {hour: "2-digit", minute: "2-digit", second: "2-digit"});
         function ago(t) {
           const s = Math.max(0, Date.now() / 1000 - t);
@@ -47,9 +47,11 @@ extension DashboardPage {
         }
 
         // Charts
-        const W = 640, H = 190, L = 52, R = 8, T = 8, B = 20;
-        function nice(max) {
-          if (!(max > 0)) return 1;
+        const W = 640, H = 190, R = 8, T = 8, B = 20;
+        const left = texts => Math.max(40, 10 + 6.6 * Math.max(...texts.map(t => t.length)));
+        function nice(max, unit) { // of bytes: a round number of their unit
+          if (!(max > 0)) return unit ? 1024 : 1;
+          if (unit) { const u = 1024 ** Math.floor(Math.log(max) / Math.log(1024)); return u * nice(max / u); }
           const p = 10 ** Math.floor(Math.log10(max));
           return [1, 2, 2.5, 5, 10].map(f => f * p).find(v => v >= max * 1.02) || 10 * p;
         }
@@ -68,7 +70,9 @@ extension DashboardPage {
           t.append(el("thead", {}, el("tr", {}, ...heads.map(h => el("th", {scope: "col", class: h.n ? "n" : null, text: h.t || h})))));
           t.append(el("tbody", {}, ...rows.map(r => el("tr", {}, ...r.map((v, i) => {
             const td = el("td", {class: heads[i].n ? "n" : heads[i].code ? "t" : null});
-            if (v && v.hint !== undefined) { td.append(v.text); if (v.hint) td.append(el("span", {class: "hint", text: v.hint})); } else td.textContent = v;
+            const text = v && v.hint !== undefined ? v.text : v;
+            td.append(heads[i].code ? el("div", {text, title: text.length > 200 ? text : null}) : text);
+            if (v && v.hint) td.append(el("span", {class: "hint", text: v.hint}));
             return td;
           })))));
           return t;
@@ -93,7 +97,8 @@ extension DashboardPage {
           const w = width(c), stacked = spec.kind === "area";
           const sums = times.map((_, i) => lines.reduce((s, l) => s + Math.max(0, l.values[i] || 0), 0));
           let top = stacked ? Math.max(...sums) : Math.max(...lines.flatMap(l => l.values.filter(known)), spec.target && spec.showTarget !== false ? spec.target : 0);
-          if (spec.max) top = spec.max; else top = nice(top);
+          if (spec.max) top = spec.max; else top = nice(top, spec.format === bytes || spec.format === byteRate);
+          const L = left([0, top / 2, top].map(spec.format));
           const x0 = spec.from, x1 = Math.max(spec.to, x0 + 1);
           const x = t => L + (w - L - R) * (t - x0) / (x1 - x0), y = v => H - B - (H - B - T) * Math.min(1, Math.max(0, v / top));
           const root = svg("svg", {viewBox: `0 0 ${w} ${H}`, role: "img", tabindex: 0, "aria-label": title + ". " + lines.map(l => l.name + " now " + spec.format(last(l.values))).join(", ") + ". Arrow keys read values."});
@@ -108,8 +113,10 @@ extension DashboardPage {
           }
           let written = -1e9; // words that would stand on each other are left out; the line has them as its title
           for (const m of (model.markers || [])) if (m.time >= x0 && m.time <= x1) {
-            const isFree = Math.abs(x(m.time) - written) > 40; if (isFree) written = x(m.time);
-            root.append(svg("line", {x1: x(m.time), x2: x(m.time), y1: T, y2: H - B, stroke: "var(--c5)", "stroke-dasharray": "3 3"}, svg("title", {text: m.kind + ": " + m.text})), svg("text", {x: x(m.time) + (x(m.time) > w - 60 ? -3 : 3), y: T + 9, "text-anchor": x(m.time) > w - 60 ? "end" : "start", text: isFree ? m.kind : ""})); }
+            const text = m.kind === "mark" && m.text ? m.text.length > 16 ? m.text.slice(0, 15) + "…" : m.text : m.kind;
+            const size = 6.6 * text.length + 6, isLate = x(m.time) + size > w - R, begin = isLate ? x(m.time) - size : x(m.time), isFree = begin > written;
+            if (isFree) written = begin + size;
+            root.append(svg("line", {x1: x(m.time), x2: x(m.time), y1: T, y2: H - B, stroke: "var(--c5)", "stroke-dasharray": "3 3"}, svg("title", {text: m.kind + ": " + m.text})), isFree ? svg("text", {x: x(m.time) + (isLate ? -3 : 3), y: T + 9, "text-anchor": isLate ? "end" : "start", text}) : ""); }
           const gap = 3 * spec.step;
           function pieces(l) { // parts without a hole in time
             const out = []; let part = [];
@@ -144,7 +151,7 @@ extension DashboardPage {
               else root.append(svg("polyline", {points: part.map(i => `${x(times[i]).toFixed(1)},${y(l.values[i]).toFixed(1)}`).join(" "), fill: "none", stroke: l.color, "stroke-width": 1.8, "stroke-linejoin": "round", "stroke-dasharray": l.dash === undefined ? dashes[k] : l.dash}));
             } });
           }
-          if (known(spec.target) && spec.target <= top) root.append(svg("line", {x1: L, x2: w - R, y1: y(spec.target), y2: y(spec.target), stroke: "var(--bad)", "stroke-width": 1.2, "stroke-dasharray": "1 4", "stroke-linecap": "round"}), svg("text", {x: w - R, y: y(spec.target) - 4, "text-anchor": "end", text: "objective, p95: " + spec.format(spec.target)}));
+          if (known(spec.target) && spec.target <= top) root.append(svg("line", {x1: L, x2: w - R, y1: y(spec.target), y2: y(spec.target), stroke: "var(--bad)", "stroke-width": 1.2, "stroke-dasharray": "1 4", "stroke-linecap": "round"}), svg("text", {x: L + 4, y: y(spec.target) - 4, text: "objective, p95: " + spec.format(spec.target)}));
           const cross = svg("line", {y1: T, y2: H - B, stroke: "var(--soft)", visibility: "hidden"}); root.append(cross);
           const tip = el("div", {class: "tip", hidden: ""}), box = el("div", {class: "plot"}, root, tip);
           let at = -1;
@@ -184,13 +191,14 @@ extension DashboardPage {
           const rows = m.heatmap.lower_ms.length, n = m.times.length;
           const largest = Math.max(0, ...m.heatmap.counts.flat());
           if (n < 2 || !rows || !largest) return empty(c, "No request ended in this time.");
-          const w = width(c), cw = (w - L - R) * m.step / Math.max(1, m.to - m.from), ch = (H - B - T) / rows;
-          const x = t => L + (w - L - R) * (t - m.from) / (m.to - m.from);
+          const w = width(c), L = 52, cw = (w - L - R) * m.step / Math.max(1, m.to - m.from), lo = Math.log10(Math.max(m.heatmap.lower_ms[0], 1e-3)), hi = Math.max(Math.log10(m.heatmap.upper_ms[rows - 1]), lo + .3);
+          const x = t => L + (w - L - R) * (t - m.from) / (m.to - m.from), y = v => H - B - (H - B - T) * Math.min(1, Math.max(0, (Math.log10(Math.max(v, 1e-9)) - lo) / (hi - lo)));
+          const ends = m.heatmap.lower_ms.map((v, r) => [y(v), y(m.heatmap.upper_ms[r])]);
           const root = svg("svg", {viewBox: `0 0 ${w} ${H}`, role: "img", tabindex: 0, "aria-label": title + ": how many requests took how long, by time. Up to " + largest + " in one field. As a table below."});
           m.times.forEach((t, i) => m.heatmap.counts[i].forEach((v, r) => { if (v > 0)
-            root.append(svg("rect", {x: x(t).toFixed(1), y: (H - B - (r + 1) * ch).toFixed(1), width: Math.max(1, cw).toFixed(2), height: (ch + .3).toFixed(1), fill: `rgba(var(--heat),${(.12 + .88 * Math.log1p(v) / Math.log1p(largest)).toFixed(2)})`}, n * rows < 4000 ? svg("title", {text: `${clock(t)}: ${v} requests took ${ms(m.heatmap.lower_ms[r])} to ${ms(m.heatmap.upper_ms[r])}`}) : null)); }));
-          const every = Math.ceil(rows / 7);
-          for (let r = 0; r < rows; r += every) root.append(svg("text", {x: L - 6, y: H - B - r * ch + 3, "text-anchor": "end", text: ms(m.heatmap.lower_ms[r])}));
+            root.append(svg("rect", {x: x(t).toFixed(1), y: ends[r][1].toFixed(1), width: Math.max(1.5, cw).toFixed(2), height: (ends[r][0] - ends[r][1] + .3).toFixed(1), fill: `color-mix(in srgb,var(--h1) ${Math.round(100 * Math.log1p(v - 1) / Math.log1p(Math.max(1, largest - 1)))}%,var(--h0))`}, n * rows < 4000 ? svg("title", {text: `${clock(t)}: ${v} requests took ${ms(m.heatmap.lower_ms[r])} to ${ms(m.heatmap.upper_ms[r])}`}) : null)); }));
+          const every = Math.ceil((hi - lo) / 7) || 1;
+          for (let k = Math.ceil(lo); k <= hi; k += every) root.append(svg("line", {x1: L, x2: w - R, y1: y(10 ** k), y2: y(10 ** k), stroke: "var(--grid)"}), svg("text", {x: L - 6, y: y(10 ** k) + 4, "text-anchor": "end", text: ms(10 ** k)}));
           const long = m.to - m.from > 90000;
           [0, .5, 1].forEach(k => root.append(svg("text", {x: L + (w - L - R) * k, y: H - 5, "text-anchor": ["start", "middle", "end"][k * 2], text: clock(m.from + (m.to - m.from) * k, long)})));
           c.content.replaceChildren(el("div", {class: "plot"}, root));
@@ -200,18 +208,18 @@ extension DashboardPage {
         function forest(c, proof) {
           const rows = proof ? proof.layers : [];
           if (!rows.length) return empty(c, "Not measured. headrace prove switches each layer off and on under the same load, and its result stands here.");
-          const w = width(c), left = Math.min(180, w * .36), h = 34 * rows.length + 34;
+          const w = width(c), names = 14 + 6.6 * Math.max(...rows.map(r => r.layer.length)), h = 34 * rows.length + 34;
           const ends = rows.flatMap(r => [r.low_percent, r.high_percent, r.change_percent]).filter(known);
           const lo = Math.min(-10, ...ends) * 1.08, hi = Math.max(10, ...ends) * 1.08;
-          const x = v => left + (w - left - 12) * (v - lo) / (hi - lo);
+          const x = v => names + (w - names - 12) * (v - lo) / (hi - lo);
           const root = svg("svg", {viewBox: `0 0 ${w} ${h}`, role: "img", tabindex: 0, "aria-label": "What each layer is worth, with intervals. " + rows.map(r => r.layer + ": " + r.words).join(". ")});
           root.style.height = h + "px";
           root.append(svg("line", {x1: x(0), x2: x(0), y1: 4, y2: h - 24, stroke: "var(--soft)"}));
-          [lo / 1.08, 0, hi / 1.08].forEach(v => root.append(svg("text", {x: x(v), y: h - 8, "text-anchor": v === 0 ? "middle" : v < 0 ? "start" : "end", text: (v > 0 ? "+" : "") + Math.round(v) + " %"})));
+          [lo / 1.08, 0, hi / 1.08].filter(v => v === 0 || Math.abs(x(v) - x(0)) > 55).forEach(v => root.append(svg("text", {x: x(v), y: h - 8, "text-anchor": v === 0 ? "middle" : v < 0 ? "start" : "end", text: (v > 0 ? "+" : "") + Math.round(v) + " %"})));
           rows.forEach((r, i) => {
             const y = 20 + 34 * i, color = r.verdict === "faster" ? "var(--good)" : r.verdict === "slower" ? "var(--bad)" : "var(--c5)";
             root.append(svg("text", {x: 0, y: y + 4, class: "name", text: r.layer}));
-            if (!known(r.change_percent)) return root.append(svg("text", {x: left, y: y + 4, text: r.verdict === "no-traffic" ? "no traffic" : "Not measured"}));
+            if (!known(r.change_percent)) return root.append(svg("text", {x: names, y: y + 4, text: r.verdict === "no-traffic" ? "no traffic" : "Not measured"}));
             if (known(r.low_percent) && known(r.high_percent)) root.append(svg("line", {x1: x(r.low_percent), x2: x(r.high_percent), y1: y, y2: y, stroke: color, "stroke-width": 2.5}), svg("line", {x1: x(r.low_percent), x2: x(r.low_percent), y1: y - 5, y2: y + 5, stroke: color, "stroke-width": 2}), svg("line", {x1: x(r.high_percent), x2: x(r.high_percent), y1: y - 5, y2: y + 5, stroke: color, "stroke-width": 2}));
             root.append(svg("rect", {x: x(r.change_percent) - 5, y: y - 5, width: 10, height: 10, fill: color, transform: `rotate(45 ${x(r.change_percent)} ${y})`}, svg("title", {text: r.words})));
           });
@@ -222,7 +230,7 @@ extension DashboardPage {
         function benches(c, runs) {
           if (!runs.length) return empty(c, "Not measured. headrace bench --suite keeps its runs, and they stand here.");
           const users = [...new Set(runs.flatMap(r => r.levels.map(l => l.users)))].sort((a, b) => a - b).slice(0, 6);
-          const w = width(c), top = nice(Math.max(...runs.flatMap(r => r.levels.map(l => l.high || l.requests_per_second))));
+          const w = width(c), L = 52, top = nice(Math.max(...runs.flatMap(r => r.levels.map(l => l.high || l.requests_per_second))));
           const x = i => L + 14 + (w - L - R - 28) * (runs.length === 1 ? .5 : i / (runs.length - 1)), y = v => H - B - (H - B - T) * Math.min(1, v / top);
           const root = svg("svg", {viewBox: `0 0 ${w} ${H}`, role: "img", tabindex: 0, "aria-label": "Requests per second of " + runs.length + " bench runs at " + users.join(", ") + " users. As a table below."});
           for (let k = 0; k <= 4; k += 2) root.append(svg("line", {x1: L, x2: w - R, y1: y(top * k / 4), y2: y(top * k / 4), stroke: "var(--grid)"}), svg("text", {x: L - 6, y: y(top * k / 4) + 4, "text-anchor": "end", text: num(top * k / 4)}));
@@ -253,8 +261,8 @@ extension DashboardPage {
         const zip = (f, ...lists) => lists[0].map((_, i) => f(...lists.map(l => l[i] || 0)));
         over("requests", "Requests", "Per second, by class of their status.", "area", rate, s => [["2xx", s.responses_2xx, C(0)], ["3xx", s.responses_3xx, C(2)], ["4xx", s.responses_4xx, C(1)], ["5xx, failed", s.responses_5xx, C(4)]], {empty: "No request in this time."});
         over("latency", "Response times", "From a request's head to its response's last byte; each line holds that share of requests below it.", "line", ms, (s, p) => [["p50", p.response.p50, C(0)], ["p95", p.response.p95, C(1)], ["p99", p.response.p99, C(3)]], () => ({band: [0, 2], target: latest && latest.objective.p95_ms, showTarget: false, empty: "No request in this time."}));
-        charts.push({id: "heatmap", title: "How long requests took", note: "The darker a field, the more requests took that long; two rows for each doubling.", draw(c) { heatmap(c, "How long requests took", model); }});
-        over("stages", "Where requests' time goes", "Seconds spent per second, all requests together, by the names of Server-Timing and the access log. SQL and waits for the pool are those of statements that say which request they are of (traceparent); what others take stays in first byte, the application's share.", "area", secs, s => {
+        charts.push({id: "heatmap", title: "How long requests took", note: "The stronger a field's colour, the more requests took that long; two rows for each doubling.", draw(c) { heatmap(c, "How long requests took", model); }});
+        over("stages", "Where requests' time goes", "Seconds per second of all requests, by the names of Server-Timing. SQL and pool wait are those of statements with a traceparent; what others take is in first byte.", "area", secs, s => {
           const of = n => s["stage_" + n + "_seconds"].map(v => v || 0), sql = s.traced_query_seconds.map(v => v || 0), wait = s.traced_wait_seconds.map(v => v || 0);
           return [["queue", of("queue"), C(5)], ["lookup", of("lookup"), C(0)], ["connect", of("connect"), C(6)], ["first byte", zip((f, q, w) => Math.max(0, f - q - w), of("first_byte"), sql, wait), C(1)], ["pool wait", wait, C(4)], ["SQL", sql, C(3)], ["compress", of("compress"), C(2)], ["write", of("write"), C(7)]]; }, {empty: "No request in this time."});
         over("sql", "Where the pooler's time goes", "Seconds per second of all its clients, whoever they are: requests, jobs, consoles.", "area", secs, s => [["SQL", s.pool_query_seconds, C(3)], ["in a transaction, asking nothing", zip((t, q) => Math.max(0, t - q), s.pool_transaction_seconds, s.pool_query_seconds), C(1)], ["wait for a connection", s.pool_wait_seconds, C(4)]], () => ({empty: on("pooler") ? "No query in this time." : "There is no pooler here: pooler.listen and pooler.postgres make one."}));
@@ -280,17 +288,18 @@ extension DashboardPage {
 
         // Lists
         const lists = [
-          ["services", "Services", "Each is probed, the pooler by a query through it; down after three failures in a row, up again after two successes. Up since its start where a service tells that, else at least since a probe found it up.", ["service", "state", "up since", "version", {t: "where, and the last error"}], d => d.services.map(s => [s.name, s.state, s.state === "down" ? "found down " + ago(s.since) : s.up_since ? ago(s.up_since) : s.since ? "at least " + ago(s.since) : "–", s.version || "–", {text: s.detail || "", hint: s.last_error ? s.last_error + (s.last_error_at ? " (" + ago(s.last_error_at) + ")" : "") : ""}])],
+          ["services", "Services", "Down after three failed probes in a row, up again after two good ones. Up since its start where it tells that, else at least since a probe found it up.", ["service", "state", "up since", "version", {t: "where, and the last error"}], d => d.services.map(s => [s.name, s.state, s.state === "down" ? "found down " + ago(s.since) : s.up_since ? ago(s.up_since) : s.since ? "at least " + ago(s.since) : "–", s.version || "–", {text: s.detail || "", hint: s.last_error ? s.last_error + (s.last_error_at ? " (" + ago(s.last_error_at) + ")" : "") : ""}])],
           ["paths", "Top paths, by total time", "Numbers in paths are stars. A hint where something can be done.", [{t: "path", code: 1}, {t: "requests", n: 1}, {t: "total", n: 1}, {t: "mean", n: 1}, {t: "from cache", n: 1}, {t: "statements", n: 1}], d => (d.paths || []).map(p => [{text: p.pattern, hint: p.hint || ""}, num(p.requests), secs(p.seconds), ms(p.average_response_time_ms), percent(p.hit_share), num(p.statements_per_page)])],
           ["statements", "Top statements, by total time", "Normalised by the pooler; no value of anybody's is in them.", [{t: "statement", code: 1}, {t: "calls", n: 1}, {t: "total", n: 1}, {t: "mean", n: 1}, {t: "p95", n: 1}, {t: "rows", n: 1}], d => (d.statements || []).map(s => [{text: s.text, hint: s.hint || ""}, num(s.calls), secs(s.seconds), ms(s.mean_ms), ms(s.p95_ms), num(s.rows)])],
           ["statements-mean", "Top statements, by mean time", "", [{t: "statement", code: 1}, {t: "calls", n: 1}, {t: "mean", n: 1}, {t: "total", n: 1}], d => (d.statements_by_mean || []).map(s => [{text: s.text, hint: s.hint || ""}, num(s.calls), ms(s.mean_ms), secs(s.seconds)])],
           ...[["total", "total"], ["mean", "mean"]].map(([by, word]) => ["pg-" + by, "pg_stat_statements, by " + word + " time", "As PostgreSQL itself counts, whoever asked.", [{t: "statement", code: 1}, {t: "calls", n: 1}, {t: "total", n: 1}, {t: "mean", n: 1}, {t: "rows", n: 1}], d => (d["pg_stat_statements_by_" + by] || []).map(s => [s.text, num(s.calls), secs(s.seconds), ms(s.mean_ms), num(s.rows)]), "Not measured: there is no pg_stat_statements, or PostgreSQL does not let us in."]),
           ["schedule", "Scheduled tests", "Light, medium and heavy load, and the proof. Times of the expressions are UTC.", ["test", "when", "next", "last", "how it ended"], d => d.schedule.map(s => [s.name, s.cron, s.is_running ? "running now" : s.next_at ? clock(s.next_at, 1) : "–", s.last ? ago(s.last.ended_at) : "–", {text: s.last ? s.last.ending + (s.last.words ? ": " + s.last.words : "") : "–", hint: s.last && s.last.log ? s.last.log.join("\n") : ""}]), "No test is scheduled: schedule.load and schedule.proof."],
+          ["marks", "What happened", "Starts, deploys, reloads, scheduled tests, and what headrace mark says; the last first.", ["when", "what", "details"], d => [...(d.marks || [])].reverse().map(m => [clock(m.time, 1) + ", " + ago(m.time), m.kind, m.text])],
           ["reasons", "Why the cache had no answer", "Named reasons, since the start.", ["outcome", "reason", {t: "requests", n: 1}], d => d.reasons.map(r => [r.outcome, r.reason, num(r.count)])],
           ["routes", "Routes", "", ["route", {t: "requests", n: 1}, {t: "failed", n: 1}], d => (d.routes || []).map(r => [r.name, num(r.requests), num(r.failed_requests)])],
           ["upstreams", "Upstreams", "", ["group", "member", "state", {t: "active", n: 1}, {t: "requests", n: 1}, {t: "failures", n: 1}], d => (d.upstreams || []).map(u => [u.group, u.address, u.is_up ? "up" : "out", num(u.active), num(u.requests), num(u.failures)])],
           ["pools", "Pools", "", ["database", "user", {t: "waiting", n: 1}, {t: "busy", n: 1}, {t: "idle", n: 1}, {t: "longest wait", n: 1}], d => (d.pools || []).map(p => [p.database, p.user, num(p.clients_waiting), num(p.servers_active), num(p.servers_idle), secs(p.max_wait_seconds)])]
-        ].map(([id, title, note, heads, rows, none]) => Object.assign(card($("tables"), id, title, note), {title, heads, rows, none}));
+        ].map(([id, title, note, heads, rows, none]) => Object.assign(card($("tables"), id, title, note), {id, title, heads, rows, none}));
 
         function drawLatest() {
           const d = latest, now = d.now.rates, byName = {};
@@ -298,19 +307,20 @@ extension DashboardPage {
             byName[l.name] = l;
             const word = {on: "on", off: "off", idle: "on, no traffic"}[l.state];
             const bar = el("div", {class: "bar"}), fill = el("i"); fill.style.width = known(l.share) && l.state !== "off" ? Math.max(1, l.share * 100) + "%" : "0"; bar.append(fill);
-            const worth = l.worth && known(l.worth.change_percent) ? "Worth " + signed(l.worth.change_percent) + " of the median time" + (known(l.worth.low_percent) ? " (" + signed(l.worth.low_percent) + " to " + signed(l.worth.high_percent) + ")" : "") + ", " + ago(d.proof.started_at) : l.worth && l.worth.verdict === "no-traffic" ? "Worth: no traffic in the last proof" : "Worth: Not measured";
-            const cost = [known(l.cpu_cores) ? num(l.cpu_cores) + " cores" : null, known(l.memory_bytes) ? bytes(l.memory_bytes) : null].filter(Boolean).join(", ");
-            return el("li", {class: l.state}, el("h3", {text: l.title}), el("p", {class: "state"}, el("span", {class: "dot " + l.state}), word), el("p", {class: "big", text: l.state === "off" ? "–" : percent(l.share)}), bar, el("p", {text: l.state === "off" ? "does nothing here" : known(l.share) ? l.share_of : "Share " + l.share_of + ": Not measured"}), el("p", {class: "worth", text: worth}), l.held_out ? el("p", {class: "held", text: "On visitors: " + l.held_out.words}) : null, el("p", {text: "Costs: " + (cost || "Not measured")}));
+            const worth = l.worth && known(l.worth.change_percent) ? ["Worth " + signed(l.worth.change_percent) + " of the median time", known(l.worth.low_percent) ? " " : "", known(l.worth.low_percent) ? el("span", {text: "(" + signed(l.worth.low_percent).slice(0, -2) + " to " + signed(l.worth.high_percent) + ")"}) : "", ", " + ago(d.proof.started_at)] : [l.worth && l.worth.verdict === "no-traffic" ? "Worth: no traffic in the last proof" : "Worth: Not measured"];
+            const cost = [known(l.cpu_cores) ? cores(l.cpu_cores) : null, known(l.memory_bytes) ? bytes(l.memory_bytes) : null].filter(Boolean).join(", ");
+            return el("li", {class: l.state}, el("h3", {text: l.title}), el("p", {class: "state"}, el("span", {class: "dot " + l.state}), word), el("p", {class: "big", text: l.state === "off" ? "–" : percent(l.share)}), bar, el("p", {class: "of", text: l.state === "off" ? "does nothing here" : known(l.share) ? l.share_of : l.share_of + ": Not measured" + why(l.share_note)}), el("p", {class: "worth"}, ...worth), l.held_out ? el("p", {class: "held", text: "On visitors: " + l.held_out.words}) : null, el("p", {class: "cost", text: "Costs: " + (cost ? cost + (l.cost_note ? "; " + l.cost_note : "") : l.state === "off" ? "nothing" : l.cost_note && /^part/.test(l.cost_note) ? l.cost_note : "Not measured" + why(l.cost_note))}));
           }));
           for (const l of lists) {
             const rows = l.rows(d);
-            if (!rows.length) { empty(l, !d.is_operator && !["Services", "Why the cache had no answer", "Scheduled tests"].includes(l.title) ? "For operators." : l.none || "Nothing yet."); continue; }
+            if (!rows.length) { empty(l, !d.is_operator && !["services", "reasons", "schedule", "marks"].includes(l.id) ? "For operators." : l.none || "Nothing yet."); continue; }
             l.content.replaceChildren(scroll(table(l.heads, rows), l.title));
             l.root.dataset.points = rows.length;
           }
           $("footer").replaceChildren("Headrace " + d.headrace.version + ", up since " + clock(d.headrace.up_since, 1) + " on " + d.headrace.cores + " cores · ", el("a", {href: base + "/latest.json", text: "latest.json"}), " · ", el("a", {href: base + "/api/series?range=" + range, text: "api/series"}), " · ", el("a", {href: location.pathname + "?range=" + range + "&to=" + Math.round(until || d.time), text: "link to exactly this view"}));
           drawNow(d.now.rates, d.now.response_ms);
         }
+        const why = note => note ? " (" + note + ")" : "";
         const signed = v => (v > 0 ? "+" : "−") + Math.abs(v).toFixed(Math.abs(v) < 10 ? 1 : 0) + " %";
         function drawNow(r, p) {
           if (!latest) return;
@@ -322,7 +332,7 @@ extension DashboardPage {
           const s = model ? model.series : {}, tile = (value, label, values, color) => el("li", {}, el("b", {text: value}), el("span", {text: label}), values ? spark(values, color || C(0)) : null);
           const burn = d.objective.burn_rate_1h, past = d.database && on("pooler") ? d.database.sessions_past_the_pooler : 0;
           if (past > 0) $("verdict").append(` ${num(past)} ${past === 1 ? "session of PostgreSQL goes" : "sessions of PostgreSQL go"} past the pooler.`);
-          $("tiles").replaceChildren(tile(num(r.requests), "requests/s", s.requests), tile(ms(p.p95), "p95", model && model.percentiles_ms.response.p95, C(1)), tile(percent(failing), "failing", s.responses_5xx, C(4)), tile(percent(share), "from the response cache", s.cache_hits), tile(byteRate((r.saved_by_compression_bytes || 0) + (r.saved_by_not_modified_bytes || 0)), "spared", s.saved_by_compression_bytes, C(2)), on("pooler") ? tile(num(r.pool_queries), "queries/s", s.pool_queries, C(3)) : "", on("keyspace") ? tile(num(r.keyspace_commands), "commands/s", s.keyspace_commands, C(2)) : "", tile(num(r.cpu_seconds), "cores of " + d.headrace.cores, s.cpu_seconds, C(5)), tile(known(burn) ? num(burn) + "×" : "–", "error budget burn, 1 h", null), known(d.spared.money) ? tile(num(d.spared.money), d.spared.currency + " of traffic spared", null) : "");
+          $("tiles").replaceChildren(tile(num(r.requests), "requests/s", s.requests), tile(ms(p.p95), "p95", model && model.percentiles_ms.response.p95, C(1)), tile(percent(failing), "failing", s.responses_5xx, C(4)), tile(percent(share), "from the response cache", s.cache_hits), tile(byteRate((r.saved_by_compression_bytes || 0) + (r.saved_by_not_modified_bytes || 0)), "spared", s.saved_by_compression_bytes, C(2)), on("pooler") ? tile(num(r.pool_queries), "queries/s", s.pool_queries, C(3)) : "", on("keyspace") ? tile(num(r.keyspace_commands), "commands/s", s.keyspace_commands, C(2)) : "", tile(num(r.cpu_seconds), "cores of " + d.headrace.cores, s.cpu_seconds, C(5)), tile(known(burn) ? num(burn) + "×" : "–", "error budget burn, 1\u00a0h", null), known(d.spared.money) ? tile(num(d.spared.money), d.spared.currency + " of traffic spared", null) : "");
         }
         function drawCharts() { for (const c of charts) c.draw(c); }
 
@@ -341,7 +351,9 @@ extension DashboardPage {
         function status(kind, text) { $("dot").className = "dot " + kind; $("live").textContent = text; }
         function said() { status("up", until ? "until " + clock(until, 1) : refresh ? "every " + refresh + " s" : events ? "live" : "up to date"); }
         function append(m) { // one second more, one less
-          if (!model || until || model.step !== 1 || !m.times.length || m.times[0] <= last(model.times)) return;
+          if (!model || until) return;
+          for (const k of m.markers) if (!model.markers.some(o => o.time === k.time && o.kind === k.kind && o.text === k.text)) model.markers.push(k);
+          if (model.step !== 1 || !m.times.length || m.times[0] <= last(model.times)) return;
           const length = ranges[range]; model.to = m.to; model.from = m.to - length;
           model.times.push(m.times[0]);
           for (const n of Object.keys(model.series)) model.series[n].push(m.series[n] ? m.series[n][0] : null);

@@ -41,13 +41,14 @@ import Testing
             cones.map { cbrt($0) })
     }
 
-    /// `c0` to `c7` and `card`, in the light and in the dark.
-    private func palettes() throws -> [(name: String, colors: [String: String])] {
+    /// `c0` to `c7` and `card`, in the light and in the dark; `h0` and `h1`, between which the heatmap's fields are.
+    private func palettes(_ names: String = "c[0-7]|card") throws -> [(name: String, colors: [String: String])] {
         let styles = try #require(Self.page.firstMatch(of: /<style[^>]*>(.*?)<\/style>/.dotMatchesNewlines()).map { String($0.1) })
+        let wanted = try Regex(names)
         let roots = styles.matches(of: /:root\{([^}]*)\}/).map { String($0.1) }
         try #require(roots.count == 2)
         return zip(["light", "dark"], roots).map { name, text in
-            let colors = text.matches(of: /--(c[0-7]|card):#([0-9a-f]{3,6})\b/).map { match in
+            let colors = text.matches(of: /--([a-z]+[0-9]?):#([0-9a-f]{3,6})\b/).filter { $0.1.wholeMatch(of: wanted) != nil }.map { match in
                 (String(match.1), match.2.count == 3 ? match.2.map { "\($0)\($0)" }.joined() : String(match.2))
             }
             return (name, Dictionary(colors) { first, _ in first })
@@ -81,10 +82,10 @@ import Testing
     }
 
     /// - Source: W3C, WCAG 2.1, 1.4.11, and the definition of "contrast ratio".
-    @Test func `each colour keeps three to one to what it is drawn on`() throws {
+    @Test func `each colour keeps three to one to what it is drawn on, fields of one request too`() throws {
         func luminance(_ color: String) -> Double { zip(linear(color), [0.2126, 0.7152, 0.0722]).reduce(0) { $0 + $1.0 * $1.1 } }
-        for (palette, colors) in try palettes() {
-            #expect(colors.count == 9)
+        for (palette, colors) in try palettes("c[0-7]|card|h[01]") {
+            #expect(colors.count == 11)
             let ground = luminance(try #require(colors["card"]))
             for (name, color) in colors where name != "card" {
                 let pair = [luminance(color), ground].sorted()

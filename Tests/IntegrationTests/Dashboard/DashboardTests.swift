@@ -357,6 +357,40 @@ import Testing
         return Int(result.text.trimmingCharacters(in: .whitespacesAndNewlines)) ?? 0
     }
 
+    @Test func `a deploy is marked by an operator, by headrace mark and by a token, and by no visitor and no page in a browser`() throws {
+        let origin = try Self.application()
+        let token = try TemporaryFile("a token of forty bytes, for this test only", name: "token")
+        let file = try TemporaryFile(
+            """
+            edge:
+              app: \(origin.url)
+              forwarded: {trusted: [127.0.0.1]}
+              metrics_token: file:\(token.path)
+            dashboard: {access: public}
+            """, name: "headrace.yaml")
+        let edge = try HeadraceProcess(["--config", file.path])
+        func mark(_ text: String, _ fields: [String] = []) throws -> RawClient.Response {
+            let head = ["POST /performance/api/marks HTTP/1.1", "Host: localhost", "Headrace-Mark: \(text)", "Content-Length: 0", "Connection: close"] + fields
+            return try RawClient.exchange(port: edge.port, head.joined(separator: "\r\n") + "\r\n\r\n")
+        }
+        let visitor = "X-Forwarded-For: 192.0.2.7"
+        #expect(try mark("v1.1", [visitor]).status == 403)
+        for field in ["Origin: http://localhost", "Origin: null", "Sec-Fetch-Site: same-origin"] { #expect(try mark("v1.1", [field]).status == 403, "\(field)") }
+        #expect(try mark("").status == 400)
+        #expect(try mark("v1.3", [visitor, "Authorization: Bearer a token of forty bytes, for this test only"]).status == 200)
+        let said = try Command.run("env", [HeadraceProcess.binary.path, "mark", "v1.4 <b>", "--to", "http://127.0.0.1:\(edge.port)"])
+        #expect(said.status == 0 && said.text == "marked: v1.4 <b>\n", "\(said.errors)")
+        let refused = try Command.run("env", [HeadraceProcess.binary.path, "mark", "v1.5", "--to", "http://127.9.9.9:1"])
+        #expect(refused.status == 69)
+        func marks(_ fields: [String] = []) throws -> [String] {
+            let page = try RawClient.getOwnPage(port: edge.port, "/performance/api/series?range=5m&names=requests", fields)
+            let document = try #require(try JSONSerialization.jsonObject(with: Data(page.body)) as? [String: Any])
+            return (document["markers"] as? [[String: Any]] ?? []).filter { $0["kind"] as? String == "mark" }.map { $0["text"] as? String ?? "" }
+        }
+        #expect(try marks() == ["v1.3", "v1.4 <b>"])
+        #expect(try marks([visitor]) == ["", ""])
+    }
+
     @Test func `the status in a terminal is the strip of the page`() throws {
         let origin = try Self.application()
         let edge = try HeadraceProcess(["--app", origin.url])
@@ -414,8 +448,9 @@ import Testing
         for chart in ["requests", "latency", "heatmap", "stages", "cache", "saved", "cpu", "lag", "memory", "files", "burn", "keyspace-memory", "services", "paths", "routes"] {
             #expect((points[chart] ?? 0) > 0, "\(chart) has nothing: \(points)")
         }
-        for name in ["tooWide", "faint", "faintLines", "nameless"] { #expect((seen[name] as? [String])?.isEmpty == true, "\(name): \(seen[name] ?? "")") }
+        for name in ["tooWide", "faint", "faintLines", "nameless", "overlaps", "cut", "misused"] { #expect((seen[name] as? [String])?.isEmpty == true, "\(name): \(seen[name] ?? "")") }
         #expect((seen["layers"] as? [String])?.count == 8)
+        #expect((seen["sparks"] as? Int ?? 0) >= 6 && (seen["bands"] as? Int ?? 0) >= 1, "\(seen["sparks"] ?? ""), \(seen["bands"] ?? "")")
         #expect((seen["layers"] as? [String])?.first?.contains("Not measured") == true, "worth without a proof")
         let held = (seen["layers"] as? [String])?.filter { $0.contains("On visitors: ") } ?? []
         #expect(held.count == 1 && held.first?.contains("requests held out") == true, "of the one layer that visitors are held out of: \(held)")
@@ -431,6 +466,9 @@ import Testing
 
     /// The tab hidden and seen again, the page on paper, by its link to exactly this view, and asked for anew in place of the stream.
     private func look(_ ways: [String: Any], at address: String) throws {
+        #expect(ways["isMarked"] as? Bool == true, "an open page shows a mark that is made meanwhile")
+        let hour = try #require(ways["hour"] as? [String: Any])
+        #expect(hour["isDrawn"] as? Bool == true && hour["isLive"] as? Bool == true, "\(hour)")
         // One may have been on its way.
         #expect((ways["eventsWhileHidden"] as? Int ?? 9) <= 1 && ways["eventsWhenSeenAgain"] as? Bool == true, "\(ways)")
         let paper = try #require(ways["paper"] as? [String: Any])
@@ -469,6 +507,8 @@ import Testing
         let markup = "<img src=x onerror=alert(1)>"
         _ = try Command.run(
             "psql", ["-X", "-q", "-w", "-h", "127.0.0.1", "-p", "\(port("pooler"))", "-U", "postgres", "-d", "shop", "-c", "SELECT 1 AS \"\(markup)\""])
+        // The dearest of its kind, by far.
+        _ = try Command.run("psql", ["-X", "-q", "-w", "-h", "127.0.0.1", "-p", "\(port("pooler"))", "-U", "postgres", "-d", "shop", "-c", "SELECT pg_sleep(0.2)"])
         let path = markup.replacing(" ", with: "\u{9}")
         for request in [
             "GET /\(markup.replacing(" ", with: "/")) HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
@@ -477,7 +517,7 @@ import Testing
         ] { _ = try? RawClient.exchange(port: headrace.port, request) }
         let loads = try [
             ["--rate", "20", "--header", "Accept-Encoding: gzip", "\(edge)/kept/1", "\(edge)/other/2"],
-            ["--rate", "20", "redis://127.0.0.1:\(port("keyspace"))"], ["--rate", "10", "postgres://postgres@127.0.0.1:\(port("pooler"))/shop"],
+            ["--rate", "20", "redis://127.0.0.1:\(port("keyspace"))"], ["--rate", "10", "--query", "SELECT count(*) FROM pg_class", "postgres://postgres@127.0.0.1:\(port("pooler"))/shop"],
         ].map { ["bench", "--duration", "300s", "--warm-up", "0s", "--history", "none"] + $0 }
         // Beside them, while PostgreSQL is asked for the first time: a proof of one round, which is kept where the page looks for it.
         let proof = ["prove", "--against", edge, "/kept/1", "--quick", "--rounds", "1", "--rate", "20", "--secret", "file:\(secret.path)", "--history", history]
@@ -495,8 +535,10 @@ import Testing
         #expect(
             try eventually(seconds: 180) {
                 let document = try DashboardIntegrationTests.document(headrace)
+                let postgresql = (document["layers"] as? [[String: Any]])?.last ?? [:]
                 return lists.allSatisfy { (document[$0] as? [Any])?.isEmpty == false } && document["proof"] is [String: Any]
-            })
+                    && ["share", "cpu_cores", "memory_bytes"].allSatisfy { (postgresql[$0] as? Double ?? 0) > 0 }
+            }, "and PostgreSQL, on this machine, has its share and its costs")
         let result = try Command.run("python3", [Self.driver.path, try #require(Self.browser), "\(edge)/performance", "--events", "8", "--full"])
         #expect(result.status == 0, "\(result.errors)")
         let seen = try #require(try JSONSerialization.jsonObject(with: result.output) as? [String: Any])
@@ -505,7 +547,9 @@ import Testing
         for (chart, count) in points { #expect(count > 0, "\(chart) has nothing: \(points)") }
         #expect(points.count >= 30, "\(points)")
         try compareProof(seen, history: history)
-        try compareStatements(seen, postgres)
+        try compareStatements(seen, postgres, DashboardIntegrationTests.document(headrace))
+        #expect((seen["layers"] as? [String])?.last?.contains(/of its transactions through the pooler.*Costs: .*cores, .*B/.dotMatchesNewlines()) == true, "\(seen["layers"] ?? "")")
+        for name in ["overlaps", "cut", "misused"] { #expect((seen[name] as? [String])?.isEmpty == true, "\(name): \(seen[name] ?? "")") }
         #expect((seen["withoutTable"] as? [String])?.isEmpty == true, "\(seen["withoutTable"] ?? "")")
         let text = seen["text"] as? String ?? ""
         #expect(text.contains("<img/src=x/onerror=alert(1)>"), "the path")
@@ -533,7 +577,14 @@ import Testing
     }
 
     /// What the page says of statements is what PostgreSQL counts: each of the rows is one of its own, called no more often than it says by now.
-    private func compareStatements(_ seen: [String: Any], _ postgres: PostgresCluster) throws {
+    /// The dearest come first, by the one measure and by the other.
+    private func compareStatements(_ seen: [String: Any], _ postgres: PostgresCluster, _ document: [String: Any]) throws {
+        for (list, measure) in [("by_total", "seconds"), ("by_mean", "mean_ms")] {
+            let statements = try #require(document["pg_stat_statements_\(list)"] as? [[String: Any]])
+            let sizes = statements.compactMap { $0[measure] as? Double }
+            #expect(sizes == sizes.sorted(by: >) && sizes.count == 10 && statements.allSatisfy { ($0["calls"] as? Double ?? 0) >= 1 }, "\(list): \(sizes)")
+            if list == "by_mean" { #expect(statements.contains { ($0["text"] as? String)?.contains("pg_sleep") == true }, "\(statements)") }
+        }
         let rows = try #require(seen["rows"] as? [String: [[String]]])
         let counted = try postgres.query("SELECT json_agg(json_build_object('text', left(query, 2000), 'calls', calls)) FROM pg_stat_statements")
         let own = try #require(try JSONSerialization.jsonObject(with: Data(counted.utf8)) as? [[String: Any]])

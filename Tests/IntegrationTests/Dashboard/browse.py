@@ -6,7 +6,7 @@
 How it works: 1. Chromium is started headless with its debugging protocol on two pipes. 2. The page is opened at the width and in the
 colours asked for. 3. Once it has drawn what so many events of the live stream brought, everything that a test wants to know is read off the
 document: what each chart has, what is wider than the window, what has no name, what has too little contrast. 4. Keys are pressed. 5. The
-picture is taken. 6. With --ways the tab is hidden and seen again, the page goes to paper, its link to exactly this view is followed, and it is
+picture is taken. 6. With --ways a deploy is marked, the tab is hidden and seen again, the page goes to paper, its link to exactly this view is followed, and it is
 asked for with ?refresh=1. What the console said and every request that was made are kept throughout.
 """
 import argparse
@@ -18,11 +18,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 LOOK = r"""
 (() => {
   const seen = e => { const s = getComputedStyle(e), r = e.getBoundingClientRect(); return s.visibility !== "hidden" && s.display !== "none" && r.width > 0 && r.height > 0; };
-  const parse = c => { const m = c.match(/[\d.]+/g).map(Number); return m.length < 4 ? [...m, 1] : m; };
+  const parse = c => { let m = c.match(/[\d.]+/g).map(Number); if (c.startsWith("color(")) m = m.map((v, i) => i < 3 ? v * 255 : v); return m.length < 4 ? [...m, 1] : m; };
   const light = ([r, g, b]) => { const f = v => { v /= 255; return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; }; return .2126 * f(r) + .7152 * f(g) + .0722 * f(b); };
   const ratio = (a, b) => { const [x, y] = [light(a), light(b)].sort((p, q) => q - p); return (x + .05) / (y + .05); };
   const ground = e => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor); if (c[3] > .5) return c; } return [255, 255, 255, 1]; };
@@ -34,12 +35,36 @@ LOOK = r"""
     if (r < (large ? 3 : 4.5)) faint.push(e.tagName + " " + e.textContent.trim().slice(0, 30) + " " + r.toFixed(2));
   }
   const lines = [];
-  for (const e of document.querySelectorAll(".plot polyline, .plot polygon:not([fill-opacity='.13'])")) {
-    const name = e.tagName === "polygon" ? "fill" : "stroke", c = getComputedStyle(e)[name];
+  for (const e of document.querySelectorAll(".plot polyline, .plot polygon:not([fill-opacity='.13']), [data-chart=heatmap] .plot rect")) {
+    const name = e.tagName === "polyline" ? "stroke" : "fill", c = getComputedStyle(e)[name];
     if (c !== "none" && e.getAttribute("fill-opacity") !== "0.13" && ratio(parse(c), ground(e.closest(".card"))) < 3) lines.push(c);
   }
   const nameless = [...document.querySelectorAll("svg[role=img]:not([aria-label]),a:not([aria-label]),section:not([aria-labelledby]):not(.verdict),[role=region]:not([aria-label])")].filter(e => !(e.tagName === "A" && e.textContent.trim())).map(e => e.outerHTML.slice(0, 100));
+  // Words of a chart that stand on each other, or are cut off by its edge.
+  const overlaps = [], cut = [];
+  for (const s of document.querySelectorAll(".plot > svg")) {
+    const frame = s.getBoundingClientRect(), chart = s.closest("[data-chart]").dataset.chart;
+    const words = [...s.querySelectorAll("text")].filter(t => t.textContent.trim()).map(t => [t.textContent, t.getBoundingClientRect()]);
+    words.forEach(([text, a], i) => {
+      if (a.left < frame.left - 1 || a.right > frame.right + 1 || a.top < frame.top - 2 || a.bottom > frame.bottom + 2) cut.push(chart + ": " + text);
+      for (const [other, b] of words.slice(i + 1)) if (a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 3 && b.top < a.bottom - 3) overlaps.push(chart + ": " + text + " / " + other);
+    });
+  }
+  for (const e of document.querySelectorAll("#tiles b, #tiles span, #layers h3, #layers p, .legend li, h2, h3, nav a")) if (seen(e) && e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== "inline") cut.push(e.textContent);
+  // What a screen reader goes by.
+  const misused = [], ids = [...document.querySelectorAll("[id]")].map(e => e.id), say = (what, e) => misused.push(what + ": " + e.outerHTML.slice(0, 80));
+  ids.filter((id, i) => ids.indexOf(id) !== i).forEach(id => misused.push("twice: " + id));
+  for (const e of document.querySelectorAll("[aria-labelledby]")) if (!document.getElementById(e.getAttribute("aria-labelledby"))) say("labelled by nothing", e);
+  for (const e of document.querySelectorAll("[tabindex]")) if (!e.getAttribute("role")) say("can be focused and has no role", e);
+  for (const e of document.querySelectorAll("[role]")) if (!["img", "region", "status"].includes(e.getAttribute("role"))) say("role", e);
+  for (const e of document.querySelectorAll("th")) if (!e.scope || !e.textContent.trim()) say("a heading of nothing", e);
+  for (const e of document.querySelectorAll("svg:not([role=img]):not([aria-hidden=true])")) say("a picture that says nothing", e);
+  [...document.querySelectorAll("h1,h2,h3,h4")].reduce((level, e) => { const own = Number(e.tagName[1]); if (own > level + 1 && !(level === 1 && own === 3)) say("heading", e); return own; }, 0);
+  for (const [name, count] of [["h1", 1], ["main", 1], ["header", 1], ["footer", 1], ["nav[aria-label]", 1]]) if (document.querySelectorAll(name).length !== count) misused.push(name + ": not " + count);
+  if (!document.documentElement.lang || !document.title) misused.push("no language or title");
   return {
+    overlaps, cut, misused, sparks: document.querySelectorAll("#tiles svg polyline").length,
+    bands: document.querySelectorAll(".plot polygon[fill-opacity='.13'], .plot polygon[fill-opacity='0.13']").length,
     rows: Object.fromEntries([...document.querySelectorAll("#tables [data-chart]")].map(e => [e.dataset.chart, [...e.querySelectorAll(".scroll tbody tr")].map(r => [...r.cells].map(c => c.textContent))])),
     forest: [...document.querySelectorAll("[data-chart=proof] .plot svg")].map(e => ({names: [...e.querySelectorAll("text.name")].map(t => t.textContent), found: [...e.querySelectorAll("rect title")].map(t => t.textContent), ends: e.querySelectorAll("line[stroke-width='2.5']").length}))[0] ?? null,
     marks: [...new Set([...document.querySelectorAll(".plot line title")].map(e => e.textContent))],
@@ -147,6 +172,9 @@ class Browser:
 def ways(browser, options):
     """What the page does when nobody looks, on paper, by its own link, and with ?refresh=1."""
     seen = {}
+    # Whoever has the page open sees a deploy as it is marked.
+    urllib.request.urlopen(urllib.request.Request(options.url + "/api/marks", method="POST", headers={"Headrace-Mark": "v1.2 <i>"}), timeout=30).close()
+    seen["isMarked"] = browser.wait("[...document.querySelectorAll('.plot line title')].some(e => e.textContent === 'mark: v1.2 <i>')", 30)
     events = "Number(document.body.dataset.events)"
     hide = ("(is => { for (const [name, value] of [['hidden', is], ['visibilityState', is ? 'hidden' : 'visible']])"
             " Object.defineProperty(document, name, {configurable: true, get: () => value}); document.dispatchEvent(new Event('visibilitychange')); })")
@@ -163,11 +191,13 @@ def ways(browser, options):
     seen["paper"]["isDocument"] = base64.b64decode(browser.call("Page.printToPDF")["data"]).startswith(b"%PDF")
     browser.call("Emulation.setEmulatedMedia", media="", features=[{"name": "prefers-color-scheme", "value": options.scheme}])
     link = browser.evaluate("[...document.querySelectorAll('footer a')].find(a => a.textContent.includes('exactly this view')).href")
-    for name, url in (("link", link), ("refresh", options.url + "?refresh=1")):
+    for name, url in (("link", link), ("hour", options.url + "?range=1h"), ("refresh", options.url + "?refresh=1")):
         made = len(browser.requests)
         browser.call("Page.navigate", url=url)
         drawn = "Number(document.querySelector('[data-chart=requests]')?.dataset.points || 0) > 1"
         seen[name] = {"url": url, "isDrawn": browser.wait(f"location.href === {json.dumps(url)} && {drawn}", 30)}
+        if name == "hour":
+            seen[name]["isLive"] = browser.wait("document.getElementById('live').textContent === 'live'", 30)
         if name == "refresh":
             asked = "performance.getEntriesByType('resource').filter(e => e.name.endsWith('/latest.json')).length"
             seen[name]["isAsked"] = browser.wait(f"{asked} >= 3", 30)
