@@ -1,6 +1,7 @@
 import Dashboard
 import Foundation
 import History
+import Telemetry
 import Testing
 
 @testable import headrace
@@ -92,5 +93,66 @@ import Testing
         }
         try check(isOperator: true)
         try check(isOperator: false)
+    }
+
+    @Test func `a series and an event are what their schema says, full and empty`() throws {
+        let schema = try #require(
+            try JSONSerialization.jsonObject(with: Data(contentsOf: Self.docs.appending(path: "dashboard-series.schema.json"))) as? [String: Any])
+        let history = try SampleHistory(path: nil, values: Series.allCases.map(\.rawValue), distributions: Timed.allCases.map(\.rawValue))
+        let dashboard = Dashboard(options: .init(), history: history, now: 100) { Issue.record("\($0)") }
+        func check(_ body: some Sequence<UInt8>) throws {
+            let found = problems(try JSONSerialization.jsonObject(with: Data(body)), schema, "document")
+            #expect(found.isEmpty, "\(found)")
+        }
+        func check(_ query: String) throws {
+            guard case .whole(200, _, _, let body) = dashboard.answer(.init(path: "/api/series", query: query, isOperator: true, now: 110)) else {
+                Issue.record("no series")
+                return
+            }
+            try check(body)
+        }
+        try check("")
+        let events = Lock<[[UInt8]]>([])
+        _ = dashboard.watch(client: nil) { event in events.withLock { $0.append(event) } }
+        for kind in ["start", "deploy", "reload", "test", "mark"] { dashboard.mark(Marker(time: 101, kind: kind, text: "x")) }
+        let histogram = Histogram()
+        for time in 101...104 {
+            histogram.record(nanoseconds: 5_000_000)
+            var reading = Reading(time: Int64(time))
+            for series in Series.allCases { reading[series] = Double(time) }
+            reading[.response] = histogram.snapshot()
+            dashboard.add(reading)
+        }
+        try check("range=1h")
+        try check("range=60s&names=requests&points=2")
+        let sent = events.withLock { $0 }
+        #expect(sent.count == 3)
+        for event in sent {
+            let data = String(decoding: event, as: UTF8.self).split(separator: "\n").last { $0.hasPrefix("data: ") }?.dropFirst(6) ?? ""
+            try check(Array(data.utf8))
+        }
+    }
+
+    /// What prometheus-community's pgbouncer_exporter and oliver006's redis_exporter call it, with the labels that dashboards group by.
+    /// - Source: github.com/prometheus-community/pgbouncer_exporter, collector.go, `metricMaps`.
+    @Test func `dashboards that were made for pgbouncer_exporter and redis_exporter find their names and labels`() {
+        let families = Dictionary(MetricsReference.families(MetricsPage.example()).map { ($0.name, $0) }) { first, _ in first }
+        let pools = [
+            "client_active_connections", "client_active_cancel_connections", "client_waiting_connections", "client_waiting_cancel_connections",
+            "server_active_connections", "server_active_cancel_connections", "server_being_canceled_connections", "server_idle_connections",
+            "server_used_connections", "server_testing_connections", "server_login_connections", "client_maxwait_seconds",
+        ]
+        for name in pools {
+            let family = families["pgbouncer_pools_\(name)"]
+            #expect(family?.type == "gauge" && family?.labels.sorted() == ["database", "user"], "\(name)")
+        }
+        for name in ["queries_pooled", "queries_duration_seconds", "received_bytes", "sent_bytes", "client_wait_seconds", "sql_transactions_pooled", "server_in_transaction_seconds"] {
+            let family = families["pgbouncer_stats_totals_\(name)_total"]
+            #expect(family?.type == "counter" && family?.labels == ["database"], "\(name)")
+        }
+        for name in ["pgbouncer_up", "redis_up", "redis_memory_used_bytes", "redis_memory_max_bytes", "redis_connected_clients"] { #expect(families[name]?.type == "gauge", "\(name)") }
+        for name in ["redis_keyspace_hits_total", "redis_keyspace_misses_total", "redis_evicted_keys_total", "redis_expired_keys_total"] {
+            #expect(families[name]?.type == "counter", "\(name)")
+        }
     }
 }

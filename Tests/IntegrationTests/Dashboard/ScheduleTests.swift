@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import TestSupport
 import Testing
 
@@ -31,6 +32,13 @@ import Testing
         #expect(try eventually(seconds: 60) { try (DashboardIntegrationTests.document(edge)["benches"] as? [Any])?.isEmpty == false })
         let run = try #require((try DashboardIntegrationTests.document(edge)["benches"] as? [[String: Any]])?.first)
         #expect((run["levels"] as? [[String: Any]])?.compactMap { $0["users"] as? Int } == [2, 3])
+        if let browser = DashboardBrowserTests.browser {
+            // What it said at its end is on the page.
+            let result = try Command.run("python3", [DashboardBrowserTests.driver.path, browser, "http://127.0.0.1:\(edge.port)/performance", "--events", "1"])
+            let seen = try #require(try JSONSerialization.jsonObject(with: result.output) as? [String: Any], "\(result.errors)")
+            let row = try #require((seen["rows"] as? [String: [[String]]])?["schedule"]?.first)
+            #expect(row.first == "load" && row.last?.contains("kept as run 1") == true && !row[2].isEmpty && row[3].hasSuffix(" ago"), "\(row)")
+        }
         let kept = try Command.run("env", [HeadraceProcess.binary.path, "report", "1", "--json", "--history", "\(folder.path)/history.sqlite"])
         #expect(kept.text.contains("\"load_average\""), "\(kept.text.prefix(500)) \(kept.errors)")
         let status = try Command.run("env", [HeadraceProcess.binary.path, "serve", "--app", origin.url, "--listen", "127.0.0.1:0", "--set", "schedule.load=61 * * * *"])
@@ -86,14 +94,23 @@ import Testing
         }
     }
 
-    @Test func `a measurement gives way to what serves, and ends with the process that started it, even if that is killed`() throws {
-        let folder = try TemporaryFolder()
-        let origin = try DashboardIntegrationTests.application()
+    @Test func `a measurement gives way to what serves, ends when live traffic suffers, and with the process that started it, even if that is killed`() throws {
+        let folders = [try TemporaryFolder(), try TemporaryFolder()]
+        let folder = folders[0]
+        let isFailing = Mutex(false)
+        let origin = try ScriptedOrigin { _ in
+            [.send(ScriptedOrigin.response(status: isFailing.withLock { $0 } ? "500 Internal Server Error" : "200 OK", body: "x"))]
+        }
         let settings = [
             "schedule.load=* * * * *", "schedule.jitter=0s", "schedule.levels=2", "schedule.level_time=10m", "schedule.abort_time=10m",
-            "schedule.abort_errors=100%", "schedule.time_limit=30m", "schedule.cpu_limit=7m", "dashboard.state=\(folder.path)",
+            "schedule.time_limit=30m", "schedule.cpu_limit=7m",
         ]
-        let edge = try HeadraceProcess(["--app", origin.url] + settings.flatMap { ["--set", $0] })
+        // Two of them side by side, of which one minds that requests fail.
+        let edges = try zip(folders, ["100%", "50%"]).map { folder, errors in
+            try HeadraceProcess(
+                ["--app", origin.url] + (settings + ["dashboard.state=\(folder.path)", "schedule.abort_errors=\(errors)"]).flatMap { ["--set", $0] })
+        }
+        let edge = edges[0]
         let word = "\(folder.path)/history.sqlite"
         // The shell in front of it, and itself, which measures by then.
         #expect(eventually(seconds: 200) { Self.processes(with: word).count > 1 })
@@ -105,6 +122,14 @@ import Testing
             #expect(limits.contains(/Max cpu time\s+420\s/), "\(limits)")
             #expect(getpriority(__priority_which_t(PRIO_PROCESS.rawValue), id_t(number)) >= 15)
         }
+        let other = "\(folders[1].path)/schedule-load.log"
+        #expect(eventually(seconds: 120) { (try? String(contentsOfFile: other, encoding: .utf8))?.contains("2 users for") == true })
+        isFailing.withLock { $0 = true }
+        #expect(try eventually(seconds: 120) { try Self.last(edges[1]) != nil })
+        let last = try #require(try Self.last(edges[1]))
+        #expect(last["ending"] as? String == "aborted" && (last["words"] as? String)?.hasPrefix("live traffic suffered: ") == true, "\(last)")
+        #expect(eventually(seconds: 60) { Self.processes(with: "\(folders[1].path)/history.sqlite").isEmpty })
+        #expect(Self.processes(with: word).count > 1, "the other one does not mind")
         kill(edge.processIdentifier, SIGKILL)
         _ = edge.waitForExit()
         #expect(eventually(seconds: 60) { Self.processes(with: word).isEmpty }, "\(Self.processes(with: word))")
