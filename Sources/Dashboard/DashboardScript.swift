@@ -106,7 +106,7 @@ extension DashboardPage {
             const v = top * k / 4;
             root.append(svg("line", {x1: L, x2: w - R, y1: y(v), y2: y(v), stroke: "var(--grid)"}), svg("text", {x: L - 6, y: y(v) + 4, "text-anchor": "end", text: k % 2 ? "" : spec.format(v)}));
           }
-          const long = x1 - x0 > 90000, n = w < 420 ? 3 : 5;
+          const long = x1 - x0 > 90000, n = Math.max(2, Math.min(5, Math.floor((w - L - R) / (6.4 * clock(x1, long).length + 10))));
           for (let k = 0; k < n; k++) {
             const t = x0 + (x1 - x0) * k / (n - 1);
             root.append(svg("text", {x: x(t), y: H - 5, "text-anchor": k === 0 ? "start" : k === n - 1 ? "end" : "middle", text: clock(t, long).replace(/:\d\d(?=$| [AP]M)/, m => x1 - x0 > 900 && !long ? "" : m)}));
@@ -200,7 +200,7 @@ extension DashboardPage {
           const every = Math.ceil((hi - lo) / 7) || 1;
           for (let k = Math.ceil(lo); k <= hi; k += every) root.append(svg("line", {x1: L, x2: w - R, y1: y(10 ** k), y2: y(10 ** k), stroke: "var(--grid)"}), svg("text", {x: L - 6, y: y(10 ** k) + 4, "text-anchor": "end", text: ms(10 ** k)}));
           const long = m.to - m.from > 90000;
-          [0, .5, 1].forEach(k => root.append(svg("text", {x: L + (w - L - R) * k, y: H - 5, "text-anchor": ["start", "middle", "end"][k * 2], text: clock(m.from + (m.to - m.from) * k, long)})));
+          (long && w < 420 ? [0, 1] : [0, .5, 1]).forEach(k => root.append(svg("text", {x: L + (w - L - R) * k, y: H - 5, "text-anchor": ["start", "middle", "end"][k * 2], text: clock(m.from + (m.to - m.from) * k, long)})));
           c.content.replaceChildren(el("div", {class: "plot"}, root));
           c.root.dataset.points = n;
           asTable(c, title, () => table([{t: "took"}, {t: "requests", n: 1}], m.heatmap.lower_ms.map((v, r) => [ms(v) + " to " + ms(m.heatmap.upper_ms[r]), num(m.heatmap.counts.reduce((s, row) => s + row[r], 0))]).reverse()));
