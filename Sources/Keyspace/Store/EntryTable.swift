@@ -9,8 +9,6 @@ import Musl
 /// The highest bits of a hash choose one of the directory's places, each of which names a segment of at most 64 slots; a slot is
 /// a pointer and 16 bits of the hash, so that a lookup that finds nothing mostly reads one line of memory. A full segment splits
 /// into two, which moves half a hundred entries and takes microseconds: there is no moment at which the whole table is rebuilt.
-/// Segments grow by eight slots, so that seven tenths of them are taken at the least wherever between two splits a table happens to be: a key takes 10 to
-/// 13 bytes of it.
 /// The price is that the directory grows to a pointer per 40 entries. A segment holds all keys of one range of hashes, which
 /// makes a scan simple: its cursor is the hash at which it goes on, and splits in between neither hide a key nor show it twice.
 /// Two halves that have become sparse are one segment again, as they were before the split: so a table from which most keys went is
@@ -18,9 +16,6 @@ import Musl
 struct EntryTable: ~Copyable {
     /// 64: a split takes some 5 µs, and a scan hands out a segment at a time.
     private static let segmentSlotsMax = 64
-    /// Below it a table is one segment, which grows to the double.
-    private static let segmentSlotsMin = 32
-    private static let segmentSlotsStep = 8
     /// A directory of 2^28 places is more than any machine can fill; beyond it segments grow.
     private static let depthMax = 28
     /// A quarter of a segment: two halves with no more between them are made one. Far below what a split leaves in both, 56, so that keys that
@@ -48,14 +43,6 @@ struct EntryTable: ~Copyable {
         }
         @inline(__always) var slots: UnsafeMutablePointer<UInt64> { (base + 16).assumingMemoryBound(to: UInt64.self) }
         var bytes: Int { malloc_usable_size(base) + 8 }
-        /// A segment that holds so many takes one more.
-        @inline(__always) var countMax: Int { EntryTable.countMax(capacity) }
-
-        /// Where the search for a hash begins, of which these are the lowest bits.
-        @inline(__always) func home(_ tag: UInt16) -> Int { Int(tag) * capacity >> 16 }
-        @inline(__always) func after(_ place: Int) -> Int { place + 1 == capacity ? 0 : place + 1 }
-        /// Steps from one place to another.
-        @inline(__always) func distance(_ from: Int, _ to: Int) -> Int { to >= from ? to - from : to - from + capacity }
     }
 
     private var directory: UnsafeMutablePointer<UnsafeMutableRawPointer>?
@@ -118,8 +105,9 @@ struct EntryTable: ~Copyable {
     /// The entry whose key has this hash, and all of the hash. Of two with the same one, which chance hardly brings together, either.
     func find(_ short: ShortHash) -> (entry: Entry, hash: UInt64)? {
         guard let segment = segment(short.bits) else { return nil }
-        let tag = UInt16(truncatingIfNeeded: short.bits)
-        var place = segment.home(tag)
+        let mask = segment.capacity - 1
+        let tag = short.tag
+        var place = Int(tag) & mask
         while true {
             let slot = segment.slots[place]
             if slot == 0 { return nil }
@@ -128,15 +116,16 @@ struct EntryTable: ~Copyable {
                 let hash = KeyHash.hash(entry.key)
                 if ShortHash(hash) == short { return (entry, hash) }
             }
-            place = segment.after(place)
+            place = (place + 1) & mask
         }
     }
 
     @inline(__always)
     private static func place(_ key: UnsafeRawBufferPointer, _ hash: UInt64, in segment: Segment) -> Int? {
+        let mask = segment.capacity - 1
         let slots = segment.slots
         let tag = UInt16(truncatingIfNeeded: hash)
-        var place = segment.home(tag)
+        var place = Int(tag) & mask
         while true {
             let slot = slots[place]
             if slot == 0 { return nil }
@@ -146,7 +135,7 @@ struct EntryTable: ~Copyable {
                     return place
                 }
             }
-            place = segment.after(place)
+            place = (place + 1) & mask
         }
     }
 
@@ -163,13 +152,14 @@ struct EntryTable: ~Copyable {
         }
         while true {
             guard let segment = segment(hash) else { return }
-            if segment.count < segment.countMax {
+            // Seven eighths: probes stay within a line or two of memory, as the tags keep them from following pointers.
+            if segment.count < segment.capacity - segment.capacity / 8 - (segment.capacity < 8 ? 1 : 0) {
                 Self.put(Self.slot(entry, hash), in: segment)
                 segment.count += 1
                 count += 1
                 return
             }
-            if segment.capacity != Self.segmentSlotsMax || segment.depth >= Self.depthMax {
+            if segment.capacity < Self.segmentSlotsMax || segment.depth >= Self.depthMax {
                 enlarge(segment, hash)
             } else {
                 split(segment, hash)
@@ -177,20 +167,16 @@ struct EntryTable: ~Copyable {
         }
     }
 
-    /// Seven eighths: probes stay within a line or two of memory, as the tags keep them from following pointers.
-    @inline(__always)
-    private static func countMax(_ capacity: Int) -> Int { capacity - capacity / 8 - (capacity < 8 ? 1 : 0) }
-
     private static func put(_ slot: UInt64, in segment: Segment) {
-        var place = segment.home(UInt16(truncatingIfNeeded: slot >> 48))
-        while segment.slots[place] != 0 { place = segment.after(place) }
+        let mask = segment.capacity - 1
+        var place = Int(slot >> 48) & mask
+        while segment.slots[place] != 0 { place = (place + 1) & mask }
         segment.slots[place] = slot
     }
 
     private mutating func enlarge(_ old: Segment, _ hash: UInt64) {
         precondition(old.capacity < 1 << 16, "more keys of one hash than chance can bring together")
-        let isStepping = (Self.segmentSlotsMin..<Self.segmentSlotsMax).contains(old.capacity)
-        let new = Segment.make(capacity: isStepping ? old.capacity + Self.segmentSlotsStep : old.capacity * 2, depth: old.depth)
+        let new = Segment.make(capacity: old.capacity * 2, depth: old.depth)
         for index in 0..<old.capacity where old.slots[index] != 0 { Self.put(old.slots[index], in: new) }
         new.count = old.count
         bytes += new.bytes - old.bytes
@@ -227,19 +213,14 @@ struct EntryTable: ~Copyable {
             directory = doubled
             depth += 1
         }
-        // Of each slot, whether it is the upper half's: a segment that is split has no more of them than this has bits.
-        var isHigh: UInt64 = 0
-        let bit = UInt64(1) << UInt64(63 - old.depth)
-        for index in 0..<old.capacity where old.slots[index] != 0 && KeyHash.hash(Entry(Self.pointer(old.slots[index])).key) & bit != 0 {
-            isHigh |= 1 << UInt64(index)
-        }
         let (low, high) = (
-            Segment.make(capacity: Self.capacity(for: old.count - isHigh.nonzeroBitCount), depth: old.depth + 1),
-            Segment.make(capacity: Self.capacity(for: isHigh.nonzeroBitCount), depth: old.depth + 1)
+            Segment.make(capacity: old.capacity, depth: old.depth + 1), Segment.make(capacity: old.capacity, depth: old.depth + 1)
         )
+        let bit = UInt64(1) << UInt64(63 - old.depth)
         for index in 0..<old.capacity where old.slots[index] != 0 {
-            let half = isHigh >> UInt64(index) & 1 == 0 ? low : high
-            Self.put(old.slots[index], in: half)
+            let slot = old.slots[index]
+            let half = KeyHash.hash(Entry(Self.pointer(slot)).key) & bit == 0 ? low : high
+            Self.put(slot, in: half)
             half.count += 1
         }
         let width = 1 << (depth - old.depth)
@@ -247,13 +228,6 @@ struct EntryTable: ~Copyable {
         for index in 0..<width { directory![first + index] = index < width / 2 ? low.base : high.base }
         bytes += low.bytes + high.bytes - old.bytes
         free(old.base)
-    }
-
-    /// Slots for so many entries and one more.
-    private static func capacity(for count: Int) -> Int {
-        var capacity = segmentSlotsMin
-        while capacity < segmentSlotsMax, count >= countMax(capacity) { capacity += segmentSlotsStep }
-        return capacity
     }
 
     /// The entry is in another block now.
@@ -266,11 +240,12 @@ struct EntryTable: ~Copyable {
 
     /// By address: the block may be freed already.
     private static func place(of entry: Entry, _ hash: UInt64, in segment: Segment) -> Int? {
+        let mask = segment.capacity - 1
         let wanted = slot(entry, hash)
-        var place = segment.home(UInt16(truncatingIfNeeded: hash))
+        var place = Int(UInt16(truncatingIfNeeded: hash)) & mask
         while segment.slots[place] != 0 {
             if segment.slots[place] == wanted { return place }
-            place = segment.after(place)
+            place = (place + 1) & mask
         }
         return nil
     }
@@ -278,16 +253,17 @@ struct EntryTable: ~Copyable {
     /// Takes an entry out; it is the caller's to free.
     mutating func remove(_ entry: Entry, _ hash: UInt64) {
         guard let segment = segment(hash), var hole = Self.place(of: entry, hash, in: segment) else { return }
+        let mask = segment.capacity - 1
         let slots = segment.slots
         // Backward shift: what would not be found past the hole moves into it.
-        var next = segment.after(hole)
+        var next = (hole + 1) & mask
         while slots[next] != 0 {
-            let home = segment.home(UInt16(truncatingIfNeeded: slots[next] >> 48))
-            if segment.distance(home, next) >= segment.distance(hole, next) {
+            let home = Int(slots[next] >> 48) & mask
+            if (next - home) & mask >= (next - hole) & mask {
                 slots[hole] = slots[next]
                 hole = next
             }
-            next = segment.after(next)
+            next = (next + 1) & mask
         }
         slots[hole] = 0
         segment.count -= 1
@@ -373,9 +349,9 @@ struct EntryTable: ~Copyable {
         guard let directory, count > 0 else { return nil }
         while true {
             let segment = Segment(base: directory[Int.random(in: 0..<1 << depth, using: &random)])
-            // One throw per segment, and as if all were of the same size: one with few entries is left for another, lest they be drawn too often.
-            let place = Int.random(in: 0..<(depth == 0 ? segment.capacity : Self.segmentSlotsMax), using: &random)
-            if place < segment.capacity, segment.slots[place] != 0 { return Entry(Self.pointer(segment.slots[place])) }
+            // A few throws per segment: one that is nearly empty is left for another, lest its few entries be drawn too often.
+            let slot = segment.slots[Int(truncatingIfNeeded: random.next() as UInt64) & (segment.capacity - 1)]
+            if slot != 0 { return Entry(Self.pointer(slot)) }
         }
     }
 
