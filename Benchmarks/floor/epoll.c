@@ -1,7 +1,9 @@
 // The floor: what a cached answer costs when nothing but the kernel does anything. One epoll loop that answers every
 // request with the bytes of a file. The benchmark also uses it as the application behind the proxies.
 //
-// usage: epoll PORT FILE        (FILE is a whole response: status line, fields, empty line, body)
+// usage: epoll PORT FILE [LOOPS]   (FILE is a whole response: status line, fields, empty line, body)
+//
+// Several loops are processes of their own, among which the kernel spreads the connections: they share nothing.
 //
 // It knows that a request ends with an empty line, wherever the reads cut it, and that several may come in one read;
 // requests with a body it does not know.
@@ -11,10 +13,12 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -68,12 +72,18 @@ static void loadResponse(const char *path) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 3) { fprintf(stderr, "usage: epoll PORT FILE\n"); return 2; }
+    if (argc != 3 && argc != 4) { fprintf(stderr, "usage: epoll PORT FILE [LOOPS]\n"); return 2; }
     loadResponse(argv[2]);
+    for (int loops = argc == 4 ? atoi(argv[3]) : 1; loops > 1; loops--) {
+        pid_t child = fork();
+        if (child < 0) fail("fork");
+        if (child == 0) { prctl(PR_SET_PDEATHSIG, SIGTERM); break; }
+    }
     int one = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), loop = epoll_create1(0);
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(argv[1])) };
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    setsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
     if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 4096)) fail("listen");
     struct epoll_event event = { .events = EPOLLIN, .data.fd = listener }, events[EVENTS];
     epoll_ctl(loop, EPOLL_CTL_ADD, listener, &event);
