@@ -166,7 +166,7 @@ public final class EdgeServer: Sendable {
                     if let client { clientLimit.release(client) }
                 })
             do {
-                if let context { try channel.pipeline.syncOperations.addHandler(context.handler()) }
+                if let context { try context.add(to: channel) }
                 try channel.pipeline.syncOperations.addHandler(handler)
             } catch {
                 if let client { clientLimit.release(client) }

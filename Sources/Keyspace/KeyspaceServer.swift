@@ -72,7 +72,7 @@ public final class KeyspaceServer: Sendable {
                         throw ClientRefused()
                     }
                     let handler = RESPClientHandler(worker: worker.value, isSecure: isSecure, release: { limit.release() })
-                    if isSecure, let context { try channel.pipeline.syncOperations.addHandler(context.handler()) }
+                    if isSecure, let context { try context.add(to: channel) }
                     try channel.pipeline.syncOperations.addHandler(handler)
                 }
                 if isSecure { secure.append(listener) } else { plain.append(listener) }

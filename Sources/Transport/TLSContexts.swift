@@ -63,17 +63,20 @@ public struct TLSServerContext: Sendable {
         case .required: configuration.certificateVerification = .noHostnameVerification
         }
         configuration.applicationProtocols = applicationProtocols
+        // A peer that neither answers a good-bye nor closes; what it held is held until then.
+        configuration.shutdownTimeout = .seconds(1)
         certificate = try own.toDERBytes()
         context = try NIOSSLContext(configuration: configuration)
     }
 
-    /// Goes first in the pipeline of a connection.
-    public func handler() -> NIOSSLServerHandler { NIOSSLServerHandler(context: context) }
+    /// Puts TLS first in the pipeline of a connection. Call on its event loop.
+    public func add(to channel: any Channel) throws {
+        try channel.pipeline.syncOperations.addHandlers([NIOSSLServerHandler(context: context), TLSClosing()], position: .first)
+    }
 
-    /// Puts one first in the pipeline of a connection. Call on its event loop.
-    /// - Returns: its buffers, for who keeps many connections that are idle.
-    public func add(to channel: any Channel) throws -> TLSBuffers {
-        try TLSBuffers.adding(to: channel) { try channel.pipeline.syncOperations.addHandler(handler(), position: .first) }
+    /// The same, with buffers whose memory can be given back, for who keeps many connections that are idle.
+    public func addWithBuffers(to channel: any Channel) throws -> TLSBuffers {
+        try TLSBuffers.adding(to: channel) { try add(to: channel) }
     }
 }
 

@@ -229,6 +229,31 @@ final class TLSTests {
         #expect(result.text.hasPrefix(isWhole ? "whole True" : "broken"), "\(result.text)\(result.errors)")
     }
 
+    /// Python's ssl closes the connection below TLS, without a good-bye.
+    @Test(arguments: [true, false])
+    func `a client that leaves without a good-bye gives its place back at once`(edgeCloses: Bool) throws {
+        let origin = try hello()
+        let edge = try edge(origin, ["edge.limits.connections_per_client=20"])
+        let script = """
+            import socket, ssl, sys
+            context = ssl.create_default_context(cafile=sys.argv[2])
+            for number in range(200):
+                raw = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 30)
+                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                with context.wrap_socket(raw, server_hostname="localhost") as client:
+                    client.sendall(b"GET /a HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: %s\\r\\n\\r\\n" % sys.argv[3].encode())
+                    data = b""
+                    while not data.endswith(b"hello of /a"):
+                        piece = client.recv(4096)
+                        assert piece, (number, data)
+                        data += piece
+                    while sys.argv[3] == "close" and client.recv(4096): pass
+            print("200 served")
+            """
+        let result = try Command.run("python3", ["-c", script, String(edge.port), path("authority.pem"), edgeCloses ? "close" : "keep-alive"])
+        #expect(result.text == "200 served\n", "\(result.text)\(result.errors)")
+    }
+
     @Test func `who must show a certificate and has none gets nothing`() throws {
         try makeCertificate("client", "DNS:client.example")
         let origin = try hello()

@@ -58,7 +58,7 @@ extension ClientHandler {
         writer = SocketWriter(context, isPlain: false)
         core = nil
         do {
-            tlsBuffers = try tls.add(to: context.channel)
+            tlsBuffers = try tls.addWithBuffers(to: context.channel)
         } catch {
             return close()
         }

@@ -74,6 +74,19 @@ final class KeyspaceTLSPeerTests {
         #expect(headrace.waitForExit() == 0)
     }
 
+    @Test func `a client that leaves without a good-bye gives its place back at once`() throws {
+        let headrace = try start(["clients=20"])
+        let script = """
+            import redis, sys
+            for number in range(200):
+                r = redis.Redis(port=int(sys.argv[1]), ssl=True, ssl_ca_certs=sys.argv[2])
+                assert r.ping()
+                r.close()
+            """
+        let result = try Command.run("env", ["/usr/bin/python3", "-c", script, "\(headrace.port)", path("server.crt")])
+        #expect(result.status == 0, "\(result.text)\(result.errors)")
+    }
+
     @Test func `who shows no certificate is not let in where one is required`() throws {
         let headrace = try start(["tls.client_certificates=required", "tls.client_authorities=\(path("client.crt"))"])
         let own = ["--cert", path("client.crt"), "--key", path("client.key")]
