@@ -8,7 +8,7 @@ import NIOCore
 final class FileSource {
     /// A quarter of the most that is held whole; two such pieces are under way for a slow client at most.
     private static let pieceBytes = 64 << 10
-    /// What the kernel is given at a time. 1 MiB: before each it is looked whether the file still reaches so far.
+    /// What the kernel is given at a time. 1 MiB: before each but the first it is looked whether the file still reaches so far.
     private static let regionBytes = 1 << 20
 
     /// A stretch of the body.
@@ -24,6 +24,8 @@ final class FileSource {
     /// What is to be sent yet, last first.
     private var stretches: [Stretch] = []
     private var isReading = false
+    /// The size that the file had at its opening still holds.
+    private var hasJustOpened = false
 
     init(files: StaticFiles, worker: EdgeWorker, fetch: Fetch) {
         self.files = files
@@ -44,6 +46,8 @@ final class FileSource {
         switch result {
         case .success(.file(let file)):
             self.file = file
+            hasJustOpened = true
+            defer { hasJustOpened = false }
             let head = head(of: file, known: known, for: fetch)
             fetch.responseBegan(head, now: .now())
             if case .length = head.framing { resume() } else { end() }
@@ -148,7 +152,8 @@ final class FileSource {
 
     private func send(_ range: Range<Int>, of file: StaticFiles.OpenFile, _ fetch: Fetch) {
         let end = min(range.upperBound, range.lowerBound + Self.regionBytes)
-        guard file.reaches(end) else { return truncated() }
+        guard hasJustOpened || file.reaches(end) else { return truncated() }
+        hasJustOpened = false
         keep(range, from: end)
         fetch.responseRegion(of: file, range.lowerBound..<end, isLast: stretches.isEmpty)
     }
