@@ -42,7 +42,7 @@ test-full: test ## the long ones besides: fuzzing, hit rates, sanitizers, soak
 	@LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/leaks.suppressions swift test --scratch-path .build-asan --sanitize=address $(SANITIZED)
 	@scripts/soak 300
 
-bench: ## server CPU per request and transaction beside nginx, HAProxy, Varnish, PgBouncer, Redis, the load generator beside wrk, ab, hey; writes docs/benchmarks*.md
+bench: ## server CPU per request and transaction beside nginx, HAProxy, Varnish, PgBouncer, Redis, the load generator beside wrk, ab, hey; TLS, start, memory; writes docs/benchmarks*.md
 	@scripts/setup build bench
 	@$(RELEASE)
 	@Benchmarks/run --write
@@ -50,6 +50,7 @@ bench: ## server CPU per request and transaction beside nginx, HAProxy, Varnish,
 	@Benchmarks/pooler --write
 	@Benchmarks/keyspace --write
 	@Benchmarks/load --write
+	@Benchmarks/production --write
 
 docs: ## the pages that are printed from the program's tables
 	@$(RELEASE)
