@@ -55,7 +55,7 @@ public final class PostgresCluster: Sendable {
         let user = getuid() == 0 ? (getpwnam("postgres") ?? getpwnam("nobody")) : nil
         let account = user.map { ["--reuid", "\($0.pointee.pw_uid)", "--regid", "\($0.pointee.pw_gid)", "--clear-groups"] } ?? []
         if let user { chown(folder.path, user.pointee.pw_uid, user.pointee.pw_gid) }
-        return (programs, folder, account, try freePort())
+        return (programs, folder, account, try FreePort.find())
     }
 
     private func run(_ program: String, _ arguments: [String]) throws {
@@ -119,19 +119,5 @@ public final class PostgresCluster: Sendable {
 
     public func url(user: String? = "postgres", database: String = "shop") -> String {
         "postgres://\(user.map { "\($0)@" } ?? "")127.0.0.1:\(port)/\(database)"
-    }
-
-    private static func freePort() throws -> Int {
-        let socket = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { close(socket) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let isBound = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(socket, $0, length) == 0 && getsockname(socket, $0, &length) == 0 }
-        }
-        guard isBound else { throw HeadraceProcess.Failure(description: "no free port") }
-        return Int(UInt16(bigEndian: address.sin_port))
     }
 }

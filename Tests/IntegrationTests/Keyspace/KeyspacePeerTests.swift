@@ -58,7 +58,7 @@ import Testing
         let client = try RedisClient(port: headrace.port)
         #expect(try client.call("SET", "k", "v") == .status("OK"))
         for key in ["k", "k", "k", "absent"] { _ = try client.call("GET", key) }
-        let port = try freePort()
+        let port = try FreePort.find()
         let exporter = Process()
         exporter.executableURL = Command.find("prometheus-redis-exporter")
         exporter.arguments = ["-redis.addr", "redis://127.0.0.1:\(headrace.port)", "-web.listen-address", "127.0.0.1:\(port)"]
@@ -76,11 +76,6 @@ import Testing
             #expect(text.contains("\n\(line)\n"), "\(line)")
         }
         #expect(text.contains("\nredis_exporter_last_scrape_error{err=\"\"} 0"))
-    }
-
-    private func freePort() throws -> Int {
-        let result = try Command.run("env", [Self.python, "-c", "import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); print(s.getsockname()[1])"])
-        return try #require(Int(result.text.trimmingCharacters(in: .whitespacesAndNewlines)))
     }
 
     @Test(.enabled(if: Command.find("redis-cli") != nil, "redis-cli is not installed: run scripts/setup"))
