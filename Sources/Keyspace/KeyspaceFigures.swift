@@ -1,7 +1,7 @@
 public import Transport
 
 /// The keyspace's numbers at one moment, as `INFO` says them. Counters since the start, or since `CONFIG RESETSTAT`.
-public struct KeyspaceFigures: Sendable {
+public struct KeyspaceFigures: Sendable, Codable {
     public var commands: UInt64 = 0
     public var hits = 0
     public var misses = 0

@@ -2,15 +2,21 @@ import NIOCore
 public import Telemetry
 
 /// Statements by the HTTP request that they say they are of. A request may come in several parts, of several loops and takings.
-public struct PoolerTraces: Sendable {
-    public struct Trace: Sendable {
+public struct PoolerTraces: Sendable, Codable {
+    public struct Trace: Sendable, Codable {
+        public struct Statement: Sendable, Codable {
+            public var text: String
+            public var database: String
+            public var calls: UInt64
+        }
+
         /// 32 hexadecimal digits.
         public var id: String
         public var calls: UInt64
         /// In which a server worked for it.
         public var microseconds: UInt64
         /// By normalised text, the first few of them.
-        public var statements: [(text: String, database: String, calls: UInt64)]
+        public var statements: [Statement]
     }
 
     public internal(set) var traces: [Trace] = []
@@ -19,8 +25,8 @@ public struct PoolerTraces: Sendable {
 }
 
 /// The pooler's numbers at one moment, summed over its event loops. Counters since the start.
-public struct PoolerFigures: Sendable {
-    public struct Pool: Sendable {
+public struct PoolerFigures: Sendable, Codable {
+    public struct Pool: Sendable, Codable {
         public var database: String
         public var user: String
         public var clientsWaiting = 0
@@ -32,7 +38,7 @@ public struct PoolerFigures: Sendable {
     }
 
     /// What one normalised statement has cost.
-    public struct Statement: Sendable {
+    public struct Statement: Sendable, Codable {
         public var text: String
         public var database: String
         public var calls: UInt64

@@ -58,7 +58,7 @@ enum HistogramScale {
 }
 
 /// A histogram's counts at one moment; a value to be merged, read and sent elsewhere.
-public struct HistogramSnapshot: Sendable, Equatable {
+public struct HistogramSnapshot: Sendable, Equatable, Codable {
     public private(set) var counts: [UInt64]
     /// Nanoseconds.
     public private(set) var sum: UInt64

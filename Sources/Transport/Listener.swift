@@ -43,7 +43,7 @@ public final class Listener: Sendable {
         self.unixPath = unixPath
     }
 
-    /// Binds and listens.
+    /// Binds and listens; or listens on the socket that the process was started with for this address (``ListeningSocket``).
     ///
     /// Child connections read once per event loop tick (`maxMessagesPerRead` 1): with request and response protocols a second
     /// read mostly finds nothing, and costs a system call to say so.
@@ -66,17 +66,24 @@ public final class Listener: Sendable {
         let channel: any Channel
         var unixPath: String?
         do {
+            let inherited = ListeningSocket.take(endpoint)
             switch endpoint {
             case .tcp(let host, let port):
                 // Connections have it from the socket that they were accepted by.
                 let tcp = bootstrap.serverChannelOption(.tcpOption(.tcp_nodelay), value: 1)
                 let deferring = awaitsData ? tcp.serverChannelOption(.tcpOption(NIOBSDSocket.Option(rawValue: TCP_DEFER_ACCEPT)), value: 1) : tcp
-                channel = try await deferring.bind(host: host, port: port).get()
+                channel = try await (inherited.map { deferring.withBoundSocket($0) } ?? deferring.bind(host: host, port: port)).get()
             case .unix(let path):
-                // A socket file left behind by a process that was killed is in the way of the next one.
-                channel = try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
-                unixPath = path
+                if let inherited {
+                    channel = try await bootstrap.withBoundSocket(inherited).get()
+                } else {
+                    // A socket file left behind by a process that was killed is in the way of the next one.
+                    channel = try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
+                    unixPath = path
+                }
             }
+            // The channel listens as soon as it has a socket that is bound already, with a backlog of its own.
+            if let inherited { _ = listen(inherited, backlog) }
         } catch {
             throw BindFailure(endpoint: endpoint, cause: error)
         }
@@ -86,7 +93,7 @@ public final class Listener: Sendable {
 
     /// Stops accepting. Connections that were made live on: those that the kernel still keeps for us are accepted first.
     public func close() async {
-        if unixPath == nil { await acceptLast() }
+        if address.port != nil { await acceptLast() }
         try? await channel.close().get()
         if let unixPath { unlink(unixPath) }
     }

@@ -13,7 +13,7 @@ import Musl
 /// first. Their files can be read anew while connections go on.
 public final class TLSCertificates: Sendable {
     /// What is known of one, without its key.
-    public struct Description: Sendable, Equatable {
+    public struct Description: Sendable, Equatable, Codable {
         /// The file that it came from.
         public let file: String
         /// The names that it is made out to, in lower case; `*.example.org` is for the names one label below.

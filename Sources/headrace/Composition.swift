@@ -14,13 +14,15 @@ import UnixSignals
 /// Each is there when the settings give it something to serve.
 final class Composition: Sendable {
     private let loaded: ConfigurationSources.Loaded
-    /// As the last reload left them.
-    private let settings: Lock<Settings>
-    /// What was in the files that a reload reads anew.
-    private let files: Lock<[NamedFile: Int]>
+    private let journal: Lock<ReloadJournal>
+    /// Where this process stands when each layer has its own; `nil`: it serves all.
+    private let place: WorkerPlace?
     private let edge: EdgeServer?
     private let pooler: PoolerServer?
     private let keyspace: KeyspaceServer?
+    /// They, or those in processes of their own.
+    private let poolerView: (any PoolerView)?
+    private let keyspaceView: (any KeyspaceView)?
     /// There when the edge is, which serves it.
     private let dashboard: DashboardControl?
     private let pidPath: String?
@@ -34,39 +36,45 @@ final class Composition: Sendable {
     private let readAgain: @Sendable () throws -> ConfigurationSources.Loaded
 
     /// - Parameters:
+    ///   - place: the one layer that it serves, beside other processes; `nil` for all.
     ///   - pidPath: Where the process' number is written, if anywhere.
     ///   - readAgain: Reads the configuration anew, for SIGHUP.
     /// - Throws: when a product cannot be made of its configuration: a folder or the access log cannot be opened.
     init(
-        _ loaded: ConfigurationSources.Loaded, pidPath: String? = nil, readAgain: @escaping @Sendable () throws -> ConfigurationSources.Loaded
+        _ loaded: ConfigurationSources.Loaded, place: WorkerPlace? = nil, pidPath: String? = nil, logger: Logger, readAgain: @escaping @Sendable () throws -> ConfigurationSources.Loaded
     ) throws {
         self.loaded = loaded
-        settings = Lock(loaded.settings)
-        files = Lock(NamedFile.digests(loaded.settings.edgeConfiguration))
+        self.place = place
+        journal = Lock(ReloadJournal(loaded.settings))
         self.readAgain = readAgain
         self.pidPath = pidPath
-        var logger = Logger(label: "headrace") { StreamLogHandler.standardError(label: $0) }
-        logger.logLevel = .notice
         self.logger = logger
         let pressure = MemoryPressure(bytesMax: loaded.settings.memoryBytesMax ?? 0)
         self.pressure = pressure
-        let hasDashboard = loaded.settings.hasEdge && loaded.settings.edge.pages.access != .off
-        dashboard = hasDashboard ? DashboardControl(loaded.settings, configuration: loaded.fileName, logger: logger) : nil
-        pooler = try loaded.settings.readPoolerConfiguration().map { try PoolerServer(configuration: $0, pressure: pressure, logger: logger) }
+        let settings = loaded.settings
+        func serves(_ layer: Layer) -> Bool { (place?.layer ?? layer) == layer && settings.layers.contains(layer) }
+        let incidents = place.map { Incidents(path: $0.incidentsPath) }
+        dashboard = serves(.edge) && settings.edge.pages.access != .off
+            ? DashboardControl(settings, configuration: loaded.fileName, incidents: incidents, logger: logger) : nil
+        pooler = serves(.pooler) ? try settings.readPoolerConfiguration().map { try PoolerServer(configuration: $0, pressure: pressure, logger: logger) } : nil
         // SHUTDOWN: a client of the keyspace has no say over what else is served.
-        let isAlone = !loaded.settings.hasEdge && pooler == nil
-        let ending: @Sendable () -> Void = { _ = kill(getpid(), SIGTERM) }
-        keyspace = loaded.settings.hasKeyspace
+        let end: @Sendable () -> Void = { _ = kill(getpid(), SIGTERM) }
+        keyspace = serves(.keyspace)
             ? try KeyspaceServer(
-                configuration: loaded.settings.keyspace, rewriting: KeyspaceRewrite(loaded).map { $0.write }, ending: isAlone ? ending : nil,
-                pressure: pressure, logger: logger) : nil
-        edge = loaded.settings.hasEdge
+                configuration: settings.keyspace, rewriting: KeyspaceRewrite(loaded).map { $0.write }, ending: settings.layers == [.keyspace] ? end : nil, pressure: pressure, logger: logger) : nil
+        func door(_ layer: Layer) -> WorkerDoor.Client? {
+            guard let place, serves(.edge), settings.layers.contains(layer) else { return nil }
+            return WorkerDoor.Client(path: WorkerDoor.path(of: layer, in: place.folder))
+        }
+        poolerView = pooler ?? door(.pooler).map { PoolerWorkerView(door: $0) }
+        keyspaceView = keyspace ?? door(.keyspace).map { KeyspaceWorkerView(door: $0) }
+        edge = serves(.edge)
             ? try EdgeServer(
-                configuration: loaded.settings.edgeConfiguration, pages: OwnPages(pooler: pooler, keyspace: keyspace, dashboard: dashboard, pressure: pressure).pages,
-                pressure: pressure, logger: logger) : nil
+                configuration: settings.edgeConfiguration,
+                pages: OwnPages(pooler: poolerView, keyspace: keyspaceView, dashboard: dashboard, pressure: pressure).pages, pressure: pressure, logger: logger) : nil
         awaited = Lock([edge != nil, pooler != nil, keyspace != nil].count { $0 })
         OpenFiles.raiseLimit()
-        for warning in SettingWarnings.all(loaded) { logger.warning("\(warning)") }
+        if place == nil { for warning in SettingWarnings.all(loaded) { logger.warning("\(warning)") } }
     }
 
     /// Binds the addresses, says where it serves, and serves until SIGTERM or SIGINT; then it drains.
@@ -81,14 +89,19 @@ final class Composition: Sendable {
         let users = await UnixSignalsSequence(trapping: .sigusr1)
         pidFile?.announce()
         if untilEOF { StandardInput.raiseSignalAtEnd(SIGTERM) }
-        if let name = loaded.fileName { Terminal.say("configuration: \(name)") }
-        MemoryWatch(pressure: pressure, logger: logger).start()
+        if place == nil, let name = loaded.fileName { Terminal.say("configuration: \(name)") }
+        MemoryWatch(pressure: pressure, logger: logger, others: place.map { $0.others(of: loaded.settings.layers) } ?? []).start()
+        if let place, place.layer != .edge {
+            try WorkerDoor(path: WorkerDoor.path(of: place.layer, in: place.folder)).open { [pooler, keyspace] in
+                await WorkerDoor.answer($0, pooler: pooler, keyspace: keyspace)
+            }
+        }
         var services: [ServiceGroupConfiguration.ServiceConfiguration] = []
         if let pooler { services.append(.init(service: PoolerService(pooler: pooler) { [self] in poolerStarted($0) })) }
         if let keyspace { services.append(.init(service: KeyspaceService(keyspace: keyspace) { [self] in keyspaceStarted($0) })) }
         if let edge { services.append(.init(service: EdgeService(edge: edge) { [self] in started($0) })) }
         if let dashboard {
-            services.append(.init(service: DashboardService(control: dashboard, edge: edge, pooler: pooler, keyspace: keyspace)))
+            services.append(.init(service: DashboardService(control: dashboard, edge: edge, pooler: poolerView, keyspace: keyspaceView)))
         }
         services.append(.init(service: SignalService(signals: hangups) { [self] in reload() }))
         services.append(.init(service: SignalService(signals: users) { [self] in edge?.reopenLogs() }))
@@ -115,6 +128,7 @@ final class Composition: Sendable {
         let doors = addresses.plain + addresses.secure
         let reachable = zip(doors, urls).first { !edge.isProxy(PoolerProbe.host($0.0.ipAddress)) }?.1
         if let url = reachable { dashboard?.serves(at: url.replacing("//0.0.0.0:", with: "//127.0.0.1:").replacing("//[::]:", with: "//[::1]:")) }
+        if place != nil { findNeighbours() }
         for url in urls { Terminal.say("edge: \(url) → \(Self.destination(loaded.settings))") }
         oneMoreServes()
     }
@@ -139,6 +153,22 @@ final class Composition: Sendable {
         dashboard?.keeps(at: addresses.plain.compactMap { PoolerProbe.door($0.ipAddress, $0.port, path: $0.pathname) })
         for address in addresses.secure { Terminal.say("keyspace with TLS: \(Self.text(address)) (\(bound), \(keyspace.policy.rawValue))") }
         oneMoreServes()
+    }
+
+    /// Where the layers of other processes are asked as their clients ask them. What listens on a port of the system's choice is not found.
+    private func findNeighbours() {
+        func door(_ endpoint: SocketEndpoint) -> SocketEndpoint? {
+            switch endpoint {
+            case .tcp(_, 0): nil
+            case .tcp(let host, let port): PoolerProbe.door(host == "localhost" ? "127.0.0.1" : host, port, path: nil)
+            case .unix(let path): PoolerProbe.door(nil, nil, path: path)
+            }
+        }
+        let settings = loaded.settings
+        if settings.layers.contains(.pooler), let door = settings.pooler.listen.lazy.compactMap(door).first, !PoolerProbe.isProxy(door, of: settings.pooler) {
+            dashboard?.pools(at: door)
+        }
+        if settings.layers.contains(.keyspace) { dashboard?.keeps(at: settings.keyspace.listen.compactMap(door)) }
     }
 
     private func oneMoreServes() {
@@ -169,26 +199,14 @@ final class Composition: Sendable {
             let newFiles = NamedFile.digests(new.edgeConfiguration)
             if let edge, new.hasEdge {
                 try edge.reload(new.edgeConfiguration)
-            } else if edge != nil || new.hasEdge {
+            } else if edge != nil || place == nil && new.hasEdge {
                 logger.warning("whether there is an edge at all has changed: that needs a restart")
             }
             pooler?.adopt(new.pooler.limits, new.pooler.timeouts)
-            let old = settings.withLock { settings in
-                defer { settings = new }
-                return settings
-            }
-            for change in SettingChanges.pending(from: loaded.settings, to: new) { logger.warning("\(change) needs a restart") }
-            let oldFiles = files.withLock { files in
-                defer { files = newFiles }
-                return files
-            }
-            let changes = SettingChanges.effective(from: old, to: new) + NamedFile.changes(from: oldFiles, to: newFiles)
-            let text = changes.isEmpty ? "no change" : changes.joined(separator: ", ")
-            logger.notice("configuration read anew: \(text)")
+            let text = journal.withLock { $0.adopt(new, files: newFiles, place == nil ? logger : nil) }
             dashboard?.mark("reload", text)
         } catch {
-            let text = (error as? ConfigurationProblems)?.rendered ?? "\(error)"
-            logger.error("configuration not read: it has mistakes, and the old one stays\n\(text)")
+            ReloadJournal.refused(error, logger)
         }
     }
 

@@ -13,6 +13,8 @@ struct MemoryWatch: Sendable {
 
     let pressure: MemoryPressure
     let logger: Logger
+    /// Files with the numbers of processes whose memory counts, too: those of the other layers.
+    var others: [String] = []
 
     /// Begins, unless there is no total to watch. It ends with the process.
     func start() {
@@ -26,7 +28,7 @@ struct MemoryWatch: Sendable {
         let page = Int(sysconf(Int32(_SC_PAGESIZE)))
         var (last, sinceTrim, trimEvery) = (MemoryPressure.Level.none, 0, Self.trimEvery)
         while true {
-            if let bytes = Self.residentPages(file).map({ $0 * page }) {
+            if let bytes = Self.residentPages(file).map({ ($0 + othersPages()) * page }) {
                 let level = pressure.measured(residentBytes: bytes)
                 if level != last {
                     logger.warning(
@@ -38,12 +40,22 @@ struct MemoryWatch: Sendable {
                 // What was freed is the allocator's still, and would be taken for use.
                 if level > .none, sinceTrim >= trimEvery {
                     _ = malloc_trim(0)
-                    let left = Self.residentPages(file).map { $0 * page } ?? bytes
+                    let left = Self.residentPages(file).map { ($0 + othersPages()) * page } ?? bytes
                     trimEvery = bytes - left < bytes / 100 ? min(2 * trimEvery, Self.trimEveryMax) : Self.trimEvery
                     sinceTrim = 0
                 }
             }
             usleep(pressure.residentBytes > pressure.bytesMax / 2 ? Self.shortInterval : Self.interval)
+        }
+    }
+
+    private func othersPages() -> Int {
+        others.reduce(0) { sum, path in
+            guard let process = (try? String(contentsOfFile: path, encoding: .utf8)).flatMap({ Int32($0) }) else { return sum }
+            let file = open("/proc/\(process)/statm", O_RDONLY | O_CLOEXEC)
+            guard file >= 0 else { return sum }
+            defer { close(file) }
+            return sum + (Self.residentPages(file) ?? 0)
         }
     }
 

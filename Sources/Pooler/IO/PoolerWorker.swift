@@ -268,7 +268,9 @@ final class PoolerWorker {
             taken.traces.append(
                 .init(
                     id: id, calls: trace.calls, microseconds: trace.server,
-                    statements: trace.statements.map { ($0.statistics.text, names.indices.contains($0.statistics.pool) ? names[$0.statistics.pool] : "", $0.calls) }))
+                    statements: trace.statements.map {
+                        .init(text: $0.statistics.text, database: names.indices.contains($0.statistics.pool) ? names[$0.statistics.pool] : "", calls: $0.calls)
+                    }))
         }
     }
 

@@ -26,10 +26,24 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Write the process' number here, for `headrace reload`.", valueName: "file"))
     var pidfile: String?
 
+    @OptionGroup(visibility: .hidden) var worker: WorkerOptions
+
     func run() async throws {
         let loaded = try options.loadOrExit(looksForFiles: true)
+        let readAgain: @Sendable () throws -> ConfigurationSources.Loaded = { [options] in try options.load(looksForFiles: true) }
+        var logger = Logger(label: "headrace") { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = .notice
         do {
-            try await Composition(loaded, pidPath: pidfile) { [options] in try options.load(looksForFiles: true) }.run(untilEOF: untilEOF)
+            if let place = try worker.place {
+                try await Composition(loaded, place: place, logger: logger, readAgain: readAgain).run(untilEOF: true)
+            } else if loaded.settings.processes == .perLayer {
+                var supervisor = try Supervisor(loaded, arguments: Array(CommandLine.arguments.dropFirst()), logger: logger, readAgain: readAgain)
+                try await supervisor.run(pidPath: pidfile, untilEOF: untilEOF)
+            } else {
+                try await Composition(loaded, pidPath: pidfile, logger: logger, readAgain: readAgain).run(untilEOF: untilEOF)
+            }
+        } catch let code as ExitCode {
+            throw code
         } catch let failure as Listener.BindFailure {
             let key = loaded.settings.key(ofListening: failure.endpoint).map { "\($0): " } ?? ""
             Terminal.fail("cannot start: \(key)\(failure)")
@@ -37,6 +51,24 @@ struct ServeCommand: AsyncParsableCommand {
         } catch {
             Terminal.fail("cannot start: \(error)")
             throw ExitCode.unavailable
+        }
+    }
+}
+
+/// What a supervisor says to a process of one layer; nobody else has reason to.
+struct WorkerOptions: ParsableArguments {
+    @Option(name: .customLong("worker"), help: .private) var layer: String?
+    @Option(name: .customLong("worker-folder"), help: .private) var folder: String?
+    @Option(name: .customLong("worker-sockets"), help: .private) var sockets: String?
+
+    /// `nil`: it is no such process. Takes over the sockets.
+    /// - Throws: `ValidationError` when it is, and not told enough.
+    var place: WorkerPlace? {
+        get throws {
+            guard let layer else { return nil }
+            guard let layer = Layer(rawValue: layer), let folder else { throw ValidationError("--worker is for headrace itself: see the key processes") }
+            ListeningSocket.inherit(sockets ?? "")
+            return WorkerPlace(layer: layer, folder: folder)
         }
     }
 }

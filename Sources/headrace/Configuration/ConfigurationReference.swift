@@ -37,12 +37,12 @@ enum ConfigurationReference {
 
 
             """
-        var section = ""
+        var section: String?
         for key in ConfigurationKeys.all {
             let own = key.path.split(separator: ".").dropLast().joined(separator: ".")
             if own != section {
                 section = own
-                text += "\n## \(section)\n\n| key | format | default | what it does |\n|---|---|---|---|\n"
+                text += "\n## \(own.isEmpty ? "The whole" : own)\n\n| key | format | default | what it does |\n|---|---|---|---|\n"
             }
             let units = [key.units, key.range].filter { !$0.isEmpty }.joined(separator: "; ")
             let format = units.isEmpty ? key.format : "\(key.format): \(units)"

@@ -68,7 +68,7 @@ struct ConfigurationSources {
         var warnings: [String] = []
         for (name, value) in environment.sorted(by: { $0.key < $1.key }) where name.hasPrefix("HEADRACE_") {
             let place = ConfigurationProblem.Place.environment(name: name)
-            guard prefixes.contains(where: name.hasPrefix) else {
+            guard keys[name] != nil || prefixes.contains(where: name.hasPrefix) else {
                 if let guess = Self.misspelled(name, keys.keys.sorted()) {
                     warnings.append("the environment has \(name), which says nothing to headrace: did you mean \(guess)?")
                 }

@@ -20,7 +20,8 @@ struct Settings: Sendable {
     var poolerUsersFile: String?
     var poolerRulesFile: String?
 
-    /// The most memory of the process; `nil` for no bound.
+    var processes = ProcessLayout.one
+    /// The most memory of the process, or of all of them; `nil` for no bound.
     var memoryBytesMax: Int?
 
     var keyspace = KeyspaceConfiguration()

@@ -24,6 +24,8 @@ final class DashboardControl: Sendable {
     let dashboard: Dashboard
     private let settings: Settings
     private let configuration: String?
+    /// Of layers that have processes of their own.
+    private let incidents: Incidents?
     private let logger: Logger
     private let thread = NIOThreadPool(numberOfThreads: 1)
     private let network = NIOThreadPool(numberOfThreads: 1)
@@ -34,7 +36,8 @@ final class DashboardControl: Sendable {
     private let startedAt = WallClock.nanoseconds() / 1_000_000_000
 
     /// - Parameter configuration: the file that the settings came from, if any.
-    init(_ settings: Settings, configuration: String?, logger: Logger) {
+    init(_ settings: Settings, configuration: String?, incidents: Incidents? = nil, logger: Logger) {
+        self.incidents = incidents
         self.settings = settings
         self.configuration = configuration
         self.logger = logger
@@ -113,7 +116,7 @@ final class DashboardControl: Sendable {
     // MARK: Readings
 
     /// Reads until the task is cancelled.
-    func run(edge: EdgeServer?, pooler: PoolerServer?, keyspace: KeyspaceServer?) async {
+    func run(edge: EdgeServer?, pooler: (any PoolerView)?, keyspace: (any KeyspaceView)?) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.readNumbers(edge, pooler, keyspace) }
             group.addTask { await self.probe(edge, pooler, keyspace) }
@@ -125,7 +128,7 @@ final class DashboardControl: Sendable {
         try? await thread.shutdownGracefully()
     }
 
-    private func readNumbers(_ edge: EdgeServer?, _ pooler: PoolerServer?, _ keyspace: KeyspaceServer?) async {
+    private func readNumbers(_ edge: EdgeServer?, _ pooler: (any PoolerView)?, _ keyspace: (any KeyspaceView)?) async {
         var facts = firstFacts()
         var runs = KeptRuns(path: runsPath)
         var factsAt: Int64 = 0
@@ -148,13 +151,16 @@ final class DashboardControl: Sendable {
                 if let taken = await pooler.takeTraces() { pages.statementsEnded(taken.traces.map { .init($0) }, isComplete: taken.isComplete, now: now) }
                 pages.secondPassed(now: now)
             }
-            if let keyspace {
-                let figures = keyspace.figures()
+            if let figures = await keyspace?.numbers() {
                 reading.add(figures)
                 (facts.keyspaceBytesMax, facts.keyspacePolicy) = (figures.bytesMax, figures.policy)
             }
-            let process = ProcessFigures()
+            var process = ProcessFigures()
+            for other in [await pooler?.process(), await keyspace?.process()] {
+                if let other { process.add(other) }
+            }
             reading.add(process)
+            for incident in incidents?.next() ?? [] { mark("crash", incident) }
             if isTimeForFacts {
                 factsAt = now
                 facts.openFilesMax = process.openFilesMax
@@ -201,7 +207,7 @@ final class DashboardControl: Sendable {
         ).run(address: url)
     }
 
-    private func probe(_ edge: EdgeServer?, _ pooler: PoolerServer?, _ keyspace: KeyspaceServer?) async {
+    private func probe(_ edge: EdgeServer?, _ pooler: (any PoolerView)?, _ keyspace: (any KeyspaceView)?) async {
         var probes = ServiceProbes(settings: settings, startedAt: startedAt, edge: edge, keyspace: keyspace)
         var databaseAt: Int64 = 0
         var database: DatabaseFacts?
@@ -212,7 +218,11 @@ final class DashboardControl: Sendable {
             let figures = await pooler?.figures(withStatements: false)
             let through = await askThroughPooler(pooler, figures)
             let stores = await askStores(keyspace)
-            let reports = await probes.probe(figures, through: through, database: database, stores: stores, now: WallClock.nanoseconds() / 1_000_000_000)
+            var since: [Layer: Int64] = [:]
+            since[.pooler] = await pooler?.process().map { Int64($0.startedAt) }
+            since[.keyspace] = await keyspace?.process().map { Int64($0.startedAt) }
+            let reports = await probes.probe(
+                figures, through: through, database: database, stores: stores, since: since, now: WallClock.nanoseconds() / 1_000_000_000)
             dashboard.know(reports)
             asked += probes.transactions + (through?.error == nil && through != nil ? 1 : 0)
             let now = WallClock.nanoseconds() / 1_000_000_000
@@ -243,15 +253,16 @@ final class DashboardControl: Sendable {
 
     /// A query as a client of the pooler asks it.
     /// - Returns: `nil` when nobody can ask: it does not listen yet, or clients bring a name of their own.
-    private func askThroughPooler(_ pooler: PoolerServer?, _ figures: PoolerFigures?) async -> PoolerProbe.Finding? {
+    private func askThroughPooler(_ pooler: (any PoolerView)?, _ figures: PoolerFigures?) async -> PoolerProbe.Finding? {
         guard let pooler, let figures, let postgres = settings.postgres, let door = door.withLock({ $0 }), !Task.isCancelled else { return nil }
-        let (name, password) = (pooler.probeName, settings.postgresPassword ?? postgres.password)
+        guard let name = await pooler.nameOfProbes() else { return nil }
+        let password = settings.postgresPassword ?? postgres.password
         let isBusy = figures.serversActive > 0
         return await slow { PoolerProbe.ask(door, as: postgres, password: password, applicationName: name, isBusy: isBusy) } ?? nil
     }
 
     /// The keyspace by its doors, and what keeps the lock of scheduled measurements.
-    private func askStores(_ keyspace: KeyspaceServer?) async -> ServiceProbes.Stores {
+    private func askStores(_ keyspace: (any KeyspaceView)?) async -> ServiceProbes.Stores {
         guard !Task.isCancelled else { return .init() }
         let doors = keyspace == nil ? [] : keyspaceDoors.withLock { $0 }
         // Without one, AUTH is an error.
@@ -314,8 +325,8 @@ final class DashboardControl: Sendable {
 struct DashboardService: Service {
     let control: DashboardControl
     let edge: EdgeServer?
-    let pooler: PoolerServer?
-    let keyspace: KeyspaceServer?
+    let pooler: (any PoolerView)?
+    let keyspace: (any KeyspaceView)?
 
     func run() async throws {
         let task = Task { await control.run(edge: edge, pooler: pooler, keyspace: keyspace) }

@@ -9,16 +9,13 @@ import Transport
 enum MetricsPage {
     /// - Parameters:
     ///   - edge: in Prometheus' text format, as the edge makes it.
-    ///   - pooler: `nil` when there is none.
-    ///   - keyspace: `nil` when there is none.
+    ///   - layers: the families of the pooler and of the keyspace, in the same format, where they are.
     ///   - standing: `nil` when there is no dashboard: then nobody probes services, and nothing is known of proofs.
     static func text(
-        edge: String, pooler: PoolerReport?, keyspace: KeyspaceFigures?, process: ProcessFigures, pressure: MemoryPressure = MemoryPressure(),
-        standing: Dashboard.Standing?
+        edge: String, layers: [String], process: ProcessFigures, workers: [(layer: Layer, process: ProcessFigures)] = [],
+        pressure: MemoryPressure = MemoryPressure(), standing: Dashboard.Standing?
     ) -> String {
         var text = PrometheusText()
-        pooler?.append(to: &text)
-        keyspace?.append(to: &text)
         if let standing { append(standing, to: &text) }
         append(process, to: &text)
         text.gauge("headrace_memory_total_bytes", help: "The most memory of the process, as configured; 0 for no bound.", value: Double(pressure.bytesMax))
@@ -26,7 +23,32 @@ enum MetricsPage {
             "headrace_memory_pressure", help: "What is given up for want of memory: 0 nothing, 1 new connections, 2 new requests too, 3 those who hold most too.",
             value: Double(pressure.level.rawValue))
         text.counter("headrace_memory_pressure_rises_total", help: "Times that more was given up.", value: UInt64(clamping: pressure.riseCount))
-        return edge + text.finish()
+        append(workers, to: &text)
+        return edge + layers.joined() + text.finish()
+    }
+
+    private static func append(_ workers: [(layer: Layer, process: ProcessFigures)], to text: inout PrometheusText) {
+        for (layer, process) in workers {
+            text.counter(
+                "headrace_worker_cpu_seconds_total", help: "CPU time of a layer's own process, with processes: per-layer.", labels: [("layer", layer.rawValue)],
+                amount: Double(process.cpuNanoseconds) / 1e9)
+        }
+        for (layer, process) in workers {
+            text.gauge(
+                "headrace_worker_resident_memory_bytes", help: "Resident memory of a layer's own process, with processes: per-layer.",
+                labels: [("layer", layer.rawValue)], value: Double(process.residentBytes))
+        }
+        for (layer, process) in workers {
+            text.gauge(
+                "headrace_worker_start_time_seconds", help: "When a layer's own process began, in Unix seconds: a later one than before means that it crashed.",
+                labels: [("layer", layer.rawValue)], value: process.startedAt)
+        }
+    }
+
+    static func families(_ append: (inout PrometheusText) -> Void) -> String {
+        var text = PrometheusText()
+        append(&text)
+        return text.finish()
     }
 
     /// - Parameter accept: what the client says that it takes.
@@ -158,7 +180,8 @@ enum MetricsPage {
         keyspace.databaseKeys = [0]
         keyspace.certificates = [.init(file: "", names: [], expires: 0)]
         return text(
-            edge: MetricsExample.text(), pooler: .example, keyspace: keyspace, process: ProcessFigures(),
+            edge: MetricsExample.text(), layers: [families { PoolerReport.example.append(to: &$0) }, families { keyspace.append(to: &$0) }], process: ProcessFigures(),
+            workers: [(.edge, ProcessFigures())],
             standing: .init(facts: facts, services: [ServiceReport(name: "edge", health: health)], reading: reading, loopLagSeconds: 0, database: database))
     }
 }

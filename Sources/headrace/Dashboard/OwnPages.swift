@@ -9,15 +9,15 @@ final class OwnPages: Sendable {
     /// Scrapes that may be in progress; more are refused with 503.
     private static let waitingMax = 20
 
-    private let pooler: PoolerServer?
-    private let keyspace: KeyspaceServer?
+    private let pooler: (any PoolerView)?
+    private let keyspace: (any KeyspaceView)?
     private let dashboard: DashboardControl?
     private let pressure: MemoryPressure
     private let waiting = Lock(0)
     /// Longer than signed requests are apart, and shorter than the pause between two arms of `headrace prove`.
     private static let millisecondsWithoutLayer: Int64 = 400
 
-    init(pooler: PoolerServer?, keyspace: KeyspaceServer?, dashboard: DashboardControl?, pressure: MemoryPressure) {
+    init(pooler: (any PoolerView)?, keyspace: (any KeyspaceView)?, dashboard: DashboardControl?, pressure: MemoryPressure) {
         self.pressure = pressure
         self.pooler = pooler
         self.keyspace = keyspace
@@ -40,10 +40,12 @@ final class OwnPages: Sendable {
             }
             // Ends with the figures of the pooler's event loops, which answer or are gone; bounded by what may wait.
             Task {
-                let report = await pooler?.report()
+                let numbers = await keyspace?.numbers()
+                let layers = [await pooler?.metrics(), numbers.map { numbers in MetricsPage.families { numbers.append(to: &$0) } }].compactMap(\.self)
+                let others = [(Layer.pooler, await pooler?.process()), (.keyspace, await keyspace?.process())].compactMap { layer, process in process.map { (layer, $0) } }
                 let text = MetricsPage.text(
-                    edge: request.metrics, pooler: report, keyspace: keyspace?.figures(), process: ProcessFigures(), pressure: pressure,
-                    standing: dashboard?.dashboard.standing)
+                    edge: request.metrics, layers: layers, process: ProcessFigures(), workers: others.isEmpty ? [] : [(.edge, ProcessFigures())] + others,
+                    pressure: pressure, standing: dashboard?.dashboard.standing)
                 waiting.withLock { $0 -= 1 }
                 reply(MetricsPage.answer(text, accept: request.accept))
             }

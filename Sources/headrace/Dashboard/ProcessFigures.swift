@@ -4,7 +4,7 @@ import Telemetry
 
 /// What the kernel says of this process.
 /// - Source: proc(5).
-struct ProcessFigures {
+struct ProcessFigures: Codable {
     var cpuNanoseconds = ProcessClock.nanoseconds()
     var residentBytes = 0
     var openFiles = 0
@@ -35,5 +35,14 @@ struct ProcessFigures {
         openFiles = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count) ?? 0
         var limit = rlimit()
         if getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 { openFilesMax = Int(clamping: limit.rlim_cur) }
+    }
+
+    /// Takes in another process of the same program, which began on its own.
+    mutating func add(_ other: ProcessFigures) {
+        cpuNanoseconds &+= other.cpuNanoseconds
+        residentBytes += other.residentBytes
+        virtualBytes += other.virtualBytes
+        openFiles += other.openFiles
+        threads += other.threads
     }
 }

@@ -22,7 +22,7 @@ struct ServiceProbes: Sendable {
     /// When this process began, in seconds since 1970: its layers have no other age.
     let startedAt: Int64
     let edge: EdgeServer?
-    let keyspace: KeyspaceServer?
+    let keyspace: (any KeyspaceView)?
 
     /// What came of asking the keyspace by each of its doors, and the server of the schedule's lock.
     struct Stores: Sendable {
@@ -34,7 +34,7 @@ struct ServiceProbes: Sendable {
     /// That PostgreSQL was asked for the last time, past the pooler: nobody's traffic.
     private(set) var transactions = 0
 
-    init(settings: Settings, startedAt: Int64, edge: EdgeServer?, keyspace: KeyspaceServer?) {
+    init(settings: Settings, startedAt: Int64, edge: EdgeServer?, keyspace: (any KeyspaceView)?) {
         self.settings = settings
         self.startedAt = startedAt
         self.edge = edge
@@ -45,8 +45,9 @@ struct ServiceProbes: Sendable {
     /// - Parameters:
     ///   - through: what came of a query through the pooler; `nil` when nobody could ask one.
     ///   - database: what PostgreSQL said of itself lately.
+    ///   - since: when layers' own processes began, of those that have one.
     mutating func probe(
-        _ pooler: PoolerFigures?, through: PoolerProbe.Finding?, database: DatabaseFacts?, stores: Stores, now: Int64
+        _ pooler: PoolerFigures?, through: PoolerProbe.Finding?, database: DatabaseFacts?, stores: Stores, since: [Layer: Int64] = [:], now: Int64
     ) async -> [ServiceReport] {
         var reports: [ServiceReport] = []
         transactions = 0
@@ -72,7 +73,7 @@ struct ServiceProbes: Sendable {
             let logsIn = settings.pooler.tls.server.allowsPlain
             if logsIn, postgres.user != nil, settings.postgresPassword ?? postgres.password != nil { transactions = Self.transactionsPerProbe }
             report(
-                "pooler", isServing ? through?.error : "it does not answer", version: version, upSince: startedAt,
+                "pooler", isServing ? through?.error : "it does not answer", version: version, upSince: since[.pooler] ?? startedAt,
                 detail: (settings.pooler.listen.map(\.description) + [through?.note].compactMap(\.self)).joined(separator: ", "))
             // A query that does not come through may be an operator's doing (PAUSE, DISABLE), or load: a balancer that took the process out for
             // it would take out all that it serves besides.
@@ -82,9 +83,10 @@ struct ServiceProbes: Sendable {
                 version: database?.version, upSince: database?.startedAt, detail: ([postgres.text] + Self.replication(database)).joined(separator: ", "))
         }
         if let keyspace {
-            let (error, notes) = Self.keyspaceFinding(stores.keyspace) { keyspace.local.execute([Array("PING".utf8)]) }
+            let pong = await keyspace.ping()
+            let (error, notes) = Self.keyspaceFinding(stores.keyspace) { pong }
             report(
-                "keyspace", error, version: version, upSince: startedAt,
+                "keyspace", error, version: version, upSince: since[.keyspace] ?? startedAt,
                 detail: ((settings.keyspace.listen + settings.keyspace.tls.listen).map(\.description) + notes).joined(separator: ", "))
         }
         if let (server, finding) = stores.lock {
@@ -96,7 +98,7 @@ struct ServiceProbes: Sendable {
         if let (error, detail) = diskError() { report("disk", error, detail: detail) }
         let clocks = [("the application", insight?.originClockAhead.map { Double($0) }), ("PostgreSQL", database?.clockAheadSeconds)]
         if let (error, detail) = Self.clockError(clocks) { report("clock", error, detail: detail, isRequired: false) }
-        let certificates = (insight?.certificates ?? []) + (keyspace?.figures().certificates ?? []).map { ($0.file, $0.expires) }
+        let certificates = (insight?.certificates ?? []) + (await keyspace?.numbers()?.certificates ?? []).map { ($0.file, $0.expires) }
         if let (error, detail) = Self.certificateError(certificates, now: now) { report("certificates", error, detail: detail, isRequired: false) }
         return reports
     }

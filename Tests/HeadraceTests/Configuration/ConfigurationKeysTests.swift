@@ -118,7 +118,7 @@ import Testing
         let lines = ConfigurationReference.example().split(separator: "\n", omittingEmptySubsequences: false)
         // A key's line is a comment with one word and a colon; help lines have more words before theirs.
         let text = lines.map { line in
-            line.firstMatch(of: /^( +)# ([a-z0-9_]+: .*)$/).map { "\($0.1)\($0.2)" } ?? String(line)
+            line.firstMatch(of: /^( *)# ([a-z0-9_]+: .*)$/).map { "\($0.1)\($0.2)" } ?? String(line)
         }.joined(separator: "\n")
         var sources = ConfigurationSources()
         // Who has a server to stand before needs an address for clients, and TLS a certificate.

@@ -1,0 +1,233 @@
+import ArgumentParser
+import Foundation
+import Logging
+import Transport
+import UnixSignals
+
+/// Runs each layer in a process of its own, and holds the sockets on which they listen: a layer that crashes takes no other with it, and is started anew on
+/// the same sockets, where clients wait meanwhile (`processes: per-layer`).
+///
+/// One task has all of its state and takes events in turn; threads wait for signals, ends of processes and what they say, and do nothing else.
+struct Supervisor {
+    private enum Event: Sendable {
+        case signal(UnixSignal)
+        case said(Layer, [String])
+        case ended(Layer, pid_t, WorkerProcess.Ending)
+        case restart(Layer)
+        case watch
+    }
+
+    private struct Worker {
+        var sockets: [WorkerPlace.Socket] = []
+        var process: WorkerProcess?
+        var policy = RestartPolicy()
+        var hasServed = false
+        var isReady = false
+        /// When it last said that it lives.
+        var heard = ContinuousClock.now
+        /// Of the last crash, until it serves again.
+        var crash: (words: String, at: ContinuousClock.Instant)?
+    }
+
+    /// A process that has not said that it lives for so long is ended, and started anew, where nobody asks for another time.
+    private static let watchdogDefault = Duration.seconds(30)
+    private static let crashReportsMax = 20
+
+    private let loaded: ConfigurationSources.Loaded
+    private let arguments: [String]
+    private let readAgain: @Sendable () throws -> ConfigurationSources.Loaded
+    private let logger: Logger
+    private let manager = ServiceManager(ProcessInfo.processInfo.environment)
+    private let folder: String
+    private let crashFolder: String
+    private var workers: [Layer: Worker] = [:]
+    private var isEnding = false
+    /// The first that could not start, or ended badly at the end.
+    private var failure: ExitCode?
+    private var journal: ReloadJournal
+
+    /// - Parameters:
+    ///   - arguments: those of this process, for its children.
+    ///   - readAgain: Reads the configuration anew, for SIGHUP.
+    /// - Throws: when the folder in which the processes meet cannot be made.
+    init(_ loaded: ConfigurationSources.Loaded, arguments: [String], logger: Logger, readAgain: @escaping @Sendable () throws -> ConfigurationSources.Loaded) throws {
+        (self.loaded, self.arguments, self.logger, self.readAgain) = (loaded, arguments, logger, readAgain)
+        var template = Array((FileManager.default.temporaryDirectory.path + "/headrace-XXXXXX").utf8CString)
+        guard mkdtemp(&template) != nil else { throw ProcessSpawn.Failure(description: "no folder for temporary files: \(String(cString: strerror(errno)))") }
+        folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        crashFolder = loaded.settings.dashboard.state ?? folder
+        journal = ReloadJournal(loaded.settings)
+        for warning in SettingWarnings.all(loaded) { logger.warning("\(warning)") }
+    }
+
+    /// Binds the addresses, starts the processes, and keeps them until SIGTERM or SIGINT, upon which they drain.
+    /// - Throws: `ExitCode` of a process that could not start, or has not ended well; `Listener.BindFailure`.
+    mutating func run(pidPath: String?, untilEOF: Bool) async throws {
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let pidFile = try pidPath.map { path in try PidFile(path) }
+        defer { pidFile?.remove() }
+        let (events, sink) = AsyncStream.makeStream(of: Event.self)
+        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup, .sigusr1)
+        Task { for await signal in signals { sink.yield(.signal(signal)) } }
+        pidFile?.announce()
+        if untilEOF { StandardInput.raiseSignalAtEnd(SIGTERM) }
+        if let name = loaded.fileName { Terminal.say("configuration: \(name)") }
+        defer { for case .unix(let path) in workers.values.flatMap(\.sockets).map(\.endpoint) { unlink(path) } }
+        for layer in loaded.settings.layers {
+            var worker = Worker()
+            defer { workers[layer] = worker }
+            for endpoint in loaded.settings.endpoints(of: layer) {
+                worker.sockets.append(.init(endpoint: endpoint, descriptor: try ListeningSocket.bind(endpoint)))
+            }
+        }
+        for layer in loaded.settings.layers {
+            try WorkerNotices.hear(layer, in: folder) { sink.yield(.said(layer, $0)) }
+            try start(layer, sink)
+        }
+        let interval = watchdog / 2
+        Task {
+            while true {
+                try? await Task.sleep(for: interval)
+                sink.yield(.watch)
+            }
+        }
+        for await event in events {
+            handle(event, sink)
+            if isEnding, workers.values.allSatisfy({ $0.process == nil }) { break }
+        }
+        if let failure { throw failure }
+    }
+
+    private var watchdog: Duration { manager?.watchdogInterval ?? Self.watchdogDefault }
+
+    private mutating func start(_ layer: Layer, _ sink: AsyncStream<Event>.Continuation) throws {
+        let process = try WorkerProcess(
+            layer, sockets: workers[layer]?.sockets ?? [], arguments: arguments, folder: folder, watchdog: watchdog
+        ) { ending, process in sink.yield(.ended(layer, process, ending)) }
+        workers[layer]?.process = process
+        try? String(process.process).write(toFile: WorkerPlace.number(of: layer, in: folder), atomically: true, encoding: .utf8)
+        workers[layer]?.isReady = false
+        workers[layer]?.heard = .now
+    }
+
+    private mutating func handle(_ event: Event, _ sink: AsyncStream<Event>.Continuation) {
+        switch event {
+        case .signal(.sigterm), .signal(.sigint): end()
+        case .signal(.sighup): reload()
+        case .signal(let other): if other == .sigusr1 { workers[.edge]?.process?.send(SIGUSR1) }
+        case .said(let layer, let lines): said(layer, lines)
+        case .ended(let layer, let process, let ending): ended(layer, process, ending, sink)
+        case .restart(let layer): restart(layer, sink)
+        case .watch: watch()
+        }
+    }
+
+    private mutating func end() {
+        guard !isEnding else { return }
+        isEnding = true
+        manager?.stopping()
+        for worker in workers.values { worker.process?.send(SIGTERM) }
+    }
+
+    // MARK: What the processes say
+
+    private mutating func said(_ layer: Layer, _ lines: [String]) {
+        workers[layer]?.heard = .now
+        guard lines.contains("READY=1"), var worker = workers[layer] else { return }
+        (worker.isReady, worker.hasServed) = (true, true)
+        if let crash = worker.crash { cameBack(layer, crash) }
+        worker.crash = nil
+        workers[layer] = worker
+        if !isEnding, workers.values.allSatisfy(\.isReady) { manager?.ready("serving") }
+    }
+
+    private mutating func watch() {
+        let now = ContinuousClock.now
+        var isWell = true
+        for (layer, worker) in workers where worker.process != nil && worker.isReady && now - worker.heard > watchdog {
+            logger.error("\(layer.rawValue): its process says no more that it lives, and is ended")
+            worker.process?.send(SIGKILL)
+            isWell = false
+        }
+        if isWell { manager?.lives() }
+    }
+
+    /// A file with a mistake changes nothing and says why; a good one is read by each process.
+    private mutating func reload() {
+        guard !isEnding else { return }
+        do {
+            let new = try readAgain().settings
+            manager?.reloading()
+            journal.adopt(new, logger)
+            for (layer, worker) in workers where worker.isReady {
+                // It says anew that it serves.
+                workers[layer]?.isReady = false
+                worker.process?.send(SIGHUP)
+            }
+        } catch {
+            ReloadJournal.refused(error, logger)
+        }
+    }
+
+    // MARK: Ends and new beginnings
+
+    private mutating func ended(_ layer: Layer, _ process: pid_t, _ ending: WorkerProcess.Ending, _ sink: AsyncStream<Event>.Continuation) {
+        guard var worker = workers[layer], let ended = worker.process, ended.process == process else { return }
+        (worker.process, worker.isReady) = (nil, false)
+        defer { workers[layer] = worker }
+        if isEnding {
+            if ending.code != 0, failure == nil { failure = ExitCode(ending.code ?? 1) }
+            return
+        }
+        guard worker.hasServed else {
+            // It has said why. What could not begin once will not by being tried again.
+            failure = ExitCode(ending.code ?? ExitCode.unavailable.rawValue)
+            return end()
+        }
+        let report = keep(ended.lastWords, of: layer, ending)
+        let last = ended.lastWords.split(separator: "\n").last { $0.contains("Fatal error") }.map { ": \($0.suffix(200))" } ?? ""
+        worker.crash = ("\(layer.rawValue) ended by \(ending)\(last)\(report.map { ", report in \($0)" } ?? "")", worker.crash?.at ?? .now)
+        let pause = worker.policy.ended(now: .now)
+        logger.error("\(worker.crash?.words ?? ""); it is started anew \(pause == .zero ? "at once" : "in \(pause)")")
+        if pause == .zero {
+            sink.yield(.restart(layer))
+        } else {
+            Task {
+                try? await Task.sleep(for: pause)
+                sink.yield(.restart(layer))
+            }
+        }
+    }
+
+    private mutating func restart(_ layer: Layer, _ sink: AsyncStream<Event>.Continuation) {
+        guard !isEnding, workers[layer]?.process == nil else { return }
+        do {
+            try start(layer, sink)
+        } catch {
+            logger.error("\(layer.rawValue) cannot be started: \(error)")
+            Task {
+                try? await Task.sleep(for: RestartPolicy.pauseMax)
+                sink.yield(.restart(layer))
+            }
+        }
+    }
+
+    private func cameBack(_ layer: Layer, _ crash: (words: String, at: ContinuousClock.Instant)) {
+        let text = "\(crash.words); it serves again after \(Int((ContinuousClock.now - crash.at) / .milliseconds(1))) ms"
+        logger.notice("\(text)")
+        Incidents.add(text, to: WorkerPlace.incidents(in: folder))
+    }
+
+    /// What a process said last, in a file of its own; the oldest make room.
+    /// - Returns: its path.
+    private func keep(_ words: String, of layer: Layer, _ ending: WorkerProcess.Ending) -> String? {
+        let (names, time) = (FileManager.default, Int(Date().timeIntervalSince1970 * 1000))
+        try? names.createDirectory(atPath: crashFolder, withIntermediateDirectories: true)
+        let path = "\(crashFolder)/crash-\(time)-\(layer.rawValue).txt"
+        let text = "\(layer.rawValue) of headrace \(Headrace.version) ended by \(ending). What it said last:\n\n\(words)"
+        guard names.createFile(atPath: path, contents: Data(text.utf8), attributes: [.posixPermissions: 0o600]) else { return nil }
+        let kept = ((try? names.contentsOfDirectory(atPath: crashFolder)) ?? []).filter { $0.hasPrefix("crash-") && $0.hasSuffix(".txt") }.sorted()
+        for old in kept.dropLast(Self.crashReportsMax) { try? names.removeItem(atPath: "\(crashFolder)/\(old)") }
+        return path
+    }
+}

@@ -1,0 +1,32 @@
+import Foundation
+
+/// Where a layer's own process says to its supervisor what ``ServiceManager`` says to systemd: that it serves, and that it lives.
+/// - Source: sd_notify(3).
+enum WorkerNotices {
+    static func path(of layer: Layer, in folder: String) -> String { "\(folder)/\(layer.rawValue).notices" }
+
+    /// Hears them from now on, on a thread of its own, which ends with this process.
+    /// - Parameter said: the lines of one datagram, such as `READY=1`.
+    /// - Throws: when the socket cannot be made.
+    static func hear(_ layer: Layer, in folder: String, said: @escaping @Sendable ([String]) -> Void) throws {
+        let path = path(of: layer, in: folder)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        guard path.utf8.count < MemoryLayout.size(ofValue: address.sun_path) else { throw ProcessSpawn.Failure(description: "\(path) is too long for a socket") }
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        let result = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+        }
+        guard descriptor >= 0, result == 0 else { throw ProcessSpawn.Failure(description: "\(path): \(String(cString: strerror(errno)))") }
+        Thread.detachNewThread {
+            var bytes = [UInt8](repeating: 0, count: 4096)
+            while true {
+                let count = recv(descriptor, &bytes, bytes.count, 0)
+                if count < 0, errno == EINTR { continue }
+                guard count > 0 else { return }
+                said(String(decoding: bytes[..<count], as: UTF8.self).split(separator: "\n").map { String($0) })
+            }
+        }
+    }
+}

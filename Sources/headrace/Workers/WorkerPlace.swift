@@ -1,0 +1,35 @@
+import Transport
+
+/// What a layer's own process is told by its supervisor, on its command line, behind what the supervisor was started with.
+struct WorkerPlace: Sendable {
+    struct Socket: Sendable {
+        let endpoint: SocketEndpoint
+        let descriptor: Int32
+    }
+
+    /// The first number of its sockets: none of those that a supervisor has itself, some thirty.
+    private static let firstDescriptor: Int32 = 1000
+
+    let layer: Layer
+    /// Of the supervisor.
+    var sockets: [Socket] = []
+    /// Where the processes meet: doors, notices, incidents. Only their user may enter it.
+    let folder: String
+
+    var descriptors: [(own: Int32, there: Int32)] { sockets.enumerated().map { ($1.descriptor, Self.firstDescriptor + Int32($0)) } }
+
+    var arguments: [String] {
+        let inherited = sockets.enumerated().map { (endpoint: $1.endpoint, descriptor: Self.firstDescriptor + Int32($0)) }
+        return ["--worker", layer.rawValue, "--worker-folder", folder, "--worker-sockets", ListeningSocket.text(of: inherited)]
+    }
+
+    /// Files with the numbers of the other layers' processes.
+    func others(of layers: [Layer]) -> [String] { layers.filter { $0 != layer }.map { Self.number(of: $0, in: folder) } }
+
+    /// The file with the number of a layer's process.
+    static func number(of layer: Layer, in folder: String) -> String { "\(folder)/\(layer.rawValue).process" }
+
+    var incidentsPath: String { Self.incidents(in: folder) }
+
+    static func incidents(in folder: String) -> String { folder + "/incidents" }
+}
