@@ -114,9 +114,10 @@ struct WorkerTests {
                 done.signal()
             }
         }
-        for _ in 0..<(Self.isLong ? 100 : 5) { try stand.kill(victim) }
+        let kills = Result { for _ in 0..<(Self.isLong ? 100 : 5) { try stand.kill(victim) } }
         isOver.store(true, ordering: .releasing)
         for _ in others { done.wait() }
+        try kills.get()
         #expect(failures.withLock { $0 } == [])
         #expect(try others.map { try stand.worker($0) } == before)
         #expect(try Self.work(at: victim, stand) == "")
