@@ -8,7 +8,7 @@ public struct DatabaseLoad: Sendable {
         public var startedAt: Int64?
         /// Transactions of all its databases.
         public var transactions: Double?
-        /// Of those, what was asked to find out how it is: `SELECT 1` and the like. Nobody's traffic.
+        /// Of those, what was asked to find out how it is, and what the pooler does for itself: `SELECT 1`, logins, resets. Nobody's traffic.
         public var asked: Double
         /// Of those, what came through the pooler.
         public var pooled: Double
@@ -54,10 +54,9 @@ public struct DatabaseLoad: Sendable {
         return max(0, now - before) / Double(last.time - first.time)
     }
 
-    /// Of its transactions, the share that came through the pooler, 0…1; `nil` when there were next to none. Those that a client leaves
-    /// without an end (no COMMIT, no ROLLBACK) the pooler does not count: where there are such, it is more.
+    /// Of its transactions, the share that came through the pooler, 0…1; `nil` when there were next to none.
     public var pooledShare: Double? {
-        guard let (all, pooled) = transactions, all >= Self.transactionsMin, pooled > 0 else { return nil }
+        guard let (all, pooled) = transactions, all >= Self.transactionsMin else { return nil }
         return min(pooled / all, 1)
     }
 
@@ -69,8 +68,7 @@ public struct DatabaseLoad: Sendable {
     /// Why ``pooledShare`` is not known, in words.
     var shareNote: String {
         guard ends != nil else { return "known after half a minute" }
-        guard let (all, pooled) = transactions else { return "it does not tell" }
-        if all >= Self.transactionsMin { return "none was ended by a client of the pooler" }
+        guard let (_, pooled) = transactions else { return "it does not tell" }
         // From PostgreSQL 15 on a session counts those that touch no table once another one does.
         return pooled < Self.transactionsMin ? "it had next to nothing to do" : "its statements touch no table, and are counted late"
     }

@@ -54,6 +54,8 @@ public struct PoolerFigures: Sendable, Codable {
     public internal(set) var pools: [Pool] = []
     public internal(set) var clients = 0
     public internal(set) var transactions: UInt64 = 0
+    /// On server connections, and no client's: logins, parameters, resets, questions about sessions and passwords.
+    public internal(set) var ownTransactions: UInt64 = 0
     public internal(set) var queries: UInt64 = 0
     public internal(set) var transactionMicroseconds: UInt64 = 0
     public internal(set) var queryMicroseconds: UInt64 = 0

@@ -7,7 +7,8 @@ final class PoolerMetrics: Sendable {
     let clientLogins = Counter()
     /// Times that a server connection was given to a client.
     let leases = Counter()
-    let transactions = Counter()
+    /// Transactions of server connections that are no client's: logins, parameters, resets, questions about sessions and passwords.
+    let ownTransactions = Counter()
     let serverLogins = Counter()
     let serverLoginFailures = Counter()
     /// Server connections that came here from another event loop.

@@ -28,6 +28,7 @@ public struct PoolerReport: Sendable {
         var pins: UInt64 = 0
         var dedications: UInt64 = 0
         var resets: UInt64 = 0
+        var ownTransactions: UInt64 = 0
         var notifications: UInt64 = 0
 
         mutating func add(_ metrics: PoolerMetrics) {
@@ -45,6 +46,7 @@ public struct PoolerReport: Sendable {
             pins &+= metrics.pins.value
             dedications &+= metrics.dedications.value
             resets &+= metrics.resets.value
+            ownTransactions &+= metrics.ownTransactions.value
             notifications &+= metrics.notifications.value
         }
     }
@@ -73,6 +75,10 @@ public struct PoolerReport: Sendable {
             ("pins", "Times that a client kept its server connection because a transaction left something behind.", counters.pins),
             ("dedications", "Server connections made for one client each, to measure what sharing them is worth.", counters.dedications),
             ("resets", "Server connections that were reset before another client got them.", counters.resets),
+            (
+                "own_transactions", "Transactions at PostgreSQL that are the pooler's and no client's: logins, parameters, resets, questions about sessions and passwords.",
+                counters.ownTransactions
+            ),
             ("notifications", "Notifications that came for listeners in transaction mode.", counters.notifications),
         ]
         for (name, help, value) in rows { text.counter("headrace_pooler_\(name)_total", help: help, value: value) }

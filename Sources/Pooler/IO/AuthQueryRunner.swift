@@ -134,6 +134,7 @@ final class AuthQueryConnection: ChannelInboundHandler {
             $0.writeInteger(Int32(Self.rowsMax))
         }
         FrontendMessage.sync(to: &bytes)
+        worker.metrics.ownTransactions.add()
         context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
     }
 

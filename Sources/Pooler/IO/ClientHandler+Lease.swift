@@ -37,6 +37,7 @@ extension ClientHandler {
         if parameters.id != server.session.parameters.id, let statement = parameters.statement(from: server.session.parameters) {
             if phase == .waiting { phase = .settingUp }
             worker.metrics.parameterChanges.add()
+            worker.metrics.ownTransactions.add()
             var bytes = ByteBuffer()
             server.session.setupSent(statement, to: &bytes)
             server.send(bytes)
@@ -92,6 +93,7 @@ extension ClientHandler {
         case .probe:
             phase = .probing
             worker.metrics.probes.add()
+            worker.metrics.ownTransactions.add()
             var bytes = ByteBuffer()
             server.session.probeSent(to: &bytes)
             server.send(bytes)
@@ -183,12 +185,27 @@ extension ClientHandler {
         }
         if isTransaction {
             statements.forgetUntracedWait()
-            worker.metrics.transactions.add()
         } else if worker.configuration.mode == .statement {
             return fail(.featureNotSupported, "transaction blocks are not allowed in statement pooling mode")
         }
         releaseIfDone(now: now)
         if pending.readableBytes > 0 { understand(now: now) } else { resumeReading() }
+    }
+
+    /// The client goes, or its server connection: what is open is rolled back there and counted, and so it is here. PgBouncer counts a
+    /// transaction when it begins.
+    func countUnfinished(on server: ServerHandler) {
+        guard phase == .serving, !isReplication, !isProbe, server.session.isInTransaction else { return }
+        let now = NIODeadline.now()
+        let isAnswerDue = !server.session.queue.isEmpty
+        let queryTime = isAnswerDue ? Self.microseconds(now - activeSince) : 0
+        let transactionTime = worker.configuration.mode == .session ? queryTime : Self.microseconds(now - phaseSince)
+        worker.counts.add(pool) {
+            $0.queries &+= isAnswerDue ? 1 : 0
+            $0.queryTime &+= queryTime
+            $0.transactions &+= 1
+            $0.transactionTime &+= transactionTime
+        }
     }
 
     /// What has just ended was slow.
@@ -237,6 +254,7 @@ extension ClientHandler {
     /// The server connection ended while the client had it.
     func serverGone() {
         let wasTold = server?.session.isEnding ?? false
+        if let server { countUnfinished(on: server) }
         server = nil
         if phase == .probing, pin == nil {
             // Its transaction has ended; what there may have been is gone with the connection.

@@ -400,6 +400,7 @@ final class ClientHandler: ChannelDuplexHandler {
     func gone() {
         guard phase != .closed || server != nil || ticket != nil || key != nil else { return }
         if phase == .serving { logUnfinishedStatement() }
+        if let server { countUnfinished(on: server) }
         phase = .closed
         authentication?.abandon()
         console?.abandon()

@@ -127,6 +127,7 @@ final class ListenConnection: ChannelInboundHandler {
             }
         }
         self.orders += orders
+        worker.metrics.ownTransactions.add(orders.count)
         context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
     }
 

@@ -234,6 +234,7 @@ final class PoolerWorker {
         figures.waitsExpired &+= metrics.waitsExpired.value
         figures.serverLogins &+= metrics.serverLogins.value
         figures.serverLoginFailures &+= metrics.serverLoginFailures.value
+        figures.ownTransactions &+= metrics.ownTransactions.value
         figures.cpuNanoseconds &+= UInt64(clamping: metrics.cpuTime.value)
         figures.wait.merge(metrics.waitTime.snapshot())
         for totals in counts.totals {

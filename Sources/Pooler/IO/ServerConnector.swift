@@ -220,6 +220,7 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
         isEnded = true
         deadline?.cancel()
         worker.metrics.serverLogins.add()
+        worker.metrics.ownTransactions.add()
         let handler: any ChannelHandler
         var server: ServerHandler?
         switch purpose {

@@ -116,9 +116,10 @@ final class ServerHandler: ChannelDuplexHandler {
     private func reset(_ statements: [String]) {
         var bytes = ByteBuffer()
         isResetting = true
-        // Of all but ROLLBACK.
+        // Of all but ROLLBACK, with which the client's transaction ends.
         hasResetParameters = statements != ["ROLLBACK"]
         worker.metrics.resets.add()
+        if hasResetParameters { worker.metrics.ownTransactions.add() }
         session.setupSent(statements, to: &bytes)
         send(bytes)
         resumeReading()

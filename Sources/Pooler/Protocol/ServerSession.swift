@@ -137,9 +137,10 @@ struct ServerSession {
     }
 
     /// Whether nothing is under way, so that the next client's request would be the first of its own.
-    var isQuiescent: Bool {
-        queue.isEmpty && status == .idle && !isInBatch && !isSkipping && requestFraming.isBetweenMessages && replyFraming.isBetweenMessages
-    }
+    var isQuiescent: Bool { !isInTransaction && requestFraming.isBetweenMessages && replyFraming.isBetweenMessages }
+
+    /// Whether a transaction is open, or a request has yet to be answered, which is one.
+    var isInTransaction: Bool { !queue.isEmpty || status != .idle || isInBatch || isSkipping }
 
     /// ``isQuiescent`` where the session lies, for the path that each transaction takes: nothing of it is copied.
     mutating func isQuiescentInPlace() -> Bool { isQuiescent }

@@ -238,8 +238,8 @@ final class DashboardControl: Sendable {
                     let transactions = postgres.hosts.count == 1 ? facts.transactions : nil
                     load.counted(
                         .init(
-                            time: now, startedAt: facts.startedAt, transactions: transactions, asked: Double(asked), pooled: Double(figures.transactions),
-                            cpuSeconds: facts.cpuSeconds))
+                            time: now, startedAt: facts.startedAt, transactions: transactions, asked: Double(asked) + Double(figures.ownTransactions),
+                            pooled: Double(figures.transactions), cpuSeconds: facts.cpuSeconds))
                 } else {
                     load = DatabaseLoad()
                 }

@@ -188,4 +188,45 @@ import Testing
             #expect((service["state"] as? String == "up") == (said.metrics["headrace_service_up{service=\"\(name)\"}"] == 1), "\(name)")
         }
     }
+
+    /// An application that connects for each request and never says COMMIT, as psycopg2 by itself: its transactions end with their connections.
+    @Test(.enabled(if: isInstalled, "redis-cli, psql or PostgreSQL is not installed: run scripts/setup"))
+    func `transactions that clients leave without an end are counted, as PostgreSQL counts them`() throws {
+        let postgres = try PostgresCluster.shared.get()
+        let database = "left_\(UUID().uuidString.prefix(8).lowercased())"
+        try postgres.query("CREATE DATABASE \(database)")
+        func counted() throws -> Int {
+            try #require(Int(postgres.query("SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = '\(database)'")))
+        }
+        let origin = try DashboardIntegrationTests.application()
+        // Any database, and no user of our own: nobody probes.
+        let headrace = try HeadraceProcess(["--app", origin.url, "--pooler", "127.0.0.1:0", "--postgres", "postgres://127.0.0.1:\(postgres.port)"])
+        var port: Int?
+        _ = eventually(seconds: 60) {
+            port = headrace.errorOutput.firstMatch(of: /pooler: 127\.0\.0\.1:(\d+)\s/).flatMap { Int($0.1) }
+            return port != nil
+        }
+        let before = try counted()
+        func session(_ texts: String...) throws {
+            let session = try PostgresSession(port: #require(port), database: database)
+            for text in texts { _ = try? session.value(text) }
+        }
+        for _ in 0..<20 { try session("BEGIN", "SELECT count(*) FROM pg_class") }
+        for _ in 0..<5 { try session("BEGIN", "SELECT 1/0") }
+        for _ in 0..<10 { try session("BEGIN", "SELECT count(*) FROM pg_class", "COMMIT") }
+        for _ in 0..<5 { try session("SELECT count(*) FROM pg_class") }
+        func total(_ name: String) throws -> Double? {
+            (try DashboardIntegrationTests.document(headrace)["totals"] as? [String: Any])?[name] as? Double
+        }
+        #expect(try eventually(seconds: 30) { try total("pool_transactions") == 40 }, "\((try? total("pool_transactions")) ?? -1)")
+        #expect(try total("pool_queries") == 85)
+        // Logins, resets behind those who left, parameters.
+        let own = Int(try headrace.metric("headrace_pooler_own_transactions_total"))
+        #expect(own >= 25, "a reset behind each that left")
+        headrace.terminate()
+        #expect(headrace.waitForExit() == 0)
+        // A session says what it has done when it ends, at the latest. What remains is autovacuum's.
+        #expect(try eventually(seconds: 30) { try counted() - before >= 40 })
+        #expect(try counted() - before <= 40 + own + 5)
+    }
 }
