@@ -125,7 +125,7 @@ enum RunningServices {
     private static func listening() -> [(Int, ListeningSocket)] {
         var sockets: [Int: ListeningSocket] = [:]
         for (file, isIPv6) in [("/proc/net/tcp", false), ("/proc/net/tcp6", true)] {
-            guard let text = try? String(contentsOfFile: file, encoding: .utf8) else { continue }
+            guard let text = KernelFile.text(file) else { continue }
             for line in text.split(separator: "\n").dropFirst() {
                 let parts = line.split(separator: " ", omittingEmptySubsequences: true)
                 // 0A: listening.

@@ -23,24 +23,9 @@ struct SocketOwners: Sendable {
     init() {
         var sockets: [Socket] = []
         for file in ["/proc/net/tcp", "/proc/net/tcp6"] {
-            sockets += Self.sockets(Self.whole(file))
+            sockets += Self.sockets(KernelFile.text(file) ?? "")
         }
         self.init(sockets: sockets, owners: Self.owners())
-    }
-
-    /// A file of the kernel's, until it says that there is no more: it gives a page at a time, and has no length.
-    private static func whole(_ path: String) -> String {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return "" }
-        defer { close(descriptor) }
-        var bytes: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 64 << 10)
-        while true {
-            let count = read(descriptor, &chunk, chunk.count)
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { return String(decoding: bytes, as: UTF8.self) }
-            bytes += chunk[..<count]
-        }
     }
 
     init(sockets: [Socket], owners: [String: Owner]) {
@@ -83,7 +68,7 @@ struct SocketOwners: Sendable {
 
     /// All processes that listen on a port: workers share their parent's socket.
     static func listeners(port: Int) -> [Int32] {
-        let sockets = ["/proc/net/tcp", "/proc/net/tcp6"].flatMap { Self.sockets(whole($0)) }
+        let sockets = ["/proc/net/tcp", "/proc/net/tcp6"].flatMap { Self.sockets(KernelFile.text($0) ?? "") }
         let inodes = Set(sockets.filter { $0.isListening && $0.localPort == port }.map { "socket:[\($0.inode)]" })
         guard !inodes.isEmpty else { return [] }
         let manager = FileManager.default
