@@ -303,8 +303,12 @@ import Testing
     @Test func `prove finds what a cache is worth, has exact figures for each layer, and says what is not used`() throws {
         let origin = try origin(milliseconds: 60, fields: ["Cache-Control: public, max-age=600"])
         // Six rounds are the fewest that can show anything, and one question keeps them so.
-        let result = try headrace(["prove", "--json", "--quick", "--app", origin.url, "/a", "--rate", "20", "--rounds", "6"])
+        // By HTTP/2, which each arm's edge speaks on the same port. HTTP/1.1 is what a deployed edge is asked by (`ProofTests`).
+        let result = try headrace(["prove", "--json", "--quick", "--app", origin.url, "/a", "--rate", "20", "--rounds", "6", "--http2"])
         let document = try object(result)
+        #expect(document["is_http2"] as? Bool == true)
+        let arms = try #require((document["measurements"] as? [String: Any])?["arms"] as? [[String: Any]])
+        #expect(arms.count >= 2 && arms.allSatisfy { $0["failed"] as? Int == 0 }, "\(arms)")
         let layers = try #require(document["layers"] as? [[String: Any]], "\(result.errors)")
         #expect(layers.map { $0["layer"] as? String } == ["all layers together", "response cache", "compression", "upstream keep-alive", "browser caching"])
         #expect(layers[4]["verdict"] as? String == "no-traffic", "the application says itself what browsers may keep")

@@ -119,7 +119,10 @@ import Testing
             let page = "<link rel=stylesheet href=/site.0123abcd.css>" + Self.page
             return [.wait(milliseconds: 60), .send(ScriptedOrigin.response(fields: ["Content-Type: text/html", "Cache-Control: public, max-age=600"], body: page))]
         }
-        let edge = try edge(origin, ["edge.browser_caching=standard"])
+        let folder = try TemporaryFolder()
+        let made = try Command.run("env", [HeadraceProcess.binary.path, "cert", "dev", "--folder", folder.path])
+        let certificate = try #require(made.text.firstMatch(of: /\S+\.pem/), "\(made.errors)").output
+        let edge = try edge(origin, ["edge.browser_caching=standard", "edge.tls.listen=127.0.0.1:0", "edge.tls.certificates=\(certificate)"])
         let secret = try TemporaryFile(Self.secret, name: "secret")
         _ = try RawClient.get(port: edge.port, "/a")
         // A visitor, all the while.
@@ -149,9 +152,14 @@ import Testing
         #expect(views.map { $0["requests_per_view"] as? Double } == [0, 1], "the style sheet was kept, or was not: \(views)")
         #expect(layers[6]["verdict"] as? String == "no-traffic", "there is no pooler in that process")
         #expect(try String(contentsOfFile: page.path, encoding: .utf8).contains("class=\"bar faster\""))
-        // By HTTP/2, which the edge speaks on the same port, and given up behind the first round.
+        // By HTTPS and HTTP/2, and given up behind the first round.
+        #expect(eventually(seconds: 20) { edge.errorOutput.contains(#/https://127\.0\.0\.1:\d+\s/#) })
+        let secured = try #require(edge.errorOutput.firstMatch(of: #/https://127\.0\.0\.1:\d+/#)).output
+        let overTLS = arguments.map { $0 == "http://127.0.0.1:\(edge.port)" ? String(secured) : $0 } + ["--insecure", "--http2"]
+        let doubtful = try Command.run("env", [HeadraceProcess.binary.path] + overTLS.filter { $0 != "--insecure" })
+        #expect(doubtful.status == 69 && doubtful.errors.contains(/certificate/.ignoresCase()), "nobody believes in that certificate: \(doubtful.errors)")
         let bound = try Command.run(
-            "env", [HeadraceProcess.binary.path] + arguments + ["--quick", "--rounds", "6", "--rate", "20", "--cpu-max", "0.000001", "--http2"])
+            "env", [HeadraceProcess.binary.path] + overTLS + ["--quick", "--rounds", "6", "--rate", "20", "--cpu-max", "0.000001"])
         #expect(bound.status == 1 && bound.text.contains("cores in the last round"), "\(bound.errors)")
         let second = try #require(try JSONSerialization.jsonObject(with: bound.output) as? [String: Any])
         let secondFigures = try #require(second["figures"] as? [[String: Any]])
