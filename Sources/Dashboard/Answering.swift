@@ -58,17 +58,28 @@ extension Dashboard {
     }
 
     /// In characters: a version, a name, and not a changelog.
-    static let markLengthMax = 100
+    public static let markLengthMax = 100
     /// Within ``flushSeconds``: more marks are no marks.
     static let freshMarksMax = 50
+
+    /// What a mark is to say, without the spaces around it, which a field does not keep either.
+    /// - Returns: `nil` where that is no mark: it has 1 to ``markLengthMax`` of Unicode's characters (of which one that is seen may have several),
+    ///   and none of them ends a line or controls a terminal.
+    public static func markText(_ said: String) -> String? {
+        let start = said.drop { $0 == " " }
+        guard let last = start.lastIndex(where: { $0 != " " }) else { return nil }
+        let scalars = start[...last].unicodeScalars
+        let refused: [Unicode.GeneralCategory] = [.control, .lineSeparator, .paragraphSeparator]
+        guard scalars.count <= markLengthMax, scalars.allSatisfy({ !refused.contains($0.properties.generalCategory) }) else { return nil }
+        return String(scalars)
+    }
 
     /// Puts an operator's mark there: "v1.2 is out". Nothing else can be changed.
     private func answer(_ post: DashboardRequest.Post, _ request: DashboardRequest) -> DashboardAnswer {
         guard request.path == "/api/marks" else { return Self.problem(405, "nothing is changed here", [("Allow", "GET, HEAD")]) }
         guard request.isOperator else { return Self.problem(403, "marks are for operators: edge.metrics_token, a login, this machine") }
         guard !post.isFromPage else { return Self.problem(403, "marks are not for pages in a browser: Origin or Sec-Fetch-Site says that it is one") }
-        let text = String(post.mark.drop { $0 == " " })
-        guard (1...Self.markLengthMax).contains(text.count), text.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7F }) else {
+        guard let text = Self.markText(post.mark) else {
             return Self.problem(400, "the field Headrace-Mark says what is marked, in 1 to \(Self.markLengthMax) characters")
         }
         let marker = Marker(time: request.now, kind: "mark", text: text)

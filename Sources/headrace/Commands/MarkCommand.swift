@@ -1,4 +1,5 @@
 import ArgumentParser
+import Dashboard
 import Edge
 import Foundation
 import LoadGenerator
@@ -21,7 +22,7 @@ struct MarkCommand: AsyncParsableCommand {
             Exits with 69 when nobody answers, or says no.
             """)
 
-    @Argument(help: ArgumentHelp("What is marked, in 1 to 100 characters.", valueName: "text"))
+    @Argument(help: ArgumentHelp("What is marked, in 1 to \(Dashboard.markLengthMax) characters.", valueName: "text"))
     var text: String
 
     @Option(help: ArgumentHelp("Where the edge is, if not where the configuration says that it listens.", valueName: "url"))
@@ -30,9 +31,7 @@ struct MarkCommand: AsyncParsableCommand {
     @OptionGroup var options: ConfigurationOptions
 
     func validate() throws {
-        guard (1...100).contains(text.count), text.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7F }) else {
-            throw ValidationError("a mark has 1 to 100 characters, in one line")
-        }
+        guard Dashboard.markText(text) != nil else { throw ValidationError("a mark has 1 to \(Dashboard.markLengthMax) characters, in one line") }
     }
 
     func run() async throws {

@@ -382,6 +382,11 @@ import Testing
         #expect(said.status == 0 && said.text == "marked: v1.4 <b>\n", "\(said.errors)")
         let refused = try Command.run("env", [HeadraceProcess.binary.path, "mark", "v1.5", "--to", "http://127.9.9.9:1"])
         #expect(refused.status == 69)
+        // What the edge would not take is not sent.
+        for text in ["   ", String(repeating: "x", count: 101), "a\nb"] {
+            let none = try Command.run("env", [HeadraceProcess.binary.path, "mark", text, "--to", "http://127.0.0.1:\(edge.port)"])
+            #expect(none.status == 64 && none.errors.contains("a mark has 1 to 100 characters"), "\(none.errors)")
+        }
         func marks(_ fields: [String] = []) throws -> [String] {
             let page = try RawClient.getOwnPage(port: edge.port, "/performance/api/series?range=5m&names=requests", fields)
             let document = try #require(try JSONSerialization.jsonObject(with: Data(page.body)) as? [String: Any])
