@@ -254,6 +254,8 @@ public struct DatabaseFacts: Sendable {
     /// Of its processes since it began, and what they have of the memory; `nil` where they are not seen: on another machine.
     public var cpuSeconds: Double?
     public var memoryBytes: Double?
+    /// They may be on this machine, and are hidden.
+    public var areProcessesHidden = false
     /// What became of these lately.
     public var load = DatabaseLoad()
     /// `nil` without pg_stat_statements.

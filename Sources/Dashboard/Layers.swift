@@ -88,7 +88,7 @@ struct Layer: Sendable {
                 name: "postgresql", title: "PostgreSQL", state: state(switches.postgres, total(.pool_queries)),
                 share: database?.load.pooledShare, shareOf: "of its transactions through the pooler",
                 shareNote: database.map(\.load.shareNote) ?? notAsked, worth: nil, cpu: database?.load.cores, memory: database?.memoryBytes,
-                costNote: isMeasured ? nil : database == nil ? notAsked : "its processes are not seen from here"),
+                costNote: isMeasured ? nil : database.map { $0.areProcessesHidden ? "other users' processes are hidden: ProtectProc" : "its processes are not seen from here" } ?? notAsked),
         ]
         return layers.map { layer in
             var layer = layer

@@ -70,6 +70,9 @@ import Testing
         found = try #require(try layers(DatabaseFacts())["postgresql"])
         #expect(found["share"] is NSNull && found["share_note"] as? String == "known after half a minute")
         #expect(found["cpu_cores"] is NSNull && found["cost_note"] as? String == "its processes are not seen from here")
+        database = DatabaseFacts()
+        database.areProcessesHidden = true
+        #expect(try layers(database)["postgresql"]?["cost_note"] as? String == "other users' processes are hidden: ProtectProc")
         let unasked = try layers(nil)
         for name in ["postgresql", "pooler"] { #expect((unasked[name]?["share_note"] as? String)?.hasPrefix("PostgreSQL cannot be asked") == true) }
         #expect(unasked["browser_caching"]?["cost_note"] as? String == "part of the edge's")

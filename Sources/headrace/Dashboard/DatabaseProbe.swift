@@ -63,6 +63,8 @@ enum DatabaseProbe {
         facts.transactions = row[8].flatMap(Double.init)
         if let process = row[6].flatMap({ Int($0) }), let start = row[7].flatMap(Double.init), let found = DatabaseProcesses(session: process, startedAt: start) {
             (facts.cpuSeconds, facts.memoryBytes) = (found.cpuSeconds, found.memoryBytes)
+        } else {
+            facts.areProcessesHidden = DatabaseProcesses.areHidden()
         }
         guard row[3] == "t" else { return facts }
         func list(_ column: String) -> [Facts.Statement]? {

@@ -33,7 +33,7 @@ struct DatabaseProcesses: Equatable {
     init?(session: Int, startedAt: Double, boot: Double = Self.boot, folder: String = "/proc") {
         let ticks = Double(max(1, sysconf(Int32(_SC_CLK_TCK))))
         guard let own = Self.stat(session, folder), own.name.hasPrefix("postgres"), abs(boot + own.startTicks / ticks - startedAt) <= Self.startSecondsMax,
-            let children = try? String(contentsOfFile: "\(folder)/\(own.parent)/task/\(own.parent)/children", encoding: .utf8)
+            let children = KernelFile.text("\(folder)/\(own.parent)/task/\(own.parent)/children")
         else { return nil }
         var shared = 0.0
         func add(_ process: Int) {
@@ -55,6 +55,14 @@ struct DatabaseProcesses: Equatable {
         cpuSeconds += (first.cpuTicks + first.endedTicks) / ticks
         add(own.parent)
         memoryBytes += shared
+    }
+
+    /// Whether those of other users are hidden: by systemd's `ProtectProc`, or by whoever mounted `/proc`.
+    /// - Parameter mounts: `/proc/self/mountinfo`.
+    /// - Source: proc(5), "Mount options" and "/proc/pid/mountinfo": the mount's place is field 5, its options are the last.
+    static func areHidden(mounts: String = KernelFile.text("/proc/self/mountinfo") ?? "") -> Bool {
+        let last = mounts.split(separator: "\n").map { $0.split(separator: " ") }.last { $0.count > 4 && $0[4] == "/proc" }
+        return last?.last?.split(separator: ",").contains { $0.hasPrefix("hidepid=") && $0 != "hidepid=0" && $0 != "hidepid=off" } ?? false
     }
 
     /// When the machine began, in seconds since 1970: what start times are counted from. /proc/stat, which has it too, is hidden from services.

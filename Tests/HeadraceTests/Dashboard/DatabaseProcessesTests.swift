@@ -41,6 +41,14 @@ import Testing
         #expect(find(11, 1090) != nil)
         #expect(find(11, 1086) == nil && find(11, 1094) == nil, "the same number, elsewhere")
         #expect(find(12, 1090) == nil && find(20, 1090) == nil && find(99, 1090) == nil && find(-1, 1090) == nil)
+        // As ProtectProc=invisible leaves it, and ProtectProc=default; the mount on top counts.
+        let plain = "23 29 0:21 / /proc rw,nosuid,nodev,noexec,relatime shared:12 - proc proc rw"
+        let hidden = "412 380 0:60 / /proc rw,nosuid,nodev,noexec,relatime shared:99 - proc proc rw,hidepid=invisible,subset=pid"
+        let ours = hidden.replacing("/proc rw", with: "/srv/proc rw")
+        for mounts in ["", "a b", plain, "\(plain)\n\(ours)\n", "\(hidden)\n\(plain)", hidden.replacing("=invisible", with: "=off")] {
+            #expect(!DatabaseProcesses.areHidden(mounts: mounts), "\(mounts)")
+        }
+        #expect(DatabaseProcesses.areHidden(mounts: "\(plain)\n\(hidden)\n") && DatabaseProcesses.areHidden(mounts: hidden.replacing("invisible", with: "2")))
         for text in ["", "11", "11 (postgres", "11 (postgres) S", "11 )postgres( S 1 2 3", "11 (postgres) S x 1 1 0 -1 0 9 9 0 0 a b c d 20 0 1 0 9000"] {
             try Data(text.utf8).write(to: folder.appending(path: "11/stat"))
             #expect(find(11, 1090) == nil, "\(text)")
