@@ -20,7 +20,7 @@ import Testing
     }
 
     /// The last column of the table: `` `SuiteTests`, `OtherTests`: what it claims ``.
-    @Test(arguments: [("response-cache.md", "Section by section", 30), ("dashboard.md", "What holds it", 25)])
+    @Test(arguments: [("response-cache.md", "Section by section", 30), ("dashboard.md", "What holds it", 25), ("proof.md", "What holds it", 25)])
     func `each row of the table names tests that are there`(page: String, title: String, rowsMin: Int) throws {
         let tests = try Self.tests()
         let text = try String(contentsOf: SourceTree.root.appending(path: "docs/" + page), encoding: .utf8)
