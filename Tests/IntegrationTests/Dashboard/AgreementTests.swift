@@ -226,7 +226,9 @@ import Testing
         headrace.terminate()
         #expect(headrace.waitForExit() == 0)
         // A session says what it has done when it ends, at the latest. What remains is autovacuum's.
-        #expect(try eventually(seconds: 30) { try counted() - before >= 40 })
-        #expect(try counted() - before <= 40 + own + 5)
+        #expect(try eventually(seconds: 30) { try counted() - before >= 40 + own })
+        let all = try counted() - before
+        print("left: PostgreSQL counts \(all), the pooler 40 of its clients and \(own) of its own")
+        #expect(all <= 40 + own + 5)
     }
 }
