@@ -12,8 +12,8 @@ import Musl
 ///      16  the key's bytes, then the value's
 ///
 /// A string's bytes are the value, a sorted set's member has its score there; any other type's value is the reference to its object, which the entry owns. That makes
-/// 16 bytes over key and value, and what `malloc` adds; a million keys of 16 + 100 bytes take the table's 13 bytes besides (9 to 18 between
-/// two splits of it), and 6 of a place in a queue where that is how they make room.
+/// 16 bytes over key and value, and what `malloc` adds; a million keys of 16 + 100 bytes take the table's 12.5 bytes besides (11 to 14 between
+/// two splits of it), and 5 of a place in a queue where that is how they make room.
 struct Entry: Equatable {
     static let headerBytes = 16
     static let expiryBytes = 16

@@ -11,37 +11,48 @@ import Musl
 /// into two, which moves half a hundred entries and takes microseconds: there is no moment at which the whole table is rebuilt.
 /// The price is that the directory grows to a pointer per 40 entries. A segment holds all keys of one range of hashes, which
 /// makes a scan simple: its cursor is the hash at which it goes on, and splits in between neither hide a key nor show it twice.
+/// Since hashes spread evenly, most segments of a table split at about the same time, and what a key takes of them swings between 11 and
+/// 14 bytes (13 to 16 when an eighth of the slots was left empty).
 /// Two halves that have become sparse are one segment again, as they were before the split: so a table from which most keys went is
 /// small, and a throw at it finds one of those that are left (``random(_:)``).
 struct EntryTable: ~Copyable {
     /// 64: a split takes some 5 µs, and a scan hands out a segment at a time.
     private static let segmentSlotsMax = 64
-    /// A directory of 2^28 places is more than any machine can fill; beyond it segments grow.
-    private static let depthMax = 28
-    /// A quarter of a segment: two halves with no more between them are made one. Far below what a split leaves in both, 56, so that keys that
+    /// As many bits as a ``ShortHash`` has for it: a directory of 2^24 places leads to 700 million keys, of one database in one shard; beyond it segments grow.
+    private static let depthMax = ShortHash.upperBits
+    /// A quarter of a segment: two halves with no more between them are made one. Far below what a split leaves in both, 62, so that keys that
     /// come and go do not have a segment split and merged by turns; and half of it, an eighth, is what a throw meets at worst.
     private static let mergedCountMax = 16
 
+    /// In memory: how many slots are filled (4 bytes), how many there are, less one (2), depth (1), a byte unused, the slots. Eight bytes in front make what
+    /// `malloc` takes for 64 slots 528 bytes; sixteen would make it 544.
     private struct Segment {
+        private static let headerBytes = 8
         let base: UnsafeMutableRawPointer
 
+        /// - Parameter capacity: a power of two, 65,536 at most.
         static func make(capacity: Int, depth: Int) -> Segment {
-            guard let base = calloc(1, 16 + capacity * 8) else { fatalError("the system has no memory left") }
-            base.storeBytes(of: UInt32(capacity), as: UInt32.self)
-            base.storeBytes(of: UInt32(depth), toByteOffset: 8, as: UInt32.self)
+            guard let base = calloc(1, headerBytes + capacity * 8) else { fatalError("the system has no memory left") }
+            base.storeBytes(of: UInt16(capacity - 1), toByteOffset: 4, as: UInt16.self)
+            base.storeBytes(of: UInt8(depth), toByteOffset: 6, as: UInt8.self)
             return Segment(base: base)
         }
 
-        @inline(__always) var capacity: Int { Int(base.load(as: UInt32.self)) }
+        /// What of a number is a slot's place.
+        @inline(__always) var mask: Int { Int(base.load(fromByteOffset: 4, as: UInt16.self)) }
+        @inline(__always) var capacity: Int { mask + 1 }
+        /// How many slots may be filled: probes end at one that is empty, and stay within a few lines of memory, as the tags keep them from
+        /// following pointers.
+        @inline(__always) var countMax: Int { capacity - max(1, capacity / 32) }
         @inline(__always) var count: Int {
-            get { Int(base.load(fromByteOffset: 4, as: UInt32.self)) }
-            nonmutating set { base.storeBytes(of: UInt32(truncatingIfNeeded: newValue), toByteOffset: 4, as: UInt32.self) }
+            get { Int(base.load(as: UInt32.self)) }
+            nonmutating set { base.storeBytes(of: UInt32(truncatingIfNeeded: newValue), as: UInt32.self) }
         }
         @inline(__always) var depth: Int {
-            get { Int(base.load(fromByteOffset: 8, as: UInt32.self)) }
-            nonmutating set { base.storeBytes(of: UInt32(truncatingIfNeeded: newValue), toByteOffset: 8, as: UInt32.self) }
+            get { Int(base.load(fromByteOffset: 6, as: UInt8.self)) }
+            nonmutating set { base.storeBytes(of: UInt8(truncatingIfNeeded: newValue), toByteOffset: 6, as: UInt8.self) }
         }
-        @inline(__always) var slots: UnsafeMutablePointer<UInt64> { (base + 16).assumingMemoryBound(to: UInt64.self) }
+        @inline(__always) var slots: UnsafeMutablePointer<UInt64> { (base + Self.headerBytes).assumingMemoryBound(to: UInt64.self) }
         var bytes: Int { malloc_usable_size(base) + 8 }
     }
 
@@ -105,7 +116,7 @@ struct EntryTable: ~Copyable {
     /// The entry whose key has this hash, and all of the hash. Of two with the same one, which chance hardly brings together, either.
     func find(_ short: ShortHash) -> (entry: Entry, hash: UInt64)? {
         guard let segment = segment(short.bits) else { return nil }
-        let mask = segment.capacity - 1
+        let mask = segment.mask
         let tag = short.tag
         var place = Int(tag) & mask
         while true {
@@ -122,7 +133,7 @@ struct EntryTable: ~Copyable {
 
     @inline(__always)
     private static func place(_ key: UnsafeRawBufferPointer, _ hash: UInt64, in segment: Segment) -> Int? {
-        let mask = segment.capacity - 1
+        let mask = segment.mask
         let slots = segment.slots
         let tag = UInt16(truncatingIfNeeded: hash)
         var place = Int(tag) & mask
@@ -152,8 +163,7 @@ struct EntryTable: ~Copyable {
         }
         while true {
             guard let segment = segment(hash) else { return }
-            // Seven eighths: probes stay within a line or two of memory, as the tags keep them from following pointers.
-            if segment.count < segment.capacity - segment.capacity / 8 - (segment.capacity < 8 ? 1 : 0) {
+            if segment.count < segment.countMax {
                 Self.put(Self.slot(entry, hash), in: segment)
                 segment.count += 1
                 count += 1
@@ -168,7 +178,7 @@ struct EntryTable: ~Copyable {
     }
 
     private static func put(_ slot: UInt64, in segment: Segment) {
-        let mask = segment.capacity - 1
+        let mask = segment.mask
         var place = Int(slot >> 48) & mask
         while segment.slots[place] != 0 { place = (place + 1) & mask }
         segment.slots[place] = slot
@@ -240,7 +250,7 @@ struct EntryTable: ~Copyable {
 
     /// By address: the block may be freed already.
     private static func place(of entry: Entry, _ hash: UInt64, in segment: Segment) -> Int? {
-        let mask = segment.capacity - 1
+        let mask = segment.mask
         let wanted = slot(entry, hash)
         var place = Int(UInt16(truncatingIfNeeded: hash)) & mask
         while segment.slots[place] != 0 {
@@ -253,7 +263,7 @@ struct EntryTable: ~Copyable {
     /// Takes an entry out; it is the caller's to free.
     mutating func remove(_ entry: Entry, _ hash: UInt64) {
         guard let segment = segment(hash), var hole = Self.place(of: entry, hash, in: segment) else { return }
-        let mask = segment.capacity - 1
+        let mask = segment.mask
         let slots = segment.slots
         // Backward shift: what would not be found past the hole moves into it.
         var next = (hole + 1) & mask
@@ -350,7 +360,7 @@ struct EntryTable: ~Copyable {
         while true {
             let segment = Segment(base: directory[Int.random(in: 0..<1 << depth, using: &random)])
             // A few throws per segment: one that is nearly empty is left for another, lest its few entries be drawn too often.
-            let slot = segment.slots[Int(truncatingIfNeeded: random.next() as UInt64) & (segment.capacity - 1)]
+            let slot = segment.slots[Int(truncatingIfNeeded: random.next() as UInt64) & segment.mask]
             if slot != 0 { return Entry(Self.pointer(slot)) }
         }
     }
@@ -377,13 +387,17 @@ struct EntryTable: ~Copyable {
     }
 }
 
-/// Of a key's hash what finds its entry: the upper half, which chooses the segment, and the lowest 16 bits, which are its slot's.
+/// Of a key's hash what finds its entry: the highest 24 bits, which choose the segment, and the lowest 16, which are its slot's.
 struct ShortHash: Equatable {
+    static let upperBits = 24
     let bits: UInt64
 
-    init(_ hash: UInt64) { bits = hash & 0xFFFF_FFFF_0000_FFFF }
-    init(upper: UInt32, tag: UInt16) { bits = UInt64(upper) << 32 | UInt64(tag) }
+    init(_ hash: UInt64) { bits = hash & 0xFFFF_FF00_0000_FFFF }
 
-    var upper: UInt32 { UInt32(truncatingIfNeeded: bits >> 32) }
+    /// - Parameter packed: as ``packed``.
+    init(packed: UInt64) { bits = (packed >> 16) << UInt64(64 - Self.upperBits) | packed & 0xFFFF }
+
+    /// Side by side, in the lowest 40 bits.
+    var packed: UInt64 { (bits >> UInt64(64 - Self.upperBits)) << 16 | bits & 0xFFFF }
     var tag: UInt16 { UInt16(truncatingIfNeeded: bits) }
 }

@@ -8,7 +8,7 @@ import Musl
 ///
 /// New keys go into a small queue, a twentieth of all. Whoever is used again before its end comes moves to the main queue; whoever is not
 /// leaves, and is remembered for a while by its hash: should it come back, it goes to the main queue at once. The main queue is a
-/// second-chance FIFO. What differs is what a key costs: a queue's place is six bytes of the key's hash; which queue and how many uses are
+/// second-chance FIFO. What differs is what a key costs: a queue's place is five bytes of the key's hash; which queue and how many uses are
 /// four bits in the entry; a key that is gone keeps 4 bytes in a table of hashes. A key that was deleted leaves its place behind, which is
 /// passed over when it comes to the head, or swept when such places are as many as the keys. Keys are counted, not weighed.
 ///
@@ -94,9 +94,9 @@ struct KeyQueues: ~Copyable {
 
 /// Hashes, first in, first out, in blocks of 512 bytes: it grows without ever being moved as a whole.
 struct HashQueue: ~Copyable {
-    /// 82 hashes of 6 bytes and the address of the next block, which `malloc` makes 512 bytes of: a small keyspace has 32 queues, too.
-    private static let blockCount = 82
-    private static let hashBytes = 6
+    /// 99 hashes of 5 bytes and the address of the next block, which `malloc` makes 512 bytes of: a small keyspace has 32 queues, too.
+    private static let blockCount = 99
+    private static let hashBytes = 5
     private static let blockBytes = 504
 
     private var head: UnsafeMutableRawPointer?
@@ -132,9 +132,9 @@ struct HashQueue: ~Copyable {
             tailIndex = 0
             blocks += 1
         }
-        let (short, offset) = (ShortHash(hash), Self.offset(tailIndex))
-        tail?.storeBytes(of: short.upper, toByteOffset: offset, as: UInt32.self)
-        tail?.storeBytes(of: short.tag, toByteOffset: offset + 4, as: UInt16.self)
+        let (packed, offset) = (ShortHash(hash).packed, Self.offset(tailIndex))
+        tail?.storeBytes(of: UInt32(truncatingIfNeeded: packed), toByteOffset: offset, as: UInt32.self)
+        tail?.storeBytes(of: UInt8(truncatingIfNeeded: packed >> 32), toByteOffset: offset + 4, as: UInt8.self)
         tailIndex += 1
         count += 1
     }
@@ -144,7 +144,8 @@ struct HashQueue: ~Copyable {
         precondition(count > 0, "nothing is queued")
         guard let block = head else { preconditionFailure("a queue has no block") }
         let offset = Self.offset(headIndex)
-        let hash = ShortHash(upper: block.loadUnaligned(fromByteOffset: offset, as: UInt32.self), tag: block.loadUnaligned(fromByteOffset: offset + 4, as: UInt16.self))
+        let low = UInt64(block.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
+        let hash = ShortHash(packed: low | UInt64(block.load(fromByteOffset: offset + 4, as: UInt8.self)) << 32)
         headIndex += 1
         count -= 1
         if count == 0 {

@@ -130,11 +130,14 @@ import Testing
     @Test func `no insertion moves more than two segments' entries`() {
         // The directory doubles with pointers only; what is rehashed is one segment of at most 64.
         var table = EntryTable()
-        for number in 0..<100_000 {
+        var worst = 0.0
+        for number in 1...100_000 {
             bytes("key:\(number)").withUnsafeBytes { table.insert(Entry.make(key: $0, valueCount: 0), KeyHash.hash($0)) }
+            // More than twice as many at the end: all sides of a moment at which most segments split.
+            if number >= 40_000, number % 1000 == 0 { worst = max(worst, Double(table.bytes) / Double(number)) }
         }
-        // 13 bytes of slot and segment per key on average; 24 right after all segments have split.
-        #expect(table.bytes / table.count <= 24)
+        // 11 to 14 bytes of slot, segment and directory a key.
+        #expect(worst < 15)
         table.checkInvariants()
         table.freeEntries()
     }

@@ -11,14 +11,14 @@ import Testing
         var random = SeededRandom(seed: 1)
         for _ in 0..<200 {
             for _ in 0..<Int.random(in: 0..<900, using: &random) {
-                queue.push(pushed << 32 | pushed & 0xFFFF | 0xABCD_0000)
+                queue.push(pushed << 40 | pushed & 0xFFFF | 0xAB_CDEF_0000)
                 pushed += 1
             }
             for _ in 0..<min(queue.count, Int.random(in: 0..<900, using: &random)) {
-                #expect(queue.pop() == ShortHash(popped << 32 | popped & 0xFFFF))
+                #expect(queue.pop() == ShortHash(popped << 40 | popped & 0xFFFF))
                 popped += 1
             }
-            #expect(queue.count == Int(pushed - popped) && queue.bytes <= (queue.count / 82 + 3) * 512)
+            #expect(queue.count == Int(pushed - popped) && queue.bytes <= (queue.count / 99 + 3) * 512)
         }
     }
 
