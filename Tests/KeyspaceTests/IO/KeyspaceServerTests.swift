@@ -99,6 +99,21 @@ import Testing
         await server.drain()
     }
 
+    @Test func `large answers of a pipeline leave in pieces that the nearest caches hold, in order and whole`() async throws {
+        let served = try await ServedKeyspace(threads: 1)
+        let values = (0..<16).map { String(repeating: "\($0 % 10)", count: 8192) }
+        let setter = try served.client()
+        for (number, value) in values.enumerated() { #expect(try setter.call("SET", "k\(number)", value) == .status("OK")) }
+        let writes = { served.server.keyspace.loops.withLock { $0.reduce(0) { $0 + $1.writes.value } } }
+        let before = writes()
+        let client = try RawClient(port: served.port)
+        client.send(values.indices.map { "GET k\($0)\r\n" }.joined() + "QUIT\r\n")
+        #expect(client.readToEnd(seconds: 60) == values.map { "$8192\r\n\($0)\r\n" }.joined() + "+OK\r\n")
+        // 128 KB by 48.
+        #expect(writes() - before >= 3)
+        await served.stop()
+    }
+
     @Test func `a shard that is full of due keys keeps those of no other waiting`() async throws {
         let served = try await ServedKeyspace(threads: 1)
         let keyspace = served.server.keyspace
