@@ -3,7 +3,7 @@ import RESPWire
 import Telemetry
 import Transport
 
-/// One client: bytes in, commands carried out, one write per turn.
+/// One client: bytes in, commands carried out, one write per turn unless its answers are many.
 ///
 /// What the bytes mean is ``RESPWire/RequestParser``'s, what a command does ``Dispatcher``'s. This class keeps what is not whole
 /// yet, writes, and waits: it reads nothing while the client waits for a key, while commands are paused, and while the client does
