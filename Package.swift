@@ -71,7 +71,7 @@ let package = Package(
         ),
         .target(name: "RESPWire", swiftSettings: settings),
         .target(name: "History", dependencies: [.product(name: "GRDB", package: "GRDB.swift")], swiftSettings: settings),
-        .target(name: "Transport", dependencies: ["Telemetry", nioCore, nioPosix, nioSSL, nioTLS, logging], swiftSettings: settings),
+        .target(name: "Transport", dependencies: ["Telemetry", "CEpoll", nioCore, nioPosix, nioSSL, nioTLS, logging], swiftSettings: settings),
         .systemLibrary(name: "CCodecs", providers: [.apt(["libdeflate-dev", "zlib1g-dev", "libbrotli-dev", "libzstd-dev"])]),
         .systemLibrary(name: "CCrypt", providers: [.apt(["libcrypt-dev"])]),
         .systemLibrary(name: "CResolver"),
@@ -150,10 +150,10 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
-        .testTarget(name: "TransportTests", dependencies: ["Transport", nioCore, nioPosix], swiftSettings: settings),
+        .testTarget(name: "TransportTests", dependencies: ["Transport", "Telemetry", nioCore, nioPosix], swiftSettings: settings),
         .testTarget(name: "PostgresWireTests", dependencies: ["PostgresWire", "TestSupport", nioCore], swiftSettings: settings),
         .testTarget(
-            name: "PoolerTests", dependencies: ["Pooler", "PostgresWire", "Transport", "TestSupport", nioCore, nioPosix],
+            name: "PoolerTests", dependencies: ["Pooler", "PostgresWire", "Transport", "TestSupport", nioCore, nioPosix, logging],
             swiftSettings: settings),
         .testTarget(
             name: "EdgeTests",

@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <stdint.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,6 +27,29 @@ static inline int headrace_epoll_wait(int epoll, struct epoll_event *events, int
 // Has the thread's waits end when they should, and not up to 50 microseconds later.
 static inline void headrace_wait_precisely(void) { prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL); }
 
+static inline void headrace_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0UL, 0UL, 0UL); }
+
 static inline int headrace_stream_socket(int family) { return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); }
+
+static inline int headrace_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
+
+static inline int headrace_timerfd(void) { return timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC); }
+
+// Goes off once, after so many nanoseconds; 0 would be never.
+static inline void headrace_timerfd_set(int timer, int64_t nanoseconds) {
+    struct itimerspec time = { .it_value = { .tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000 } };
+    timerfd_settime(timer, 0, &time, NULL);
+}
+
+static inline int headrace_accept(int listener, struct sockaddr_storage *address) {
+    socklen_t size = sizeof *address;
+    return (int)syscall(SYS_accept4, listener, address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+// Of one end of a connection: the other's, or its own.
+static inline int headrace_address(int descriptor, int isPeer, struct sockaddr_storage *address) {
+    socklen_t size = sizeof *address;
+    return isPeer ? getpeername(descriptor, (struct sockaddr *)address, &size) : getsockname(descriptor, (struct sockaddr *)address, &size);
+}
 
 #endif

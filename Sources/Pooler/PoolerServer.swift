@@ -1,6 +1,5 @@
 public import Logging
 public import NIOCore
-import NIOPosix
 import Telemetry
 public import Transport
 
@@ -13,7 +12,7 @@ public final class PoolerServer: Sendable {
 
     private let configuration: PoolerConfiguration
     private let logger: Logger
-    private let group: MultiThreadedEventLoopGroup
+    private let loops: [SocketLoop]
     private let limit: ConnectionLimit
     private let overLimit: ConnectionLimit
     private let pressure: MemoryPressure
@@ -21,7 +20,7 @@ public final class PoolerServer: Sendable {
     private let running = Lock(Running())
 
     private struct Running: Sendable {
-        var workers: [(eventLoop: any EventLoop, worker: NIOLoopBound<PoolerWorker>)] = []
+        var workers: [(eventLoop: SocketLoop, worker: NIOLoopBound<PoolerWorker>)] = []
         var listeners: [Listener] = []
         var isEnding = false
     }
@@ -37,7 +36,7 @@ public final class PoolerServer: Sendable {
         overLimit = ConnectionLimit(max: Self.overLimitMax)
         runner = try PoolRunner(configuration: configuration, loops: configuration.threads, logger: logger)
         limit = runner.clientLimit
-        group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
+        loops = (0..<configuration.threads).map { _ in SocketLoop() }
     }
 
     /// Binds all listeners and serves.
@@ -45,7 +44,7 @@ public final class PoolerServer: Sendable {
     /// - Throws: when an address cannot be bound; nothing is left open then.
     public func start() async throws -> [SocketAddress] {
         var byLoop: [ObjectIdentifier: NIOLoopBound<PoolerWorker>] = [:]
-        for (index, eventLoop) in Array(group.makeIterator()).enumerated() {
+        for (index, eventLoop) in loops.enumerated() {
             let worker = try await eventLoop.submit { [runner] in
                 let worker = PoolerWorker(index: index, eventLoop: eventLoop, runner: runner)
                 let bound = NIOLoopBound(worker, eventLoop: eventLoop)
@@ -60,13 +59,11 @@ public final class PoolerServer: Sendable {
         var listeners: [Listener] = []
         do {
             for endpoint in configuration.listen {
-                let listener = try await Listener.bind(endpoint, group: group, awaitsData: true) { channel in
+                let listener = try await Listener.bind(endpoint, loops: loops) { channel in
                     guard let worker = workers[ObjectIdentifier(channel.eventLoop)] else { throw ClientRefused() }
                     guard pressure.level == .none else { throw ClientRefused() }
                     let place = limit.admit() ? limit : overLimit
                     guard place === limit || overLimit.admit() else { throw ClientRefused() }
-                    // A client that is idle keeps the first one.
-                    try channel.syncOptions?.setOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 1024, maximum: 65_536))
                     let handler = ClientHandler(worker: worker.value, isOverLimit: place === overLimit, release: { place.release() })
                     try channel.pipeline.syncOperations.addHandler(handler)
                 }
@@ -87,7 +84,7 @@ public final class PoolerServer: Sendable {
 
     /// Returns once each event loop has had its turn, which it has within its longest step; never, when one of them hangs.
     public func pulse() async {
-        for eventLoop in group.makeIterator() { try? await eventLoop.submit {}.get() }
+        for eventLoop in loops { try? await eventLoop.submit {}.get() }
     }
 
     /// Gives each client a server connection of its own for so long, within ``PoolerConfiguration/Limits/dedicatedMax``, so that it shows what
@@ -168,13 +165,13 @@ public final class PoolerServer: Sendable {
     }
 
     /// Who is asked for numbers: nobody before the start, and none once it drains.
-    func gathering() -> (workers: [(eventLoop: any EventLoop, worker: NIOLoopBound<PoolerWorker>)], runner: PoolRunner) {
+    func gathering() -> (workers: [(eventLoop: SocketLoop, worker: NIOLoopBound<PoolerWorker>)], runner: PoolRunner) {
         (running.withLock { $0.isEnding ? [] : $0.workers }, runner)
     }
 
     private func stop() async {
         for (eventLoop, worker) in running.withLock({ $0.workers }) { try? await eventLoop.submit { worker.value.stop() }.get() }
-        try? await group.shutdownGracefully()
+        for loop in loops { try? await loop.shutdownGracefully() }
     }
 }
 

@@ -22,8 +22,7 @@ public struct WholeMessages: Sendable {
     }
 
     public mutating func received(_ bytes: ByteBuffer) {
-        guard pending.readableBytes > 0 else { return pending = bytes }
-        // What was dealt with must not grow with it.
+        // What was dealt with must not grow with it; and what is left is not to hold on to the memory that others read into.
         pending.discardReadBytes()
         pending.writeImmutableBuffer(bytes)
     }

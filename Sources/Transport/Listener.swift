@@ -11,6 +11,7 @@ import Musl
 public final class Listener: Sendable {
     private let channel: any Channel
     private let unixPath: String?
+    private let acceptor: (loop: SocketLoop, bound: NIOLoopBound<SocketAcceptor>)?
     /// What the socket is bound to: with port 0 the one that the system chose.
     public let address: SocketAddress
 
@@ -37,10 +38,11 @@ public final class Listener: Sendable {
         }
     }
 
-    private init(channel: any Channel, address: SocketAddress, unixPath: String?) {
-        self.channel = channel
-        self.address = address
-        self.unixPath = unixPath
+    private init(_ bound: Bound, acceptor: (loop: SocketLoop, bound: NIOLoopBound<SocketAcceptor>)? = nil) {
+        channel = bound.channel
+        address = bound.address
+        unixPath = bound.unixPath
+        self.acceptor = acceptor
     }
 
     /// Binds and listens; or listens on the socket that the process was started with for this address (``ListeningSocket``).
@@ -49,20 +51,57 @@ public final class Listener: Sendable {
     /// read mostly finds nothing, and costs a system call to say so.
     /// - Parameters:
     ///   - backlog: connections that the kernel keeps until they are accepted.
-    ///   - awaitsData: a connection is accepted when its first bytes are there, or after a second without any; so the event loop wakes once for both,
-    ///     where the client speaks first. Who has said nothing yet when the listener closes is reset (`TCP_DEFER_ACCEPT`, tcp(7)).
     ///   - initializer: sets up a new connection, on its event loop; when it throws, the connection is closed.
     /// - Throws: `BindFailure`.
     public static func bind(
-        _ endpoint: SocketEndpoint, group: any EventLoopGroup, backlog: Int32 = 4096, awaitsData: Bool = false,
+        _ endpoint: SocketEndpoint, group: any EventLoopGroup, backlog: Int32 = 4096,
         initializer: @escaping @Sendable (any Channel) throws -> Void
     ) async throws -> Listener {
         let bootstrap = ServerBootstrap(group: group)
-            .serverChannelOption(.backlog, value: backlog)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Reception(initializer)) }
             }
+        return Listener(try await Self.bound(endpoint, bootstrap, backlog: backlog, awaitsData: false))
+    }
+
+    /// Binds and listens for connections that are ``SocketChannel``s, spread over the loops.
+    ///
+    /// Where a client speaks first, and nothing is to be gained by knowing of it before: a connection is accepted when its first bytes are there, or after a
+    /// second without any, so that the event loop wakes once for both. Who has said nothing yet when the listener closes is reset (`TCP_DEFER_ACCEPT`, tcp(7)).
+    /// - Parameters:
+    ///   - backlog: connections that the kernel keeps until they are accepted.
+    ///   - initializer: sets up a new connection, on its event loop; when it throws, the connection is closed.
+    /// - Throws: `BindFailure`.
+    public static func bind(
+        _ endpoint: SocketEndpoint, loops: [SocketLoop], backlog: Int32 = 4096, initializer: @escaping @Sendable (SocketChannel) throws -> Void
+    ) async throws -> Listener {
+        // NIO listens and does not accept.
+        let bootstrap = ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton).serverChannelOption(.autoRead, value: false)
+        let bound = try await Self.bound(endpoint, bootstrap, backlog: backlog, awaitsData: true)
+        let channel = bound.channel
+        let descriptor = try await channel.eventLoop.submit {
+            try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) { fcntl($0, F_DUPFD_CLOEXEC, 0) } ?? -1
+        }.get()
+        guard descriptor >= 0 else {
+            try? await channel.close().get()
+            throw BindFailure(endpoint: endpoint, cause: IOError(errnoCode: EMFILE, reason: "dup"))
+        }
+        let acceptor = try await loops[0].submit {
+            NIOLoopBound(SocketAcceptor(descriptor, loops, hasData: bound.address.port != nil, initializer), eventLoop: loops[0])
+        }.get()
+        return Listener(bound, acceptor: (loops[0], acceptor))
+    }
+
+    private struct Bound: Sendable {
+        let channel: any Channel
+        let address: SocketAddress
+        let unixPath: String?
+    }
+
+    private static func bound(_ endpoint: SocketEndpoint, _ unbound: ServerBootstrap, backlog: Int32, awaitsData: Bool) async throws -> Bound {
+        let bootstrap = unbound
+            .serverChannelOption(.backlog, value: backlog)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
         let channel: any Channel
         var unixPath: String?
         do {
@@ -88,12 +127,13 @@ public final class Listener: Sendable {
             throw BindFailure(endpoint: endpoint, cause: error)
         }
         guard let address = channel.localAddress else { throw ChannelError.unknownLocalAddress }
-        return Listener(channel: channel, address: address, unixPath: unixPath)
+        return Bound(channel: channel, address: address, unixPath: unixPath)
     }
 
     /// Stops accepting. Connections that were made live on: those that the kernel still keeps for us are accepted first.
     public func close() async {
         if address.port != nil { await acceptLast() }
+        if let acceptor { try? await acceptor.loop.submit { acceptor.bound.value.end() }.get() }
         try? await channel.close().get()
         if let unixPath { unlink(unixPath) }
     }

@@ -1,3 +1,4 @@
+import CEpoll
 import Glibc
 public import NIOCore
 
@@ -22,23 +23,19 @@ public final class SocketWriter {
     public init(_ context: ChannelHandlerContext, isPlain: Bool) {
         self.context = context
         channel = context.channel
-        descriptor = isPlain ? (channel._channelCore as? any NIOTransportAccessibleChannelCore).flatMap { Self.descriptor(of: $0) } : nil
+        descriptor =
+            if !isPlain {
+                nil
+            } else if let socket = channel as? SocketChannel {
+                socket.descriptor
+            } else {
+                (channel._channelCore as? any NIOTransportAccessibleChannelCore).flatMap { Self.descriptor(of: $0) }
+            }
     }
 
     /// Through the pipeline it would be asked whether it has a transport of this type, for which the type is made anew: 14,000 instructions.
     private static func descriptor(of core: some NIOTransportAccessibleChannelCore) -> CInt? {
         (try? core.withUnsafeTransport { $0 as? NIOBSDSocket.Handle }) ?? nil
-    }
-
-    /// What lies in the socket already, before the channel has asked for it.
-    /// - Returns: `nil` when that is nothing; an end or an error is for the channel to find.
-    public func readAhead(bytesMax: Int) -> ByteBuffer? {
-        guard let descriptor, channel.isActive else { return nil }
-        var bytes = ByteBuffer()
-        let count = bytes.writeWithUnsafeMutableBytes(minimumWritableBytes: bytesMax) {
-            max(0, recv(descriptor, $0.baseAddress, bytesMax, CInt(MSG_DONTWAIT)))
-        }
-        return count > 0 ? bytes : nil
     }
 
     /// Goes out with the next ``flush()``.

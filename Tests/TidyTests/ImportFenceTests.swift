@@ -16,7 +16,7 @@ import Testing
         "PostgresWire": ["NIOCore", "Crypto", "CryptoExtras", "SwiftASN1", "Foundation"],
         "RESPWire": [],
         "History": ["GRDB", "Foundation"],
-        "Transport": ["Telemetry", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS", "Logging", "Synchronization"],
+        "Transport": ["Telemetry", "CEpoll", "Dispatch", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS", "Logging", "Synchronization"],
         "Edge": [
             "HTTPSemantics", "HTTP1Wire", "HTTP2Wire", "RESPWire", "Eviction", "Transport", "Telemetry", "CCodecs", "CCrypt", "CFiles", "CResolver", "Crypto", "NIOCore",
             "NIOPosix", "Logging", "Synchronization",

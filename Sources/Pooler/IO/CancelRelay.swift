@@ -1,5 +1,4 @@
 import NIOCore
-import NIOPosix
 import PostgresWire
 import Transport
 
@@ -25,16 +24,13 @@ final class CancelRelay: ChannelInboundHandler {
         StartupPacket.writeCancel(processID: processID, secret: secret, to: &request)
         worker.metrics.cancels.add()
         let bytes = request
-        let bootstrap = ClientBootstrap(group: worker.eventLoop)
-            .connectTimeout(timeout)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(CancelRelay(bytes)) }
-            }
         let bound = NIOLoopBound(done, eventLoop: worker.eventLoop)
-        endpoint.connect(bootstrap).flatMap { channel in
+        endpoint.connect(on: worker.eventLoop, timeout: timeout) { channel in
+            try channel.pipeline.syncOperations.addHandler(CancelRelay(bytes))
+        }.flatMap { channel in
             let late = channel.eventLoop.scheduleTask(in: timeout) { channel.close(promise: nil) }
             return channel.closeFuture.always { _ in late.cancel() }
-        }.hop(to: worker.eventLoop).whenComplete { _ in bound.value() }
+        }.whenComplete { _ in bound.value() }
     }
 
     func channelActive(context: ChannelHandlerContext) {

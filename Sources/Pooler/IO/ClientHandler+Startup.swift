@@ -56,7 +56,7 @@ extension ClientHandler {
         guard let context, let tls = worker.runner.tls.clients else { return close() }
         encryption = .handshake(isDirect: isDirect)
         writer = SocketWriter(context, isPlain: false)
-        core = nil
+        (context.channel as? SocketChannel)?.reader = nil
         do {
             tlsBuffers = try tls.addWithBuffers(to: context.channel)
         } catch {

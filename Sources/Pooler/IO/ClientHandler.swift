@@ -13,7 +13,7 @@ import Transport
 /// connection are on one event loop: no byte hops.
 ///
 /// It stops reading while the server takes no more, and while ``pendingBytesMax`` wait for a lease or for replies.
-final class ClientHandler: ChannelDuplexHandler {
+final class ClientHandler: ChannelDuplexHandler, SocketReader {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -60,8 +60,6 @@ final class ClientHandler: ChannelDuplexHandler {
     var authentication: ClientAuthentication?
     var context: ChannelHandlerContext?
     var writer: SocketWriter?
-    /// While nothing is encrypted: see ``readOn(_:)``.
-    var core: (any ChannelCore)?
     var pending = ByteBuffer()
     var isReadSuppressed = false
     private(set) var isWritable = false
@@ -122,7 +120,7 @@ final class ClientHandler: ChannelDuplexHandler {
         self.context = context
         isWritable = context.channel.isWritable
         writer = SocketWriter(context, isPlain: true)
-        core = context.channel._channelCore
+        (context.channel as? SocketChannel)?.reader = self
         awaitsProxyHeader = !worker.configuration.proxies.isEmpty && context.channel.remoteAddress?.ipAddress.map { worker.configuration.isProxy($0) } == true
         id = worker.add(self)
     }
@@ -131,17 +129,8 @@ final class ClientHandler: ChannelDuplexHandler {
         gone()
         self.context = nil
         writer = nil
-        core = nil
         worker.remove(id)
         release()
-    }
-
-    func channelActive(context: ChannelHandlerContext) {
-        context.fireChannelActive()
-        // The listener has waited for them; what is longer comes by the channel.
-        guard phase == .startup, let first = writer?.readAhead(bytesMax: 512) else { return }
-        pending = first
-        understand()
     }
 
     func channelInactive(context: ChannelHandlerContext) {
@@ -154,25 +143,31 @@ final class ClientHandler: ChannelDuplexHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        // A client that has closed its half asks nothing more, and PostgreSQL ends such a session, too.
-        if let event = event as? ChannelEvent, event == .inputClosed { context.close(promise: nil) }
         if let event = event as? TLSUserEvent, case .handshakeCompleted(let negotiated) = event { encrypted(negotiated) }
         context.fireUserInboundEventTriggered(event)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        var incoming = unwrapInboundIn(data)
+        requestsReceived(unwrapInboundIn(data))
+        // Asked for here, it goes past the rest of the pipeline, which would ask for it next.
+        if wantsInput { context.read() }
+    }
+
+    /// Without TLS, past the pipeline.
+    func received(_ bytes: ByteBuffer) -> Bool {
+        requestsReceived(bytes)
+        // What waits is kept, and the memory that it was read into is not.
+        if pending.readableBytes > 0 { pending = pending.inOwnMemory() }
+        isReadSuppressed = !wantsInput
+        return !isReadSuppressed
+    }
+
+    private func requestsReceived(_ bytes: ByteBuffer) {
+        var incoming = bytes
         if key != nil, console == nil, !isProbe { worker.counts.add(pool) { $0.bytesReceived &+= UInt64(incoming.readableBytes) } }
         // What was decrypted stays where it is: see ``giveBackBuffers(now:)``.
         if pending.readableBytes == 0, tlsBuffers == nil { pending = incoming } else { pending.writeBuffer(&incoming) }
         understand()
-        if wantsInput { readOn(context) }
-    }
-
-    /// Asked for at the end of a read, it goes past the rest of the pipeline, which would ask for it next; and without TLS to the channel's core at
-    /// once, as the pipeline's head does it.
-    private func readOn(_ context: ChannelHandlerContext) {
-        if let core { core.read0() } else { context.read() }
     }
 
     func read(context: ChannelHandlerContext) {

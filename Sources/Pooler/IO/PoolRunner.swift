@@ -37,7 +37,7 @@ final class PoolRunner: Sendable {
     private let keys = Lock<[SCRAMKeyDerivation: SCRAMKeys]>([:])
 
     private struct Place: Sendable {
-        let eventLoop: any EventLoop
+        let eventLoop: SocketLoop
         let worker: NIOLoopBound<PoolerWorker>
     }
 
@@ -74,7 +74,7 @@ final class PoolRunner: Sendable {
     }
 
     /// Workers are added in the order of their indices, before anything is served.
-    func add(_ worker: NIOLoopBound<PoolerWorker>, on eventLoop: any EventLoop) {
+    func add(_ worker: NIOLoopBound<PoolerWorker>, on eventLoop: SocketLoop) {
         workers.withLock { $0.append(Place(eventLoop: eventLoop, worker: worker)) }
     }
 

@@ -1,8 +1,8 @@
 import Logging
 import NIOCore
-import NIOPosix
 import PostgresWire
 import Telemetry
+import Transport
 
 /// What the connections of one event loop share. Belongs to its event loop: no lock, not Sendable.
 final class PoolerWorker {
@@ -10,7 +10,7 @@ final class PoolerWorker {
     private static let sweepInterval = TimeAmount.milliseconds(250)
 
     let index: Int
-    let eventLoop: any EventLoop
+    let eventLoop: SocketLoop
     let runner: PoolRunner
     let metrics = PoolerMetrics()
     let texts = StatementTexts()
@@ -37,7 +37,7 @@ final class PoolerWorker {
     private var lastClient: UInt64 = 0
     private var sweeping: RepeatedTask?
 
-    init(index: Int, eventLoop: any EventLoop, runner: PoolRunner) {
+    init(index: Int, eventLoop: SocketLoop, runner: PoolRunner) {
         self.index = index
         self.eventLoop = eventLoop
         self.runner = runner
@@ -344,26 +344,17 @@ final class PoolerWorker {
     }
 
     private func attach(_ parts: ServerHandler.Detached, _ slot: PoolMachine.Slot) {
-        let bound = NIOLoopBound(self, eventLoop: eventLoop)
-        ClientBootstrap(group: eventLoop)
-            .channelOption(.maxMessagesPerRead, value: 1)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    let server = ServerHandler(parts, slot: slot, worker: bound.value)
-                    try channel.pipeline.syncOperations.addHandler(server)
-                }
+        do {
+            let channel = try SocketChannel.adopt(parts.descriptor, on: eventLoop) { channel in
+                try channel.pipeline.syncOperations.addHandler(ServerHandler(parts, slot: slot, worker: self))
             }
-            .withConnectedSocket(parts.descriptor)
-            .whenComplete { result in
-                let worker = bound.value
-                switch result {
-                case .success:
-                    worker.metrics.moves.add()
-                    worker.runner.perform(worker.runner.moved(slot, now: .now()), from: worker)
-                case .failure:
-                    worker.runner.perform(worker.runner.closed(slot, now: .now()), from: worker)
-                }
-            }
+            // It may have ended at once.
+            guard channel.isActive else { return }
+            metrics.moves.add()
+            runner.perform(runner.moved(slot, now: .now()), from: self)
+        } catch {
+            closed(slot)
+        }
     }
 
     /// A connection is gone, or was never made.

@@ -68,17 +68,10 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
             return
         }
         let bound = NIOLoopBound((worker, purpose), eventLoop: worker.eventLoop)
-        let bootstrap = ClientBootstrap(group: worker.eventLoop)
-            .connectTimeout(worker.configuration.timeouts.serverConnect)
-            .channelOption(.maxMessagesPerRead, value: 1)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(
-                        ServerConnector(bound.value.1, worker: bound.value.0, key: key, database, host: host))
-                }
-            }
         let endpoint = database.hosts[host % database.hosts.count]
-        endpoint.connect(bootstrap).hop(to: worker.eventLoop).whenFailure { error in
+        endpoint.connect(on: worker.eventLoop, timeout: worker.configuration.timeouts.serverConnect) { channel in
+            try channel.pipeline.syncOperations.addHandler(ServerConnector(bound.value.1, worker: bound.value.0, key: key, database, host: host))
+        }.whenFailure { error in
             let (worker, purpose) = bound.value
             worker.runner.logger.warning("cannot connect to PostgreSQL at \(endpoint): \(error)")
             connect(purpose, key: key, worker: worker, host: host + 1)
@@ -278,16 +271,6 @@ final class ServerConnector: ChannelInboundHandler, RemovableChannelHandler {
             Self.connect(purpose, key: key, worker: worker, host: host + 1)
         } else {
             Self.closed(purpose, error, worker)
-        }
-    }
-}
-
-extension SocketEndpoint {
-    /// Connects; nothing is delayed on the way to a server that waits for each message.
-    func connect(_ bootstrap: ClientBootstrap) -> EventLoopFuture<any Channel> {
-        switch self {
-        case .tcp(let host, let port): bootstrap.channelOption(.tcpOption(.tcp_nodelay), value: 1).connect(host: host, port: port)
-        case .unix(let path): bootstrap.connect(unixDomainSocketPath: path)
         }
     }
 }

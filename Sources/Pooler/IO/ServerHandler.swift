@@ -2,16 +2,10 @@ import NIOCore
 import PostgresWire
 import Transport
 
-#if canImport(Glibc)
-import Glibc
-#elseif canImport(Musl)
-import Musl
-#endif
-
 /// One server connection, logged in: writes what its client asks, gives its client the replies. What they mean is ``ServerSession``'s.
 ///
 /// Client and server connection are on one event loop. It stops reading while its client takes no more.
-final class ServerHandler: ChannelDuplexHandler {
+final class ServerHandler: ChannelDuplexHandler, SocketReader {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -34,8 +28,6 @@ final class ServerHandler: ChannelDuplexHandler {
     private let worker: PoolerWorker
     private var context: ChannelHandlerContext?
     private var writer: SocketWriter?
-    /// `nil` with TLS: see ``channelRead(context:data:)``.
-    private var core: (any ChannelCore)?
     private var client: ClientHandler?
     private var pending = ByteBuffer()
     private var isReadSuppressed = false
@@ -199,11 +191,9 @@ final class ServerHandler: ChannelDuplexHandler {
         guard client == nil, cancelCount == 0, pending.readableBytes == 0, session.isQuiescent, let context, !isGone else { return nil }
         // What is encrypted cannot go without its keys.
         guard TLSPeer.version(of: context.pipeline) == nil else { return nil }
-        let descriptor = try? context.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) { dup($0) }
-        guard let descriptor, descriptor >= 0 else { return nil }
-        // Closing our descriptor leaves the connection open: the other one holds it.
+        guard !hasUnflushed, let channel = context.channel as? SocketChannel else { return nil }
         isGone = true
-        context.close(promise: nil)
+        guard let descriptor = channel.surrender() else { return nil }
         return Detached(session: session, endpoint: endpoint, pool: pool, target: target, descriptor: descriptor)
     }
 
@@ -215,14 +205,13 @@ final class ServerHandler: ChannelDuplexHandler {
         isWritable = context.channel.isWritable
         let isPlain = TLSPeer.version(of: context.pipeline) == nil
         writer = SocketWriter(context, isPlain: isPlain)
-        if isPlain { core = context.channel._channelCore }
+        if isPlain { (context.channel as? SocketChannel)?.reader = self }
         worker.add(self)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
         writer = nil
-        core = nil
     }
 
     func read(context: ChannelHandlerContext) {
@@ -240,7 +229,20 @@ final class ServerHandler: ChannelDuplexHandler {
     func channelReadComplete(context: ChannelHandlerContext) {}
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        var input = unwrapInboundIn(data)
+        repliesReceived(unwrapInboundIn(data))
+        // Asked for here, it goes past the rest of the pipeline, which would ask for it next.
+        if wantsInput { context.read() }
+    }
+
+    /// Without TLS, past the pipeline.
+    func received(_ bytes: ByteBuffer) -> Bool {
+        repliesReceived(bytes)
+        isReadSuppressed = !wantsInput
+        return !isReadSuppressed
+    }
+
+    private func repliesReceived(_ bytes: ByteBuffer) {
+        var input = bytes
         worker.metrics.bytesReceived.add(input.readableBytes)
         if pending.readableBytes > 0 {
             pending.writeBuffer(&input)
@@ -249,7 +251,7 @@ final class ServerHandler: ChannelDuplexHandler {
         }
         var output = ByteBuffer()
         let outcome = client?.repliesReceived(&input, from: self, to: &output) ?? session.repliesReceived(&input, to: &output)
-        if input.readableBytes > 0 { pending = input }
+        if input.readableBytes > 0 { pending = input.inOwnMemory() }
         if outcome.hasRequests { send(session.takeRequests()) }
         if isResetting {
             resetEnded(outcome)
@@ -259,9 +261,6 @@ final class ServerHandler: ChannelDuplexHandler {
             // An error that nobody asked for: the server is about to close.
             close()
         }
-        // Asked for here, it goes past the rest of the pipeline, which would ask for it next; and to the channel's core, as the pipeline's head does it.
-        guard wantsInput else { return }
-        if let core { core.read0() } else { context.read() }
     }
 
     func channelInactive(context: ChannelHandlerContext) {

@@ -1,5 +1,6 @@
 import NIOCore
 import PostgresWire
+import Transport
 
 /// After a migration a prepared statement's plan is outdated, and PostgreSQL says so ("cached plan must not change result type") once on each
 /// server connection. A client that knows what the statement gives now need not hear of it: the statement is prepared anew and what was
@@ -44,7 +45,7 @@ extension ServerSession {
         guard let first = queue.first, first.statement != 0, first.kind == .bind || first.kind == .describe, !isInBatch, requestFraming.isBetweenMessages,
             batch.readableBytes <= Self.repeatableBytesMax, queue.last?.statement == 0
         else { return }
-        repeatable = batch
+        repeatable = batch.inOwnMemory()
     }
 
     /// An error has come.

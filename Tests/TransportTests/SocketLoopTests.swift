@@ -1,0 +1,234 @@
+import Dispatch
+import Glibc
+import NIOCore
+import Telemetry
+import Testing
+
+@testable import Transport
+
+@Suite struct SocketLoopTests {
+    @Test func `tasks of other threads run in their order, timers in theirs, and what is cancelled never`() async throws {
+        let loop = SocketLoop()
+        let seen = NIOLoopBoundBox.makeEmptyBox(valueType: [Int].self, eventLoop: loop)
+        try await loop.submit { seen.value = [] }.get()
+        for number in 0..<1_000 { loop.execute { seen.value?.append(number) } }
+        #expect(try await loop.submit { seen.value }.get() == Array(0..<1_000))
+
+        try await loop.submit { seen.value = [] }.get()
+        let now = NIODeadline.now()
+        let cancelled = loop.scheduleTask(deadline: now + .milliseconds(15)) { seen.value?.append(15) }
+        let last = loop.scheduleTask(deadline: now + .milliseconds(40)) { seen.value?.append(40) }
+        for milliseconds in [30, 10, 20, 1] as [Int64] {
+            loop.scheduleTask(deadline: now + .milliseconds(milliseconds)) { seen.value?.append(Int(milliseconds)) }
+        }
+        cancelled.cancel()
+        try await last.futureResult.get()
+        #expect(try await loop.submit { seen.value }.get() == [1, 10, 20, 30, 40])
+        await #expect(throws: EventLoopError.cancelled) { try await cancelled.futureResult.get() }
+        #expect(NIODeadline.now() >= now + .milliseconds(40))
+        try await loop.shutdownGracefully()
+        // A second time it has ended already.
+        try await loop.shutdownGracefully()
+    }
+
+    /// What a channel's reader has been given.
+    private final class Reader: SocketReader {
+        var received: [ByteBuffer] = []
+        var wantsMore = true
+        var whenReceived: () -> Void = {}
+
+        func received(_ bytes: ByteBuffer) -> Bool {
+            received.append(bytes)
+            whenReceived()
+            return wantsMore
+        }
+
+        var text: String { received.map { String(buffer: $0) }.joined() }
+    }
+
+    /// A reader on its loop, with the channel that it reads.
+    private struct Adopted: Sendable {
+        let loop: SocketLoop
+        let reader: NIOLoopBound<Reader>
+        let channel: SocketChannel
+
+        static func make(_ descriptor: CInt, on loop: SocketLoop, hasData: Bool = false, wantsMore: Bool = true) async throws -> Adopted {
+            try await loop.submit {
+                let reader = Reader()
+                reader.wantsMore = wantsMore
+                let channel = try SocketChannel.adopt(descriptor, on: loop, hasData: hasData) { $0.reader = reader }
+                return Adopted(loop: loop, reader: NIOLoopBound(reader, eventLoop: loop), channel: channel)
+            }.get()
+        }
+
+        /// What it has received, once that is so much, or the channel's end.
+        func text(count: Int) async throws -> String {
+            while true {
+                let text = try await loop.submit { reader.value.text }.get()
+                if text.utf8.count >= count || !channel.isActive { return text }
+                usleep(1_000)
+            }
+        }
+    }
+
+    private static func pair() throws -> (CInt, CInt) {
+        var ends: [CInt] = [-1, -1]
+        try #require(socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_NONBLOCK.rawValue), 0, &ends) == 0)
+        return (ends[0], ends[1])
+    }
+
+    private static func say(_ text: String, to end: CInt) { _ = send(end, text, text.utf8.count, CInt(MSG_NOSIGNAL)) }
+
+    @Test func `what lies in the socket is read when the channel begins, before the loop has waited for it`() async throws {
+        let loop = SocketLoop()
+        let (end, ours) = try Self.pair()
+        Self.say("first", to: end)
+        let received = try await loop.submit {
+            let reader = Reader()
+            let channel = try SocketChannel.adopt(ours, on: loop, hasData: true) { $0.reader = reader }
+            defer { channel.close(promise: nil) }
+            return reader.text
+        }.get()
+        #expect(received == "first")
+        try await loop.shutdownGracefully()
+        close(end)
+    }
+
+    @Test func `bytes that a reader keeps are not written over by what comes next`() async throws {
+        let loop = SocketLoop()
+        let (end, ours) = try Self.pair()
+        let adopted = try await Adopted.make(ours, on: loop)
+        var expected = ""
+        for number in 0..<20 {
+            Self.say("number \(number);", to: end)
+            expected += "number \(number);"
+            #expect(try await adopted.text(count: expected.utf8.count) == expected)
+        }
+        try await loop.shutdownGracefully()
+        close(end)
+    }
+
+    @Test func `who wants no more is given nothing until it asks, or until the other side is gone`() async throws {
+        let loop = SocketLoop()
+        let (end, ours) = try Self.pair()
+        let adopted = try await Adopted.make(ours, on: loop, wantsMore: false)
+        Self.say("one", to: end)
+        #expect(try await adopted.text(count: 3) == "one")
+        // Nothing is asked for: a second turn of the loop has not read either.
+        Self.say("two", to: end)
+        for _ in 0..<3 { try await loop.submit {}.get() }
+        #expect(try await loop.submit { adopted.reader.value.text }.get() == "one")
+        try await loop.submit { adopted.channel.read0() }.get()
+        #expect(try await adopted.text(count: 6) == "onetwo")
+        Self.say("three", to: end)
+        close(end)
+        try await adopted.channel.closeFuture.get()
+        #expect(try await loop.submit { adopted.reader.value.text }.get() == "onetwothree")
+        try await loop.shutdownGracefully()
+    }
+
+    @Test func `what the kernel does not take is sent when there is room, and the channel says when it is writable again`() async throws {
+        let loop = SocketLoop()
+        let (end, ours) = try Self.pair()
+        let adopted = try await Adopted.make(ours, on: loop)
+        let (channel, count) = (adopted.channel, 1 << 20)
+        let bytes = ByteBuffer(repeating: UInt8(ascii: "x"), count: count)
+        let (written, next, lost) = (loop.makePromise(of: Void.self), loop.makePromise(of: Void.self), loop.makePromise(of: Void.self))
+        channel.writeAndFlush(bytes, promise: written)
+        channel.writeAndFlush(ByteBuffer(string: "end"), promise: next)
+        #expect(try await loop.submit { channel.isWritable }.get() == false)
+        let reader = Task.detached {
+            var all = ByteBuffer()
+            while all.readableBytes < count + 3 {
+                let got = all.writeWithUnsafeMutableBytes(minimumWritableBytes: 65_536) { max(0, recv(end, $0.baseAddress, $0.count, 0)) }
+                if got == 0 { usleep(500) }
+            }
+            return all
+        }
+        try await written.futureResult.get()
+        try await next.futureResult.get()
+        #expect(channel.isWritable)
+        var received = await reader.value
+        #expect(received.readSlice(length: count) == bytes)
+        #expect(String(buffer: received) == "end")
+
+        // What is still to be sent when it closes has failed.
+        channel.writeAndFlush(bytes, promise: lost)
+        try await channel.close()
+        await #expect(throws: (any Error).self) { try await lost.futureResult.get() }
+        try await loop.shutdownGracefully()
+        close(end)
+    }
+
+    @Test func `a connection that is handed over goes on on another loop`() async throws {
+        let (first, second) = (SocketLoop(), SocketLoop())
+        let (end, ours) = try Self.pair()
+        let before = try await Adopted.make(ours, on: first)
+        Self.say("here", to: end)
+        #expect(try await before.text(count: 4) == "here")
+        let descriptor = try #require(try await first.submit { before.channel.surrender() }.get())
+        #expect(descriptor == ours)
+        #expect(!before.channel.isActive)
+        let after = try await Adopted.make(descriptor, on: second)
+        Self.say("there", to: end)
+        #expect(try await after.text(count: 5) == "there")
+        #expect(try await first.submit { before.reader.value.text }.get() == "here")
+        try await first.shutdownGracefully()
+        try await second.shutdownGracefully()
+        // The loop that ends closes what it has.
+        var byte: UInt8 = 0
+        #expect(recv(end, &byte, 1, 0) == 0)
+        close(end)
+    }
+
+    /// Sends back what comes.
+    private final class Echo: ChannelInboundHandler {
+        typealias InboundIn = ByteBuffer
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) { context.writeAndFlush(data, promise: nil) }
+    }
+
+    @Test(arguments: [SocketEndpoint.tcp(host: "127.0.0.1", port: 0), .unix(path: "/tmp/headrace-\(UInt64.random(in: .min ... .max)).sock")])
+    func `connections are accepted on all loops, and what is sent comes back through their pipelines`(endpoint: SocketEndpoint) async throws {
+        let loops = [SocketLoop(), SocketLoop()]
+        let used = Lock<Set<ObjectIdentifier>>([])
+        let listener = try await Listener.bind(endpoint, loops: loops) { channel in
+            used.withLock { _ = $0.insert(ObjectIdentifier(channel.eventLoop)) }
+            try channel.pipeline.syncOperations.addHandler(Echo())
+        }
+        let address: SocketEndpoint = if case .tcp = endpoint { .tcp(host: "127.0.0.1", port: listener.address.port ?? 0) } else { endpoint }
+        var clients: [Adopted] = []
+        for number in 0..<6 {
+            let loop = loops[number % 2]
+            let reader = try await loop.submit { NIOLoopBound(Reader(), eventLoop: loop) }.get()
+            let channel = try await address.connect(on: loop, timeout: .seconds(10)) { $0.reader = reader.value }.get()
+            clients.append(Adopted(loop: loop, reader: reader, channel: channel))
+            channel.writeAndFlush(ByteBuffer(string: "client \(number)"), promise: nil)
+        }
+        for (number, client) in clients.enumerated() { #expect(try await client.text(count: 8) == "client \(number)") }
+        #expect(used.withLock { $0.count } == 2)
+        await listener.close()
+        await #expect(throws: (any Error).self) { try await address.connect(on: loops[0], timeout: .seconds(10)) { _ in }.get() }
+        // Those who were accepted stay.
+        clients[0].channel.writeAndFlush(ByteBuffer(string: " again"), promise: nil)
+        #expect(try await clients[0].text(count: 14) == "client 0 again")
+        for loop in loops { try await loop.shutdownGracefully() }
+    }
+
+    @Test func `a listener on loops asks the kernel for connections that have said something`() async throws {
+        let loop = SocketLoop()
+        let listener = try await Listener.bind(.tcp(host: "127.0.0.1", port: 0), loops: [loop]) { _ in }
+        var found: [CInt] = []
+        for descriptor in 0..<CInt(1024) {
+            guard let address = SocketAddress(descriptor, isPeer: false), address.port == listener.address.port else { continue }
+            var (listens, seconds, size) = (CInt(0), CInt(0), socklen_t(4))
+            guard getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0, listens == 1 else { continue }
+            getsockopt(descriptor, CInt(IPPROTO_TCP), TCP_DEFER_ACCEPT, &seconds, &size)
+            found.append(seconds)
+        }
+        #expect(!found.isEmpty)
+        #expect(found.allSatisfy { $0 > 0 })
+        await listener.close()
+        try await loop.shutdownGracefully()
+    }
+}
