@@ -174,11 +174,11 @@ extension ClientHandler {
         guard phase == .welcoming, let login, let key else { return }
         phase = .idle
         self.login = nil
-        var reply = ByteBuffer()
+        // BackendKeyData and ReadyForQuery are 19 bytes.
+        var reply = ByteBufferAllocator().buffer(capacity: welcome.messages.readableBytes + 32)
         if login.needsNegotiation {
             BackendMessage.negotiateProtocolVersion(minor: 0, unknownOptions: login.startup.protocolOptions, to: &reply)
         }
-        AuthenticationRequest.ok.write(to: &reply)
         reply.writeImmutableBuffer(welcome.messages)
         BackendMessage.backendKeyData(processID: key.processID, secret: key.secret, to: &reply)
         BackendMessage.readyForQuery(.idle, to: &reply)

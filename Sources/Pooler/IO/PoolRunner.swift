@@ -41,7 +41,7 @@ final class PoolRunner: Sendable {
         let worker: NIOLoopBound<PoolerWorker>
     }
 
-    /// What a client is told of a server's parameters, and the messages that say it: made once, for all who log in alike.
+    /// What a client is told of a server's parameters, and the messages that say it, from AuthenticationOk on: made once, for all who log in alike.
     struct Welcome: Sendable {
         let reported: [String: String]
         let messages: ByteBuffer
@@ -49,6 +49,7 @@ final class PoolRunner: Sendable {
         init(_ reported: [String: String]) {
             self.reported = reported
             var messages = ByteBuffer()
+            AuthenticationRequest.ok.write(to: &messages)
             for (name, value) in reported { BackendMessage.parameterStatus(name, value, to: &messages) }
             self.messages = messages
         }

@@ -7,8 +7,9 @@ enum TraceParent {
 
     /// The application says it in its name: `00-<trace id>-<span id>-01`, perhaps with something around it.
     static func find(inName name: String) -> String? {
+        // Most names are short.
+        guard name.utf8.count >= 55 else { return nil }
         let bytes = Array(name.utf8)
-        guard bytes.count >= 55 else { return nil }
         for start in 0...(bytes.count - 55) where bytes[start + 2] == UInt8(ascii: "-") && bytes[start + 35] == UInt8(ascii: "-") {
             let (id, span) = (bytes[(start + 3)..<(start + 35)], bytes[(start + 36)..<(start + 52)])
             guard bytes[start + 52] == UInt8(ascii: "-"), id.allSatisfy(isDigit), span.allSatisfy(isDigit) else { continue }
