@@ -121,6 +121,10 @@ final class RESPClientHandler: ChannelInboundHandler {
             receive(&incoming)
             pending = incoming.readableBytes > 0 ? incoming : ByteBuffer()
         } else {
+            if pending.writableBytes < incoming.readableBytes, var larger = worker.takeInput(pending.readableBytes + incoming.readableBytes) {
+                larger.writeBuffer(&pending)
+                pending = larger
+            }
             pending.writeBuffer(&incoming)
             guard pending.readableBytes <= worker.keyspace.configuration.inputBytesMax else { return close() }
             goOn()
@@ -148,8 +152,9 @@ final class RESPClientHandler: ChannelInboundHandler {
         var bytes = ByteBuffer()
         swap(&bytes, &pending)
         receive(&bytes)
-        if bytes.readerIndex > 64 << 10 || bytes.readableBytes == 0 { bytes.discardReadBytes() }
-        pending = bytes.readableBytes > 0 ? bytes : ByteBuffer()
+        guard bytes.readableBytes > 0 else { return worker.giveBackInput(bytes) }
+        if bytes.readerIndex > 64 << 10 { bytes.discardReadBytes() }
+        pending = bytes
     }
 
     private func updateReading() {

@@ -114,6 +114,32 @@ import Testing
         await served.stop()
     }
 
+    @Test func `large pipelines of several clients at a time keep their bytes apart`() async throws {
+        let served = try await ServedKeyspace(threads: 1)
+        let clients = try (0..<3).map { _ in try RawClient(port: served.port) }
+        for round in 0..<3 {
+            // Some of 40 KB are whole with what is read, and some of 200 KB need a larger buffer than the smallest.
+            for (number, client) in clients.enumerated() {
+                for part in 0..<12 {
+                    let value = String(repeating: "\(round)\(number)\(part % 10)", count: part % 4 == 3 ? 68_000 : 14_000)
+                    client.send("*3\r\n$3\r\nSET\r\n$2\r\nk\(number)\r\n$\(value.utf8.count)\r\n\(value)\r\n")
+                }
+            }
+            for (number, client) in clients.enumerated() {
+                let value = String(repeating: "\(round)\(number)1", count: 68_000)
+                let expected = String(repeating: "+OK\r\n", count: 12) + "$\(value.utf8.count)\r\n\(value)\r\n"
+                client.send("*2\r\n$3\r\nGET\r\n$2\r\nk\(number)\r\n")
+                var answer = ""
+                let isWhole = eventually {
+                    answer += client.readAvailable(milliseconds: 20)
+                    return answer.utf8.count >= expected.utf8.count
+                }
+                #expect(isWhole && answer == expected)
+            }
+        }
+        await served.stop()
+    }
+
     @Test func `a shard that is full of due keys keeps those of no other waiting`() async throws {
         let served = try await ServedKeyspace(threads: 1)
         let keyspace = served.server.keyspace
