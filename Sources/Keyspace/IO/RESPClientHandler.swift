@@ -152,7 +152,7 @@ final class RESPClientHandler: ChannelInboundHandler {
         var bytes = ByteBuffer()
         swap(&bytes, &pending)
         receive(&bytes)
-        guard bytes.readableBytes > 0 else { return worker.giveBackInput(bytes) }
+        guard bytes.readableBytes > 0 else { return worker.giveBackInput(consume bytes) }
         if bytes.readerIndex > 64 << 10 { bytes.discardReadBytes() }
         pending = bytes
     }

@@ -1,5 +1,7 @@
 import Foundation
 import Logging
+import NIOCore
+import NIOPosix
 import Synchronization
 import TestSupport
 import Testing
@@ -138,6 +140,23 @@ import Testing
             }
         }
         await served.stop()
+    }
+
+    @Test func `a large buffer that was given back is lent again, and sixteen are kept`() {
+        let worker = KeyspaceWorker(
+            eventLoop: MultiThreadedEventLoopGroup.singleton.any(), keyspace: Keyspace(KeyspaceConfiguration()), index: 0, loopCount: 1,
+            logger: Logger(label: "test"))
+        func lend(_ count: Int) -> Set<UnsafeRawPointer?> {
+            var buffers = (0..<count).compactMap { _ in worker.takeInput(100 << 10) }
+            #expect(buffers.count == count && buffers.allSatisfy { $0.readableBytes == 0 && $0.writableBytes >= 100 << 10 })
+            let places = Set(buffers.map { $0.withVeryUnsafeBytes { $0.baseAddress } })
+            while let buffer = buffers.popLast() { worker.giveBackInput(consume buffer) }
+            return places
+        }
+        let first = lend(20)
+        #expect(lend(16).isSubset(of: first))
+        // Less than half of the smallest, and more than the largest, is for malloc.
+        #expect(worker.takeInput(64 << 10) == nil && worker.takeInput(256 << 10 + 1) == nil && worker.takeInput(256 << 10)?.writableBytes == 256 << 10)
     }
 
     @Test func `a shard that is full of due keys keeps those of no other waiting`() async throws {
