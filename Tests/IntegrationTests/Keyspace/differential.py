@@ -348,7 +348,8 @@ def same(command, expected, actual):
     if name in ("SORT", "SORT_RO") and expected == NOT_A_DOUBLE and isinstance(actual, list):
         return True
     # A script's number that no integer holds: what C makes of it hangs on the processor.
-    if name == "EVAL" and expected == [(b":", b"-9223372036854775808")] and actual == [(b":", b"9223372036854775807")]:
+    if name == "EVAL" and isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual) and all(
+            pair[0] == pair[1] or pair == ((b":", b"-9223372036854775808"), (b":", b"9223372036854775807")) for pair in zip(expected, actual)):
         return True
     if name in ("PTTL", "TTL", "PEXPIRETIME", "EXPIRETIME") and isinstance(expected, tuple) and isinstance(actual, tuple) and expected[0] == actual[0] == b":":
         tolerance = PATIENCE if name in ("TTL", "EXPIRETIME") else 1000 * PATIENCE
