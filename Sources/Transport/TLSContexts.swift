@@ -69,14 +69,16 @@ public struct TLSServerContext: Sendable {
         context = try NIOSSLContext(configuration: configuration)
     }
 
-    /// Puts TLS first in the pipeline of a connection. Call on its event loop.
-    public func add(to channel: any Channel) throws {
-        try channel.pipeline.syncOperations.addHandlers([NIOSSLServerHandler(context: context), TLSClosing()], position: .first)
+    /// Puts TLS behind what is in the pipeline of a connection. Call on its event loop.
+    public func add(to channel: any Channel) throws { try add(to: channel, .last) }
+
+    private func add(to channel: any Channel, _ position: ChannelPipeline.SynchronousOperations.Position) throws {
+        try channel.pipeline.syncOperations.addHandlers([NIOSSLServerHandler(context: context), TLSClosing()], position: position)
     }
 
-    /// The same, with buffers whose memory can be given back, for who keeps many connections that are idle.
-    public func addWithBuffers(to channel: any Channel) throws -> TLSBuffers {
-        try TLSBuffers.adding(to: channel) { try add(to: channel) }
+    /// Puts TLS before what is there, with buffers whose memory can be given back, for who keeps many connections that are idle.
+    public func addFirstWithBuffers(to channel: any Channel) throws -> TLSBuffers {
+        try TLSBuffers.adding(to: channel) { try add(to: channel, .first) }
     }
 }
 

@@ -161,7 +161,8 @@ struct DoctorTests {
         #expect(isThere)
 
         let (problems, result) = try deployment.examined {
-            $0["services"] != nil && $0["hit-rate"]?.contains { $0.contains("no-store") } == true
+            // A connection that the pooler opens while it is asked is taken for one past it, until the next time.
+            $0["services"] != nil && $0["sessions"]?.count == 1 && $0["hit-rate"]?.contains { $0.contains("no-store") } == true
         }
         #expect(result.status == 1)
         let expected = [

@@ -58,7 +58,7 @@ extension ClientHandler {
         writer = SocketWriter(context, isPlain: false)
         (context.channel as? SocketChannel)?.reader = nil
         do {
-            tlsBuffers = try tls.addWithBuffers(to: context.channel)
+            tlsBuffers = try tls.addFirstWithBuffers(to: context.channel)
         } catch {
             return close()
         }
