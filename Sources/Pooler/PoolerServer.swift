@@ -64,8 +64,7 @@ public final class PoolerServer: Sendable {
                     guard pressure.level == .none else { throw ClientRefused() }
                     let place = limit.admit() ? limit : overLimit
                     guard place === limit || overLimit.admit() else { throw ClientRefused() }
-                    let handler = ClientHandler(worker: worker.value, isOverLimit: place === overLimit, release: { place.release() })
-                    try channel.pipeline.syncOperations.addHandler(handler)
+                    channel.owner = ClientHandler(worker: worker.value, channel: channel, isOverLimit: place === overLimit, release: { place.release() })
                 }
                 listeners.append(listener)
             }

@@ -11,11 +11,20 @@ public protocol SocketReader: AnyObject {
     func received(_ bytes: ByteBuffer) -> Bool
 }
 
+/// Who has a ``SocketChannel`` that needs no pipeline: it reads, and writes by ``SocketChannel/send(_:)``.
+public protocol SocketOwner: SocketReader {
+    /// Of ``SocketChannel/isWritable``.
+    func writabilityChanged()
+    /// Called once, at once. The channel lets go of its owner in the loop's next turn.
+    func closed()
+}
+
 /// A connected stream socket on a ``SocketLoop``.
 ///
 /// It reads once for each event, as long as it is asked to. What is read goes to its ``reader`` if it has one, else through its pipeline. Input that ends
 /// closes it: neither side of it is ever half closed. When the other side is gone, what it had sent is still read, whether anybody wants it or not, and then
-/// it closes. Handlers are told of no registration.
+/// it closes. Handlers are told of no registration. With an ``owner`` it has no pipeline, which would take 10,000 instructions of a log-in of the pooler: to make it,
+/// to add and remove a handler, and to tell it of the connection's beginning and end. One is made when it is asked for.
 ///
 /// Belongs to its event loop. `@unchecked Sendable`: what NIO lets other threads ask is atomic or never changes.
 public final class SocketChannel: Channel, ChannelCore, @unchecked Sendable {
@@ -27,9 +36,19 @@ public final class SocketChannel: Channel, ChannelCore, @unchecked Sendable {
     public let remoteAddress: SocketAddress?
     public var parent: (any Channel)? { nil }
     public private(set) var allocator = ByteBufferAllocator()
-    public private(set) lazy var pipeline = ChannelPipeline(channel: self)
+    var hasPipeline: Bool { madePipeline != nil }
+    public var pipeline: ChannelPipeline {
+        if let madePipeline { return madePipeline }
+        let pipeline = ChannelPipeline(channel: self)
+        madePipeline = pipeline
+        return pipeline
+    }
     /// Set while nothing in the pipeline changes the bytes on their way, as TLS does.
     public var reader: (any SocketReader)?
+    /// Who is told of all that happens, in the place of the pipeline, and reads.
+    public var owner: (any SocketOwner)? {
+        didSet { reader = owner }
+    }
 
     let descriptor: CInt
     private let loop: SocketLoop
@@ -45,11 +64,16 @@ public final class SocketChannel: Channel, ChannelCore, @unchecked Sendable {
     /// The kernel takes no more.
     private var awaitsRoom = false
     private var interest: UInt32 = 0
-    private var unsent = CircularBuffer<Unsent>()
-    private var unsentBytes = 0
+    private var unsent = SocketChannel.nothing
+    /// Bytes that wait until the kernel takes them.
+    public private(set) var unsentBytes = 0
     /// Of `unsent`, those that may go.
     private var flushedCount = 0
     private var isSending = false
+    private var madePipeline: ChannelPipeline?
+
+    /// One that is made has room for 16.
+    private static let nothing = CircularBuffer<Unsent>()
 
     private struct Unsent {
         var bytes: ByteBuffer
@@ -88,8 +112,12 @@ public final class SocketChannel: Channel, ChannelCore, @unchecked Sendable {
 
     private func begin(hasData: Bool) {
         active.store(true, ordering: .relaxed)
-        pipeline.syncOperations.fireChannelActive()
-        if isOpen, autoRead, !isReadWanted { pipeline.syncOperations.read() }
+        if owner != nil {
+            isReadWanted = autoRead
+        } else {
+            pipeline.syncOperations.fireChannelActive()
+            if isOpen, autoRead, !isReadWanted { pipeline.syncOperations.read() }
+        }
         if isOpen, hasData, isReadWanted { _ = readable() }
         guard isOpen else { return }
         isWatched = true
@@ -147,7 +175,7 @@ public final class SocketChannel: Channel, ChannelCore, @unchecked Sendable {
 
     private func failed(_ error: any Error) {
         guard isOpen else { return }
-        pipeline.syncOperations.fireErrorCaught(error)
+        if owner == nil { pipeline.syncOperations.fireErrorCaught(error) }
         close0(error: error, mode: .all, promise: nil)
     }
 
@@ -181,11 +209,33 @@ public final class SocketChannel: Channel, ChannelCore, @unchecked Sendable {
             promise?.fail(ChannelError.operationUnsupported)
             return
         }
+        append(bytes, promise)
+    }
+
+    /// Past the pipeline: what the kernel does not take at once goes as soon as it does. Called on the loop; does nothing when it is closed.
+    public func send(_ bytes: ByteBuffer) {
+        guard isOpen else { return }
+        var rest = bytes
+        if unsent.isEmpty {
+            let count = bytes.withUnsafeReadableBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL)) }
+            guard count < bytes.readableBytes else { return }
+            // What fails is tried again below, where it closes the channel.
+            rest.moveReaderIndex(forwardBy: max(count, 0))
+        }
+        append(rest, nil)
+        flush0()
+    }
+
+    private func append(_ bytes: ByteBuffer, _ promise: EventLoopPromise<Void>?) {
         unsent.append(Unsent(bytes: bytes.inOwnMemory(), promise: promise))
         unsentBytes += bytes.readableBytes
         guard unsentBytes > Self.unsentMax, isWritable else { return }
         writable.store(false, ordering: .relaxed)
-        pipeline.syncOperations.fireChannelWritabilityChanged()
+        writabilityChanged()
+    }
+
+    private func writabilityChanged() {
+        if let owner { owner.writabilityChanged() } else { pipeline.syncOperations.fireChannelWritabilityChanged() }
     }
 
     public func flush0() {
@@ -198,7 +248,6 @@ public final class SocketChannel: Channel, ChannelCore, @unchecked Sendable {
         // A promise's end may bring more, which is sent by the loop below.
         guard !isSending else { return }
         isSending = true
-        defer { isSending = false }
         awaitsRoom = false
         while isOpen, !awaitsRoom, flushedCount > 0 {
             let bytes = unsent[unsent.startIndex].bytes
@@ -215,16 +264,18 @@ public final class SocketChannel: Channel, ChannelCore, @unchecked Sendable {
                 awaitsRoom = true
             } else if errno != EINTR {
                 let error = IOError(errnoCode: errno, reason: "send")
+                isSending = false
                 // The other side may have said why.
                 drain()
                 return close0(error: error, mode: .all, promise: nil)
             }
         }
+        isSending = false
         guard isOpen else { return }
         updateInterest()
         guard unsentBytes < Self.unsentLow, !isWritable else { return }
         writable.store(true, ordering: .relaxed)
-        pipeline.syncOperations.fireChannelWritabilityChanged()
+        writabilityChanged()
     }
 
     // MARK: The end
@@ -240,20 +291,22 @@ public final class SocketChannel: Channel, ChannelCore, @unchecked Sendable {
         }
         isOpen = false
         let wasActive = active.exchange(false, ordering: .relaxed)
-        reader = nil
+        let owner = self.owner
+        self.owner = nil
         if isWatched { loop.unwatch(descriptor, isClosed: !isSurrendered) }
         isWatched = false
         if !isSurrendered { Glibc.close(descriptor) }
         let lost = unsent
-        unsent = CircularBuffer()
+        unsent = Self.nothing
         (unsentBytes, flushedCount) = (0, 0)
         for one in lost { one.promise?.fail(error) }
         promise?.succeed()
-        if wasActive { pipeline.syncOperations.fireChannelInactive() }
-        // Those who have called may still be on their way through the pipeline.
-        loop.execute { [self] in
-            removeHandlers(pipeline: pipeline)
+        if let owner { owner.closed() } else if wasActive { pipeline.syncOperations.fireChannelInactive() }
+        // Those who have called may still be at work, or on their way through the pipeline.
+        loop.afterwards { [self] in
+            if let madePipeline { removeHandlers(pipeline: madePipeline) }
             closePromise.succeed()
+            withExtendedLifetime(owner) {}
         }
     }
 
@@ -325,7 +378,8 @@ public final class SocketChannel: Channel, ChannelCore, @unchecked Sendable {
         }
     }
 
-    private func setAutoRead(_ isOn: Bool) {
+    /// Called on the loop.
+    public func setAutoRead(_ isOn: Bool) {
         guard isOpen, autoRead != isOn else { return }
         autoRead = isOn
         isReadWanted = isOn

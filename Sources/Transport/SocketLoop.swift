@@ -202,6 +202,9 @@ public final class SocketLoop: EventLoop, @unchecked Sendable {
         }
     }
 
+    /// Called on the loop: runs it when what has happened meanwhile is dealt with.
+    func afterwards(_ task: @escaping () -> Void) { tasks.append(task) }
+
     @discardableResult
     public func scheduleTask<T>(deadline: NIODeadline, _ task: @escaping @Sendable () throws -> T) -> Scheduled<T> {
         let promise = makePromise(of: T.self)

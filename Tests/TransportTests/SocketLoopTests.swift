@@ -181,6 +181,67 @@ import Testing
         close(end)
     }
 
+    /// Has a channel without a pipeline. Sends more once it is writable again, twice.
+    private final class Owner: SocketOwner {
+        let channel: SocketChannel
+        var received: [String] = []
+        var writabilities: [Bool] = []
+        var endCount = 0
+
+        static let bytes = ByteBuffer(repeating: UInt8(ascii: "x"), count: 4 << 20)
+
+        init(_ channel: SocketChannel) {
+            self.channel = channel
+        }
+
+        func received(_ bytes: ByteBuffer) -> Bool {
+            received.append(String(buffer: bytes))
+            channel.send(Self.bytes)
+            return true
+        }
+
+        func writabilityChanged() {
+            writabilities.append(channel.isWritable)
+            if channel.isWritable, writabilities.count < 6 { channel.send(Self.bytes) }
+        }
+
+        func closed() { endCount += 1 }
+    }
+
+    @Test func `an owner is told all that happens to its channel, which has no pipeline`() async throws {
+        let loop = SocketLoop()
+        let (end, ours) = try Self.pair()
+        let owner = try await loop.submit {
+            let channel = try SocketChannel.adopt(ours, on: loop) { $0.owner = Owner($0) }
+            return NIOLoopBound(try #require(channel.owner as? Owner), eventLoop: loop)
+        }.get()
+        Self.say("more", to: end)
+        // What is sent when there is room again, and finds too little of it, is not forgotten either.
+        let all = 3 * Owner.bytes.readableBytes
+        let count = await Task.detached {
+            var (count, misses) = (0, 0)
+            var memory = [UInt8](repeating: 0, count: 65_536)
+            while count < all, misses < 20_000 {
+                let got = recv(end, &memory, memory.count, 0)
+                if got > 0 { (count, misses) = (count + got, 0) } else { misses += 1; usleep(500) }
+            }
+            return count
+        }.value
+        #expect(count == all)
+        let (received, writabilities) = try await loop.submit { (owner.value.received, owner.value.writabilities) }.get()
+        #expect(received == ["more"])
+        #expect(writabilities == [false, true, false, true, false, true])
+        close(end)
+        while try await loop.submit({ owner.value.channel.isActive }).get() { usleep(500) }
+        let (endCount, isAlone) = try await loop.submit {
+            owner.value.channel.send(Owner.bytes)
+            return (owner.value.endCount, owner.value.channel.owner == nil && !owner.value.channel.hasPipeline)
+        }.get()
+        #expect(endCount == 1)
+        #expect(isAlone)
+        try await loop.shutdownGracefully()
+    }
+
     /// Sends back what comes.
     private final class Echo: ChannelInboundHandler {
         typealias InboundIn = ByteBuffer

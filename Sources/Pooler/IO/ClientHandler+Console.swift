@@ -11,15 +11,15 @@ extension ClientHandler {
 
     /// Its row in the console; `nil` before its login.
     func describe(loop: Int, now: NIODeadline, time: (NIODeadline) -> String) -> ConsoleSnapshot.Socket? {
-        guard let identity, let context else { return nil }
+        guard let identity, channel.isActive else { return nil }
         let isWaiting = phase == .waiting || phase == .welcoming
-        let (remote, local) = (self.remote, context.channel.localAddress)
+        let (remote, local) = (self.remote, channel.localAddress)
         return ConsoleSnapshot.Socket(
             type: "C", user: identity.user, database: identity.database, replication: replication.rawValue, state: isWaiting ? "waiting" : "active",
             address: remote?.address ?? "unix", port: remote?.port ?? 0, localAddress: local?.ipAddress ?? "unix", localPort: local?.port ?? 0,
             connectTime: time(openedAt), requestTime: time(activeSince),
             wait: isWaiting ? UInt64(clamping: (now - phaseSince).nanoseconds / 1000) : 0, link: server?.consoleID(loop: loop),
-            tls: TLSPeer.version(of: context.pipeline) ?? "", applicationName: parameters.value("application_name") ?? "",
+            tls: context.flatMap { TLSPeer.version(of: $0.pipeline) } ?? "", applicationName: parameters.value("application_name") ?? "",
             preparedStatements: statements.count, id: consoleID(loop: loop), isActive: server != nil)
     }
 

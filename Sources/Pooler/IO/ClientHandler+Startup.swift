@@ -9,7 +9,7 @@ extension ClientHandler {
 
     /// The client's address; `nil` on a Unix socket.
     var remote: (address: String, port: Int)? {
-        guard let remote = proxied ?? context?.channel.remoteAddress, let address = remote.ipAddress else { return nil }
+        guard let remote = proxied ?? channel.remoteAddress, let address = remote.ipAddress else { return nil }
         return (address, remote.port ?? 0)
     }
 
@@ -53,12 +53,12 @@ extension ClientHandler {
 
     /// All that follows is encrypted.
     func encrypt(isDirect: Bool) {
-        guard let context, let tls = worker.runner.tls.clients else { return close() }
+        guard let tls = worker.runner.tls.clients else { return close() }
         encryption = .handshake(isDirect: isDirect)
-        writer = SocketWriter(context, isPlain: false)
-        (context.channel as? SocketChannel)?.reader = nil
         do {
-            tlsBuffers = try tls.addFirstWithBuffers(to: context.channel)
+            try channel.pipeline.syncOperations.addHandler(self)
+            channel.owner = nil
+            tlsBuffers = try tls.addFirstWithBuffers(to: channel)
         } catch {
             return close()
         }
@@ -66,10 +66,9 @@ extension ClientHandler {
         // What was read is the beginning of the handshake: it starts again, from the front.
         let bytes = pending
         pending = ByteBuffer()
-        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-        context.eventLoop.execute {
-            bound.value.pipeline.syncOperations.fireChannelRead(NIOAny(bytes))
-            bound.value.pipeline.syncOperations.fireChannelReadComplete()
+        worker.eventLoop.execute { [channel] in
+            channel.pipeline.syncOperations.fireChannelRead(NIOAny(bytes))
+            channel.pipeline.syncOperations.fireChannelReadComplete()
         }
     }
 
@@ -83,7 +82,7 @@ extension ClientHandler {
     /// The client has to show who it is.
     func authenticate(_ login: ClientStartup.Login) {
         guard !isOverLimit else { return fail(.tooManyConnections, "no more connections allowed (max_client_connections)") }
-        let address = IPAddress(proxied ?? context?.channel.remoteAddress)
+        let address = IPAddress(proxied ?? channel.remoteAddress)
         let hasTLS = if case .established = encryption { true } else { false }
         // A Unix socket needs no TLS: nobody is in between.
         guard hasTLS || address == nil || worker.runner.tls.clientMode == .disable || worker.runner.tls.clientMode == .allow else {
@@ -138,19 +137,16 @@ extension ClientHandler {
         }
         guard let pool = worker.runner.pool(poolKey) else { return fail(.tooManyConnections, "too many pools of server connections") }
         self.pool = pool
-        let configuration = worker.configuration
         var login = login
         isProbe = login.parameters.contains { $0.name == "application_name" && $0.value == worker.runner.probeName }
         // No statement is worth it that the server knows the name by.
         if isProbe { login.parameters.removeAll { $0.name == "application_name" } }
-        if configuration.addsClientAddress { login.addClientAddress(remote.map { "\($0.address):\($0.port)" } ?? "unix") }
+        if worker.configuration.addsClientAddress { login.addClientAddress(remote.map { "\($0.address):\($0.port)" } ?? "unix") }
         if poolKey.kind == .replication { return admitToReplication(login, poolKey) }
         parameters = worker.runner.parameterSets.withLock { $0.make(login.parameters) }
-        let hasState = configuration.mode != .session && configuration.sessionState != .pgbouncer
-        statements = ClientStatements(
-            max: configuration.limits.clientStatementsMax,
-            session: hasState ? SessionState(mode: configuration.sessionState, parameters: login.parameters.map { ($0.name, $0.value) }) : nil,
-            texts: worker.texts, insight: isProbe ? nil : (worker.queries, pool))
+        statements.session = worker.newSession(parameters, login)
+        statements.texts = worker.texts
+        if !isProbe { statements.insight = (worker.queries, pool) }
         key = worker.runner.cancelKeys.issue(to: .init(loop: worker.index, client: id), secret: .random(in: .min ... .max))
         phase = .welcoming
         if let known = worker.runner.welcome(pool, parameters) { return welcome(known) }
@@ -194,11 +190,11 @@ extension ClientHandler {
     /// This connection was made to cancel another client's query.
     func cancel(_ key: CancelKeys.Key) {
         phase = .closed
-        guard let place = worker.runner.cancelKeys.find(key), let context else { return close() }
-        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-        let eventLoop = context.eventLoop
+        guard let place = worker.runner.cancelKeys.find(key) else { return close() }
+        let eventLoop = worker.eventLoop
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
         worker.runner.run(on: place.loop, from: worker) { worker in
-            let done: @Sendable () -> Void = { eventLoop.execute { bound.value.close(promise: nil) } }
+            let done: @Sendable () -> Void = { eventLoop.execute { bound.value.close() } }
             guard let client = worker.clients[place.client] else { return done() }
             client.cancelRequested(done)
         }

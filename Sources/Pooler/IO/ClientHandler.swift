@@ -12,8 +12,10 @@ import Transport
 /// Everything about messages is ``ServerSession``'s, everything about who gets which connection ``PoolMachine``'s. Client and server
 /// connection are on one event loop: no byte hops.
 ///
+/// With TLS it is in its channel's pipeline, else it has the channel without one.
+///
 /// It stops reading while the server takes no more, and while ``pendingBytesMax`` wait for a lease or for replies.
-final class ClientHandler: ChannelDuplexHandler, SocketReader {
+final class ClientHandler: ChannelDuplexHandler, SocketOwner {
     typealias InboundIn = ByteBuffer
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -44,6 +46,7 @@ final class ClientHandler: ChannelDuplexHandler, SocketReader {
     }
 
     let worker: PoolerWorker
+    let channel: SocketChannel
     let release: @Sendable () -> Void
     /// There are too many clients: it is told so.
     let isOverLimit: Bool
@@ -58,12 +61,12 @@ final class ClientHandler: ChannelDuplexHandler, SocketReader {
     /// When the memory of those was given back to the kernel.
     private var buffersGivenBackAt = NIODeadline.uptimeNanoseconds(0)
     var authentication: ClientAuthentication?
-    var context: ChannelHandlerContext?
-    var writer: SocketWriter?
+    /// With TLS.
+    private(set) var context: ChannelHandlerContext?
     var pending = ByteBuffer()
     var isReadSuppressed = false
-    private(set) var isWritable = false
-    var id: UInt64 = 0
+    private(set) var isWritable = true
+    private(set) var id: UInt64 = 0
     var key: CancelKeys.Key?
     var pool = 0
     /// Who has logged in, and where to.
@@ -105,30 +108,30 @@ final class ClientHandler: ChannelDuplexHandler, SocketReader {
     /// When the last request came, or the last reply ended it.
     var activeSince = NIODeadline.now()
 
-    init(worker: PoolerWorker, isOverLimit: Bool, release: @escaping @Sendable () -> Void) {
+    init(worker: PoolerWorker, channel: SocketChannel, isOverLimit: Bool, release: @escaping @Sendable () -> Void) {
         self.worker = worker
+        self.channel = channel
         self.isOverLimit = isOverLimit
         self.release = release
         startup = ClientStartup(offersTLS: worker.runner.tls.clients != nil)
         statements = ClientStatements(max: worker.configuration.limits.clientStatementsMax)
+        awaitsProxyHeader = !worker.configuration.proxies.isEmpty && channel.remoteAddress?.ipAddress.map { worker.configuration.isProxy($0) } == true
+        id = worker.add(self)
     }
 
     // MARK: Channel events
 
     func handlerAdded(context: ChannelHandlerContext) {
-        context.eventLoop.preconditionInEventLoop()
         self.context = context
-        isWritable = context.channel.isWritable
-        writer = SocketWriter(context, isPlain: true)
-        (context.channel as? SocketChannel)?.reader = self
-        awaitsProxyHeader = !worker.configuration.proxies.isEmpty && context.channel.remoteAddress?.ipAddress.map { worker.configuration.isProxy($0) } == true
-        id = worker.add(self)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
-        gone()
         self.context = nil
-        writer = nil
+        closed()
+    }
+
+    func closed() {
+        gone()
         worker.remove(id)
         release()
     }
@@ -177,8 +180,10 @@ final class ClientHandler: ChannelDuplexHandler, SocketReader {
     /// Nobody further on wants to know.
     func channelReadComplete(context: ChannelHandlerContext) {}
 
-    func channelWritabilityChanged(context: ChannelHandlerContext) {
-        isWritable = context.channel.isWritable
+    func channelWritabilityChanged(context: ChannelHandlerContext) { writabilityChanged() }
+
+    func writabilityChanged() {
+        isWritable = channel.isWritable
         if isWritable {
             if notifications.readableBytes > 0, mayBeNotified { writeNotifications() }
             server?.resumeReading()
@@ -192,7 +197,7 @@ final class ClientHandler: ChannelDuplexHandler, SocketReader {
     /// What lies in the socket stays there: the read that was asked for already is taken back, too.
     func suspend() {
         guard isSuspended else { return }
-        try? context?.channel.syncOptions?.setOption(.autoRead, value: false)
+        channel.setAutoRead(false)
     }
 
     func resume(after time: TimeAmount) {
@@ -200,13 +205,13 @@ final class ClientHandler: ChannelDuplexHandler, SocketReader {
         guard phase != .startup else { return }
         phaseSince = phaseSince + time
         activeSince = activeSince + time
-        try? context?.channel.syncOptions?.setOption(.autoRead, value: true)
+        channel.setAutoRead(true)
         understand()
         resumeReading()
     }
 
     /// Whether the kernel has not taken all yet that was written.
-    var hasUnflushed: Bool { context.flatMap { try? $0.channel.syncOptions?.getOption(.bufferedWritableBytes) }.map { $0 > 0 } ?? false }
+    var hasUnflushed: Bool { channel.unsentBytes > 0 }
 
     var wantsInput: Bool {
         if isSuspended { return false }
@@ -222,9 +227,9 @@ final class ClientHandler: ChannelDuplexHandler, SocketReader {
     }
 
     func resumeReading() {
-        guard isReadSuppressed, wantsInput, let context else { return }
+        guard isReadSuppressed, wantsInput else { return }
         isReadSuppressed = false
-        context.read()
+        if let context { context.read() } else { channel.read0() }
     }
 
     // MARK: Requests
@@ -386,9 +391,8 @@ final class ClientHandler: ChannelDuplexHandler, SocketReader {
     }
 
     func close() {
-        let context = self.context
         gone()
-        context?.close(promise: nil)
+        if let context { context.close(promise: nil) } else { channel.close0(error: ChannelError.alreadyClosed, mode: .all, promise: nil) }
     }
 
     /// The client is gone, or about to: what it holds goes back.
@@ -428,6 +432,6 @@ final class ClientHandler: ChannelDuplexHandler, SocketReader {
     func write(_ bytes: ByteBuffer) {
         worker.metrics.bytesSent.add(bytes.readableBytes)
         if key != nil, console == nil, !isProbe { worker.counts.add(pool) { $0.bytesSent &+= UInt64(bytes.readableBytes) } }
-        writer?.writeAndFlush(bytes)
+        if case .none = encryption { channel.send(bytes) } else { context?.writeAndFlush(NIOAny(bytes), promise: nil) }
     }
 }

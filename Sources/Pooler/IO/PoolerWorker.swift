@@ -35,6 +35,8 @@ final class PoolerWorker {
     private var waiting: [UInt64: ClientHandler] = [:]
     private(set) var clients: [UInt64: ClientHandler] = [:]
     private var lastClient: UInt64 = 0
+    /// What the last client began with.
+    private var lastSession: (parameters: Int, session: SessionState)?
     private var sweeping: RepeatedTask?
 
     init(index: Int, eventLoop: SocketLoop, runner: PoolRunner) {
@@ -133,6 +135,15 @@ final class PoolerWorker {
 
     func remove(_ client: UInt64) {
         if clients.removeValue(forKey: client) != nil { metrics.clients.subtract() }
+    }
+
+    /// What a client's session has at first; `nil` where nobody asks. Mostly it is the same as the last one's.
+    func newSession(_ parameters: ParameterSet, _ login: ClientStartup.Login) -> SessionState? {
+        guard configuration.mode != .session, configuration.sessionState != .pgbouncer else { return nil }
+        if let lastSession, lastSession.parameters == parameters.id { return lastSession.session }
+        let session = SessionState(mode: configuration.sessionState, parameters: login.parameters.map { ($0.name, $0.value) })
+        lastSession = (parameters.id, session)
+        return session
     }
 
     /// Gets a server connection for a client, which is told by `leased`, perhaps before this returns.

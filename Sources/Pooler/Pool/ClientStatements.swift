@@ -15,7 +15,7 @@ struct ClientStatements {
 
     /// What the client's session has; `nil` where nobody asks, as in session mode.
     var session: SessionState?
-    private let texts: StatementTexts?
+    var texts: StatementTexts?
     /// What the statement of the last unnamed Parse, and what runs in the unnamed portal, means to the session.
     private var unnamedText: StatementText?
     private var portalText: StatementText?
@@ -25,7 +25,6 @@ struct ClientStatements {
     /// Named portals whose statements mean something, at a time; with more, the server is asked.
     static let portalsMax = 64
 
-    /// - Parameter insight: where the queries of a pool are counted.
     init(max: Int, session: SessionState? = nil, texts: StatementTexts? = nil, insight: (queries: QueryInsight, pool: Int)? = nil) {
         self.max = max
         self.insight = insight
@@ -159,7 +158,8 @@ struct ClientStatements {
 
     // MARK: What it costs
 
-    private let insight: (queries: QueryInsight, pool: Int)?
+    /// Where the queries of a pool are counted.
+    var insight: (queries: QueryInsight, pool: Int)?
     private var unnamedStatistics: QueryStatistics?
     /// What the batch so far has bound last: it stands for the batch.
     private var batchStatistics: QueryStatistics?
