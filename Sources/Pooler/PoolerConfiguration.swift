@@ -67,6 +67,8 @@ public struct PoolerConfiguration: Sendable, Equatable {
 
     /// Where a client's database is; for one that replicates a whole server, and so names none, the first that is offered.
     /// - Returns: `nil` when it is not offered.
+    // Not inlined, it would be called with a copy of all that is here.
+    @inline(__always)
     func offered(_ startup: StartupMessage) -> (name: String, database: Database)? {
         if let database = databases[startup.database] ?? databases["*"] { return (startup.database, database) }
         guard startup.isPhysicalReplication, let first = databases.min(by: { $0.key < $1.key }) else { return nil }

@@ -3,6 +3,7 @@ import Glibc
 public import NIOCore
 import NIOPosix
 import Synchronization
+import Telemetry
 
 /// Who reads a ``SocketChannel`` past its pipeline.
 public protocol SocketReader: AnyObject {
@@ -52,7 +53,7 @@ public final class SocketChannel: Channel, ChannelCore, @unchecked Sendable {
 
     let descriptor: CInt
     private let loop: SocketLoop
-    private let closePromise: EventLoopPromise<Void>
+    private let closing = Lock(Closing())
     private let active = Atomic(false)
     private let writable = Atomic(true)
     private var isOpen = true
@@ -75,6 +76,12 @@ public final class SocketChannel: Channel, ChannelCore, @unchecked Sendable {
     /// One that is made has room for 16.
     private static let nothing = CircularBuffer<Unsent>()
 
+    private struct Closing {
+        /// Made for who asks first: 2,000 instructions.
+        var promise: EventLoopPromise<Void>?
+        var hasEnded = false
+    }
+
     private struct Unsent {
         var bytes: ByteBuffer
         let promise: EventLoopPromise<Void>?
@@ -85,7 +92,6 @@ public final class SocketChannel: Channel, ChannelCore, @unchecked Sendable {
         self.loop = loop
         eventLoop = loop
         remoteAddress = remote
-        closePromise = loop.makePromise(of: Void.self)
     }
 
     /// Makes one of a connected socket that does not block. Called on the loop.
@@ -305,7 +311,11 @@ public final class SocketChannel: Channel, ChannelCore, @unchecked Sendable {
         // Those who have called may still be at work, or on their way through the pipeline.
         loop.afterwards { [self] in
             if let madePipeline { removeHandlers(pipeline: madePipeline) }
-            closePromise.succeed()
+            let promise = closing.withLock { closing in
+                closing.hasEnded = true
+                return closing.promise
+            }
+            promise?.succeed()
             withExtendedLifetime(owner) {}
         }
     }
@@ -322,7 +332,14 @@ public final class SocketChannel: Channel, ChannelCore, @unchecked Sendable {
     // MARK: What else a channel is
 
     public var _channelCore: any ChannelCore { self }
-    public var closeFuture: EventLoopFuture<Void> { closePromise.futureResult }
+    public var closeFuture: EventLoopFuture<Void> {
+        closing.withLock { closing in
+            guard !closing.hasEnded else { return loop.makeSucceededVoidFuture() }
+            let promise = closing.promise ?? loop.makePromise(of: Void.self)
+            closing.promise = promise
+            return promise.futureResult
+        }
+    }
     public var isActive: Bool { active.load(ordering: .relaxed) }
     public var localAddress: SocketAddress? { isActive ? SocketAddress(descriptor, isPeer: false) : nil }
 

@@ -73,7 +73,7 @@ final class ClientHandler: ChannelDuplexHandler, SocketOwner {
     var identity: HostRules.Client?
     /// For clients of the console, in the place of a pool.
     var console: ConsoleRunner?
-    let openedAt = NIODeadline.now()
+    let openedAt: NIODeadline
     var login: ClientStartup.Login?
     /// It is this process itself, which asks whether a query comes through: none of the traffic that is counted.
     var isProbe = false
@@ -102,15 +102,17 @@ final class ClientHandler: ChannelDuplexHandler, SocketOwner {
     static let notificationBytesMax = 1 << 20
     var isInUnderstanding = false
     /// When what is under way began: the connection, the wait, the transaction.
-    var phaseSince = NIODeadline.now()
+    var phaseSince: NIODeadline
     /// Microseconds that the request waited for its server connection.
     var leaseWait: UInt64 = 0
     /// When the last request came, or the last reply ended it.
-    var activeSince = NIODeadline.now()
+    var activeSince: NIODeadline
 
     init(worker: PoolerWorker, channel: SocketChannel, isOverLimit: Bool, release: @escaping @Sendable () -> Void) {
         self.worker = worker
         self.channel = channel
+        let now = NIODeadline.now()
+        (openedAt, phaseSince, activeSince) = (now, now, now)
         self.isOverLimit = isOverLimit
         self.release = release
         startup = ClientStartup(offersTLS: worker.runner.tls.clients != nil)
