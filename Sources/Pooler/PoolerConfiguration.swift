@@ -18,6 +18,8 @@ public struct PoolerConfiguration: Sendable, Equatable {
     public var addsClientAddress = false
     /// How many event loops serve; 0 means one per core.
     public var threads = 0
+    /// Whether a loop that carries one conversation looks for its next message for a moment before it sleeps.
+    public var busyPolls = true
     /// By the name that clients ask for; `*` is any other, under its own name.
     public var databases: [String: Database] = [:]
     public var mode = PoolMode.transaction

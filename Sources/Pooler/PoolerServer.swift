@@ -18,6 +18,8 @@ public final class PoolerServer: Sendable {
     private let pressure: MemoryPressure
     private let runner: PoolRunner
     private let running = Lock(Running())
+    /// What a small query takes on the same machine, there and back.
+    private static let busyPollLimit = TimeAmount.microseconds(100)
 
     private struct Running: Sendable {
         var workers: [(eventLoop: SocketLoop, worker: NIOLoopBound<PoolerWorker>)] = []
@@ -36,7 +38,9 @@ public final class PoolerServer: Sendable {
         overLimit = ConnectionLimit(max: Self.overLimitMax)
         runner = try PoolRunner(configuration: configuration, loops: configuration.threads, logger: logger)
         limit = runner.clientLimit
-        loops = (0..<configuration.threads).map { _ in SocketLoop() }
+        // On a single core a poll would keep it from those who are waited for.
+        let busyPoll = configuration.busyPolls && System.coreCount > 1 ? BusyPoll(limit: Self.busyPollLimit) : nil
+        loops = (0..<configuration.threads).map { _ in SocketLoop(busyPoll: busyPoll) }
     }
 
     /// Binds all listeners and serves.

@@ -28,6 +28,7 @@ public final class SocketLoop: EventLoop, @unchecked Sendable {
     /// The next one last.
     private var timers: [Timer] = []
     private var timerDeadline = NIODeadline.distantFuture
+    private var busyPoll: BusyPoll.Turn?
     private var isEnding = false
     private var spare: ByteBuffer?
     /// What other threads have brought.
@@ -70,11 +71,13 @@ public final class SocketLoop: EventLoop, @unchecked Sendable {
     }
 
     /// Begins a thread that runs it until it is shut down.
-    public init() {
+    /// - Parameter busyPoll: the same for all loops of a server; `nil`: it sleeps whenever there is nothing to do.
+    public init(busyPoll: BusyPoll? = nil) {
         epoll = epoll_create1(CInt(EPOLL_CLOEXEC))
         timer = headrace_timerfd()
         wakeup = headrace_eventfd()
         precondition(epoll >= 0 && timer >= 0 && wakeup >= 0, "no descriptor is left for an event loop")
+        self.busyPoll = busyPoll.map { BusyPoll.Turn($0, loop: UInt(epoll) + 1) }
         let me = Unmanaged.passRetained(self).toOpaque()
         var id = pthread_t()
         let result = pthread_create(
@@ -100,7 +103,7 @@ public final class SocketLoop: EventLoop, @unchecked Sendable {
         _ = watch(timer, Signal { [unowned self] in timersWentOff() }, EPOLLIN.rawValue)
         while !isEnding {
             // Below 0: a signal came between.
-            let count = epoll_wait(epoll, events, CInt(Self.eventsMax), tasks.isEmpty ? -1 : 0)
+            let count = wait()
             for index in 0..<max(Int(count), 0) {
                 let (data, happened) = (events[index].data.u64, events[index].events)
                 let place = places[Int(truncatingIfNeeded: data & 0xffff_ffff)]
@@ -109,6 +112,19 @@ public final class SocketLoop: EventLoop, @unchecked Sendable {
             runTasks()
         }
         end()
+    }
+
+    private func wait() -> CInt {
+        func look(_ timeout: CInt) -> CInt { epoll_wait(epoll, events, CInt(Self.eventsMax), timeout) }
+        guard tasks.isEmpty else { return look(0) }
+        guard busyPoll != nil else { return look(-1) }
+        var count = busyPoll?.isDue == true ? busyPoll?.poll { look(0) } ?? 0 : 0
+        if count == 0 {
+            count = look(-1)
+            busyPoll?.woken()
+        }
+        if count == 1 { busyPoll?.happened(CInt(truncatingIfNeeded: events[0].data.u64 & 0xffff_ffff)) } else { busyPoll?.othersHappened() }
+        return count
     }
 
     private func runTasks() {

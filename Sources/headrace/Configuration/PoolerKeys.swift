@@ -21,6 +21,9 @@ enum PoolerKeys {
             "Whether a client's address follows its application_name at the server."),
         .init("pooler.threads", \.pooler.threads, .number(0...256), "Event loops; 0 is one per core."),
         .init(
+            "pooler.busy_poll", \.pooler.busyPolls, .boolean,
+            "Whether an event loop that carries the queries of one client alone looks 100 µs for the next message before it sleeps: less latency, more CPU."),
+        .init(
             "pooler.mode", \.pooler.mode, .poolMode,
             "When a server connection goes back to its pool: at the end of the client's session, of each transaction, of each statement."),
         .init(
