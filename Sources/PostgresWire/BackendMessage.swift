@@ -10,11 +10,10 @@ public enum BackendMessage {
         }
     }
 
-    public static func backendKeyData(processID: UInt32, secret: UInt32, to buffer: inout ByteBuffer) {
-        write(BackendKind.backendKeyData, to: &buffer) {
-            $0.writeInteger(processID)
-            $0.writeInteger(secret)
-        }
+    /// BackendKeyData and ReadyForQuery, which end a start-up.
+    public static func startupEnded(processID: UInt32, secret: UInt32, to buffer: inout ByteBuffer) {
+        buffer.writeMultipleIntegers(BackendKind.backendKeyData, UInt32(12), processID, secret)
+        buffer.writeMultipleIntegers(BackendKind.readyForQuery, UInt32(5), TransactionStatus.idle.rawValue)
     }
 
     public static func readyForQuery(_ status: TransactionStatus, to buffer: inout ByteBuffer) {

@@ -16,8 +16,7 @@ import Testing
     private static var rest: ByteBuffer {
         var buffer = ByteBuffer()
         BackendMessage.parameterStatus("TimeZone", "UTC", to: &buffer)
-        BackendMessage.backendKeyData(processID: 7, secret: 0x0102_0304, to: &buffer)
-        BackendMessage.readyForQuery(.idle, to: &buffer)
+        BackendMessage.startupEnded(processID: 7, secret: 0x0102_0304, to: &buffer)
         return buffer
     }
 

@@ -35,6 +35,8 @@ extension ClientHandler {
             }
             return
         }
+        if let login = worker.recentLogin.take(from: &pending) { return loginAsked(login) }
+        let input = pending
         switch startup.received(&pending) {
         case .wait: break
         case .decline: write(ByteBuffer(bytes: [UInt8(ascii: "N")]))
@@ -46,9 +48,14 @@ extension ClientHandler {
         case .cancel(let key): cancel(key)
         case .refuse(let error): fail(error)
         case .login(let login):
-            self.login = login
-            authenticate(login)
+            if let packet = input.getSlice(at: input.readerIndex, length: pending.readerIndex - input.readerIndex) { worker.recentLogin.keep(login, of: packet) }
+            loginAsked(login)
         }
+    }
+
+    private func loginAsked(_ login: ClientStartup.Login) {
+        self.login = login
+        authenticate(login)
     }
 
     /// All that follows is encrypted.
@@ -176,8 +183,7 @@ extension ClientHandler {
             BackendMessage.negotiateProtocolVersion(minor: 0, unknownOptions: login.startup.protocolOptions, to: &reply)
         }
         reply.writeImmutableBuffer(welcome.messages)
-        BackendMessage.backendKeyData(processID: key.processID, secret: key.secret, to: &reply)
-        BackendMessage.readyForQuery(.idle, to: &reply)
+        BackendMessage.startupEnded(processID: key.processID, secret: key.secret, to: &reply)
         write(reply)
         worker.metrics.clientLogins.add()
         if console == nil, !isProbe { worker.counts.add(pool) { $0.clientLogins &+= 1 } }

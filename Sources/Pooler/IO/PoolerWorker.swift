@@ -36,6 +36,7 @@ final class PoolerWorker {
     private(set) var clients: [UInt64: ClientHandler] = [:]
     private var lastClient: UInt64 = 0
     /// What the last client began with.
+    var recentLogin = ClientStartup.RecentLogin()
     private var lastSession: (parameters: Int, session: SessionState)?
     private var sweeping: RepeatedTask?
 

@@ -1,5 +1,6 @@
 import NIOCore
 import PostgresWire
+import Transport
 
 /// The beginning of a client connection, up to the startup message or a request to cancel. No I/O, no clock.
 ///
@@ -105,6 +106,25 @@ struct ClientStartup {
                 Login(
                     startup: startup, parameters: parameters,
                     needsNegotiation: startup.minor > 0 || !startup.protocolOptions.isEmpty))
+        }
+    }
+
+    /// The startup packet that came last, and what it says: applications that connect for each request send the same again and again.
+    struct RecentLogin {
+        private var packet = ByteBuffer()
+        private var login: Login?
+
+        /// Takes the packet from the input if it is the same, and all that has come.
+        mutating func take(from input: inout ByteBuffer) -> Login? {
+            guard let login, input == packet else { return nil }
+            input.moveReaderIndex(to: input.writerIndex)
+            return login
+        }
+
+        /// - Parameter packet: it has ``StartupPacket/bytesMax`` at most.
+        mutating func keep(_ login: Login, of packet: ByteBuffer) {
+            self.packet = packet.inOwnMemory()
+            self.login = login
         }
     }
 

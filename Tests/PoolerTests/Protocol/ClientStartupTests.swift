@@ -33,6 +33,26 @@ import Testing
         #expect(!login.needsNegotiation)
     }
 
+    @Test func `a packet that comes again is known, and no other`() {
+        var startup = ClientStartup()
+        let packet = Self.startup { $0.parameters = [.init("search_path", "a")] }
+        guard case .login(let login) = Self.received(&startup, packet) else { return #expect(Bool(false)) }
+        var recent = ClientStartup.RecentLogin()
+        func taken(_ bytes: ByteBuffer) -> (login: ClientStartup.Login?, left: Int) {
+            var bytes = bytes
+            let login = recent.take(from: &bytes)
+            return (login, bytes.readableBytes)
+        }
+        #expect(taken(packet) == (nil, packet.readableBytes))
+        recent.keep(login, of: packet)
+        #expect(taken(packet) == (login, 0))
+        let others = [
+            Self.startup { $0.parameters = [.init("search_path", "b")] }, packet.getSlice(at: 0, length: packet.readableBytes - 1) ?? ByteBuffer(),
+            ByteBuffer(bytes: Array(packet.readableBytesView) + [0]), Self.tlsRequest, ByteBuffer(),
+        ]
+        for other in others { #expect(taken(other) == (nil, other.readableBytes)) }
+    }
+
     @Test(arguments: [("true", true), ("database", false)]) func `of a replication connection the server reads the parameters`(value: String, isPhysical: Bool) {
         var startup = ClientStartup()
         let action = Self.received(
