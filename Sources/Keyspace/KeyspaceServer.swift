@@ -10,7 +10,7 @@ public import Transport
 public final class KeyspaceServer: Sendable {
     private let configuration: KeyspaceConfiguration
     private let logger: Logger
-    private let group: MultiThreadedEventLoopGroup
+    private let loops: [SocketLoop]
     private let limit: ConnectionLimit
     private let pressure: MemoryPressure
     let keyspace: Keyspace
@@ -42,7 +42,7 @@ public final class KeyspaceServer: Sendable {
         if configuration.threads <= 0 { configuration.threads = System.coreCount }
         self.configuration = configuration
         self.logger = logger
-        group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
+        loops = (0..<configuration.threads).map { _ in SocketLoop() }
         limit = ConnectionLimit(max: configuration.clientsMax)
         keyspace = Keyspace(configuration, rewriting: rewriting, ending: ending)
         local = LocalKeyspace(keyspace)
@@ -65,14 +65,16 @@ public final class KeyspaceServer: Sendable {
             let endpoints = configuration.listen.map { (endpoint: $0, isSecure: false) }
                 + configuration.tls.listen.map { (endpoint: $0, isSecure: true) }
             for (endpoint, isSecure) in endpoints {
-                let listener = try await Listener.bind(endpoint, group: group, backlog: 511) { channel in
+                let listener = try await Listener.bind(endpoint, loops: loops, backlog: 511, awaitsData: false) { channel in
                     guard let worker = byLoop[ObjectIdentifier(channel.eventLoop)] else { throw ClientRefused() }
                     guard pressure.level == .none, limit.admit() else {
                         worker.value.counters.refusedConnections.add()
                         throw ClientRefused()
                     }
                     let handler = RESPClientHandler(worker: worker.value, isSecure: isSecure, release: { limit.release() })
-                    if isSecure, let context { try context.add(to: channel) }
+                    // A client that has sent all it wants to may close its half and still read the answers.
+                    try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+                    if isSecure, let context { try context.add(to: channel) } else { channel.reader = handler }
                     try channel.pipeline.syncOperations.addHandler(handler)
                 }
                 if isSecure { secure.append(listener) } else { plain.append(listener) }
@@ -104,7 +106,7 @@ public final class KeyspaceServer: Sendable {
     /// saves, for which all wait.
     public func pulse() async {
         guard !keyspace.isSavingToEnd.load(ordering: .relaxed) else { return }
-        for eventLoop in group.makeIterator() { try? await eventLoop.submit {}.get() }
+        for eventLoop in loops { try? await eventLoop.submit {}.get() }
     }
 
     /// Has commands that read find nothing under ``KeyspaceConfiguration/cachePatterns``, for all clients and for so long. May be called on any
@@ -140,7 +142,7 @@ public final class KeyspaceServer: Sendable {
     private func stop() async {
         let workers = running.withLock { $0.workers }
         for worker in workers { try? await worker.eventLoop.submit { worker.value.stop() }.get() }
-        try? await group.shutdownGracefully()
+        for loop in loops { try? await loop.shutdownGracefully() }
         try? await NIOThreadPool.singleton.runIfActive { [keyspace] in keyspace.persistence.close(keyspace) }
     }
 
@@ -151,11 +153,10 @@ public final class KeyspaceServer: Sendable {
 
     private func makeWorkers() async throws -> [(eventLoop: any EventLoop, worker: NIOLoopBound<KeyspaceWorker>)] {
         var made: [(eventLoop: any EventLoop, worker: NIOLoopBound<KeyspaceWorker>)] = []
-        let loops = Array(group.makeIterator())
         for (index, eventLoop) in loops.enumerated() {
-            let worker = try await eventLoop.submit { [keyspace, logger] in
+            let worker = try await eventLoop.submit { [keyspace, logger, loopCount = loops.count] in
                 let worker = KeyspaceWorker(
-                    eventLoop: eventLoop, keyspace: keyspace, index: index, loopCount: loops.count, logger: logger)
+                    eventLoop: eventLoop, keyspace: keyspace, index: index, loopCount: loopCount, logger: logger)
                 worker.start()
                 return NIOLoopBound(worker, eventLoop: eventLoop)
             }.get()

@@ -63,7 +63,7 @@ public final class PoolerServer: Sendable {
         var listeners: [Listener] = []
         do {
             for endpoint in configuration.listen {
-                let listener = try await Listener.bind(endpoint, loops: loops) { channel in
+                let listener = try await Listener.bind(endpoint, loops: loops, awaitsData: true) { channel in
                     guard let worker = workers[ObjectIdentifier(channel.eventLoop)] else { throw ClientRefused() }
                     guard pressure.level == .none else { throw ClientRefused() }
                     let place = limit.admit() ? limit : overLimit

@@ -66,18 +66,19 @@ public final class Listener: Sendable {
 
     /// Binds and listens for connections that are ``SocketChannel``s, spread over the loops.
     ///
-    /// Where a client speaks first, and nothing is to be gained by knowing of it before: a connection is accepted when its first bytes are there, or after a
-    /// second without any, so that the event loop wakes once for both. Who has said nothing yet when the listener closes is reset (`TCP_DEFER_ACCEPT`, tcp(7)).
     /// - Parameters:
+    ///   - awaitsData: for where a client speaks first, and nothing is to be gained by knowing of it before: a connection is accepted when its first bytes are
+    ///     there, or after a second without any, so that the event loop wakes once for both. Who has said nothing yet when the listener closes is reset
+    ///     (`TCP_DEFER_ACCEPT`, tcp(7)).
     ///   - backlog: connections that the kernel keeps until they are accepted.
     ///   - initializer: sets up a new connection, on its event loop; when it throws, the connection is closed.
     /// - Throws: `BindFailure`.
     public static func bind(
-        _ endpoint: SocketEndpoint, loops: [SocketLoop], backlog: Int32 = 4096, initializer: @escaping @Sendable (SocketChannel) throws -> Void
+        _ endpoint: SocketEndpoint, loops: [SocketLoop], backlog: Int32 = 4096, awaitsData: Bool, initializer: @escaping @Sendable (SocketChannel) throws -> Void
     ) async throws -> Listener {
         // NIO listens and does not accept.
         let bootstrap = ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton).serverChannelOption(.autoRead, value: false)
-        let bound = try await Self.bound(endpoint, bootstrap, backlog: backlog, awaitsData: true)
+        let bound = try await Self.bound(endpoint, bootstrap, backlog: backlog, awaitsData: awaitsData)
         let channel = bound.channel
         let descriptor = try await channel.eventLoop.submit {
             try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) { fcntl($0, F_DUPFD_CLOEXEC, 0) } ?? -1
@@ -87,7 +88,7 @@ public final class Listener: Sendable {
             throw BindFailure(endpoint: endpoint, cause: IOError(errnoCode: EMFILE, reason: "dup"))
         }
         let acceptor = try await loops[0].submit {
-            NIOLoopBound(SocketAcceptor(descriptor, loops, hasData: bound.address.port != nil, initializer), eventLoop: loops[0])
+            NIOLoopBound(SocketAcceptor(descriptor, loops, hasData: awaitsData && bound.address.port != nil, initializer), eventLoop: loops[0])
         }.get()
         return Listener(bound, acceptor: (loops[0], acceptor))
     }

@@ -23,8 +23,8 @@ public protocol SocketOwner: SocketReader {
 /// A connected stream socket on a ``SocketLoop``.
 ///
 /// It reads once for each event, as long as it is asked to. What is read goes to its ``reader`` if it has one, else through its pipeline. Input that ends
-/// closes it: neither side of it is ever half closed. When the other side is gone, what it had sent is still read, whether anybody wants it or not, and then
-/// it closes. Handlers are told of no registration. With an ``owner`` it has no pipeline, which would take 10,000 instructions of a log-in of the pooler: to make it,
+/// closes it, unless `allowRemoteHalfClosure` is set: then `ChannelEvent.inputClosed` goes through its pipeline, and it may still write. When the other side
+/// is gone, what it had sent is still read, whether anybody wants it or not, and then it closes. Handlers are told of no registration. With an ``owner`` it has no pipeline, which would take 10,000 instructions of a log-in of the pooler: to make it,
 /// to add and remove a handler, and to tell it of the connection's beginning and end. One is made when it is asked for.
 ///
 /// Belongs to its event loop. `@unchecked Sendable`: what NIO lets other threads ask is atomic or never changes.
@@ -60,6 +60,9 @@ public final class SocketChannel: Channel, ChannelCore, @unchecked Sendable {
     private var isWatched = false
     private var isSurrendered = false
     private var autoRead = true
+    private var allowsHalfClosure = false
+    /// The other side has said that it sends no more.
+    private var isInputEnded = false
     /// Somebody waits for input.
     private var isReadWanted = false
     /// The kernel takes no more.
@@ -148,7 +151,7 @@ public final class SocketChannel: Channel, ChannelCore, @unchecked Sendable {
             let problem = errno
             loop.giveBack(bytes)
             if count == 0 {
-                close0(error: ChannelError.eof, mode: .all, promise: nil)
+                inputEnded()
             } else {
                 guard ![EAGAIN, EWOULDBLOCK, EINTR].contains(problem) else { return .nothing }
                 failed(IOError(errnoCode: problem, reason: "recv"))
@@ -157,7 +160,7 @@ public final class SocketChannel: Channel, ChannelCore, @unchecked Sendable {
         }
         isReadWanted = false
         if let reader {
-            if reader.received(bytes) { isReadWanted = true }
+            if reader.received(bytes), !isInputEnded { isReadWanted = true }
         } else {
             pipeline.syncOperations.fireChannelRead(NIOAny(bytes))
             pipeline.syncOperations.fireChannelReadComplete()
@@ -168,7 +171,15 @@ public final class SocketChannel: Channel, ChannelCore, @unchecked Sendable {
         return isOpen ? .some : .ended
     }
 
-    /// The other side is gone: what it has sent is all there is.
+    private func inputEnded() {
+        guard allowsHalfClosure, !isInputEnded else { return close0(error: ChannelError.eof, mode: .all, promise: nil) }
+        isInputEnded = true
+        isReadWanted = false
+        updateInterest()
+        if isOpen { pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed) }
+    }
+
+    /// The other side sends no more: what it has sent is all there is.
     private func drain() {
         while isOpen {
             switch readable() {
@@ -186,13 +197,13 @@ public final class SocketChannel: Channel, ChannelCore, @unchecked Sendable {
     }
 
     public func read0() {
-        guard isOpen else { return }
+        guard isOpen, !isInputEnded else { return }
         isReadWanted = true
         updateInterest()
     }
 
     private var wantedInterest: UInt32 {
-        EPOLLRDHUP.rawValue | (isReadWanted ? EPOLLIN.rawValue : 0) | (awaitsRoom ? EPOLLOUT.rawValue : 0)
+        (isInputEnded ? 0 : EPOLLRDHUP.rawValue) | (isReadWanted ? EPOLLIN.rawValue : 0) | (awaitsRoom ? EPOLLOUT.rawValue : 0)
     }
 
     private func updateInterest() {
@@ -377,6 +388,7 @@ public final class SocketChannel: Channel, ChannelCore, @unchecked Sendable {
         func setOption<Option: ChannelOption>(_ option: Option, value: Option.Value) throws {
             switch (option, value) {
             case (is ChannelOptions.Types.AutoReadOption, let value as Bool): channel.setAutoRead(value)
+            case (is ChannelOptions.Types.AllowRemoteHalfClosureOption, let value as Bool): channel.allowsHalfClosure = value
             case (is ChannelOptions.Types.AllocatorOption, let value as ByteBufferAllocator): channel.allocator = value
             default: throw ChannelError.operationUnsupported
             }
@@ -386,7 +398,7 @@ public final class SocketChannel: Channel, ChannelCore, @unchecked Sendable {
             let value: Any? =
                 switch option {
                 case is ChannelOptions.Types.AutoReadOption: channel.autoRead
-                case is ChannelOptions.Types.AllowRemoteHalfClosureOption: false
+                case is ChannelOptions.Types.AllowRemoteHalfClosureOption: channel.allowsHalfClosure
                 case is ChannelOptions.Types.BufferedWritableBytesOption: channel.unsentBytes
                 default: nil
                 }
@@ -399,7 +411,7 @@ public final class SocketChannel: Channel, ChannelCore, @unchecked Sendable {
     public func setAutoRead(_ isOn: Bool) {
         guard isOpen, autoRead != isOn else { return }
         autoRead = isOn
-        isReadWanted = isOn
+        isReadWanted = isOn && !isInputEnded
         updateInterest()
     }
 }

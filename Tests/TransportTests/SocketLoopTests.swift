@@ -31,6 +31,30 @@ import Testing
         try await loop.shutdownGracefully()
     }
 
+    @Test func `of many timers each goes off in its turn, or never, and none is kept that was cancelled`() async throws {
+        let loop = SocketLoop()
+        let seen = NIOLoopBoundBox.makeEmptyBox(valueType: [Int].self, eventLoop: loop)
+        let delays = (0..<500).map { Int64($0 * 7919 % 30 + 1) }
+        let kept = try await loop.submit {
+            seen.value = []
+            let now = NIODeadline.now()
+            let timers = delays.enumerated().map { index, delay in
+                loop.scheduleTask(deadline: now + .milliseconds(delay)) { seen.value?.append(index) }
+            }
+            let hour = (0..<500).map { _ in loop.scheduleTask(in: .hours(1)) {} }
+            for index in 0..<500 where index % 3 == 0 {
+                timers[index].cancel()
+                hour[index].cancel()
+            }
+            return loop.timersPending
+        }.get()
+        #expect(kept == 2 * (500 - 167))
+        _ = try await loop.scheduleTask(in: .milliseconds(40)) {}.futureResult.get()
+        let expected = delays.enumerated().filter { $0.offset % 3 != 0 }.sorted { ($0.element, $0.offset) < ($1.element, $1.offset) }.map(\.offset)
+        #expect(try await loop.submit { seen.value }.get() == expected)
+        try await loop.shutdownGracefully()
+    }
+
     /// What a channel's reader has been given.
     private final class Reader: SocketReader {
         var received: [ByteBuffer] = []
@@ -181,6 +205,60 @@ import Testing
         close(end)
     }
 
+    /// Notes what it is told of its channel's input.
+    private final class InputEnd: ChannelInboundHandler {
+        typealias InboundIn = ByteBuffer
+        var ends = 0
+        var isInactive = false
+
+        func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+            if let event = event as? ChannelEvent, event == .inputClosed { ends += 1 }
+        }
+
+        func channelInactive(context: ChannelHandlerContext) { isInactive = true }
+    }
+
+    @Test(arguments: [true, false]) func `who has said all may still read, where that is allowed, and what he said is read first`(wantsMore: Bool) async throws {
+        let loop = SocketLoop()
+        let (end, ours) = try Self.pair()
+        let (adopted, told) = try await loop.submit {
+            let (reader, told) = (Reader(), InputEnd())
+            reader.wantsMore = wantsMore
+            let channel = try SocketChannel.adopt(ours, on: loop) {
+                $0.reader = reader
+                try $0.syncOptions?.setOption(.allowRemoteHalfClosure, value: true)
+                try $0.pipeline.syncOperations.addHandler(told)
+            }
+            return (Adopted(loop: loop, reader: NIOLoopBound(reader, eventLoop: loop), channel: channel), NIOLoopBound(told, eventLoop: loop))
+        }.get()
+        let count = 200_000
+        let said = Task.detached {
+            let text = String(repeating: "x", count: count)
+            var sent = 0
+            while sent < count {
+                let got = send(end, text, min(count - sent, 50_000), CInt(MSG_NOSIGNAL))
+                if got > 0 { sent += got } else { usleep(500) }
+                // Nobody asks for it: only the end makes it read.
+                if !wantsMore, sent >= 100_000 { break }
+            }
+            shutdown(end, CInt(SHUT_WR))
+            return sent
+        }
+        let all = await said.value
+        while try await loop.submit({ told.value.ends }).get() == 0 { usleep(500) }
+        #expect(try await adopted.text(count: all).utf8.count == all)
+        #expect(adopted.channel.isActive)
+        try await adopted.channel.writeAndFlush(ByteBuffer(string: "answer")).get()
+        var answer = [UInt8](repeating: 0, count: 6)
+        #expect(recv(end, &answer, 6, 0) == 6 && String(decoding: answer, as: UTF8.self) == "answer")
+        // Asked to, it reads no more; and it ends with the other side.
+        adopted.channel.read()
+        close(end)
+        while adopted.channel.isActive { usleep(500) }
+        #expect(try await loop.submit { told.value.isInactive && told.value.ends == 1 }.get())
+        try await loop.shutdownGracefully()
+    }
+
     /// Has a channel without a pipeline. Sends more once it is writable again, twice.
     private final class Owner: SocketOwner {
         let channel: SocketChannel
@@ -253,7 +331,7 @@ import Testing
     func `connections are accepted on all loops, and what is sent comes back through their pipelines`(endpoint: SocketEndpoint) async throws {
         let loops = [SocketLoop(), SocketLoop()]
         let used = Lock<Set<ObjectIdentifier>>([])
-        let listener = try await Listener.bind(endpoint, loops: loops) { channel in
+        let listener = try await Listener.bind(endpoint, loops: loops, awaitsData: true) { channel in
             used.withLock { _ = $0.insert(ObjectIdentifier(channel.eventLoop)) }
             try channel.pipeline.syncOperations.addHandler(Echo())
         }
@@ -276,9 +354,9 @@ import Testing
         for loop in loops { try await loop.shutdownGracefully() }
     }
 
-    @Test func `a listener on loops asks the kernel for connections that have said something`() async throws {
+    @Test(arguments: [true, false]) func `a listener on loops asks the kernel for connections that have said something, where it should`(awaitsData: Bool) async throws {
         let loop = SocketLoop()
-        let listener = try await Listener.bind(.tcp(host: "127.0.0.1", port: 0), loops: [loop]) { _ in }
+        let listener = try await Listener.bind(.tcp(host: "127.0.0.1", port: 0), loops: [loop], awaitsData: awaitsData) { _ in }
         var found: [CInt] = []
         for descriptor in 0..<CInt(1024) {
             guard let address = SocketAddress(descriptor, isPeer: false), address.port == listener.address.port else { continue }
@@ -288,7 +366,7 @@ import Testing
             found.append(seconds)
         }
         #expect(!found.isEmpty)
-        #expect(found.allSatisfy { $0 > 0 })
+        #expect(found.allSatisfy { ($0 > 0) == awaitsData })
         await listener.close()
         try await loop.shutdownGracefully()
     }

@@ -8,7 +8,7 @@ import Transport
 /// What the bytes mean is ``RESPWire/RequestParser``'s, what a command does ``Dispatcher``'s. This class keeps what is not whole
 /// yet, writes, and waits: it reads nothing while the client waits for a key, while commands are paused, and while the client does
 /// not take its answers; one that lets more of them pile up than the configuration allows is closed.
-final class RESPClientHandler: ChannelInboundHandler {
+final class RESPClientHandler: ChannelInboundHandler, SocketReader {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
@@ -111,15 +111,24 @@ final class RESPClientHandler: ChannelInboundHandler {
         if waiter == nil, !isPaused { closeAfterAnswers() }
     }
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        var incoming = unwrapInboundIn(data)
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) { take(unwrapInboundIn(data)) }
+
+    /// Without TLS, past the pipeline.
+    func received(_ bytes: ByteBuffer) -> Bool {
+        take(bytes)
+        return wantsInput
+    }
+
+    private func take(_ bytes: ByteBuffer) {
+        var incoming = bytes
         worker.counters.bytesIn.add(incoming.readableBytes)
         worker.counters.reads.add()
         defer { noteInput() }
         guard !isClosing else { return }
         if pending.readableBytes == 0 {
             receive(&incoming)
-            pending = incoming.readableBytes > 0 ? incoming : ByteBuffer()
+            // What waits is kept, and the memory that it was read into is not.
+            pending = incoming.readableBytes > 0 ? incoming.inOwnMemory() : ByteBuffer()
         } else {
             if pending.writableBytes < incoming.readableBytes, var larger = worker.takeInput(pending.readableBytes + incoming.readableBytes) {
                 larger.writeBuffer(&pending)
@@ -157,11 +166,12 @@ final class RESPClientHandler: ChannelInboundHandler {
         pending = bytes
     }
 
+    private var wantsInput: Bool { waiter == nil && !isPaused && !isClosing && isWritable }
+
     private func updateReading() {
         guard let context else { return }
-        let wants = waiter == nil && !isPaused && !isClosing && isWritable
         let option = context.channel.syncOptions
-        if (try? option?.getOption(.autoRead)) != wants { try? option?.setOption(.autoRead, value: wants) }
+        if (try? option?.getOption(.autoRead)) != wantsInput { try? option?.setOption(.autoRead, value: wantsInput) }
     }
 
     private func updateLimits() {
