@@ -62,15 +62,9 @@ final class BlockingSocket {
     }
 
     private static func connected(path: String, _ seconds: Int, _ name: String) throws -> Int32 {
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        guard path.utf8.count < MemoryLayout.size(ofValue: address.sun_path) else { throw Failure(description: "\(name): the path is too long") }
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        guard let address = UnixAddress(path) else { throw Failure(description: "\(name): the path is too long") }
         let descriptor = try open(AF_UNIX, seconds, name)
-        let result = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
-        }
-        guard result == 0 else {
+        guard address.withPointer({ connect(descriptor, $0, $1) }) == 0 else {
             let reason = reason(seconds)
             close(descriptor)
             throw Failure(description: "\(name): \(reason)")

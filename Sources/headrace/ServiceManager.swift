@@ -5,15 +5,15 @@ import Foundation
 /// A datagram for each word, on the socket that `NOTIFY_SOCKET` names; nobody waits for an answer, and what cannot be sent is left unsaid.
 /// - Source: sd_notify(3), sd_watchdog_enabled(3).
 struct ServiceManager: Sendable {
-    private let socketPath: String
+    private let address: UnixAddress
     /// How often it wants to hear that the process lives; `nil` for never.
     let watchdogInterval: Duration?
 
     /// - Returns: `nil` when nobody asks, or by a name that is none.
     init?(_ environment: [String: String]) {
         // A path, or a name in the abstract namespace, which begins with "@".
-        guard let path = environment["NOTIFY_SOCKET"], path.hasPrefix("/") || path.hasPrefix("@"), path.utf8.count < Self.pathBytesMax else { return nil }
-        socketPath = path
+        guard let path = environment["NOTIFY_SOCKET"], path.hasPrefix("/") || path.hasPrefix("@"), let address = UnixAddress(path, isAbstract: true) else { return nil }
+        self.address = address
         let isForUs = environment["WATCHDOG_PID"].map { Int32($0) == getpid() } ?? true
         watchdogInterval = isForUs ? environment["WATCHDOG_USEC"].flatMap { Int64($0) }.flatMap { $0 > 0 ? .microseconds($0) : nil } : nil
     }
@@ -31,25 +31,11 @@ struct ServiceManager: Sendable {
     func stopping() { tell("STOPPING=1\nSTATUS=draining") }
     func lives() { tell("WATCHDOG=1") }
 
-    /// sockaddr_un's, less the zero behind it.
-    private static let pathBytesMax = 107
-
     private func tell(_ words: String) {
         let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { return }
         defer { close(descriptor) }
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        let path = Array(socketPath.utf8)
-        withUnsafeMutableBytes(of: &address.sun_path) { bytes in
-            bytes.copyBytes(from: path)
-            if bytes[0] == UInt8(ascii: "@") { bytes[0] = 0 }
-        }
-        // The name ends with what is sent of it: an abstract one may have zeros.
-        let length = socklen_t(MemoryLayout<sockaddr_un>.offset(of: \.sun_path).map { $0 + path.count } ?? 0)
         let text = Array(words.utf8)
-        _ = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { sendto(descriptor, text, text.count, Int32(MSG_NOSIGNAL), $0, length) }
-        }
+        _ = address.withPointer { sendto(descriptor, text, text.count, Int32(MSG_NOSIGNAL), $0, $1) }
     }
 }

@@ -50,7 +50,10 @@ struct WorkerDoor: Sendable {
         var count = 0
         while !bytes[..<count].contains(UInt8(ascii: "\n")) {
             guard count < bytes.count else { return }
-            let more = bytes.withUnsafeMutableBytes { recv(client, $0.baseAddress! + count, $0.count - count, 0) }
+            let more = bytes.withUnsafeMutableBytes { bytes in
+                let rest = UnsafeMutableRawBufferPointer(rebasing: bytes[count...])
+                return recv(client, rest.baseAddress, rest.count, 0)
+            }
             guard more > 0 else { return }
             count += more
         }
@@ -66,7 +69,10 @@ struct WorkerDoor: Sendable {
         guard let data = reply.data.withLock({ $0 }) else { return }
         var sent = 0
         while sent < data.count {
-            let more = data.withUnsafeBytes { send(client, $0.baseAddress! + sent, $0.count - sent, Int32(MSG_NOSIGNAL)) }
+            let more = data.withUnsafeBytes { bytes in
+                let rest = UnsafeRawBufferPointer(rebasing: bytes[sent...])
+                return send(client, rest.baseAddress, rest.count, Int32(MSG_NOSIGNAL))
+            }
             guard more > 0 else { return }
             sent += more
         }

@@ -10,15 +10,9 @@ enum WorkerNotices {
     /// - Throws: when the socket cannot be made.
     static func hear(_ layer: Layer, in folder: String, said: @escaping @Sendable ([String]) -> Void) throws {
         let path = path(of: layer, in: folder)
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        guard path.utf8.count < MemoryLayout.size(ofValue: address.sun_path) else { throw ProcessSpawn.Failure(description: "\(path) is too long for a socket") }
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        guard let address = UnixAddress(path) else { throw ProcessSpawn.Failure(description: "\(path) is too long for a socket") }
         let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        let result = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
-        }
-        guard descriptor >= 0, result == 0 else { throw ProcessSpawn.Failure(description: "\(path): \(String(cString: strerror(errno)))") }
+        guard descriptor >= 0, address.withPointer({ bind(descriptor, $0, $1) }) == 0 else { throw ProcessSpawn.Failure(description: "\(path): \(String(cString: strerror(errno)))") }
         Thread.detachNewThread {
             var bytes = [UInt8](repeating: 0, count: 4096)
             while true {

@@ -87,7 +87,10 @@ private final class LastWords: Sendable {
             guard count > 0 else { return }
             var sent = 0
             while sent < count {
-                let more = part.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress! + sent, count - sent) }
+                let more = part.withUnsafeBytes { bytes in
+                    let rest = UnsafeRawBufferPointer(rebasing: bytes[sent..<count])
+                    return write(STDERR_FILENO, rest.baseAddress, rest.count)
+                }
                 if more < 0, errno == EINTR { continue }
                 // Nobody listens: it is kept all the same.
                 guard more > 0 else { break }
