@@ -184,7 +184,9 @@ public final class EdgeServer: Sendable {
         let adopted = configuration.adopting(new)
         let resources = try RouteResources(adopted, previous: running.withLock { $0.resources })
         // The last that may fail.
-        try certificates?.replace(adopted.tls.files)
+        for problem in try certificates?.replace(adopted.tls.files) ?? [] {
+            logger.error("a certificate was not read anew: the old one stays", metadata: ["error": "\(problem)"])
+        }
         let (workers, rateStore) = running.withLock {
             $0.configuration = adopted
             $0.resources = resources

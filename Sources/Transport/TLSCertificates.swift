@@ -30,6 +30,8 @@ public final class TLSCertificates: Sendable {
     public struct Problem: Error, Equatable, CustomStringConvertible {
         public let file: String
         public let reason: String
+        /// Whether it is there, perhaps, and this user may not read it.
+        var isForbidden = false
         public var description: String { "\(file): \(reason)" }
     }
 
@@ -63,10 +65,28 @@ public final class TLSCertificates: Sendable {
     }
 
     /// Takes other files, or the same anew.
+    /// - Returns: which of the same this user may not read any more: what was read of them stays.
     /// - Throws: ``Problem``; nothing has changed then.
-    public func replace(_ files: [TLSFiles]) throws {
-        let new = try Self.read(files)
-        state.withLock { $0 = new }
+    public func replace(_ files: [TLSFiles]) throws -> [Problem] {
+        let old = state.withLock { $0 }
+        var new = State(files: files, certificates: [], stamps: [])
+        var problems: [Problem] = []
+        for files in files {
+            let stamp = Self.stamps(files)
+            do {
+                new.certificates.append(try Self.certificate(files))
+                new.stamps.append(stamp)
+            } catch let problem as Problem where problem.isForbidden {
+                guard let index = old.files.firstIndex(of: files) else { throw problem }
+                new.certificates.append(old.certificates[index])
+                new.stamps.append(old.stamps[index])
+                problems.append(problem)
+            }
+        }
+        guard !files.isEmpty else { throw TLSFilesIncomplete() }
+        let taken = new
+        state.withLock { $0 = taken }
+        return problems
     }
 
     /// Reads those anew whose files have changed.
@@ -76,7 +96,7 @@ public final class TLSCertificates: Sendable {
         var new = old
         var (count, problems) = (0, [Problem]())
         for (index, files) in old.files.enumerated() {
-            let stamp = Self.stamps(files)
+            let stamp = Self.stamps(files, known: old.stamps[index])
             guard stamp != old.stamps[index] else { continue }
             do {
                 new.certificates[index] = try Self.certificate(files)
@@ -145,16 +165,18 @@ public final class TLSCertificates: Sendable {
 
     private static func read(_ files: [TLSFiles]) throws -> State {
         guard !files.isEmpty else { throw TLSFilesIncomplete() }
-        let stamps = files.map(stamps)
+        // Before what they are of.
+        let stamps = files.map { Self.stamps($0) }
         return State(files: files, certificates: try files.map(certificate), stamps: stamps)
     }
 
     private static func certificate(_ files: TLSFiles) throws -> Certificate {
         guard let file = files.certificate else { throw TLSFilesIncomplete() }
         let keyFile = files.key ?? file
-        let chain = try orProblem(file, "holds no certificate in PEM that can be read") { try NIOSSLCertificate.fromPEMFile(file) }
+        let (chainBytes, keyBytes) = (try bytes(file), try bytes(keyFile))
+        let chain = try orProblem(file, "holds no certificate in PEM that can be read") { try NIOSSLCertificate.fromPEMBytes(chainBytes) }
         guard let own = chain.first else { throw Problem(file: file, reason: "holds no certificate") }
-        let key = try orProblem(keyFile, "holds no private key in PEM that can be read") { try NIOSSLPrivateKey(file: keyFile, format: .pem) }
+        let key = try orProblem(keyFile, "holds no private key in PEM that can be read") { try NIOSSLPrivateKey(bytes: keyBytes, format: .pem) }
         let sources = chain.map { NIOSSLCertificateSource.certificate($0) }
         _ = try orProblem(keyFile, "is not the private key of \(file)") {
             try NIOSSLContext(configuration: .makeServerConfiguration(certificateChain: sources, privateKey: .privateKey(key)))
@@ -171,12 +193,25 @@ public final class TLSCertificates: Sendable {
         do { return try body() } catch { throw Problem(file: file, reason: "\(reason) (\(error))") }
     }
 
-    private static func stamps(_ files: TLSFiles) -> [Stamp?] {
-        [files.certificate, files.key].map { file in
-            var status = stat()
-            guard let file, stat(file, &status) == 0 else { return nil }
-            return Stamp(
-                inode: UInt64(status.st_ino), bytes: Int64(status.st_size), seconds: status.st_mtim.tv_sec, nanoseconds: status.st_mtim.tv_nsec)
+    private static func bytes(_ file: String) throws(Problem) -> [UInt8] {
+        do {
+            return try ConfiguredFile.read(file)
+        } catch {
+            throw Problem(file: file, reason: error.reason, isForbidden: error.isForbidden)
+        }
+    }
+
+    /// - Parameter known: of the same files: what nobody lets us see any more has not changed as far as we know.
+    private static func stamps(_ files: TLSFiles, known: [Stamp?] = []) -> [Stamp?] {
+        ([files.certificate, files.key] as [String?]).enumerated().map { index, file -> Stamp? in
+            guard let file else { return nil }
+            do throws(ConfiguredFile.Problem) {
+                let status = try ConfiguredFile.status(file)
+                return Stamp(
+                    inode: UInt64(status.st_ino), bytes: Int64(status.st_size), seconds: status.st_mtim.tv_sec, nanoseconds: status.st_mtim.tv_nsec)
+            } catch {
+                return error.isForbidden && index < known.count ? known[index] : nil
+            }
         }
     }
 }

@@ -19,10 +19,10 @@ public struct TLSFiles: Sendable, Equatable, Hashable {
 
     fileprivate func apply(to configuration: inout TLSConfiguration) throws {
         if let certificate {
-            configuration.certificateChain = try NIOSSLCertificate.fromPEMFile(certificate).map { .certificate($0) }
+            configuration.certificateChain = try NIOSSLCertificate.fromPEMBytes(ConfiguredFile.read(certificate)).map { .certificate($0) }
         }
-        if let key { configuration.privateKey = .privateKey(try NIOSSLPrivateKey(file: key, format: .pem)) }
-        if let authorities { configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(authorities)) }
+        if let key { configuration.privateKey = .privateKey(try NIOSSLPrivateKey(bytes: ConfiguredFile.read(key), format: .pem)) }
+        if let authorities { configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(ConfiguredFile.read(authorities))) }
         // RFC 8996: what is older is not to be negotiated.
         configuration.minimumTLSVersion = .tlsv12
     }
@@ -45,9 +45,9 @@ public struct TLSServerContext: Sendable {
     /// - Throws: when a file cannot be read or does not hold what it should.
     public init(_ files: TLSFiles, clientCertificates: ClientCertificates, applicationProtocols: [String]) throws {
         guard let certificateFile = files.certificate, let keyFile = files.key else { throw TLSFilesIncomplete() }
-        let chain = try NIOSSLCertificate.fromPEMFile(certificateFile)
+        let chain = try NIOSSLCertificate.fromPEMBytes(ConfiguredFile.read(certificateFile))
         let configuration = TLSConfiguration.makeServerConfiguration(
-            certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(try NIOSSLPrivateKey(file: keyFile, format: .pem)))
+            certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(try NIOSSLPrivateKey(bytes: ConfiguredFile.read(keyFile), format: .pem)))
         try self.init(configuration, files, clientCertificates: clientCertificates, applicationProtocols: applicationProtocols)
     }
 

@@ -1,3 +1,5 @@
+import Transport
+
 /// What routes need and all event loops share, made before a configuration takes effect, so that one that cannot be run changes nothing.
 struct RouteResources: Sendable {
     /// What is wrong, with the route that it is about.
@@ -28,7 +30,7 @@ struct RouteResources: Sendable {
         self.files = files
         var authenticators: [String: BasicAuthenticator] = [:]
         for path in configuration.routes.compactMap(\.basicAuth.file) where authenticators[path] == nil {
-            let text = try SmallFile.read(path, bytesMax: RouteConfiguration.BasicAuth.fileBytesMax)
+            let text = try ConfiguredFile.text(path, bytesMax: RouteConfiguration.BasicAuth.fileBytesMax)
             if let known = previous?.authenticators[path], known.text == text {
                 authenticators[path] = known
                 continue
@@ -42,7 +44,7 @@ struct RouteResources: Sendable {
         self.authenticators = authenticators
         var pages: [String: String] = [:]
         for path in configuration.routes.filter(\.maintenance.isEnabled).compactMap(\.maintenance.page) where pages[path] == nil {
-            pages[path] = try SmallFile.read(path, bytesMax: RouteConfiguration.Maintenance.pageBytesMax)
+            pages[path] = try ConfiguredFile.text(path, bytesMax: RouteConfiguration.Maintenance.pageBytesMax)
         }
         self.pages = pages
         passwords = previous?.passwords ?? PasswordThreads()
