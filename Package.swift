@@ -77,6 +77,7 @@ let package = Package(
         .systemLibrary(name: "CResolver"),
         .systemLibrary(name: "CEpoll"),
         .systemLibrary(name: "CFiles"),
+        .systemLibrary(name: "CProcess"),
         // Lua 5.1 behind functions that never raise.
         .target(name: "CLua", linkerSettings: [.linkedLibrary(":liblua5.1.a"), .linkedLibrary("m"), .linkedLibrary("dl")]),
         // Floor 2
@@ -115,7 +116,7 @@ let package = Package(
             name: "headrace",
             dependencies: [
                 "Edge", "Pooler", "Keyspace", "LoadGenerator", "Dashboard", "History", "HTTP1Wire", "HTTPSemantics", "PostgresWire", "RESPWire", "Transport", "Telemetry",
-                "CCodecs", "CResolver", nioCore, nioPosix, logging,
+                "CCodecs", "CProcess", "CResolver", nioCore, nioPosix, logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Yams", package: "Yams"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

@@ -25,7 +25,8 @@ final class Composition: Sendable {
     private let keyspaceView: (any KeyspaceView)?
     /// There when the edge is, which serves it.
     private let dashboard: DashboardControl?
-    private let pidPath: String?
+    private let pidFile: PidFile?
+    private let onServing: @Sendable () -> Void
     private let logger: Logger
     private let pressure: MemoryPressure
     /// Who has started the process, if they want to know how it is.
@@ -37,17 +38,20 @@ final class Composition: Sendable {
 
     /// - Parameters:
     ///   - place: the one layer that it serves, beside other processes; `nil` for all.
-    ///   - pidPath: Where the process' number is written, if anywhere.
+    ///   - pidFile: Where the process' number is written, if anywhere.
+    ///   - onServing: Called once all of it serves.
     ///   - readAgain: Reads the configuration anew, for SIGHUP.
     /// - Throws: when a product cannot be made of its configuration: a folder or the access log cannot be opened.
     init(
-        _ loaded: ConfigurationSources.Loaded, place: WorkerPlace? = nil, pidPath: String? = nil, logger: Logger, readAgain: @escaping @Sendable () throws -> ConfigurationSources.Loaded
+        _ loaded: ConfigurationSources.Loaded, place: WorkerPlace? = nil, pidFile: PidFile? = nil, logger: Logger,
+        readAgain: @escaping @Sendable () throws -> ConfigurationSources.Loaded, onServing: @escaping @Sendable () -> Void = {}
     ) throws {
         self.loaded = loaded
         self.place = place
         journal = Lock(ReloadJournal(loaded.settings))
         self.readAgain = readAgain
-        self.pidPath = pidPath
+        self.pidFile = pidFile
+        self.onServing = onServing
         self.logger = logger
         let pressure = MemoryPressure(bytesMax: loaded.settings.memoryBytesMax ?? 0)
         self.pressure = pressure
@@ -81,9 +85,8 @@ final class Composition: Sendable {
     ///
     /// All signals are heard before the first address is bound: whoever sees that it serves may send them.
     /// - Parameter untilEOF: Or until standard input ends.
-    /// - Throws: when an address cannot be bound, or another process holds the pidfile.
+    /// - Throws: when an address cannot be bound.
     func run(untilEOF: Bool) async throws {
-        let pidFile = try pidPath.map { path in try PidFile(path) }
         defer { pidFile?.remove() }
         let hangups = await UnixSignalsSequence(trapping: .sighup)
         let users = await UnixSignalsSequence(trapping: .sigusr1)
@@ -176,7 +179,9 @@ final class Composition: Sendable {
             awaited -= 1
             return awaited == 0
         }
-        if isLast { manager?.ready("serving") }
+        guard isLast else { return }
+        onServing()
+        manager?.ready("serving")
     }
 
     /// Returns once each event loop has had its turn. Not asked of loops that may be gone.
@@ -302,7 +307,7 @@ private struct SignalService: Service {
 }
 
 /// The process' limit of open files: a connection needs one, and the default of 1024 is from another age.
-private enum OpenFiles {
+enum OpenFiles {
     static func raiseLimit() {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }

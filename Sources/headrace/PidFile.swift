@@ -2,7 +2,7 @@ import Foundation
 
 /// The file that says which process serves. It is locked as long as that process runs, so a file that a crash left behind is told from
 /// one that holds.
-final class PidFile {
+final class PidFile: Sendable {
     struct Problem: Error, CustomStringConvertible {
         let description: String
     }

@@ -49,6 +49,20 @@ enum ProcessSpawn {
         guard problem == 0 else { throw Failure(description: "\(program) cannot be run: \(String(cString: strerror(problem)))") }
         return process
     }
+
+    /// Makes this process another program, with no signal blocked, and with the rights of the thread that this is called on. Descriptors stay as they are.
+    /// - Parameter words: of the command line, the program's name first.
+    /// - Throws: or else does not return.
+    static func replace(_ program: String, _ words: [String]) throws(Failure) {
+        var none = sigset_t()
+        sigemptyset(&none)
+        pthread_sigmask(SIG_SETMASK, &none, nil)
+        var pointers: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
+        pointers.append(nil)
+        defer { for pointer in pointers { free(pointer) } }
+        execv(program, pointers)
+        throw Failure(description: "\(program) cannot be run: \(String(cString: strerror(errno)))")
+    }
 }
 
 /// A connection that nothing is said by, and whose end in a child says that this process is gone, however it went. A pipe would do; this one closes itself

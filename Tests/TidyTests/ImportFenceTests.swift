@@ -30,7 +30,7 @@ import Testing
         "HeadraceCache": ["RESPWire", "NIOCore", "NIOPosix", "Synchronization", "Foundation"],
         "headrace": [
             "Edge", "Pooler", "Keyspace", "LoadGenerator", "Dashboard", "History", "HTTP1Wire", "HTTPSemantics", "PostgresWire", "RESPWire", "Transport",
-            "Telemetry", "CCodecs", "NIOCore", "NIOPosix", "Logging",
+            "Telemetry", "CCodecs", "CProcess", "NIOCore", "NIOPosix", "Logging",
             "ArgumentParser", "Yams", "ServiceLifecycle", "UnixSignals", "Foundation", "Synchronization", "Crypto", "SwiftASN1", "X509",
         ],
     ]

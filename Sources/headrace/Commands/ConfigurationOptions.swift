@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Transport
 
 /// The flags that say what to run, shared by the commands that read the configuration.
 struct ConfigurationOptions: ParsableArguments {
@@ -31,7 +32,8 @@ struct ConfigurationOptions: ParsableArguments {
     private static func filePath(_ config: String?, _ environment: [String: String]) -> String? {
         if let config { return config }
         if let path = environment["HEADRACE_CONFIG"], !path.isEmpty { return path }
-        return FileManager.default.fileExists(atPath: "headrace.yaml") ? "headrace.yaml" : nil
+        // In a folder that this user may not enter, it is there for all that is known.
+        return access("headrace.yaml", F_OK) == 0 || errno == EACCES ? "headrace.yaml" : nil
     }
 
     /// Whether there is one.
@@ -75,11 +77,10 @@ struct ConfigurationOptions: ParsableArguments {
         func failed(_ text: String) -> ConfigurationProblems {
             ConfigurationProblems(problems: [ConfigurationProblem(place: .wholeFile(name: path), text: text)], source: nil)
         }
-        guard let file = FileHandle(forReadingAtPath: path), let data = try? file.read(upToCount: ConfigurationFile.bytesMax + 1) else {
-            throw failed("cannot be read")
+        do {
+            return try ConfiguredFile.text(path, bytesMax: ConfigurationFile.bytesMax)
+        } catch {
+            throw failed(error.reason)
         }
-        guard data.count <= ConfigurationFile.bytesMax else { throw failed("is larger than \(SizeText.render(ConfigurationFile.bytesMax))") }
-        guard let text = String(data: data, encoding: .utf8) else { throw failed("is not UTF-8 text") }
-        return text
     }
 }

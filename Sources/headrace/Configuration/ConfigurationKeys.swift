@@ -13,6 +13,9 @@ enum ConfigurationKeys {
             "processes", \.processes, .word("layout"),
             "Whether all layers run in one process, or each in its own under a supervisor: then none takes another with it, and is started anew on its sockets."),
         .init(
+            "user", \.user, .optional(.text("user")),
+            "Who serves when root starts it. Layers' processes run as this user; one process for all becomes it once it has its addresses, and has read its files."),
+        .init(
             "memory.total", \.memoryBytesMax, .optional(.size(64 << 20...1 << 42), off: "off"),
             "The most memory of the process, all layers together. Their parts must fit into 76 % of it; near it, first new connections are refused, then more."),
     ]

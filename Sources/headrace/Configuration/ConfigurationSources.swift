@@ -1,4 +1,5 @@
 import Foundation
+import Transport
 
 /// What the configuration is made of, and how it becomes ``Settings``: flags over environment over file over defaults.
 ///
@@ -11,7 +12,7 @@ struct ConfigurationSources {
     /// From the command line, in order: the flag as it was written, the key, and the value's words.
     var flags: [(flag: String, path: String, words: [String])] = []
     /// Reads the file that a secret is in. A parameter, so that the rest is a function of its input.
-    var readSecret: (String) throws -> String = { try String(contentsOfFile: $0, encoding: .utf8) }
+    var readSecret: (String) throws -> String = { try ConfiguredFile.text($0) }
 
     /// Whether the folders and files that the values name have to be there: not for who only asks what is configured.
     var looksForFiles = false
@@ -29,6 +30,8 @@ struct ConfigurationSources {
         var places: [String: ConfigurationProblem.Place] = [:]
         /// The file that was read.
         var fileName: String?
+        /// The files of secrets that were read.
+        var secretFiles: Set<String> = []
         /// Variables of the environment that look like ours and are none.
         var warnings: [String] = []
     }
@@ -53,6 +56,7 @@ struct ConfigurationSources {
         }
         loaded.origins = reader.origins
         loaded.places = reader.places
+        loaded.secretFiles = reader.secretFiles
         var findings = SettingFindings(places: reader.places, refused: reader.refused)
         SettingContradictions.add(loaded, to: &findings)
         if looksForFiles { NamedFile.add(loaded.settings, to: &findings) }

@@ -1,7 +1,8 @@
 import Edge
 import Foundation
+import Transport
 
-/// A file or folder that a value of the edge's names.
+/// A file or folder that a value names.
 struct NamedFile: Hashable {
     /// `edge.routes[2].basic_auth.file`.
     let key: String
@@ -13,6 +14,19 @@ struct NamedFile: Hashable {
         for file in folders(settings.edge) + texts(settings.edge) {
             if let problem = file.problem { findings.add([file.key], "\(file.key): \(problem)") }
         }
+        if let user = settings.user, ServingUser(named: user) == nil { findings.add(["user"], "user: this machine has no user \"\(user)\"") }
+    }
+
+    /// Every file that is read because of a configuration, its own file too.
+    static func paths(_ loaded: ConfigurationSources.Loaded) -> Set<String> {
+        let (settings, edge) = (loaded.settings, loaded.settings.edgeConfiguration)
+        var named = [loaded.fileName, settings.poolerUsersFile, settings.poolerRulesFile, edge.tls.clientAuthorities, settings.keyspace.tls.clientAuthorities]
+        for files in [settings.pooler.tls.clientFiles, settings.pooler.tls.serverFiles] + edge.upstreams.values.map(\.tls.files) {
+            named += [files.certificate, files.key, files.authorities]
+        }
+        return loaded.secretFiles
+            .union(texts(edge).map(\.path)).union(edge.tls.certificates).union(edge.tls.keys)
+            .union(settings.keyspace.tls.certificates).union(settings.keyspace.tls.keys).union(named.compactMap { $0 })
     }
 
     private static func folders(_ edge: EdgeConfiguration) -> [NamedFile] {
@@ -61,11 +75,21 @@ struct NamedFile: Hashable {
     /// In plain words; `nil` when it can be read.
     private var problem: String? {
         var status = stat()
-        guard stat(path, &status) == 0 else { return refused(errno) }
-        let isThere = status.st_mode & S_IFMT == S_IFDIR
-        if isFolder, !isThere { return "cannot read the folder \(path): it is a file" }
-        if !isFolder, isThere { return "the file \(path) cannot be read: it is a folder" }
-        return access(path, isFolder ? R_OK | X_OK : R_OK) == 0 ? nil : refused(errno)
+        if stat(path, &status) == 0 {
+            let isThere = status.st_mode & S_IFMT == S_IFDIR
+            if isFolder, !isThere { return "cannot read the folder \(path): it is a file" }
+            if !isFolder, isThere { return "the file \(path) cannot be read: it is a folder" }
+            if access(path, isFolder ? R_OK | X_OK : R_OK) == 0 { return nil }
+        }
+        let code = errno
+        guard !isFolder, code == EACCES else { return refused(code) }
+        // This process may not, and another may for it.
+        do throws(ConfiguredFile.Problem) {
+            close(try ConfiguredFile.open(path))
+            return nil
+        } catch {
+            return "\(error)"
+        }
     }
 
     private func refused(_ code: Int32) -> String {
@@ -81,11 +105,10 @@ struct NamedFile: Hashable {
     /// Of its bytes, good within this process; `nil` when they cannot be read, or are more than any of these files may have.
     private var digest: Int? {
         var status = stat()
-        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size <= RouteConfiguration.BasicAuth.fileBytesMax,
-            let data = FileManager.default.contents(atPath: path)
-        else { return nil }
+        if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG { return nil }
+        guard let bytes = try? ConfiguredFile.read(path, bytesMax: RouteConfiguration.BasicAuth.fileBytesMax) else { return nil }
         var hasher = Hasher()
-        data.withUnsafeBytes { hasher.combine(bytes: $0) }
+        bytes.withUnsafeBytes { hasher.combine(bytes: $0) }
         return hasher.finalize()
     }
 }

@@ -68,8 +68,8 @@ extension Settings {
     }
 
     private static func read<Value>(_ file: String, _ parse: (String) throws(UserList.Problem) -> Value) throws -> Value {
-        guard let text = try? String(contentsOfFile: file, encoding: .utf8) else { throw FileProblem(description: "\(file) cannot be read") }
-        do {
+        let text = try ConfiguredFile.text(file)
+        do throws(UserList.Problem) {
             return try parse(text)
         } catch {
             throw FileProblem(description: "\(file), line \(error.line): expected \(error.expected)")

@@ -1,4 +1,5 @@
 import Foundation
+import Transport
 
 /// Puts written values into the places that a table has for them, and gathers what is wrong with them.
 ///
@@ -12,6 +13,8 @@ final class SettingReader {
     private(set) var places: [String: ConfigurationProblem.Place] = [:]
     /// Keys whose value could not be read, and keys and sections that may have been meant by an unknown word: what they were to be nobody knows.
     private(set) var refused: Set<String> = []
+    /// Where secrets were read, or looked for.
+    private(set) var secretFiles: Set<String> = []
     var problems: [ConfigurationProblem] = []
 
     init(environment: [String: String], readSecret: @escaping (String) throws -> String) {
@@ -72,7 +75,13 @@ final class SettingReader {
         }
         if word.hasPrefix("file:") {
             let path = String(word.dropFirst(5))
-            guard let text = try? readSecret(path) else { throw ValueProblem("the file \(path) cannot be read") }
+            secretFiles.insert(path)
+            let text: String
+            do {
+                text = try readSecret(path)
+            } catch {
+                throw ValueProblem((error as? ConfiguredFile.Problem)?.description ?? "the file \(path) cannot be read")
+            }
             let value = text.trimmingCharacters(in: .newlines)
             guard !value.isEmpty else { throw ValueProblem("the file \(path) is empty") }
             return value

@@ -21,6 +21,8 @@ struct Settings: Sendable {
     var poolerRulesFile: String?
 
     var processes = ProcessLayout.one
+    /// Who serves when root has started it; `nil`: root.
+    var user: String?
     /// The most memory of the process, or of all of them; `nil` for no bound.
     var memoryBytesMax: Int?
 

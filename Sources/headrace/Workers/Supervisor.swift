@@ -38,8 +38,12 @@ struct Supervisor {
     private let readAgain: @Sendable () throws -> ConfigurationSources.Loaded
     private let logger: Logger
     private let manager = ServiceManager(ProcessInfo.processInfo.environment)
+    private let rights: WorkerRights
+    /// Where the processes meet. It is their user's.
     private let folder: String
     private let crashFolder: String
+    /// `nil` where they may all that this process may.
+    private let broker: FileBroker?
     private var workers: [Layer: Worker] = [:]
     private var isEnding = false
     /// The first that could not start, or ended badly at the end.
@@ -49,13 +53,16 @@ struct Supervisor {
     /// - Parameters:
     ///   - arguments: those of this process, for its children.
     ///   - readAgain: Reads the configuration anew, for SIGHUP.
-    /// - Throws: when the folder in which the processes meet cannot be made.
+    /// - Throws: when the folder in which the processes meet cannot be made, or they cannot have the rights that they are to have.
     init(_ loaded: ConfigurationSources.Loaded, arguments: [String], logger: Logger, readAgain: @escaping @Sendable () throws -> ConfigurationSources.Loaded) throws {
         (self.loaded, self.arguments, self.logger, self.readAgain) = (loaded, arguments, logger, readAgain)
-        var template = Array((FileManager.default.temporaryDirectory.path + "/headrace-XXXXXX").utf8CString)
-        guard mkdtemp(&template) != nil else { throw ProcessSpawn.Failure(description: "no folder for temporary files: \(String(cString: strerror(errno)))") }
-        folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        crashFolder = loaded.settings.dashboard.state ?? folder
+        let rights = WorkerRights(loaded.settings.servingUser)
+        self.rights = rights
+        rights.user?.provide(loaded.settings)
+        let state = loaded.settings.dashboard.state
+        folder = try rights.perform { try Self.makeFolder(in: [FileManager.default.temporaryDirectory.path, state].compactMap { $0 }) }
+        crashFolder = state ?? folder
+        broker = rights.areFewer ? FileBroker(loaded, paths: rights.paths, logger: logger, readAgain: readAgain) : nil
         journal = ReloadJournal(loaded.settings)
         for warning in SettingWarnings.all(loaded) { logger.warning("\(warning)") }
     }
@@ -63,7 +70,7 @@ struct Supervisor {
     /// Binds the addresses, starts the processes, and keeps them until SIGTERM or SIGINT, upon which they drain.
     /// - Throws: `ExitCode` of a process that could not start, or has not ended well; `Listener.BindFailure`.
     mutating func run(pidPath: String?, untilEOF: Bool) async throws {
-        defer { try? FileManager.default.removeItem(atPath: folder) }
+        defer { try? rights.perform { [folder] in try FileManager.default.removeItem(atPath: folder) } }
         let pidFile = try pidPath.map { path in try PidFile(path) }
         defer { pidFile?.remove() }
         let (events, sink) = AsyncStream.makeStream(of: Event.self)
@@ -77,11 +84,11 @@ struct Supervisor {
             var worker = Worker()
             defer { workers[layer] = worker }
             for endpoint in loaded.settings.endpoints(of: layer) {
-                worker.sockets.append(.init(endpoint: endpoint, descriptor: try ListeningSocket.bind(endpoint)))
+                worker.sockets.append(.init(endpoint: endpoint, descriptor: try rights.bind(endpoint)))
             }
         }
         for layer in loaded.settings.layers {
-            try WorkerNotices.hear(layer, in: folder) { sink.yield(.said(layer, $0)) }
+            try WorkerNotices.hear(layer, in: folder, rights) { sink.yield(.said(layer, $0)) }
             try start(layer, sink)
         }
         let interval = watchdog / 2
@@ -98,14 +105,25 @@ struct Supervisor {
         if let failure { throw failure }
     }
 
+    /// - Throws: when it cannot be made in any of them.
+    private static func makeFolder(in folders: [String]) throws -> String {
+        for folder in folders {
+            var template = Array((folder + "/headrace-XXXXXX").utf8CString)
+            if mkdtemp(&template) != nil { return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self) }
+        }
+        throw ProcessSpawn.Failure(description: "no folder for temporary files: \(String(cString: strerror(errno)))")
+    }
+
     private var watchdog: Duration { manager?.watchdogInterval ?? Self.watchdogDefault }
 
     private mutating func start(_ layer: Layer, _ sink: AsyncStream<Event>.Continuation) throws {
         let process = try WorkerProcess(
-            layer, sockets: workers[layer]?.sockets ?? [], arguments: arguments, folder: folder, watchdog: watchdog
+            layer, sockets: workers[layer]?.sockets ?? [], arguments: arguments, folder: folder, watchdog: watchdog, rights: rights, broker: broker
         ) { ending, process in sink.yield(.ended(layer, process, ending)) }
         workers[layer]?.process = process
-        try? String(process.process).write(toFile: WorkerPlace.number(of: layer, in: folder), atomically: true, encoding: .utf8)
+        try? rights.perform { [folder] in
+            try String(process.process).write(toFile: WorkerPlace.number(of: layer, in: folder), atomically: true, encoding: .utf8)
+        }
         workers[layer]?.isReady = false
         workers[layer]?.heard = .now
     }
@@ -156,9 +174,10 @@ struct Supervisor {
     private mutating func reload() {
         guard !isEnding else { return }
         do {
-            let new = try readAgain().settings
+            let new = try readAgain()
+            broker?.adopt(new)
             manager?.reloading()
-            journal.adopt(new, logger)
+            journal.adopt(new.settings, logger)
             for (layer, worker) in workers where worker.isReady {
                 // It says anew that it serves.
                 workers[layer]?.isReady = false
@@ -184,7 +203,7 @@ struct Supervisor {
             failure = ExitCode(ending.code ?? ExitCode.unavailable.rawValue)
             return end()
         }
-        let report = keep(ended.lastWords, of: layer, ending)
+        let report = try? rights.perform { [crashFolder] in Self.keep(ended.lastWords, of: layer, ending, in: crashFolder) }
         let last = ended.lastWords.split(separator: "\n").last { $0.contains("Fatal error") }.map { ": \($0.suffix(200))" } ?? ""
         worker.crash = ("\(layer.rawValue) ended by \(ending)\(last)\(report.map { ", report in \($0)" } ?? "")", worker.crash?.at ?? .now)
         let pause = worker.policy.ended(now: .now)
@@ -215,12 +234,12 @@ struct Supervisor {
     private func cameBack(_ layer: Layer, _ crash: (words: String, at: ContinuousClock.Instant)) {
         let text = "\(crash.words); it serves again after \(Int((ContinuousClock.now - crash.at) / .milliseconds(1))) ms"
         logger.notice("\(text)")
-        Incidents.add(text, to: WorkerPlace.incidents(in: folder))
+        try? rights.perform { [folder] in Incidents.add(text, to: WorkerPlace.incidents(in: folder)) }
     }
 
     /// What a process said last, in a file of its own; the oldest make room.
     /// - Returns: its path.
-    private func keep(_ words: String, of layer: Layer, _ ending: WorkerProcess.Ending) -> String? {
+    private static func keep(_ words: String, of layer: Layer, _ ending: WorkerProcess.Ending, in crashFolder: String) -> String? {
         let (names, time) = (FileManager.default, Int(Date().timeIntervalSince1970 * 1000))
         try? names.createDirectory(atPath: crashFolder, withIntermediateDirectories: true)
         let path = "\(crashFolder)/crash-\(time)-\(layer.rawValue).txt"

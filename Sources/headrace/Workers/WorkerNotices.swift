@@ -6,13 +6,20 @@ enum WorkerNotices {
     static func path(of layer: Layer, in folder: String) -> String { "\(folder)/\(layer.rawValue).notices" }
 
     /// Hears them from now on, on a thread of its own, which ends with this process.
-    /// - Parameter said: the lines of one datagram, such as `READY=1`.
+    /// - Parameters:
+    ///   - rights: of who says them, to whom the socket belongs.
+    ///   - said: the lines of one datagram, such as `READY=1`.
     /// - Throws: when the socket cannot be made.
-    static func hear(_ layer: Layer, in folder: String, said: @escaping @Sendable ([String]) -> Void) throws {
+    static func hear(_ layer: Layer, in folder: String, _ rights: WorkerRights, said: @escaping @Sendable ([String]) -> Void) throws {
         let path = path(of: layer, in: folder)
         guard let address = UnixAddress(path) else { throw ProcessSpawn.Failure(description: "\(path) is too long for a socket") }
-        let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0, address.withPointer({ bind(descriptor, $0, $1) }) == 0 else { throw ProcessSpawn.Failure(description: "\(path): \(String(cString: strerror(errno)))") }
+        let descriptor = try rights.perform {
+            let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+            guard descriptor >= 0, address.withPointer({ bind(descriptor, $0, $1) }) == 0 else {
+                throw ProcessSpawn.Failure(description: "\(path): \(String(cString: strerror(errno)))")
+            }
+            return descriptor
+        }
         Thread.detachNewThread {
             var bytes = [UInt8](repeating: 0, count: 4096)
             while true {

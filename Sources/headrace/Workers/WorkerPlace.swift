@@ -7,20 +7,25 @@ struct WorkerPlace: Sendable {
         let descriptor: Int32
     }
 
-    /// The first number of its sockets: none of those that a supervisor has itself, some thirty.
-    private static let firstDescriptor: Int32 = 1000
+    /// The numbers of its door to ``FileBroker`` and of its first socket: none of those that a supervisor has itself, some thirty.
+    private static let (filesDescriptor, firstDescriptor): (Int32, Int32) = (999, 1000)
 
     let layer: Layer
     /// Of the supervisor.
     var sockets: [Socket] = []
     /// Where the processes meet: doors, notices, incidents. Only their user may enter it.
     let folder: String
+    /// Where it asks for files that it may not read; `nil` where nobody would give it any.
+    var files: Int32?
 
-    var descriptors: [(own: Int32, there: Int32)] { sockets.enumerated().map { ($1.descriptor, Self.firstDescriptor + Int32($0)) } }
+    var descriptors: [(own: Int32, there: Int32)] {
+        sockets.enumerated().map { ($1.descriptor, Self.firstDescriptor + Int32($0)) } + (files.map { [($0, Self.filesDescriptor)] } ?? [])
+    }
 
     var arguments: [String] {
         let inherited = sockets.enumerated().map { (endpoint: $1.endpoint, descriptor: Self.firstDescriptor + Int32($0)) }
         return ["--worker", layer.rawValue, "--worker-folder", folder, "--worker-sockets", ListeningSocket.text(of: inherited)]
+            + (files == nil ? [] : ["--worker-files", "\(Self.filesDescriptor)"])
     }
 
     /// Files with the numbers of the other layers' processes.

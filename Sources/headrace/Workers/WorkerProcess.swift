@@ -26,9 +26,11 @@ final class WorkerProcess: Sendable {
     ///   - arguments: those that this process was started with.
     ///   - folder: where the processes meet.
     ///   - watchdog: how often it has to say that it lives.
+    ///   - rights: what it may.
+    ///   - broker: opens for it what it may not; `nil` where it may all that this process may.
     ///   - ended: called once, on a thread of its own.
     init(
-        _ layer: Layer, sockets: [WorkerPlace.Socket], arguments: [String], folder: String, watchdog: Duration,
+        _ layer: Layer, sockets: [WorkerPlace.Socket], arguments: [String], folder: String, watchdog: Duration, rights: WorkerRights, broker: FileBroker?,
         ended: @escaping @Sendable (Ending, pid_t) -> Void
     ) throws {
         let lifeline = try Lifeline()
@@ -42,15 +44,27 @@ final class WorkerProcess: Sendable {
         environment["NOTIFY_SOCKET"] = WorkerNotices.path(of: layer, in: folder)
         environment["WATCHDOG_USEC"] = String(Int64(watchdog / .microseconds(1)))
         environment["WATCHDOG_PID"] = nil
-        let place = WorkerPlace(layer: layer, sockets: sockets, folder: folder)
+        var files: [Int32] = [-1, -1]
+        if broker != nil {
+            guard socketpair(AF_UNIX, Int32(SOCK_SEQPACKET.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0, &files) == 0 else {
+                close(source)
+                throw ProcessSpawn.Failure(description: "no socket: \(String(cString: strerror(errno)))")
+            }
+        }
+        let (door, asker) = (files[0], files[1])
+        defer { if asker >= 0 { close(asker) } }
+        let place = WorkerPlace(layer: layer, sockets: sockets, folder: folder, files: broker == nil ? nil : asker)
         do {
-            process = try ProcessSpawn.start(
-                ChildProcess.ownBinary.path, [ChildProcess.ownBinary.path] + arguments + place.arguments, environment: environment,
-                descriptors: [(lifeline.forChild, 0), (target, 2)] + place.descriptors)
+            process = try rights.perform { [environment] in
+                try ProcessSpawn.start(
+                    ChildProcess.ownBinary.path, [ChildProcess.ownBinary.path] + arguments + place.arguments, environment: environment,
+                    descriptors: [(lifeline.forChild, 0), (target, 2)] + place.descriptors)
+            }
         } catch {
-            close(source)
+            for end in [source, door] where end >= 0 { close(end) }
             throw error
         }
+        broker?.serve(layer, on: door)
         let (process, errors) = (process, LastWords())
         self.errors = errors
         Thread.detachNewThread { errors.pass(from: source) }

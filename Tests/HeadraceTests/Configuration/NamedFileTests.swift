@@ -76,4 +76,26 @@ import Testing
         try page.replace("<p>later")
         #expect(NamedFile.changes(from: before, to: try digests()).count == 3)
     }
+
+    @Test(arguments: ConfigurationKeys.all.filter { ["file", "list of files"].contains($0.format) }.map(\.path))
+    func `a file that a key names is one that layers may ask for`(path: String) throws {
+        var loaded = ConfigurationSources.Loaded()
+        for (path, value) in [("edge.app", "http://a:1"), (path, "/named")] { try #require(ConfigurationKeys.key(path)).assign([value], &loaded.settings) }
+        #expect(NamedFile.paths(loaded) == ["/named"])
+    }
+
+    @Test func `so are the files of routes, groups and secrets, and the configuration's own`() throws {
+        let secret = try TemporaryFile("s")
+        var sources = ConfigurationSources()
+        sources.file = (
+            "headrace.yaml",
+            """
+            edge:
+              metrics_token: file:\(secret.path)
+              upstreams: {app: {members: [https://a:1], tls: {authorities: /authorities, certificate: /certificate, key: /key}}}
+              routes: [{upstream: app, basic_auth: {file: /users}, maintenance: {enabled: true, page: /page}}]
+            """
+        )
+        #expect(try NamedFile.paths(sources.load()) == ["headrace.yaml", secret.path, "/authorities", "/certificate", "/key", "/users", "/page"])
+    }
 }
