@@ -178,11 +178,15 @@ struct ServingUserTests {
 
     @Test(.enabled(if: Kernel.mayReadAll, "this machine has no CAP_DAC_READ_SEARCH"), arguments: ["per-layer", "one"])
     func `with the capabilities that the unit gives, files are read, and who serves has none of them`(processes: String) throws {
-        try configure(processes, user: nil, more: "keyspace: {listen: [127.0.0.1:0]}")
+        let state = "\(folder.path)/state"
+        try configure(processes, user: nil, more: "keyspace: {listen: [127.0.0.1:0]}\ndashboard: {state: \(state)}")
+        try FileManager.default.createDirectory(atPath: state, withIntermediateDirectories: false)
+        chown(state, 65_534, 65_534)
         let rights = "+dac_read_search,+net_bind_service"
         let headrace = try HeadraceProcess(
             ["--config", file], saying: "https://",
-            by: ["/usr/bin/setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--inh-caps=\(rights)", "--ambient-caps=\(rights)"])
+            // No folder to write to but that one.
+            by: ["/usr/bin/env", "TMPDIR=/proc", "/usr/bin/setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--inh-caps=\(rights)", "--ambient-caps=\(rights)"])
         try #require(eventually { headrace.errorOutput.contains("keyspace: ") }, "\(headrace.errorOutput)")
         #expect(try page(headrace) == "page")
         guard processes == "per-layer" else { return expectNoRights(headrace.processIdentifier) }
