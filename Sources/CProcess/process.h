@@ -29,6 +29,8 @@ static inline int headrace_become_on_thread(uid_t user, gid_t group, const gid_t
 
 // Takes every capability from this thread, the ambient ones with them, and has no program that it starts give it any.
 static inline int headrace_give_up_capabilities(void) {
+    // Who has no more rights than a thread may look into the memory of its process (ptrace(2)), unless that has been forbidden.
+    if (prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL) != 0) return -1;
     if (headrace_has_capabilities()) {
         struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3, .pid = 0 };
         struct __user_cap_data_struct none[2];

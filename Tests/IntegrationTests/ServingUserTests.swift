@@ -191,6 +191,8 @@ struct ServingUserTests {
         #expect(try page(headrace) == "page")
         guard processes == "per-layer" else { return expectNoRights(headrace.processIdentifier) }
         #expect(Kernel.status(of: headrace.processIdentifier)["CapEff"] == "0000000000000404")
+        // Nobody of that user may look into it: its files are root's.
+        #expect(try FileManager.default.attributesOfItem(atPath: "/proc/\(headrace.processIdentifier)/mem")[.ownerAccountID] as? Int == 0)
         let workers = try Self.workers(of: headrace.processIdentifier)
         #expect(workers.count == 2)
         for worker in workers { expectNoRights(worker) }
