@@ -22,7 +22,7 @@ enum LZF {
                 if control < 32 {
                     let length = control + 1
                     guard length <= input.count - from, length <= count - to else { return }
-                    for index in 0..<length { output.initializeElement(at: to + index, to: input[from + index]) }
+                    _ = UnsafeMutableBufferPointer(rebasing: output[to..<to + length]).initialize(from: input[from..<from + length])
                     from += length
                     to += length
                 } else {
@@ -37,8 +37,15 @@ enum LZF {
                     let distance = (control & 0x1F) << 8 + Int(input[from]) + 1
                     from += 1
                     guard distance <= to, length <= count - to else { return }
-                    // Byte by byte: the match may overlap what it makes.
-                    for index in to..<to + length { output.initializeElement(at: index, to: output[index - distance]) }
+                    let match = UnsafeMutableBufferPointer(rebasing: output[to..<to + length])
+                    if distance == 1 {
+                        match.initialize(repeating: output[to - 1])
+                    } else if distance >= length {
+                        _ = match.initialize(from: output[to - distance..<to - distance + length])
+                    } else {
+                        // Byte by byte: it overlaps what it makes.
+                        for index in to..<to + length { output.initializeElement(at: index, to: output[index - distance]) }
+                    }
                     to += length
                 }
                 written = to
@@ -54,8 +61,9 @@ enum LZF {
         guard outputMax > 0 else { return nil }
         var output: [UInt8] = []
         output.reserveCapacity(outputMax)
-        // Where three bytes with this hash were seen last, plus 1; 8,192 places: distances reach no farther.
-        var places = [Int32](repeating: 0, count: 8192)
+        // Where three bytes with this hash were seen last, plus 1; as many as there are bytes, 8,192 at most: distances reach no farther.
+        let placeBits = min(13, max(6, Int.bitWidth - input.count.leadingZeroBitCount))
+        var places = [Int32](repeating: 0, count: 1 << placeBits)
         var literalStart = 0
         var index = 0
         /// Writes literals up to `end`, at most 32 at a time.
@@ -69,7 +77,7 @@ enum LZF {
         }
         while index + 2 < input.count, index < Int(Int32.max) - 1 {
             let three = UInt32(input[index]) << 16 | UInt32(input[index + 1]) << 8 | UInt32(input[index + 2])
-            let place = Int((three &* 0x9E37_79B1) >> 19)
+            let place = Int((three &* 0x9E37_79B1) >> UInt32(32 - placeBits))
             let candidate = Int(places[place]) - 1
             places[place] = Int32(index + 1)
             guard candidate >= 0, index - candidate <= 8192,

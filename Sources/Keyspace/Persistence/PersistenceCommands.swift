@@ -39,7 +39,7 @@ enum PersistenceCommands {
     /// For who has no connection to be answered on.
     private static func saveHere(_ call: Call) throws(CommandFailure) {
         let done = Completion()
-        if let refusal = call.keyspace.persistence.begin(call.keyspace, nil, rewrites: false, done: { done.finish($0) }) {
+        if let refusal = call.keyspace.persistence.begin(call.keyspace, nil, rewrites: false, isHurried: true, done: { done.finish($0) }) {
             throw .text(refusal.rawValue)
         }
         guard done.wait() else { throw .text(notWritten) }
@@ -81,7 +81,7 @@ enum PersistenceCommands {
     /// Saves what is there now: a job that is under way shows an earlier instant, so it is waited for.
     private static func isSaved(_ call: Call) throws(CommandFailure) -> Bool {
         let done = Completion()
-        while let refusal = call.keyspace.persistence.begin(call.keyspace, nil, rewrites: false, done: { done.finish($0) }) {
+        while let refusal = call.keyspace.persistence.begin(call.keyspace, nil, rewrites: false, isHurried: true, done: { done.finish($0) }) {
             guard refusal != .off else { throw .text(refusal.rawValue) }
             usleep(10_000)
         }

@@ -22,7 +22,8 @@ package struct RDBReader {
     package let version: Int
     private let bytes: UnsafeRawBufferPointer
     private var values: RDBValueReader
-    private var database = 0
+    /// Of what comes next.
+    private(set) var database = 0
     private let databaseCount: Int
     private var crc = CRC64()
     /// How far the checksum has come.

@@ -51,6 +51,16 @@ struct Database: ~Copyable {
     @inline(__always)
     func find(_ key: Key) -> Entry? { table.find(key.bytes, key.hash) }
 
+    /// See ``EntryTable/reserve(_:)``.
+    mutating func reserve(_ entryCount: Int) { table.reserve(entryCount) }
+
+    /// See ``EntryTable/giveBackReserve()``.
+    mutating func giveBackReserve() { table.giveBackReserve() }
+
+    /// See ``EntryTable/touch(_:)``.
+    @inline(__always)
+    func touch(_ key: Key) -> UInt64 { table.touch(key.hash) }
+
     // MARK: Strings
 
     /// Gives a key a string, whatever it held.

@@ -113,6 +113,14 @@ struct EntryTable: ~Copyable {
         return Entry(Self.pointer(segment.slots[place]))
     }
 
+    /// Reads what a lookup reads first, so that it lies in the nearest caches when that comes: several in a row are waited for together.
+    /// - Returns: what was read; without a meaning, but a use of it keeps the compiler from leaving out the reading.
+    @inline(__always)
+    func touch(_ hash: UInt64) -> UInt64 {
+        guard let segment = segment(hash) else { return 0 }
+        return segment.slots[Int(UInt16(truncatingIfNeeded: hash)) & segment.mask]
+    }
+
     /// The entry whose key has this hash, and all of the hash. Of two with the same one, which chance hardly brings together, either.
     func find(_ short: ShortHash) -> (entry: Entry, hash: UInt64)? {
         guard let segment = segment(short.bits) else { return nil }
@@ -151,6 +159,39 @@ struct EntryTable: ~Copyable {
     }
 
     // MARK: Change
+
+    /// Makes room for so many entries in a table without any: on their way in hardly a segment has to split, for which all of its keys are read again.
+    mutating func reserve(_ entryCount: Int) {
+        // 31 to 62 in each, as after the splits.
+        let segmentCount = entryCount / (Self.segmentSlotsMax / 2 - 1)
+        guard directory == nil, segmentCount > 1 else { return }
+        depth = min(Int.bitWidth - 1 - segmentCount.leadingZeroBitCount, Self.depthMax)
+        guard let memory = malloc(8 << depth) else { fatalError("the system has no memory left") }
+        directory = memory.bindMemory(to: UnsafeMutableRawPointer.self, capacity: 1 << depth)
+        bytes += malloc_usable_size(memory) + 8
+        countDepths()
+        for index in 0..<1 << depth {
+            let segment = Segment.make(capacity: Self.segmentSlotsMax, depth: depth)
+            directory![index] = segment.base
+            bytes += segment.bytes
+        }
+    }
+
+    /// What was reserved for did not come, or not for a quarter: the table is made anew for what is there.
+    mutating func giveBackReserve() {
+        guard depth > 0, count < (Self.segmentSlotsMax / 8) << depth else { return }
+        var entries: [Entry] = []
+        forEach { entries.append($0) }
+        removeAll()
+        for entry in entries { insert(entry, KeyHash.hash(entry.key)) }
+    }
+
+    private mutating func countDepths() {
+        guard let memory = calloc(Self.depthMax + 1, 4) else { fatalError("the system has no memory left") }
+        depthCounts = memory.bindMemory(to: UInt32.self, capacity: Self.depthMax + 1)
+        depthCounts![depth] = 1 << depth
+        bytes += malloc_usable_size(memory) + 8
+    }
 
     /// Adds an entry whose key is not there yet.
     mutating func insert(_ entry: Entry, _ hash: UInt64) {
@@ -202,12 +243,7 @@ struct EntryTable: ~Copyable {
     }
 
     private mutating func split(_ old: Segment, _ hash: UInt64) {
-        if depthCounts == nil {
-            guard let memory = calloc(Self.depthMax + 1, 4) else { fatalError("the system has no memory left") }
-            depthCounts = memory.bindMemory(to: UInt32.self, capacity: Self.depthMax + 1)
-            depthCounts![0] = 1
-            bytes += malloc_usable_size(memory) + 8
-        }
+        if depthCounts == nil { countDepths() }
         depthCounts![old.depth] -= 1
         depthCounts![old.depth + 1] += 2
         if old.depth == depth {
