@@ -130,6 +130,8 @@ enum EdgeReason: String, Sendable, CaseIterable {
     case pathAmbiguous = "path-ambiguous"
     /// It came without TLS and cannot be sent to HTTPS: it names no host, or no path.
     case tlsRequired = "tls-required"
+    /// It is for a URL of `https` and came without TLS, from nobody who may have ended it: 421.
+    case misdirected
     /// No route is for it.
     case noRoute = "no-route"
     /// There is nobody to ask.

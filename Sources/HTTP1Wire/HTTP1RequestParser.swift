@@ -156,6 +156,7 @@ public struct HTTP1RequestParser {
         head.methodRange = 0..<methodEnd
         head.target = form.target
         head.authority = authority
+        head.isForHTTPS = form.defaultPort == 443
         head.minorVersion = minorVersion
         if framing.isChunked {
             head.framing = .chunked

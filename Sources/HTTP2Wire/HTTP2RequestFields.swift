@@ -141,6 +141,7 @@ public struct HTTP2RequestFields {
         head.expectsContinue = false
         head.framing = .none
         (head.method, head.methodRange, head.target, head.authority) = (.other, 0..<0, 0..<0, 0..<0)
+        head.isForHTTPS = scheme.map { MessageSyntax.equals(head.fields.bytes.span.extracting($0), "https") } ?? false
         if let fault { return .malformed(fault) }
         // Of the method at least something is known to who writes the log.
         if let method { head.methodRange = method }

@@ -84,6 +84,8 @@ public struct RequestHead: Sendable {
     public var target: Range<Int> = 0..<0
     /// Where the authority lies: of the request target if it has one, else of `Host`; empty for HTTP/1.0 without `Host`.
     public var authority: Range<Int> = 0..<0
+    /// Whether the target names the scheme `https`: in absolute-form, or by HTTP/2's `:scheme`.
+    public var isForHTTPS = false
     /// 1, or 2 for what came as HTTP/2 and is in all else like HTTP/1.1.
     public var majorVersion: UInt8 = 1
     /// The minor version of HTTP/1.x: 0 or 1.

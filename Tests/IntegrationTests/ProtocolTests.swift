@@ -49,6 +49,29 @@ import Testing
         #expect(hit.status == 200 && hit.text == "kept" && hit.field("Link") == nil && origin.requestCount == 1)
     }
 
+    // MARK: The target's scheme
+
+    /// RFC 9110 §7.4; RFC 9112 §3.2.2.
+    @Test func `what is for https is answered without TLS only where a proxy may have ended it`() throws {
+        let origin = try ScriptedOrigin(fields: ["Cache-Control: no-store"], body: "x")
+        let edge = try edge(origin)
+        func ask(_ edge: HeadraceProcess, _ target: String, from source: String? = nil) throws -> RawClient.Response {
+            let client = try RawClient(port: edge.port, from: source)
+            client.send("GET \(target) HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
+            return try client.readResponse()
+        }
+        #expect(try ask(edge, "http://a.example/x").status == 200)
+        let refused = try ask(edge, "https://a.example/x")
+        #expect(refused.status == 421 && refused.text.contains("Misdirected Request"))
+        for target in ["ftp://a.example/x", "httpsx://a.example/", "x"] { #expect(try ask(edge, target).status == 400, "\(target)") }
+        #expect(origin.requests.map(\.target) == ["/x"])
+        #expect(try edge.metric("headrace_edge_reasons_total{kind=\"edge\",reason=\"misdirected\"}") == 1)
+        // The client's TLS may have ended there.
+        let behind = try self.edge(origin, ["--set", "edge.forwarded.trusted=127.0.0.2"])
+        #expect(try ask(behind, "https://a.example/y", from: "127.0.0.2").status == 200)
+        #expect(try ask(behind, "https://a.example/y", from: "127.0.0.3").status == 421)
+    }
+
     // MARK: Expect
 
     @Test func `the application is asked whether it wants the body, and says so`() throws {

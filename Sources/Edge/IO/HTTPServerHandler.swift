@@ -391,6 +391,7 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
             identity = peer
             isIdentityForwarded = false
         }
+        if head.isForHTTPS, arrival != .tls, !mayHaveEndedTLS { return respondError(421, reason: .edge(.misdirected), now: now) }
         if head.method == .other, let method = CacheMethod(head) { return answer(method, head, now: now) }
         if head.fields.contains(.headraceProof) { return chooseWithProof(now: now) }
         choose(head, hasProof: false, now: now)
@@ -405,6 +406,10 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
         case .route(let number): follow(routing.plans[number], head, now: now)
         }
     }
+
+    /// Whether the peer is a proxy of ours, which may have the client's TLS: it is trusted, said a PROXY header, or came by a Unix socket.
+    /// - Source: RFC 9110 §7.4: from anybody else, what is for `https` must not be answered without TLS.
+    private var mayHaveEndedTLS: Bool { identity.isPeerTrusted || peer.isRelayed || peer.ip == nil }
 
     /// - Source: RFC 9110 §15.4.9: 308, so that a POST stays one.
     private func sendsToTLS(_ head: RequestHead, port: Int, now: NIODeadline) -> Bool {

@@ -87,6 +87,15 @@ import Transport
         await site.server.drain()
     }
 
+    @Test func `what is for https is refused without TLS`() async throws {
+        let site = try await Site.start(Self.hello())
+        let peer = try HTTP2Peer(port: site.port)
+        peer.send(F.headers(1, [(":method", "GET"), (":scheme", "https"), (":path", "/a"), (":authority", "a.example")]), F.headers(3))
+        #expect(peer.response(1).status == 421 && peer.response(3).status == 200)
+        #expect(site.origin.requestCount == 1)
+        await site.server.drain()
+    }
+
     @Test func `many streams at a time have each their own answer`() async throws {
         let site = try await Site.start(Self.hello(["Cache-Control: no-store"]))
         let peer = try HTTP2Peer(port: site.port)
