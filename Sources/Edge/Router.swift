@@ -37,6 +37,8 @@ final class Router: Sendable {
             case .ambiguous: true
             case .none: false
             }
+        // A trusted proxy that looks whether we are there is told so: it is all that this page says.
+        if mayBeForOperators, client.isProxyItself, case .route(let number) = choice, table.isAlivePage(number) { return .route(number) }
         if mayBeForOperators, !hasProof, !isOperator(request, client) { choice = table.choose(request, client: client.ip, isOperator: false) }
         switch choice {
         case .route(let number): return .route(number)

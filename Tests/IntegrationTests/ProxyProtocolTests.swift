@@ -124,6 +124,18 @@ import Testing
         #expect(origin.requests.map(\.target) == ["/metrics", "/metrics", "/metrics", "/metrics", "/metrics"])
     }
 
+    @Test func `a proxy that looks whether we are there is told so, and nothing else`() throws {
+        let origin = try ScriptedOrigin(status: "404 Not Found", fields: ["Cache-Control: no-store"], body: "x")
+        let edge = try Self.edge(origin)
+        let local = Self.signature + [0x20, 0, 0, 0]
+        let answer = try Self.ask(edge, local, "/healthz", host: "a.example")
+        #expect(answer.status == 200 && origin.requestCount == 0)
+        for target in ["/readyz", "/performance", "/metrics", "/healthz/"] { #expect(try Self.ask(edge, local, target, host: "localhost").status == 404, "\(target)") }
+        // Nor is anybody for whom it speaks, or may speak.
+        #expect(try Self.ask(edge, "PROXY UNKNOWN\r\n", "/healthz", host: "localhost").status == 404)
+        #expect(try Self.ask(edge, "PROXY TCP4 192.0.2.77 192.0.2.2 56324 443\r\n", "/healthz", host: "localhost").status == 404)
+    }
+
     @Test func `fields of a client that its header does not name are not believed`() throws {
         let origin = try ScriptedOrigin(fields: ["Cache-Control: no-store"], body: "x")
         let edge = try Self.edge(origin, ["edge.forwarded.trusted=\(Self.proxy)"])

@@ -54,7 +54,7 @@ final class ProxyHeaderHandler: ChannelInboundHandler, RemovableChannelHandler, 
         case .itself:
             // Mostly its checks; HAProxy says it of clients, too, that came to it by a Unix socket.
             worker.metrics.proxyHeader(.itself)
-            (ends.isRelayed, ends.isUnnamed) = (true, true)
+            (ends.isRelayed, ends.isUnnamed, ends.isProxyItself) = (true, true, true)
         case .unknown:
             worker.metrics.proxyHeader(.unknown)
             (ends.isRelayed, ends.isUnnamed) = (true, true)
@@ -126,6 +126,8 @@ struct ConnectionEnds {
     var isRelayed = false
     /// And did not say for whom.
     var isUnnamed = false
+    /// Because it is for itself, as it says.
+    var isProxyItself = false
 }
 
 extension ClientIdentity {
@@ -134,6 +136,7 @@ extension ClientIdentity {
         port = UInt16(clamping: ends.client?.port ?? 0)
         isRelayed = ends.isRelayed
         isUnnamed = ends.isUnnamed
+        isProxyItself = ends.isProxyItself
         own = ends.own?.ipAddress.flatMap { IPAddress($0) }
         ownPort = UInt16(clamping: ends.own?.port ?? 0)
     }

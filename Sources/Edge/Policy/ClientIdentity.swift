@@ -21,6 +21,8 @@ struct ClientIdentity: Sendable {
     var isRelayed = false
     /// That header named nobody: the address is the proxy's, and who wrote the fields of a request is not known.
     var isUnnamed = false
+    /// It said that the proxy itself asks, as with its checks.
+    var isProxyItself = false
 
     /// Who made the connection may say for whom it speaks: see ``ForwardingConfiguration/trusted``.
     var isPeerTrusted = false

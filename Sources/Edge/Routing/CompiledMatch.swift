@@ -41,6 +41,7 @@ struct CompiledMatch: Sendable {
     private let fields: [Field]
     private let clients: [AddressRange]
     let isForOperators: Bool
+    let isAlivePage: Bool
 
     static let allMethods: UInt16 = .max
 
@@ -66,6 +67,7 @@ struct CompiledMatch: Sendable {
         }
         clients = match.clients
         isForOperators = route.page == .metrics || route.isForOperators
+        isAlivePage = route.page == .health
     }
 
     /// Whether host and one path decide, and nothing else is to be asked.

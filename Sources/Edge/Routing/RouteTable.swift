@@ -132,6 +132,9 @@ struct RouteTable: Sendable {
     /// Whether the route with that number is there for operators alone.
     func isForOperators(_ number: Int) -> Bool { matches[number].isForOperators }
 
+    /// Whether the route with that number says that the process serves, and nothing else.
+    func isAlivePage(_ number: Int) -> Bool { matches[number].isAlivePage }
+
     /// What each route up to the chosen one lacked, for `headrace explain`; the same questions, asked one by one.
     func mismatches(_ request: borrowing RequestHead, client: IPAddress?, isOperator: Bool) -> [CompiledMatch.Mismatch?] {
         let bytes = request.fields.bytes.span
