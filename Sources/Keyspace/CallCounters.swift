@@ -19,6 +19,8 @@ final class CallCounters: Sendable {
     let writes = Counter()
     let connections = Counter()
     let refusedConnections = Counter()
+    /// Clients that were cut for what they held while the process was short of memory.
+    let memoryCuts = Counter()
     let tlsHandshakes = Counter()
     let tlsFailures = Counter()
     /// Of the loop's own thread, in nanoseconds.

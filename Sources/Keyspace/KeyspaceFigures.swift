@@ -17,6 +17,8 @@ public struct KeyspaceFigures: Sendable, Codable {
     public var connections: UInt64 = 0
     /// Connections beyond the limit.
     public var refused: UInt64 = 0
+    /// Clients that were cut because the process was short of memory.
+    public var memoryCuts: UInt64 = 0
     /// Connections on which TLS was agreed on, and those that ended before.
     public var tlsHandshakes: UInt64 = 0
     public var tlsFailures: UInt64 = 0
@@ -41,6 +43,7 @@ public struct KeyspaceFigures: Sendable, Codable {
         databaseKeys = (0..<keyspace.configuration.databases).map { keyspace.keyCount($0, nil).keys }
         keys = databaseKeys.reduce(0, +)
         (tlsHandshakes, tlsFailures) = (sums.tlsHandshakes, sums.tlsFailures)
+        memoryCuts = keyspace.loops.withLock { $0.reduce(0) { $0 &+ $1.memoryCuts.value } }
         isServing = keyspace.loops.withLock { !$0.isEmpty }
         bytes = keyspace.exactBytes(nil)
         bytesMax = keyspace.bytesLimit

@@ -7,6 +7,9 @@ extension KeyspaceFigures {
         text.gauge("headrace_keyspace_clients", help: "Open connections of clients.", value: Double(clients))
         text.counter("headrace_keyspace_connections_total", help: "Connections that were taken.", value: connections)
         text.counter("headrace_keyspace_connections_refused_total", help: "Connections that were closed as soon as they were made.", value: refused)
+        text.counter(
+            "headrace_keyspace_memory_cut_total", help: "Clients that were cut because the process has nearly all memory.total, or for an answer that is too long.",
+            value: memoryCuts)
         text.counter("headrace_keyspace_commands_total", help: "Commands that were run.", value: commands)
         for (result, count) in [("hit", hits), ("miss", misses)] {
             text.counter(

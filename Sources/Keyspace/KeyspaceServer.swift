@@ -154,9 +154,9 @@ public final class KeyspaceServer: Sendable {
     private func makeWorkers() async throws -> [(eventLoop: any EventLoop, worker: NIOLoopBound<KeyspaceWorker>)] {
         var made: [(eventLoop: any EventLoop, worker: NIOLoopBound<KeyspaceWorker>)] = []
         for (index, eventLoop) in loops.enumerated() {
-            let worker = try await eventLoop.submit { [keyspace, logger, loopCount = loops.count] in
+            let worker = try await eventLoop.submit { [keyspace, pressure, logger, loopCount = loops.count] in
                 let worker = KeyspaceWorker(
-                    eventLoop: eventLoop, keyspace: keyspace, index: index, loopCount: loopCount, logger: logger)
+                    eventLoop: eventLoop, keyspace: keyspace, index: index, loopCount: loopCount, pressure: pressure, logger: logger)
                 worker.start()
                 return NIOLoopBound(worker, eventLoop: eventLoop)
             }.get()

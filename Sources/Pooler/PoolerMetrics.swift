@@ -16,6 +16,8 @@ final class PoolerMetrics: Sendable {
     let cancels = Counter()
     let waitsExpired = Counter()
     let clientsRefused = Counter()
+    /// Clients that were cut for what they held while the process was short of memory.
+    let memoryCuts = Counter()
     let bytesReceived = Counter()
     let bytesSent = Counter()
     /// Statements about session parameters that a lease needed.

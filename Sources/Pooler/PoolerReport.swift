@@ -16,6 +16,7 @@ public struct PoolerReport: Sendable {
     struct Counters: Sendable {
         var clientLogins: UInt64 = 0
         var clientsRefused: UInt64 = 0
+        var memoryCuts: UInt64 = 0
         var leases: UInt64 = 0
         var serverLogins: UInt64 = 0
         var serverLoginFailures: UInt64 = 0
@@ -34,6 +35,7 @@ public struct PoolerReport: Sendable {
         mutating func add(_ metrics: PoolerMetrics) {
             clientLogins &+= metrics.clientLogins.value
             clientsRefused &+= metrics.clientsRefused.value
+            memoryCuts &+= metrics.memoryCuts.value
             leases &+= metrics.leases.value
             serverLogins &+= metrics.serverLogins.value
             serverLoginFailures &+= metrics.serverLoginFailures.value
@@ -64,6 +66,7 @@ public struct PoolerReport: Sendable {
         let rows: [(String, String, UInt64)] = [
             ("client_logins", "Clients that proved who they are.", counters.clientLogins),
             ("clients_refused", "Clients that were refused.", counters.clientsRefused),
+            ("memory_cut", "Clients that were cut because the process has nearly all memory.total.", counters.memoryCuts),
             ("leases", "Times that a server connection was given to a client.", counters.leases),
             ("server_logins", "Server connections that were made.", counters.serverLogins),
             ("server_login_failures", "Server connections that could not be made.", counters.serverLoginFailures),

@@ -36,7 +36,7 @@ public final class PoolerServer: Sendable {
         self.configuration = configuration
         self.logger = logger
         overLimit = ConnectionLimit(max: Self.overLimitMax)
-        runner = try PoolRunner(configuration: configuration, loops: configuration.threads, logger: logger)
+        runner = try PoolRunner(configuration: configuration, loops: configuration.threads, pressure: pressure, logger: logger)
         limit = runner.clientLimit
         // On a single core a poll would keep it from those who are waited for.
         let busyPoll = configuration.busyPolls && System.coreCount > 1 ? BusyPoll(limit: Self.busyPollLimit) : nil
@@ -65,7 +65,10 @@ public final class PoolerServer: Sendable {
             for endpoint in configuration.listen {
                 let listener = try await Listener.bind(endpoint, loops: loops, awaitsData: true) { channel in
                     guard let worker = workers[ObjectIdentifier(channel.eventLoop)] else { throw ClientRefused() }
-                    guard pressure.level == .none else { throw ClientRefused() }
+                    guard pressure.level == .none else {
+                        worker.value.metrics.clientsRefused.add()
+                        throw ClientRefused()
+                    }
                     let place = limit.admit() ? limit : overLimit
                     guard place === limit || overLimit.admit() else { throw ClientRefused() }
                     channel.owner = ClientHandler(worker: worker.value, channel: channel, isOverLimit: place === overLimit, release: { place.release() })

@@ -14,6 +14,7 @@ public enum SQLState: String, Sendable, CaseIterable {
     case invalidCatalogName = "3D000"
     case duplicatePreparedStatement = "42P05"
     case insufficientResources = "53000"
+    case outOfMemory = "53200"
     case tooManyConnections = "53300"
     case configurationLimitExceeded = "53400"
     case programLimitExceeded = "54000"

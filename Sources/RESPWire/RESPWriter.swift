@@ -13,6 +13,9 @@ public struct RESPWriter: ~Copyable {
     public private(set) var count = 0
     /// Whether maps, sets, doubles, nulls, booleans and pushes are written as RESP3 has them.
     public var isRESP3 = false
+    /// The most that is kept; but one argument alone may be longer. What is written beyond begins anew, and ``isTooLong`` says so: it is of no use then.
+    public var bytesMax = Int.max
+    public private(set) var isTooLong = false
 
     public init(capacity: Int = 16 << 10) {
         self.capacity = max(capacity, 64)
@@ -27,6 +30,7 @@ public struct RESPWriter: ~Copyable {
     /// Forgets what was written; memory beyond the usual is given back.
     public mutating func clear(capacityMax: Int = 256 << 10) {
         count = 0
+        isTooLong = false
         if capacity > capacityMax {
             base.deallocate()
             capacity = 16 << 10
@@ -36,8 +40,8 @@ public struct RESPWriter: ~Copyable {
 
     /// Takes back what was written behind a place.
     public mutating func truncate(to count: Int) {
-        precondition(count >= 0 && count <= self.count)
-        self.count = count
+        precondition(count >= 0 && (count <= self.count || isTooLong))
+        self.count = min(count, self.count)
     }
 
     @inline(__always)
@@ -47,6 +51,10 @@ public struct RESPWriter: ~Copyable {
 
     @inline(never)
     private mutating func grow(_ more: Int) {
+        if count > bytesMax - min(more, bytesMax) {
+            (count, isTooLong) = (0, true)
+            if more <= capacity { return }
+        }
         let new = max(capacity * 2, count + more)
         let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: new)
         memory.update(from: base, count: count)

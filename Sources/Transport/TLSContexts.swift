@@ -133,6 +133,12 @@ public enum TLSPeer {
         if case .handshakeCompleted(let name)? = event as? TLSUserEvent { name } else { nil }
     }
 
+    /// Closes a server's connection below its TLS, if it has any, without the word that ends it in good order: what is not sent yet is given up. Call on the channel's
+    /// event loop.
+    public static func close(_ context: ChannelHandlerContext) {
+        if let below = try? context.pipeline.syncOperations.context(handlerType: NIOSSLServerHandler.self) { below.close(promise: nil) } else { context.close(promise: nil) }
+    }
+
     /// Closes a server's connection below its TLS, without the word that ends it in good order. Call on the channel's event loop.
     public static func cut(_ pipeline: ChannelPipeline) {
         try? pipeline.syncOperations.context(handlerType: NIOSSLServerHandler.self).close(promise: nil)

@@ -7,9 +7,12 @@ struct MemoryWatch: Sendable {
     /// 20 ms while there is plenty; 5 ms from half of the total on, in which peers on the same machine fill some 3 MB: less than what lies between two levels.
     private static let interval: useconds_t = 20_000
     private static let shortInterval: useconds_t = 5_000
-    /// How often freed memory is given back to the kernel under pressure, in measurements: it takes milliseconds, and holds up who allocates. 0.2 s while
-    /// something comes of it, up to 10 s while nothing does.
-    private static let (trimEvery, trimEveryMax) = (40, 2_000)
+    /// How often freed memory is given back to the kernel under pressure: it takes milliseconds, and holds up who allocates. 0.1 s while something comes of it, up to
+    /// 10 s while nothing does.
+    private static let (trimEvery, trimEveryMax) = (Duration.milliseconds(100), Duration.seconds(10))
+    /// How often all loops say what they hold; and how often they give it up while it is too much: in 10 ms peers on the same machine fill some 10 MB, and to go
+    /// through 10,000 connections takes one.
+    private static let (reviewEvery, cutEvery) = (Duration.milliseconds(50), Duration.milliseconds(10))
 
     let pressure: MemoryPressure
     let logger: Logger
@@ -25,28 +28,43 @@ struct MemoryWatch: Sendable {
     private func run() {
         let file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { return logger.error("memory.total: the process' memory cannot be measured") }
-        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
-        var (last, sinceTrim, trimEvery) = (MemoryPressure.Level.none, 0, Self.trimEvery)
+        pressure.measure { [self] in measure(file) }
+        let clock = ContinuousClock()
+        var (last, trimEvery) = (MemoryPressure.Level.none, Self.trimEvery)
+        var (trimmed, reviewed) = (clock.now, clock.now)
         while true {
-            if let bytes = Self.residentPages(file).map({ ($0 + othersPages()) * page }) {
-                let level = pressure.measured(residentBytes: bytes)
-                if level != last {
-                    logger.warning(
-                        "memory", metadata: ["given up": "\(Self.text(level))", "resident": "\(bytes >> 20) MiB", "memory.total": "\(pressure.bytesMax >> 20) MiB"])
-                }
-                if level > last { trimEvery = Self.trimEvery }
-                last = level
-                sinceTrim += 1
-                // What was freed is the allocator's still, and would be taken for use.
-                if level > .none, sinceTrim >= trimEvery {
-                    _ = malloc_trim(0)
-                    let left = Self.residentPages(file).map { ($0 + othersPages()) * page } ?? bytes
-                    trimEvery = bytes - left < bytes / 100 ? min(2 * trimEvery, Self.trimEveryMax) : Self.trimEvery
-                    sinceTrim = 0
-                }
+            pressure.measureNow()
+            let (level, now) = (pressure.level, clock.now)
+            if level != last {
+                logger.warning(
+                    "memory",
+                    metadata: ["given up": "\(Self.text(level))", "resident": "\(pressure.residentBytes >> 20) MiB", "memory.total": "\(pressure.bytesMax >> 20) MiB"])
             }
+            if level > last { trimEvery = Self.trimEvery }
+            // What was cut is the allocator's still, and would be taken for use.
+            if level > .none, level <= last, now - trimmed >= trimEvery {
+                let before = (resident: pressure.residentBytes, hasCut: pressure.hasCut)
+                _ = malloc_trim(0)
+                pressure.trimmed()
+                pressure.measureNow()
+                let isOfUse = before.hasCut || before.resident - pressure.residentBytes > before.resident / 100
+                trimEvery = isOfUse ? Self.trimEvery : min(trimEvery * 2, Self.trimEveryMax)
+                trimmed = clock.now
+            }
+            // At once when it rises: thousands of peers fill what lies between two levels in less than a sweep of deadlines.
+            if level >= .requests, level > last || now - reviewed >= (level == .exchanges ? Self.cutEvery : Self.reviewEvery) {
+                pressure.review()
+                reviewed = clock.now
+            }
+            last = level
             usleep(pressure.residentBytes > pressure.bytesMax / 2 ? Self.shortInterval : Self.interval)
         }
+    }
+
+    private func measure(_ file: Int32) {
+        guard let pages = Self.residentPages(file) else { return }
+        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+        pressure.measured(residentBytes: (pages + othersPages()) * page, ownBytes: pages * page)
     }
 
     private func othersPages() -> Int {

@@ -34,4 +34,25 @@ import Testing
         writer.ok()
         #expect(writer.count == 5)
     }
+
+    @Test func `what is too long is given up, and said, until all is forgotten`() {
+        var writer = RESPWriter(capacity: 1)
+        writer.bytesMax = 1000
+        writer.bulk([UInt8](repeating: 65, count: 900))
+        let start = writer.count
+        #expect(writer.isTooLong == false)
+        writer.bulk([UInt8](repeating: 65, count: 900))
+        #expect(writer.isTooLong == true)
+        #expect(writer.count < 1000)
+        // One behind the other: no more is ever held.
+        for _ in 0..<100 { writer.bulk([UInt8](repeating: 65, count: 900)) }
+        #expect(writer.count < 2000)
+        writer.raw([UInt8](repeating: 65, count: 5000))
+        writer.truncate(to: start)
+        #expect(writer.isTooLong == true)
+        writer.clear()
+        writer.ok()
+        #expect(writer.isTooLong == false)
+        #expect(writer.count == 5)
+    }
 }

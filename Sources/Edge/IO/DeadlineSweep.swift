@@ -14,14 +14,15 @@ protocol DeadlineHolder: AnyObject {
     /// What it holds for a peer that takes it slowly, or gives it slowly, about; 0 when another holder counts it.
     var heldBytes: Int { get }
     /// The process has no memory left for it: end at once, and be counted.
-    func memoryShort(now: NIODeadline)
+    /// - Returns: the bytes that it held, and all that ends with it.
+    @discardableResult func memoryShort(now: NIODeadline) -> Int
 }
 
 extension DeadlineHolder {
     /// What hangs on a client's connection ends with it.
     func drainEnded(now: NIODeadline) {}
     var heldBytes: Int { 0 }
-    func memoryShort(now: NIODeadline) {}
+    func memoryShort(now: NIODeadline) -> Int { 0 }
 }
 
 /// All deadline holders of one event loop, looked through four times a second.

@@ -24,6 +24,7 @@ final class EdgeWorker {
     let passwords: PasswordThreads
     let pages: BuiltInPages?
     let pressure: MemoryPressure
+    private var memory: MemoryShare?
     private var sweptAt = NIODeadline.now()
 
     /// The key of the request that is being looked up; its memory serves all lookups.
@@ -93,11 +94,13 @@ final class EdgeWorker {
         sweeping = eventLoop.scheduleRepeatedTask(initialDelay: DeadlineSweep.interval, delay: DeadlineSweep.interval) { _ in
             bound.value.swept()
         }
+        memory = pressure.join { [eventLoop] in eventLoop.execute { bound.value.reviewMemory() } }
     }
 
     /// Ends the sweep and what is under way still, and hands over what is left of the access log.
     func stop() {
         sweeping?.cancel()
+        memory?.leave()
         let now = NIODeadline.now()
         for holder in sweep.all { holder.drainEnded(now: now) }
         for connector in connectors { connector.closeIdle() }
@@ -111,7 +114,6 @@ final class EdgeWorker {
         if late > metrics.lag.value { metrics.lag.set(Int(clamping: late)) }
         metrics.cpuTime.set(Int(clamping: ThreadClock.nanoseconds()))
         for holder in sweep.overdue(now: now) where holder.deadline <= now { holder.deadlinePassed(now: now) }
-        if pressure.level == .exchanges { shed(now: now) }
         for connector in connectors { connector.swept(now: now) }
         metrics.upstreamConnections.set(connectors.reduce(0) { $0 + $1.counts.open })
         metrics.upstreamIdle.set(connectors.reduce(0) { $0 + $1.counts.idle })
@@ -122,14 +124,22 @@ final class EdgeWorker {
         sweptAt = .now()
     }
 
+    /// A holder keeps so many bytes more, since its client does not take or end them; it is cut at once where they are too many. Others would fill what the next review
+    /// finds, and the allocator gives them what this one had.
+    func keeps(_ bytes: Int, _ holder: some DeadlineHolder) {
+        guard pressure.bytesMax > 0 else { return }
+        pressure.grew(by: bytes)
+        guard pressure.excessBytes > 0 else { return }
+        metrics.shed.add()
+        holder.memoryShort(now: .now())
+    }
+
     /// Cuts who holds most memory, until this loop's part of what has to go is gone.
-    private func shed(now: NIODeadline) {
-        var rest = pressure.excessBytes / max(1, configuration.threads)
-        let holders = sweep.all.map { ($0, $0.heldBytes) }.filter { $0.1 > 0 }.sorted { $0.1 > $1.1 }
-        for (holder, bytes) in holders where rest > 0 {
-            rest -= bytes
+    private func reviewMemory() {
+        let now = NIODeadline.now()
+        memory?.review(sweep.all, bytes: \.heldBytes) { holder in
             metrics.shed.add()
-            holder.memoryShort(now: now)
+            return holder.memoryShort(now: now)
         }
     }
 

@@ -11,6 +11,9 @@ final class FileSource {
     /// What the kernel is given at a time. 1 MiB: before each but the first it is looked whether the file still reaches so far.
     private static let regionBytes = 1 << 20
 
+    /// 250 ms: thousands may wait.
+    private static let restTime = TimeAmount.milliseconds(250)
+
     /// A stretch of the body.
     private enum Stretch {
         case text([UInt8])
@@ -161,7 +164,7 @@ final class FileSource {
     private func read(_ range: Range<Int>, of file: StaticFiles.OpenFile) {
         isReading = true
         let bound = NIOLoopBound(self, eventLoop: worker.eventLoop)
-        files.read(file, from: range.lowerBound, count: min(Self.pieceBytes, range.count), on: worker.eventLoop).whenComplete {
+        files.read(file, from: range.lowerBound, count: min(Self.pieceBytes, range.count), worker.pressure, on: worker.eventLoop).whenComplete {
             bound.value.read($0, range)
         }
     }
@@ -169,11 +172,27 @@ final class FileSource {
     private func read(_ result: Result<ByteBuffer, any Error>, _ range: Range<Int>) {
         isReading = false
         guard let fetch else { return }
+        if case .failure(let error) = result, error is StaticFiles.Postponed {
+            keep(range, from: range.lowerBound)
+            return rest()
+        }
         guard case .success(let piece) = result, piece.readableBytes > 0 else { return truncated() }
         keep(range, from: range.lowerBound + piece.readableBytes)
         fetch.responseBody(piece)
         if !stretches.isEmpty { fetch.responsePaused() }
         resume()
+    }
+
+    /// Reads nothing while memory is so short that others are cut for it; then goes on.
+    private func rest() {
+        isReading = true
+        let bound = NIOLoopBound(self, eventLoop: worker.eventLoop)
+        worker.eventLoop.scheduleTask(in: Self.restTime) {
+            guard bound.value.fetch != nil else { return }
+            if bound.value.worker.pressure.level == .exchanges { return bound.value.rest() }
+            bound.value.isReading = false
+            bound.value.resume()
+        }
     }
 
     /// The file became shorter than its length, which has been promised already.

@@ -23,6 +23,8 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
     private static let unsentBytesMax = 256 << 10
     /// Exchanges that are kept for the next streams. 32: more than a page has under way at a time.
     private static let sparesMax = 32
+    /// Answers that are gathered while new requests are refused for want of memory.
+    private static let smallOutputBytes = 2 << 10
 
     let worker: EdgeWorker
     private let arrival: Arrival
@@ -39,6 +41,7 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
     private var spares: [HTTPServerHandler] = []
     private var isInTurn = false
     private var isPumping = false
+    private var isGivingWay = false
     private var isWritable = false
     private var isReadSuppressed = false
     /// Nothing more comes from the client, or it has said that no request does.
@@ -93,7 +96,7 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         received(unwrapInboundIn(data))
-        // The sweep would come too late for thousands that grow at the same time.
+        // A review would come too late for thousands that grow at the same time.
         if connection.isInBlock, connection.blockBytes + pending.byteCount > HTTPServerHandler.smallHeadBytes, worker.pressure.level >= .requests {
             worker.metrics.shed.add()
             memoryShort(now: .now())
@@ -133,14 +136,17 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
 
     /// Streams count what waits of their responses themselves; of requests they hold what nobody has taken.
     var heldBytes: Int {
-        pending.capacity + output.storageCapacity + unsentBytes + connection.blockCapacity + connection.streams.reduce(0) { $0 + $1.receivedBytes }
+        (connection.isEstablished ? 0 : HTTPServerHandler.ownBytes) + pending.capacity + output.storageCapacity + unsentBytes + connection.blockCapacity + connection.streams.reduce(0) { $0 + $1.receivedBytes }
     }
 
-    func memoryShort(now: NIODeadline) {
+    @discardableResult func memoryShort(now: NIODeadline) -> Int {
+        let bytes = connection.streams.reduce(heldBytes) { $0 + ($1.exchange?.heldBytes ?? 0) }
+        worker.pressure.cut(bytes)
         isClosed = true
         for stream in connection.streams { stream.exchange?.gaveWay(now: now) }
         endStreams()
-        context?.close(promise: nil)
+        if let context { TLSPeer.close(context) }
+        return bytes
     }
 
     // MARK: Frames in
@@ -181,6 +187,11 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
     }
 
     private func begin(_ stream: HTTP2Stream, refusal: HTTP1Error?, now: NIODeadline) {
+        // Of thousands of answers that are not taken each would be kept. What was not looked at may be sent again (RFC 9113 §8.7).
+        if worker.pressure.level >= .requests, output.readableBytes > Self.smallOutputBytes || !isWritable {
+            worker.metrics.shed.add()
+            return connection.reset(stream, .refusedStream)
+        }
         if deadlineReason == .keepAlive || deadlineReason == .requestHead {
             deadlineReason = .none
             deadline = .distantFuture
@@ -255,7 +266,7 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
         exchange.deadline = .distantFuture
         worker.sweep.remove(exchange)
         // One that was cut short may still be known to a fetch.
-        if isWhole, spares.count < Self.sparesMax, !isClosed { spares.append(exchange) }
+        if isWhole, spares.count < Self.sparesMax, !isClosed, worker.pressure.level == .none { spares.append(exchange) }
     }
 
     private func endStreams() {
@@ -295,7 +306,18 @@ final class HTTP2Handler: ChannelInboundHandler, DeadlineHolder {
             }
         }
         isPumping = false
+        if worker.pressure.excessBytes > 0 { giveWay() }
         endIfDone()
+    }
+
+    /// Cuts streams whose responses are not taken, while they are too many: a review would come too late for thousands of them.
+    private func giveWay() {
+        guard !isGivingWay else { return }
+        isGivingWay = true
+        for stream in connection.streams where !stream.hasRoom {
+            if let exchange = stream.exchange { worker.keeps(0, exchange) }
+        }
+        isGivingWay = false
     }
 
     private func gather() {

@@ -135,7 +135,10 @@ extension HTTPServerHandler {
 
     func append(_ buffer: ByteBuffer, to link: StreamLink) {
         link.stream.append(buffer)
-        if !link.stream.hasRoom { isWritable = false }
+        if !link.stream.hasRoom, isWritable {
+            isWritable = false
+            worker.pressure.grew(by: HTTP2Stream.queuedBytesMax)
+        }
         link.connection.added(to: link.stream)
     }
 

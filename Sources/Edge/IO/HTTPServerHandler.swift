@@ -151,6 +151,7 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var incoming = unwrapInboundIn(data)
+        let count = incoming.readableBytes
         let now = NIODeadline.now()
         if case .tunnel(let tunnel) = source { return tunnel.received(incoming, from: .client, now: now) }
         if !hasServed, worker.configuration.isHTTP2Enabled, arrival != .tls, takesPreface(&incoming) { return }
@@ -165,10 +166,13 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
             bytes.discardReadBytes()
             pending = bytes.readableBytes > 0 ? bytes : ByteBuffer()
         }
-        // The sweep would come too late for thousands that grow at the same time.
-        if pending.readableBytes > Self.smallHeadBytes, worker.pressure.level >= .requests, connection.isAwaitingHead {
+        guard pending.readableBytes > Self.smallHeadBytes else { return }
+        // A review would come too late for thousands that grow at the same time.
+        if worker.pressure.level >= .requests, connection.isAwaitingHead {
             worker.metrics.shed.add()
             memoryShort(now: now)
+        } else {
+            worker.keeps(count, self)
         }
     }
 
@@ -183,6 +187,11 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         isWritable = context.channel.isWritable
         writabilityChanged()
+        guard !isWritable else { return }
+        guard arrival == .tls else { return worker.keeps(HTTP2Stream.queuedBytesMax, self) }
+        // Not in the midst of what TLS writes.
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.eventLoop.execute { if !bound.value.isWritable, bound.value.isOpen { bound.value.worker.keeps(HTTP2Stream.queuedBytesMax, bound.value) } }
     }
 
     func writabilityChanged() {
@@ -510,14 +519,23 @@ final class HTTPServerHandler: ChannelInboundHandler, RemovableChannelHandler, D
     /// Of the beginning of a head that is kept while new requests are refused.
     static let smallHeadBytes = 2 << 10
     /// What a connection takes besides what it holds: its channel, parser and exchange.
-    private static let ownBytes = 8 << 10
+    static let ownBytes = 8 << 10
+    /// And one whose handshake of TLS has not ended.
+    private static let handshakeBytes = 32 << 10
 
-    var heldBytes: Int { unsentBytesNow() + pending.storageCapacity + (hasBegun || pending.readableBytes > 0 ? Self.ownBytes : 0) }
+    var heldBytes: Int {
+        if arrival == .tls, link == nil, !isEncrypted { return Self.handshakeBytes }
+        return unsentBytesNow() + pending.storageCapacity + (hasBegun || pending.readableBytes > 0 ? Self.ownBytes : 0)
+    }
 
-    func memoryShort(now: NIODeadline) {
-        guard isOpen else { return }
+    @discardableResult func memoryShort(now: NIODeadline) -> Int {
+        guard isOpen else { return 0 }
+        let bytes = heldBytes
+        worker.pressure.cut(bytes)
         gaveWay(now: now)
-        cut()
+        // With TLS, too, what is not taken is not waited for.
+        if link == nil, let context { TLSPeer.close(context) } else { cut() }
+        return bytes
     }
 
     /// Ends the exchange because memory is short; what it went over ends elsewhere. A tunnel is counted by itself when it ends.

@@ -113,8 +113,11 @@ final class ProxyHeaderHandler: ChannelInboundHandler, RemovableChannelHandler, 
 
     var heldBytes: Int { pending.storageCapacity }
 
-    func memoryShort(now: NIODeadline) {
+    func memoryShort(now: NIODeadline) -> Int {
+        let bytes = heldBytes
+        worker.pressure.cut(bytes)
         context?.close(promise: nil)
+        return bytes
     }
 }
 

@@ -2,6 +2,7 @@ import HTTPSemantics
 import NIOCore
 import NIOPosix
 import Telemetry
+import Transport
 
 #if canImport(Glibc)
 import Glibc
@@ -110,8 +111,12 @@ final class StaticFiles: Sendable {
     }
 
     /// Reads a piece of a file. Fewer bytes than asked for mean that the file became shorter meanwhile.
-    func read(_ file: OpenFile, from offset: Int, count: Int, on eventLoop: any EventLoop) -> EventLoopFuture<ByteBuffer> {
+    /// - Parameter pressure: what is read waits for its loop, and thousands of pieces can be on their way.
+    /// - Throws: ``Postponed`` while the process is too short of memory for it.
+    func read(_ file: OpenFile, from offset: Int, count: Int, _ pressure: MemoryPressure, on eventLoop: any EventLoop) -> EventLoopFuture<ByteBuffer> {
         pool.runIfActive(eventLoop: eventLoop) {
+            pressure.grew(by: count)
+            guard pressure.level < .exchanges else { throw Postponed() }
             var buffer = ByteBufferAllocator().buffer(capacity: count)
             while buffer.readableBytes < count {
                 let (rest, position) = (count - buffer.readableBytes, off_t(offset + buffer.readableBytes))
@@ -123,4 +128,7 @@ final class StaticFiles: Sendable {
             return buffer
         }
     }
+
+    /// Nothing was read: it may be tried again.
+    struct Postponed: Error {}
 }

@@ -104,7 +104,7 @@ final class Call {
         guard mayBlock, session.transaction == nil, let port = session.record.port else { return answer(&out) }
         let start = out.count
         answer(&out)
-        let late = [UInt8](UnsafeRawBufferPointer(rebasing: out.bytes[start...]))
+        let late = [UInt8](UnsafeRawBufferPointer(rebasing: out.bytes.dropFirst(start)))
         out.truncate(to: start)
         var mask: UInt64 = 0
         var keys: [WatchedKey] = []

@@ -1,6 +1,7 @@
 import Logging
 import NIOCore
 import Telemetry
+import Transport
 
 /// What the clients of one event loop share. Belongs to its event loop: no lock, not Sendable.
 final class KeyspaceWorker {
@@ -9,6 +10,8 @@ final class KeyspaceWorker {
     let call: Call
     let counters: CallCounters
     let logger: Logger
+    let pressure: MemoryPressure
+    private var memory: MemoryShare?
     private(set) var isDraining = false
     private var handlers: [ObjectIdentifier: RESPClientHandler] = [:]
     private var outputs: [ByteBuffer] = []
@@ -38,7 +41,8 @@ final class KeyspaceWorker {
     /// Nanoseconds that a request waits for room at most. 1 s: time to evict far more than any request brings, if nobody else writes.
     static let roomWaitMax: UInt64 = 1_000_000_000
 
-    init(eventLoop: any EventLoop, keyspace: Keyspace, index: Int, loopCount: Int, logger: Logger) {
+    init(eventLoop: any EventLoop, keyspace: Keyspace, index: Int, loopCount: Int, pressure: MemoryPressure = MemoryPressure(), logger: Logger) {
+        self.pressure = pressure
         self.eventLoop = eventLoop
         self.keyspace = keyspace
         self.index = index
@@ -48,12 +52,14 @@ final class KeyspaceWorker {
         call = Call(keyspace: keyspace, session: ClientSession(internalOf: keyspace), counters: counters)
         call.roomTime = Keyspace.evictionSlice
         call.mayPostpone = true
+        call.out.bytesMax = keyspace.configuration.outputBytesMax
         keyspace.loops.withLock { [counters] in $0.append(counters) }
     }
 
     /// Begins what happens by itself. Called on the event loop.
     func start() {
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        memory = pressure.join { [eventLoop] in eventLoop.execute { bound.value.reviewMemory() } }
         tasks.append(
             eventLoop.scheduleRepeatedTask(initialDelay: Self.expiryInterval, delay: Self.expiryInterval) { _ in bound.value.expire() })
         if index == 0 {
@@ -67,6 +73,7 @@ final class KeyspaceWorker {
     }
 
     func stop() {
+        memory?.leave()
         for task in tasks { task.cancel() }
         nextSlice?.cancel()
         nextRoom?.cancel()
@@ -85,6 +92,11 @@ final class KeyspaceWorker {
         guard !roomWaiters.isEmpty else { return }
         roomWaiters.removeAll { $0.handler === handler }
         if roomWaiters.isEmpty { call.isRoomAwaited = false }
+    }
+
+    /// Cuts who holds most memory besides keys, until this loop's part of what has to go is gone.
+    private func reviewMemory() {
+        memory?.review(handlers.values, bytes: \.heldBytes) { $0.memoryShort() }
     }
 
     private func expire() {

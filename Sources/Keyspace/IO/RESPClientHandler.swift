@@ -7,7 +7,8 @@ import Transport
 ///
 /// What the bytes mean is ``RESPWire/RequestParser``'s, what a command does ``Dispatcher``'s. This class keeps what is not whole
 /// yet, writes, and waits: it reads nothing while the client waits for a key, while commands are paused, and while the client does
-/// not take its answers; one that lets more of them pile up than the configuration allows is closed.
+/// not take its answers; one that lets more of them pile up than the configuration allows is closed. While the process is short of memory a request that has not come
+/// whole and answers that are not taken have smaller bounds.
 final class RESPClientHandler: ChannelInboundHandler, SocketReader {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
@@ -19,6 +20,12 @@ final class RESPClientHandler: ChannelInboundHandler, SocketReader {
     /// A request of so many bytes takes no time worth counting to be understood: its command begins when the one before it has ended, which saves a look
     /// at the clock.
     private static let quickBytesMax = 4 << 10
+    /// Of a request that has not come whole, and of answers that are not taken, what is kept while new requests are given up for want of memory.
+    private static let (smallRequestBytes, smallAnswerBytes) = (16 << 10, 256 << 10)
+    /// An answer may be as long as that however short the memory is.
+    private static let answerBytesLeast = 1 << 20
+    /// What a connection takes whose handshake of TLS has not ended.
+    private static let handshakeBytes = 32 << 10
 
     private let worker: KeyspaceWorker
     private let release: @Sendable () -> Void
@@ -43,6 +50,8 @@ final class RESPClientHandler: ChannelInboundHandler, SocketReader {
     private var isMonitor = false
     private var isInputClosed = false
     private var isClosing = false
+    /// For want of memory.
+    private var isCut = false
 
     init(worker: KeyspaceWorker, isSecure: Bool = false, release: @escaping @Sendable () -> Void) {
         self.worker = worker
@@ -121,7 +130,8 @@ final class RESPClientHandler: ChannelInboundHandler, SocketReader {
 
     private func take(_ bytes: ByteBuffer) {
         var incoming = bytes
-        worker.counters.bytesIn.add(incoming.readableBytes)
+        let count = incoming.readableBytes
+        worker.counters.bytesIn.add(count)
         worker.counters.reads.add()
         defer { noteInput() }
         guard !isClosing else { return }
@@ -138,6 +148,10 @@ final class RESPClientHandler: ChannelInboundHandler, SocketReader {
             guard pending.readableBytes <= worker.keyspace.configuration.inputBytesMax else { return close() }
             goOn()
         }
+        guard pending.readableBytes > Self.smallRequestBytes else { return }
+        // A review would come too late for thousands that grow at the same time.
+        worker.pressure.grew(by: count)
+        if worker.pressure.level >= .requests { memoryShort() }
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
@@ -187,6 +201,10 @@ final class RESPClientHandler: ChannelInboundHandler, SocketReader {
         call.session = session
         call.now = WallClock.nanoseconds() / 1_000_000
         call.out.isRESP3 = session.isRESP3
+        if worker.pressure.bytesMax > 0 {
+            // Once gathered it is copied for the channel, and other loops answer, too.
+            call.out.bytesMax = min(worker.keyspace.configuration.outputBytesMax, max(worker.pressure.roomBytes / 8, Self.answerBytesLeast))
+        }
         call.ended = 0
         var taken = 0
         buffer.withUnsafeReadableBytes { taken = understand($0, call) }
@@ -354,6 +372,12 @@ final class RESPClientHandler: ChannelInboundHandler, SocketReader {
     private func flush(_ call: Call) {
         let position = call.logPosition
         call.logPosition = 0
+        guard !call.out.isTooLong else {
+            worker.logger.warning("a client is closed whose answer is too long", metadata: ["bytes": "over \(call.out.bytesMax)"])
+            call.out.clear()
+            memoryShort()
+            return
+        }
         guard call.out.count > 0 else { return }
         // Log first, then reply; what the disk did not take is answered to nobody.
         guard position == 0 || worker.keyspace.persistence.waitUntilSafe(position) else {
@@ -378,6 +402,11 @@ final class RESPClientHandler: ChannelInboundHandler, SocketReader {
         guard !isWritable else { return }
         let unsent = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
         session.record.outputBytes.store(unsent, ordering: .relaxed)
+        worker.pressure.grew(by: bytes.count)
+        if unsent > Self.smallAnswerBytes && worker.pressure.level >= .requests || worker.pressure.excessBytes > 0 {
+            memoryShort()
+            return
+        }
         if unsent > worker.keyspace.configuration.outputBytesMax {
             worker.logger.warning("a client is closed that does not take its answers", metadata: ["bytes": "\(unsent)"])
             return close()
@@ -396,6 +425,27 @@ final class RESPClientHandler: ChannelInboundHandler, SocketReader {
     func close() {
         isClosing = true
         context?.close(promise: nil)
+    }
+
+    // MARK: Memory
+
+    /// What it holds for a client that sends or takes slowly, or has queued commands.
+    var heldBytes: Int {
+        guard handshakeTimeout == nil else { return Self.handshakeBytes }
+        let unsent = isWritable ? 0 : (try? context?.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+        return unsent + pending.storageCapacity + (session.transaction?.bytes ?? 0)
+    }
+
+    /// - Returns: what it held.
+    @discardableResult func memoryShort() -> Int {
+        guard !isCut, let context else { return 0 }
+        let bytes = heldBytes
+        worker.pressure.cut(bytes)
+        worker.counters.memoryCuts.add()
+        (isClosing, isCut) = (true, true)
+        // With TLS, too, what is not taken is not waited for.
+        TLSPeer.close(context)
+        return bytes
     }
 
     /// The server ends: what was asked has been answered by the end of each turn, and who waits for a key would wait for ever.

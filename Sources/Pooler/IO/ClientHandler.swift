@@ -22,6 +22,10 @@ final class ClientHandler: ChannelDuplexHandler, SocketOwner {
 
     /// Requests that are read ahead of a lease, or of the replies to those before.
     static let pendingBytesMax = 64 << 10
+    /// Of a request that nothing was done for yet, what is kept while new requests are given up for want of memory.
+    private static let smallRequestBytes = 16 << 10
+    /// What a connection takes whose handshake of TLS has not ended.
+    private static let handshakeBytes = 32 << 10
 
     enum Encryption {
         case none
@@ -173,6 +177,10 @@ final class ClientHandler: ChannelDuplexHandler, SocketOwner {
         // What was decrypted stays where it is: see ``giveBackBuffers(now:)``.
         if pending.readableBytes == 0, tlsBuffers == nil { pending = incoming } else { pending.writeBuffer(&incoming) }
         understand()
+        guard pending.readableBytes > Self.smallRequestBytes else { return }
+        // A review would come too late for thousands that grow at the same time.
+        worker.runner.pressure.grew(by: bytes.readableBytes)
+        if phase != .serving, worker.runner.pressure.level >= .requests { memoryShort() }
     }
 
     func read(context: ChannelHandlerContext) {
@@ -390,6 +398,26 @@ final class ClientHandler: ChannelDuplexHandler, SocketOwner {
         // In the middle of a message an error would be taken for a part of it.
         if server?.session.replyFraming.isBetweenMessages ?? true { write(bytes) }
         close()
+    }
+
+    // MARK: Memory
+
+    /// What it holds for a client that sends or takes slowly.
+    var heldBytes: Int {
+        if case .handshake = encryption { return Self.handshakeBytes }
+        return pending.storageCapacity + channel.unsentBytes + notifications.storageCapacity
+    }
+
+    /// - Returns: what it held.
+    @discardableResult func memoryShort() -> Int {
+        guard phase != .closed else { return 0 }
+        let bytes = heldBytes
+        worker.runner.pressure.cut(bytes)
+        worker.metrics.memoryCuts.add()
+        fail(.outOfMemory, "memory.total: the pooler is short of memory")
+        // With TLS, too, what is not taken is not waited for.
+        if let context { TLSPeer.close(context) }
+        return bytes
     }
 
     func close() {

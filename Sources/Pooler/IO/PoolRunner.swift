@@ -11,6 +11,8 @@ final class PoolRunner: Sendable {
     /// Clients there may be.
     let clientLimit: ConnectionLimit
     let logger: Logger
+    /// How near the process is to its memory's bound, all layers together.
+    let pressure: MemoryPressure
     let cancelKeys = CancelKeys()
     let dedication: Dedication
     /// An `application_name` that nobody else can guess: see ``PoolerServer/probeName``.
@@ -64,7 +66,8 @@ final class PoolRunner: Sendable {
     private static let welcomesMax = 1_000
 
     /// - Throws: when a certificate or a key cannot be read.
-    init(configuration: PoolerConfiguration, loops: Int, logger: Logger) throws {
+    init(configuration: PoolerConfiguration, loops: Int, pressure: MemoryPressure, logger: Logger) throws {
+        self.pressure = pressure
         adopted = Lock(configuration)
         clientLimit = ConnectionLimit(max: configuration.limits.clientConnectionsMax)
         self.logger = logger

@@ -39,6 +39,7 @@ final class PoolerWorker {
     var recentLogin = ClientStartup.RecentLogin()
     private var lastSession: (parameters: Int, session: SessionState)?
     private var sweeping: RepeatedTask?
+    private var memory: MemoryShare?
 
     init(index: Int, eventLoop: SocketLoop, runner: PoolRunner) {
         self.index = index
@@ -93,10 +94,12 @@ final class PoolerWorker {
         sweeping = eventLoop.scheduleRepeatedTask(initialDelay: Self.sweepInterval, delay: Self.sweepInterval) { _ in
             bound.value.swept(now: .now())
         }
+        memory = runner.pressure.join { [eventLoop] in eventLoop.execute { bound.value.reviewMemory() } }
     }
 
     func stop() {
         sweeping?.cancel()
+        memory?.leave()
         listenHub.stop()
         authQueries.stop()
         for client in clients.values { client.close() }
@@ -117,6 +120,11 @@ final class PoolerWorker {
         if omitted > 0 { runner.logger.notice("slow statements that are not listed", metadata: ["count": "\(omitted)"]) }
         // One loop looks after what they share.
         if index == 0 { runner.perform(runner.swept(now: now), from: self) }
+    }
+
+    /// Cuts who holds most memory, until this loop's part of what has to go is gone.
+    private func reviewMemory() {
+        memory?.review(clients.values, bytes: \.heldBytes) { $0.memoryShort() }
     }
 
     /// Ends clients that have nothing under way; others end with their transaction.
