@@ -36,7 +36,8 @@ test: ## every test, those against real peers too
 	@scripts/test
 
 test-full: test ## the long ones besides: fuzzing, hit rates, sanitizers, soak
-	@HEADRACE_LONG=1 swift test --filter 'HTTP1WireTests|EvictionTests|KeyQueuesTests|CrashTests|LinearizabilityTests|FuzzTests|MeasuringTests|MemoryTotalTests|PoolerEnduranceTests|PoolerLoginTests|two hundred open dashboards|real data in every block'
+	@HEADRACE_LONG=1 swift test --filter 'HTTP1WireTests|EvictionTests|KeyQueuesTests|CrashTests|LinearizabilityTests|FuzzTests|MeasuringTests|PoolerEnduranceTests|PoolerLoginTests|two hundred open dashboards|real data in every block'
+	@HEADRACE_LONG=1 swift test --filter MemoryTotalTests
 	@Fuzz/run 60
 	@swift test --scratch-path .build-tsan --sanitize=thread -Xswiftc -DHEADRACE_THREAD_SANITIZER $(SANITIZED)
 	@LSAN_OPTIONS=suppressions=$(CURDIR)/Tests/leaks.suppressions swift test --scratch-path .build-asan --sanitize=address $(SANITIZED)

@@ -181,7 +181,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(name: "SimulationTests", dependencies: ["Edge", "HTTPSemantics", "Pooler", "TestSupport", nioCore], swiftSettings: settings),
         .testTarget(
-            name: "IntegrationTests", dependencies: ["TestSupport", nioCore, nioPosix, .product(name: "Crypto", package: "swift-crypto")],
+            name: "IntegrationTests", dependencies: ["TestSupport", nioCore, nioPosix, nioSSL, nioTLS, .product(name: "Crypto", package: "swift-crypto")],
             exclude: ["Keyspace/differential.py", "Keyspace/peers.py", "Dashboard/browse.py", "PoolerPeers"],
             swiftSettings: settings),
         // What must hold for every input, for libFuzzer and for the short fuzz of `make test`.

@@ -27,6 +27,12 @@ public final class PostgresSession {
         return try untilReady()
     }
 
+    /// Sends a message, or the beginning of one, and waits for nothing.
+    /// - Parameter length: that it says it has; `nil` for what it has.
+    public func send(_ kind: Character, _ payload: [UInt8], length: Int? = nil) {
+        client.send([kind.asciiValue ?? 0] + Self.bytes(UInt32(clamping: 4 + (length ?? payload.count))) + payload)
+    }
+
     private func untilReady() throws -> String {
         var (value, failure) = ("", nil as String?)
         while true {
@@ -56,7 +62,7 @@ public final class PostgresSession {
                     return (received[0], Array(received[5..<count]))
                 }
             }
-            guard Date() < end else { throw Failure(description: "no answer: \(received)") }
+            guard Date() < end, !client.isClosedByPeer else { throw Failure(description: "no answer: \(received)") }
             received += client.takeBytes(milliseconds: 50)
         }
     }
