@@ -37,6 +37,34 @@ import Testing
         #expect(table.count == 0 && table.bytes == 0)
     }
 
+    @Test(arguments: [0, 1, 62, 500, 5_000]) func `a table that was reserved for is as large as one that has grown, and one for keys that did not come is made anew`(count: Int) {
+        func filled(reservedFor reserved: Int) -> (bytes: Int, settled: Int) {
+            var table = EntryTable()
+            table.reserve(reserved)
+            for number in 0..<count {
+                bytes("key\(number)").withUnsafeBytes { table.insert(Entry.make(key: $0, valueCount: 0), KeyHash.hash($0)) }
+            }
+            table.checkInvariants()
+            let before = table.bytes
+            table.giveBackReserve()
+            table.checkInvariants()
+            for number in 0..<count {
+                let isThere = bytes("key\(number)").withUnsafeBytes { table.find($0, KeyHash.hash($0)) != nil }
+                #expect(isThere)
+            }
+            let settled = table.bytes
+            table.freeEntries()
+            #expect(table.count == 0 && table.bytes == 0)
+            return (before, settled)
+        }
+        let grown = filled(reservedFor: 0)
+        #expect(grown.bytes == grown.settled)
+        let right = filled(reservedFor: count)
+        #expect(right.bytes == right.settled && right.settled <= grown.bytes * 11 / 10 + 1024)
+        let wrong = filled(reservedFor: 100_000)
+        #expect(wrong.bytes > 1_000_000 && wrong.settled <= grown.bytes * 11 / 10 + 1024)
+    }
+
     @Test func `a scan shows every key that is there all the while, though the table grows and shrinks under it`() {
         var table = EntryTable()
         func insert(_ name: String) {
