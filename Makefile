@@ -44,7 +44,7 @@ test-full: test ## the long ones besides: fuzzing, hit rates, sanitizers, soak
 
 test-tsan: ## the tests of the code with ThreadSanitizer
 	@scripts/setup build demo test
-	@swift test --scratch-path .build-tsan --sanitize=thread -Xswiftc -DHEADRACE_THREAD_SANITIZER $(SANITIZED)
+	@TSAN_OPTIONS=suppressions=$(CURDIR)/Tests/threads.suppressions swift test --scratch-path .build-tsan --sanitize=thread -Xswiftc -DHEADRACE_THREAD_SANITIZER $(SANITIZED)
 
 # Without its search for leaks at the end: it does not see what globals and running threads hold by pointers that Swift has put bits into.
 test-asan: ## the tests of the code with AddressSanitizer

@@ -7,9 +7,13 @@ import Telemetry
 ///
 /// `@unchecked Sendable`: all but the lock and ``index`` is touched only under ``withLock(_:)``.
 struct Shard: @unchecked Sendable {
-    private struct State: ~Copyable {
+    /// Apart from the rest, for it is touched by those who do not have the lock yet.
+    private struct Head: ~Copyable {
         let lock = Lock(())
         let index: Int
+    }
+
+    private struct State: ~Copyable {
         let databases: UnsafeMutablePointer<Database>
         let databaseCount: Int
         let discarder: Discarder
@@ -22,8 +26,8 @@ struct Shard: @unchecked Sendable {
         var hitCount = 0
         var missCount = 0
 
-        init(index: Int, databaseCount: Int, discarder: Discarder) {
-            (self.index, self.databaseCount, self.discarder) = (index, databaseCount, discarder)
+        init(databaseCount: Int, discarder: Discarder) {
+            (self.databaseCount, self.discarder) = (databaseCount, discarder)
             databases = .allocate(capacity: databaseCount)
             for database in 0..<databaseCount { (databases + database).initialize(to: Database(discarder: discarder)) }
         }
@@ -34,23 +38,28 @@ struct Shard: @unchecked Sendable {
         }
     }
 
+    private let head: UnsafeMutablePointer<Head>
     private let state: UnsafeMutablePointer<State>
 
     init(index: Int, databaseCount: Int, discarder: Discarder) {
+        head = .allocate(capacity: 1)
+        head.initialize(to: Head(index: index))
         state = .allocate(capacity: 1)
-        state.initialize(to: State(index: index, databaseCount: databaseCount, discarder: discarder))
+        state.initialize(to: State(databaseCount: databaseCount, discarder: discarder))
     }
 
     /// Frees all that it has; nobody has it any more.
     func free() {
         state.deinitialize(count: 1)
         state.deallocate()
+        head.deinitialize(count: 1)
+        head.deallocate()
     }
 
     @inline(__always)
-    func withLock<Result: Sendable>(_ body: () -> Result) -> Result { state.pointee.lock.withLock { _ in body() } }
+    func withLock<Result: Sendable>(_ body: () -> Result) -> Result { head.pointee.lock.withLock { _ in body() } }
 
-    var index: Int { state.pointee.index }
+    var index: Int { head.pointee.index }
 
     /// Who must hear of a change of a key (`WATCH`).
     var watches: WatchTable {
