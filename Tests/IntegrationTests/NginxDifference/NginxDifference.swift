@@ -107,6 +107,10 @@ struct NginxDifference: Sendable {
             reason: "an application that looks at the other one is led astray", parts: everything
         ) { request, nginx, ours in request.text.contains("http://b.example/") && nginx.status == 200 && ours.status == 400 },
         .init(
+            name: "https without TLS", nginx: "taken for http", headrace: "421, but from a trusted proxy",
+            reason: "who is asked for `https` and has no TLS is not the one who was meant (RFC 9110 §7.4)", parts: everything
+        ) { request, nginx, ours in request.text.contains("https://a.example/") && nginx.status == 200 && ours.status == 421 },
+        .init(
             name: "transfer codings", nginx: "501 for others than `chunked`", headrace: "400", reason: "where the body ends is not known (RFC 9112 §6.3)",
             parts: ownPage
         ) { request, nginx, ours in request.text.contains("Transfer-Encoding: ") && nginx.status == 501 && ours.status == 400 },
