@@ -3,6 +3,7 @@
 #define HEADRACE_EPOLL_H
 
 #include <errno.h>
+#include <sched.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -28,6 +29,14 @@ static inline int headrace_epoll_wait(int epoll, struct epoll_event *events, int
 static inline void headrace_wait_precisely(void) { prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL); }
 
 static inline void headrace_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0UL, 0UL, 0UL); }
+
+static inline int headrace_is_scheduled_as_other(void) { return syscall(SYS_sched_getscheduler, 0) == SCHED_OTHER; }
+
+// The calling thread: SCHED_BATCH, or SCHED_OTHER again. Not by the C library, of which one kind refuses it.
+static inline void headrace_schedule_as_batch(int isOn) {
+    struct sched_param none = { .sched_priority = 0 };
+    syscall(SYS_sched_setscheduler, 0, isOn ? 3 : SCHED_OTHER, &none);
+}
 
 static inline int headrace_stream_socket(int family) { return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); }
 

@@ -42,7 +42,7 @@ public final class KeyspaceServer: Sendable {
         if configuration.threads <= 0 { configuration.threads = System.coreCount }
         self.configuration = configuration
         self.logger = logger
-        loops = (0..<configuration.threads).map { _ in SocketLoop() }
+        loops = (0..<configuration.threads).map { _ in SocketLoop(isOneOfMany: configuration.threads > 1) }
         limit = ConnectionLimit(max: configuration.clientsMax)
         keyspace = Keyspace(configuration, rewriting: rewriting, ending: ending)
         local = LocalKeyspace(keyspace)

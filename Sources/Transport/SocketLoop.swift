@@ -30,6 +30,7 @@ public final class SocketLoop: EventLoop, @unchecked Sendable {
     private var timerCount: UInt64 = 0
     private var timerDeadline = NIODeadline.distantFuture
     private var busyPoll: BusyPoll.Turn?
+    private var batchScheduling: BatchScheduling?
     private var isEnding = false
     private var spare: ByteBuffer?
     /// What other threads have brought.
@@ -74,13 +75,17 @@ public final class SocketLoop: EventLoop, @unchecked Sendable {
     }
 
     /// Begins a thread that runs it until it is shut down.
-    /// - Parameter busyPoll: the same for all loops of a server; `nil`: it sleeps whenever there is nothing to do.
-    public init(busyPoll: BusyPoll? = nil) {
+    /// - Parameters:
+    ///   - busyPoll: the same for all loops of a server; `nil`: it sleeps whenever there is nothing to do.
+    ///   - isOneOfMany: it is not its server's only one, and does not take the core from the others while it is busy (see `BatchScheduling`).
+    public init(busyPoll: BusyPoll? = nil, isOneOfMany: Bool = false) {
         epoll = epoll_create1(CInt(EPOLL_CLOEXEC))
         timer = headrace_timerfd()
         wakeup = headrace_eventfd()
         precondition(epoll >= 0 && timer >= 0 && wakeup >= 0, "no descriptor is left for an event loop")
         self.busyPoll = busyPoll.map { BusyPoll.Turn($0, loop: UInt(epoll) + 1) }
+        // Who has given the process another policy wants that one.
+        if isOneOfMany, headrace_is_scheduled_as_other() != 0 { batchScheduling = BatchScheduling() }
         let me = Unmanaged.passRetained(self).toOpaque()
         var id = pthread_t()
         let result = pthread_create(
@@ -113,6 +118,7 @@ public final class SocketLoop: EventLoop, @unchecked Sendable {
                 if place.generation == UInt32(truncatingIfNeeded: data >> 32) { place.watcher?.happened(happened) }
             }
             runTasks()
+            if batchScheduling?.turned() == true { headrace_schedule_as_batch(batchScheduling?.isOn == true ? 1 : 0) }
         }
         end()
     }

@@ -1,0 +1,81 @@
+import Glibc
+import NIOCore
+import Testing
+
+@testable import Transport
+
+/// When an event loop gives up taking the core from others.
+@Suite struct BatchSchedulingTests {
+    private struct Loop {
+        var scheduling = BatchScheduling()
+        var time = NIODeadline.uptimeNanoseconds(0) + .hours(1)
+
+        /// Turns for so long.
+        /// - Returns: how often it has changed.
+        mutating func run(for duration: TimeAmount, turnEvery step: TimeAmount) -> Int {
+            let end = time + duration
+            var changes = 0
+            while time < end {
+                time = time + step
+                if scheduling.turned(now: { time }) { changes += 1 }
+            }
+            return changes
+        }
+    }
+
+    @Test func `it is for a loop with many turns, and for no other`() {
+        var loop = Loop()
+        #expect(loop.run(for: .seconds(1), turnEvery: .microseconds(300)) == 0)
+        #expect(!loop.scheduling.isOn)
+        #expect(loop.run(for: .seconds(3), turnEvery: .microseconds(150)) == 1)
+        #expect(loop.scheduling.isOn)
+        #expect(loop.run(for: .seconds(1), turnEvery: .microseconds(300)) == 1)
+        #expect(!loop.scheduling.isOn)
+    }
+
+    @Test func `one wait for a slice does not end it`() {
+        var loop = Loop()
+        _ = loop.run(for: .seconds(3), turnEvery: .microseconds(20))
+        #expect(loop.run(for: .milliseconds(6), turnEvery: .milliseconds(6)) == 0)
+        #expect(loop.run(for: .seconds(1), turnEvery: .microseconds(20)) == 0)
+        #expect(loop.scheduling.isOn)
+    }
+
+    @Test func `it begins at once again after it was on for long`() {
+        var loop = Loop()
+        _ = loop.run(for: .seconds(3), turnEvery: .microseconds(20))
+        _ = loop.run(for: .milliseconds(300), turnEvery: .milliseconds(1))
+        #expect(!loop.scheduling.isOn)
+        _ = loop.run(for: .milliseconds(60), turnEvery: .microseconds(20))
+        #expect(loop.scheduling.isOn)
+    }
+
+    @Test func `who computes on the core makes it wait 16 turns, and the next time no sooner than twice as late, up to a minute`() {
+        var loop = Loop()
+        var pauses: [Int] = []
+        for _ in 0..<9 {
+            let began = loop.time
+            // Otherwise it has as many turns as ever.
+            while !loop.scheduling.isOn { _ = loop.run(for: .milliseconds(1), turnEvery: .microseconds(20)) }
+            pauses.append(Int((loop.time - began).nanoseconds / 1_000_000_000))
+            // It waits for others' slices.
+            let turned = loop.time
+            while loop.scheduling.isOn { _ = loop.run(for: .milliseconds(2), turnEvery: .milliseconds(2)) }
+            #expect(loop.time - turned <= .milliseconds(2) * 2 * BatchScheduling.turnsPerLook + BatchScheduling.window)
+        }
+        #expect(pauses == [0, 1, 2, 4, 8, 16, 32, 64, 64])
+    }
+
+    @Test func `a busy loop of several is scheduled so by the kernel, one that is alone is not`() async throws {
+        for isOneOfMany in [true, false] {
+            let loop = SocketLoop(isOneOfMany: isOneOfMany)
+            /// As long as it takes, and a second at most, where it must not happen.
+            var policy: CInt = 0
+            for _ in 0..<(isOneOfMany ? 100_000 : 2_000) where policy != 3 {
+                policy = try await loop.submit { sched_getscheduler(0) }.get()
+            }
+            #expect(policy == (isOneOfMany ? 3 : 0))
+            try await loop.shutdownGracefully()
+        }
+    }
+}
