@@ -103,7 +103,15 @@ public final class Cache: Sendable {
             var pause = Duration.milliseconds(4)
             while true {
                 let milliseconds = String(max(1, Int(options.lock.seconds * 1000)))
-                isMine = try await send([["SET", lock, token, "NX", "PX", milliseconds].words]).first?.bytes != nil
+                // With another look in the same turn: the value may have been stored between the last one and the lock.
+                let look = found == nil ? [asking(key, tags)] : []
+                let replies = try await send([["SET", lock, token, "NX", "PX", milliseconds].words] + look)
+                isMine = replies.first?.bytes != nil
+                if !look.isEmpty, let late = try await opened(replies.last, tags, Value.self) {
+                    if isMine { await unlock(lock, token) }
+                    count { $0.hits += 1 }
+                    return late.value
+                }
                 if isMine { break }
                 if let found {
                     count { if found.freshUntil > Self.now { $0.hits += 1 } else { $0.stale += 1 } }
@@ -118,12 +126,6 @@ public final class Cache: Sendable {
                     count { $0.hits += 1 }
                     return found.value
                 }
-            }
-            if isMine, found == nil, pause > .milliseconds(4), let late = try await lookUp(key, tags, Value.self) {
-                // Stored between the last look and the lock.
-                await unlock(lock, token)
-                count { $0.hits += 1 }
-                return late.value
             }
             // Before it is computed: what is invalidated meanwhile makes it invalid.
             tokens = try await self.tokens(tags)
@@ -193,13 +195,21 @@ public final class Cache: Sendable {
     }
 
     private func lookUp<Value: Decodable>(_ key: String, _ tags: [String], _ type: Value.Type) async throws -> Found<Value>? {
-        let replies = try await mget([options.prefix + key] + tags.map(tagKey))
+        try await opened(try await send([asking(key, tags)]).first, tags, type)
+    }
+
+    /// The command whose reply ``opened(_:_:_:)`` takes.
+    private func asking(_ key: String, _ tags: [String]) -> [[UInt8]] { (["MGET", options.prefix + key] + tags.map(tagKey)).words }
+
+    private func opened<Value: Decodable>(_ reply: RESPReply?, _ tags: [String], _ type: Value.Type) async throws -> Found<Value>? {
+        let replies = try Self.values(reply, count: 1 + tags.count)
         guard let raw = replies.first ?? nil, let envelope = CacheEnvelope(parsing: raw) else { return nil }
         var known: [String: String] = [:]
         for (tag, token) in zip(tags, replies.dropFirst()) { known[tag] = token.map { String(decoding: $0, as: UTF8.self) } ?? "" }
         let others = envelope.tags.map(\.tag).filter { known[$0] == nil }
         if !others.isEmpty {
-            for (tag, token) in zip(others, try await mget(others.map(tagKey))) {
+            let reply = try await send([(["MGET"] + others.map(tagKey)).words]).first
+            for (tag, token) in zip(others, try Self.values(reply, count: others.count)) {
                 known[tag] = token.map { String(decoding: $0, as: UTF8.self) } ?? ""
             }
         }
@@ -209,10 +219,8 @@ public final class Cache: Sendable {
         return Found(value: value.value, freshUntil: envelope.freshUntil, cost: envelope.cost)
     }
 
-    private func mget(_ keys: [String]) async throws -> [[UInt8]?] {
-        guard case .array(let values) = try await send([(["MGET"] + keys).words]).first, values.count == keys.count else {
-            throw CacheConnection.Failure("MGET is not answered by an array")
-        }
+    private static func values(_ reply: RESPReply?, count: Int) throws -> [[UInt8]?] {
+        guard case .array(let values)? = reply, values.count == count else { throw CacheConnection.Failure("MGET is not answered by an array") }
         return values.map(\.bytes)
     }
 
@@ -222,10 +230,7 @@ public final class Cache: Sendable {
         let keys = tags.map(tagKey)
         let replies = try await send(
             keys.map { ["SET", $0, Self.token(), "NX", "EX", Self.tagSeconds].words } + [(["MGET"] + keys).words])
-        guard case .array(let values)? = replies.last, values.count == tags.count else {
-            throw CacheConnection.Failure("MGET is not answered by an array")
-        }
-        return zip(tags, values).map { ($0, String(decoding: $1.bytes ?? [], as: UTF8.self)) }
+        return zip(tags, try Self.values(replies.last, count: tags.count)).map { ($0, String(decoding: $1 ?? [], as: UTF8.self)) }
     }
 
     private func store(

@@ -22,6 +22,7 @@ import Testing
         options.beta = 0
         // Other tests take the CPU, too.
         options.timeout = .seconds(30)
+        options.wait = .seconds(60)
         change(&options)
         switch peer {
         case .headrace:
@@ -75,6 +76,27 @@ import Testing
             }
             #expect(computed.value == 1)
             #expect(cache.statistics.hits == 49 && cache.statistics.computed == 1)
+        }
+    }
+
+    @Test func `who found nothing and has the lock now takes what was stored in between`() async throws {
+        try await Self.served({ _ in }) { cache, client in
+            // Looks pass by, and the lock waits until the value is there.
+            try client.call("CLIENT", "PAUSE", "600000", "WRITE")
+            async let value = cache.remember("key", ttl: .seconds(60)) { "computed" }
+            var hasLooked = false
+            for _ in 0..<2000 where !hasLooked {
+                hasLooked = try client.call("INFO", "commandstats").text?.contains("cmdstat_mget:calls=1,") ?? false
+                try await Task.sleep(for: .milliseconds(10))
+            }
+            try #require(hasLooked)
+            let envelope = CacheEnvelope(freshUntil: .infinity, cost: 0, tags: [], data: Array("\"stored\"".utf8)).bytes
+            try client.send([Array("CLIENT".utf8), Array("UNPAUSE".utf8)], [Array("SET".utf8), Array("key".utf8), envelope])
+            #expect(try client.reply() == .status("OK"))
+            #expect(try client.reply() == .status("OK"))
+            #expect(try await value == "stored")
+            #expect(cache.statistics.hits == 1 && cache.statistics.computed == 0)
+            #expect(try client.call("EXISTS", "lock:key").integer == 0)
         }
     }
 

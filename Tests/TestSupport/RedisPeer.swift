@@ -130,9 +130,13 @@ public final class RedisClient {
         return try reply()
     }
 
-    public func send(_ words: [[UInt8]]) throws {
-        var bytes = Array("*\(words.count)\r\n".utf8)
-        for word in words { bytes += Array("$\(word.count)\r\n".utf8) + word + [0x0D, 0x0A] }
+    /// Commands, all in one write when they are small.
+    public func send(_ commands: [[UInt8]]...) throws {
+        var bytes: [UInt8] = []
+        for words in commands {
+            bytes += Array("*\(words.count)\r\n".utf8)
+            for word in words { bytes += Array("$\(word.count)\r\n".utf8) + word + [0x0D, 0x0A] }
+        }
         var rest = bytes[...]
         while !rest.isEmpty {
             let sent = rest.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }

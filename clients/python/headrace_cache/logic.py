@@ -100,10 +100,19 @@ def _open(serializer, envelope, found):
         return MISSING
 
 
+def _asking(names, key, tags):
+    """The command whose reply `_opened` takes."""
+    return ["MGET", names(key)] + [_tag_key(names, tag) for tag in sorted(set(tags))]
+
+
 def _lookup(names, serializer, key, tags):
     """What is stored: the envelope and its value, or (None, MISSING)."""
+    (values,) = yield ("commands", [_asking(names, key, tags)])
+    return (yield from _opened(names, serializer, values, tags))
+
+
+def _opened(names, serializer, values, tags):
     tags = sorted(set(tags))
-    (values,) = yield ("commands", [["MGET", names(key)] + [_tag_key(names, tag) for tag in tags]])
     envelope = Envelope.unpack(_bytes(values[0])) if values[0] is not None else None
     if envelope is None:
         return None, MISSING
@@ -178,16 +187,18 @@ def remember(names, serializer, stats, key, rules):
     is_mine = False
     try:
         while True:
-            (reply,) = yield ("commands", [["SET", lock, token, "NX", "PX", max(1, int(rules.lock * 1000))]])
-            is_mine = reply is not None
-            if is_mine:
-                if envelope is None and pause > 0.004:
-                    # It may have been stored between the last look and the lock.
-                    envelope, value = yield from _lookup(names, serializer, key, rules.tags)
-                    if envelope is not None:
+            # With another look in the same turn: the value may have been stored between the last one and the lock.
+            look = [_asking(names, key, rules.tags)] if envelope is None else []
+            replies = yield ("commands", [["SET", lock, token, "NX", "PX", max(1, int(rules.lock * 1000))]] + look)
+            is_mine = replies[0] is not None
+            if look:
+                late, value = yield from _opened(names, serializer, replies[1], rules.tags)
+                if late is not None:
+                    if is_mine:
                         yield ("commands", [["EVAL", UNLOCK, 1, lock, token]])
-                        stats.hits += 1
-                        return value
+                    stats.hits += 1
+                    return value
+            if is_mine:
                 break
             if envelope is not None:
                 if envelope.fresh_until > now:

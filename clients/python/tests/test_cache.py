@@ -111,6 +111,27 @@ class CacheTests(unittest.TestCase):
             process.join(20)
         self.assertEqual(([process.exitcode for process in processes], count.value), ([0] * 6, 1))
 
+    def test_who_found_nothing_and_has_the_lock_now_takes_what_was_stored_in_between(self):
+        def looks():
+            return self.server.info("commandstats").get("cmdstat_mget", {"calls": 0})["calls"]
+
+        cache, results, before = RedisCache(URL, beta=0, timeout=20), [], looks()
+        # Looks pass by, and the lock waits until the value is there.
+        self.server.client_pause(600_000, all=False)
+        thread = threading.Thread(target=lambda: results.append(cache.remember("key", lambda: "computed", ttl=60)))
+        thread.start()
+        end = time.monotonic() + 20
+        while looks() == before and time.monotonic() < end:
+            time.sleep(0.01)
+        pipeline = self.server.pipeline(transaction=False)
+        pipeline.execute_command("CLIENT UNPAUSE")
+        pipeline.set("key", Envelope("j", float("inf"), 0.0, {}, b'"stored"').pack())
+        pipeline.execute()
+        thread.join()
+        self.assertEqual((results, cache.stats.hits, cache.stats.computed), (["stored"], 1, 0))
+        self.assertEqual(self.server.keys("lock:*"), [])
+        cache.close()
+
     def test_an_error_is_the_callers_and_gives_the_lock_back(self):
         with self.assertRaises(ZeroDivisionError):
             self.cache.remember("key", lambda: 1 / 0)
