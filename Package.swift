@@ -182,7 +182,7 @@ let package = Package(
         .testTarget(name: "SimulationTests", dependencies: ["Edge", "HTTPSemantics", "Pooler", "TestSupport", nioCore], swiftSettings: settings),
         .testTarget(
             name: "IntegrationTests", dependencies: ["TestSupport", nioCore, nioPosix, nioSSL, nioTLS, .product(name: "Crypto", package: "swift-crypto")],
-            exclude: ["Keyspace/differential.py", "Keyspace/peers.py", "Dashboard/browse.py", "PoolerPeers"],
+            exclude: ["Keyspace/differential.py", "Keyspace/peers.py", "Dashboard/browse.py", "HTTP2Peers", "PoolerPeers"],
             swiftSettings: settings),
         // What must hold for every input, for libFuzzer and for the short fuzz of `make test`.
         .target(

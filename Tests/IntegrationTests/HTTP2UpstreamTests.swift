@@ -21,7 +21,7 @@ final class HTTP2UpstreamTests {
 
     private func path(_ name: String) -> String { folder.url.appending(path: name).path }
 
-    /// nghttpd, until this goes.
+    /// nghttpd or another, until this goes.
     private final class Peer {
         let process: Process
         let port: Int
@@ -31,20 +31,20 @@ final class HTTP2UpstreamTests {
         }
 
         /// It cannot choose a port itself: one that was free a moment ago, and another one when somebody was faster.
-        static func start(_ arguments: (Int) -> [String]) throws -> Peer {
-            let program: URL = try #require(Command.find("nghttpd"))
+        static func start(_ name: String, _ arguments: (Int) -> [String]) throws -> Peer {
+            let program: URL = try #require(Command.find(name))
             for _ in 0..<5 {
                 let port = try StalledOrigin().port
                 let process = Process()
                 process.executableURL = program
                 process.arguments = arguments(port)
                 process.standardOutput = FileHandle.nullDevice
-                process.standardError = FileHandle.nullDevice
+                process.standardError = FileHandle.standardError
                 try Starter.shared.start(process)
                 let peer = Peer(process, port: port)
                 if eventually({ !process.isRunning || (try? RawClient(port: port)) != nil }), process.isRunning { return peer }
             }
-            throw RawClient.Failure(description: "nghttpd does not listen")
+            throw RawClient.Failure(description: "\(name) does not listen")
         }
 
         func stop() {
@@ -57,7 +57,7 @@ final class HTTP2UpstreamTests {
     }
 
     private func peer(isSecure: Bool) throws -> Peer {
-        try Peer.start { port in
+        try Peer.start("nghttpd") { port in
             ["-a", "127.0.0.1", "-d", folder.path, "-m", "20", "--echo-upload"] + (isSecure ? [] : ["--no-tls"]) + ["\(port)"]
                 + (isSecure ? [path("key.pem"), path("certificate.pem")] : [])
         }
@@ -87,6 +87,23 @@ final class HTTP2UpstreamTests {
         #expect(try edge.metric("headrace_edge_upstream_http2_errors_total{code=\"protocol-error\"}") == 0)
         edge.terminate()
         #expect(edge.waitForExit() == 0)
+    }
+
+    /// One that is strict with its peer, on both sides: streams, windows, trailers, long heads, settings that change, resets, GOAWAY.
+    @Test func `Python's h2 finds nothing that HTTP-2 forbids, as a client and as an application`() throws {
+        // Debian's: a developer's own may not have the module.
+        let python = ["/usr/bin/python3", "-B", "-W", "ignore"]
+        guard try Command.run("env", python + ["-c", "import h2"]).status == 0 else {
+            Issue.record("Python's module h2 is not installed: run scripts/setup")
+            return
+        }
+        let script = HeadraceProcess.repository.appending(path: "Tests/IntegrationTests/HTTP2Peers/peer.py").path
+        let origin = try Peer.start("env") { python + [script, "origin", "\($0)"] }
+        let edge = try edge("http://127.0.0.1:\(origin.port)")
+        let client = try Command.run("env", python + [script, "client", "\(edge.port)", "\(edge.processIdentifier)"])
+        #expect(client.status == 0, "\(client.text)\(client.errors)")
+        #expect(edge.waitForExit() == 0)
+        #expect(origin.process.isRunning, "the edge did something that HTTP/2 forbids: see standard error")
     }
 
     @Test func `a certificate of somebody else is a 502`() throws {
