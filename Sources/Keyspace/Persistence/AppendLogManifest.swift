@@ -32,7 +32,7 @@ package struct AppendLogManifest: Equatable, Sendable {
         package enum Reason: String, Sendable {
             /// No `file NAME seq NUMBER type TYPE`.
             case lineMalformed
-            /// A name with a slash, a control character or nothing in it.
+            /// A name with a slash, a control character or nothing in it, or of more than 255 bytes, which no file has.
             case nameUnsafe
             case sequenceMalformed
             case typeUnknown
@@ -78,7 +78,7 @@ package struct AppendLogManifest: Equatable, Sendable {
             }
         }
         guard let name, let sequence, let type else { throw Malformed(line: number, reason: .lineMalformed) }
-        guard !name.isEmpty, !name.contains(where: { $0 == UInt8(ascii: "/") || $0 < 0x20 || $0 == 0x7F }),
+        guard (1...255).contains(name.count), !name.contains(where: { $0 == UInt8(ascii: "/") || $0 < 0x20 || $0 == 0x7F }),
             name != [0x2E], name != [0x2E, 0x2E], let text = String(validating: name, as: UTF8.self)
         else { throw Malformed(line: number, reason: .nameUnsafe) }
         guard let value = Int(String(decoding: sequence, as: UTF8.self)), value > 0 else {
@@ -142,19 +142,26 @@ package struct AppendLogManifest: Equatable, Sendable {
 
     /// As it is written to disk.
     package var bytes: [UInt8] {
-        var text = ""
-        if let base { text += Self.line(base, "b") }
-        for file in history { text += Self.line(file, "h") }
-        for file in increments { text += Self.line(file, "i") }
-        return Array(text.utf8)
+        var bytes: [UInt8] = []
+        if let base { Self.write(base, "b", to: &bytes) }
+        for file in history { Self.write(file, "h", to: &bytes) }
+        for file in increments { Self.write(file, "i", to: &bytes) }
+        return bytes
     }
 
-    private static func line(_ file: File, _ type: String) -> String {
-        var name = file.name
-        if name.utf8.contains(where: { $0 == 0x20 || $0 == 0x22 || $0 == 0x5C }) {
-            name = "\"" + name.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""
+    private static func write(_ file: File, _ type: String, to bytes: inout [UInt8]) {
+        bytes += "file ".utf8
+        // Byte by byte: a quotation mark with an accent on it is one character, and another one.
+        let special: [UInt8] = [UInt8(ascii: "\""), UInt8(ascii: "\\")]
+        let name = file.name.utf8
+        if name.contains(where: { $0 == 0x20 || special.contains($0) }) {
+            bytes += "\"".utf8
+            for byte in name { bytes += special.contains(byte) ? [UInt8(ascii: "\\"), byte] : [byte] }
+            bytes += "\"".utf8
+        } else {
+            bytes += name
         }
-        return "file \(name) seq \(file.sequence) type \(type)\n"
+        bytes += " seq \(file.sequence) type \(type)\n".utf8
     }
 
     // MARK: What happens to the directory

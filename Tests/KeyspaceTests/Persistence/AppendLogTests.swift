@@ -126,6 +126,13 @@ private func command(_ text: String, _ database: Int) -> AppendLogReplay.Command
         #expect(try AppendLogManifest(parsing: manifest.bytes) == manifest)
     }
 
+    /// A quotation mark with an accent on it is one character; on disk it is a quotation mark (Fuzz/FailCases).
+    @Test(arguments: ["a\"\u{59D}", "\\\u{301} b", String(repeating: "\"", count: 255)]) func `a name is escaped byte by byte`(name: String) throws {
+        var manifest = AppendLogManifest()
+        manifest.base = AppendLogManifest.File(name: name, sequence: 1)
+        #expect(try AppendLogManifest(parsing: manifest.bytes) == manifest)
+    }
+
     @Test func `the example of Redis`() throws {
         let manifest = try AppendLogManifest(
             parsing: octets(
@@ -138,7 +145,7 @@ private func command(_ text: String, _ database: Int) -> AppendLogReplay.Command
     @Test(arguments: [
         ("file a seq 1", AppendLogManifest.Malformed.Reason.lineMalformed), ("file a seq 1 type", .lineMalformed),
         ("file ../a seq 1 type b", .nameUnsafe), ("file .. seq 1 type b", .nameUnsafe), ("file \"\" seq 1 type b", .nameUnsafe),
-        ("file \"a\\x00\" seq 1 type b", .nameUnsafe), ("file \"a seq 1 type b", .lineMalformed),
+        ("file \(String(repeating: "a", count: 256)) seq 1 type b", .nameUnsafe), ("file \"a\\x00\" seq 1 type b", .nameUnsafe), ("file \"a seq 1 type b", .lineMalformed),
         ("file a seq 0 type b", .sequenceMalformed), ("file a seq 99999999999999999999 type b", .sequenceMalformed),
         ("file a seq 1 type x", .typeUnknown), ("file a seq 1 type b\nfile b seq 2 type b", .baseRepeated),
         ("file a seq 2 type i\nfile b seq 2 type i", .sequenceNotAscending), ("", .empty), ("# nothing", .empty),
