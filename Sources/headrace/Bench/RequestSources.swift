@@ -14,7 +14,7 @@ struct RequestSources {
     /// A file with a ``RequestLine`` in each line.
     static func urlFile(_ path: String, base: HTTPURL?) throws -> [RequestSpecification] {
         var requests: [RequestSpecification] = []
-        for (index, line) in try text(path).split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+        for (index, line) in try text(path).split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {
             do {
                 if let request = try RequestLine.parse(line, base: base) { requests.append(request) }
             } catch {
@@ -44,7 +44,7 @@ struct RequestSources {
     static func accessLog(_ path: String, base: HTTPURL?, methods: Set<String>) throws -> [RequestSpecification] {
         guard let base else { throw Failure(description: "\(path): a log names paths: say which URL they belong to") }
         var requests: [RequestSpecification] = []
-        for line in try text(path).split(separator: "\n") {
+        for line in try text(path).split(whereSeparator: \.isNewline) {
             guard requests.count < requestsMax else { break }
             guard let entry = AccessLogLine(line), methods.contains(entry.method), let url = try? HTTPURL(base.origin + entry.target) else { continue }
             requests.append(RequestSpecification(url, method: entry.method))
@@ -59,7 +59,7 @@ struct RequestSources {
         guard let base else { throw Failure(description: "\(path): a log names paths: say which URL they belong to") }
         var requests: [RequestSpecification] = []
         var times: [Double] = []
-        for (index, line) in try text(path).split(separator: "\n").enumerated() {
+        for (index, line) in try text(path).split(whereSeparator: \.isNewline).enumerated() {
             guard requests.count < requestsMax else { break }
             guard let entry = AccessLogLine(line), methods.contains(entry.method), let url = try? HTTPURL(base.origin + entry.target) else { continue }
             guard let time = entry.time else { throw Failure(description: "\(path):\(index + 1): the line has no time that is understood, and its timing was asked for") }
@@ -71,6 +71,7 @@ struct RequestSources {
         return (order.map { requests[$0] }, offsets)
     }
 
+    /// To be split at `isNewline`: CR and LF together are one character, and not the character LF.
     private static func text(_ path: String) throws -> String {
         do {
             let data = try Data(contentsOf: URL(filePath: path))
