@@ -6,8 +6,9 @@ SHELL := /bin/bash
 # The standard library inside, no symbols, and no exclusivity checks at run time: tests in debug keep those. See ARCHITECTURE.md.
 RELEASE := swift build -c release --product headrace --static-swift-stdlib -Xswiftc -enforce-exclusivity=unchecked -Xlinker -s
 BINARY := .build/release/headrace
-# A sanitizer brings its own malloc, of which glibc knows nothing to compare with.
+# A sanitizer brings its own malloc, of which glibc knows nothing to compare with. Eight tests at a time, as in scripts/test: with more none answers in its time.
 SANITIZED := --skip IntegrationTests --skip MemoryAccountingTests
+test-tsan test-asan: export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH := 8
 
 ifdef ONCE
 DEMO += --once
@@ -49,7 +50,7 @@ test-tsan: ## the tests of the code with ThreadSanitizer
 # Without its search for leaks at the end: it does not see what globals and running threads hold by pointers that Swift has put bits into.
 test-asan: ## the tests of the code with AddressSanitizer
 	@scripts/setup build demo test
-	@ASAN_OPTIONS=detect_leaks=0 swift test --scratch-path .build-asan --sanitize=address $(SANITIZED)
+	@ASAN_OPTIONS=detect_leaks=0:suppressions=$(CURDIR)/Tests/addresses.suppressions swift test --scratch-path .build-asan --sanitize=address $(SANITIZED)
 
 bench: ## server CPU per request and transaction beside nginx, HAProxy, Varnish, PgBouncer, Redis, the load generator beside wrk, ab, hey; TLS, start, memory; writes docs/benchmarks*.md
 	@scripts/setup build bench
