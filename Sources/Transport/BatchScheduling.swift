@@ -15,7 +15,7 @@ struct BatchScheduling {
     static let turnTimeMax = TimeAmount.microseconds(200)
     /// It ended soon: before that.
     static let shortTime = TimeAmount.seconds(1)
-    static let (pauseMin, pauseMax) = (TimeAmount.seconds(1), TimeAmount.seconds(64))
+    static let (pauseMin, pauseMax) = (TimeAmount.milliseconds(100), TimeAmount.seconds(60))
 
     private(set) var isOn = false
     private var turns = 0
