@@ -25,6 +25,8 @@ public final class SocketLoop: EventLoop, @unchecked Sendable {
     /// By descriptor.
     private var places: [Place] = []
     private var tasks: [() -> Void] = []
+    /// Memory for them, while those before are run.
+    private var dueTasks: [() -> Void] = []
     /// The next one last; of those that go off together the one that came first.
     private var timers: [Timer] = []
     private var timerCount: UInt64 = 0
@@ -138,9 +140,9 @@ public final class SocketLoop: EventLoop, @unchecked Sendable {
 
     private func runTasks() {
         guard !tasks.isEmpty else { return }
-        let due = tasks
-        tasks = []
-        for task in due { task() }
+        swap(&tasks, &dueTasks)
+        for task in dueTasks { task() }
+        dueTasks.removeAll(keepingCapacity: dueTasks.count <= Self.eventsMax)
     }
 
     private func takeOthers() {
