@@ -24,27 +24,58 @@ struct SessionState: Sendable {
     }
 
     let mode: SessionMode
-    /// What the startup message asked for: to this RESET goes back.
-    private let startup: SessionSettings
-    private var current: Session
-    /// As the last committed transaction left it.
-    private var committed: Session
-    private var savepoints: [(name: String, session: Session)] = []
-    /// Not transactional.
-    private var pins: Set<PinCause> = []
+    private var held: Shared<Held>
     private var hasFailed = false
     private var hasUnknown = false
     private var mayHaveUnpinned = false
     /// `current` is perhaps not `committed`.
     private var isDirty = false
     private var hasNewSettings = false
-    /// The statement that pinned, for the console.
-    private var pinTexts: [PinCause: String] = [:]
-    private var unknownText = ""
     /// What every server connection of the pool reports before anybody has set anything: it is nobody's setting.
     var baseline: [String: String] = [:]
     /// Reported by the server, to be believed when the transaction has ended.
     private var reported: [String: (value: String, isBaseline: Bool)] = [:]
+
+    /// What most sessions leave as it was when they began: all that began alike share it.
+    private struct Held: Sendable {
+        /// What the startup message asked for: to this RESET goes back.
+        let startup: SessionSettings
+        var current: Session
+        /// As the last committed transaction left it.
+        var committed: Session
+        var savepoints: [(name: String, session: Session)] = []
+        /// Not transactional.
+        var pins: Set<PinCause> = []
+        /// The statement that pinned, for the console.
+        var pinTexts: [PinCause: String] = [:]
+        var unknownText = ""
+    }
+
+    private var startup: SessionSettings { held.value.startup }
+    private var current: Session {
+        get { held.value.current }
+        _modify { yield &held.value.current }
+    }
+    private var committed: Session {
+        get { held.value.committed }
+        _modify { yield &held.value.committed }
+    }
+    private var savepoints: [(name: String, session: Session)] {
+        get { held.value.savepoints }
+        _modify { yield &held.value.savepoints }
+    }
+    private var pins: Set<PinCause> {
+        get { held.value.pins }
+        _modify { yield &held.value.pins }
+    }
+    private var pinTexts: [PinCause: String] {
+        get { held.value.pinTexts }
+        _modify { yield &held.value.pinTexts }
+    }
+    private var unknownText: String {
+        get { held.value.unknownText }
+        _modify { yield &held.value.unknownText }
+    }
 
     private struct Session: Sendable, Equatable {
         var settings: SessionSettings
@@ -82,9 +113,8 @@ struct SessionState: Sendable {
         var settings = SessionSettings()
         var pins: Set<PinCause> = []
         for (name, value) in parameters where !settings.set(name.lowercased(), value) { pins.insert(.setting) }
-        startup = settings
-        current = Session(settings: settings, pins: pins)
-        committed = current
+        let session = Session(settings: settings, pins: pins)
+        held = Shared(Held(startup: settings, current: session, committed: session))
     }
 
     /// What a server connection must have before this client's next transaction.
@@ -114,8 +144,12 @@ struct SessionState: Sendable {
 
     /// What was unlistened since this was last asked, by transactions that were committed.
     mutating func takeUnlistened() -> Unlistened? {
-        defer { (current.unlistened, committed.unlistened) = (nil, nil) }
-        return committed.unlistened
+        guard let unlistened = committed.unlistened else {
+            if current.unlistened != nil { current.unlistened = nil }
+            return nil
+        }
+        (current.unlistened, committed.unlistened) = (nil, nil)
+        return unlistened
     }
 
     /// The server connection was reset, or there is another one: nothing is held there any more.
@@ -258,7 +292,9 @@ struct SessionState: Sendable {
     mutating func settled() -> Verdict { holdsNothing ? .release(isKnown: mode != .resetAlways) : verdict() }
 
     @inline(__always)
-    private var holdsNothing: Bool { !hasUnknown && pins.isEmpty && current.pins.isEmpty && current.channels.isEmpty }
+    private var holdsNothing: Bool {
+        !hasUnknown && held.value.pins.isEmpty && held.value.current.pins.isEmpty && held.value.current.channels.isEmpty
+    }
 
     /// The server has said what the session holds.
     mutating func probed(_ answer: SessionProbe.Answer) -> Verdict {

@@ -42,6 +42,18 @@ import Testing
         #expect(values(session) == ["extra_float_digits": "3"])
     }
 
+    @Test func `sessions that began as one have their own settings, locks and channels from then on`() {
+        let begun = SessionState(mode: .strict, parameters: [("timezone", "UTC")])
+        var (first, second) = (begun, begun)
+        play(&first, "set work_mem = '1MB'; listen a", .complete("SET"), .complete("LISTEN"), .ready(.idle))
+        play(&second, "select pg_advisory_lock(1)", .complete("SELECT"), .ready(.idle))
+        #expect(values(first) == ["timezone": "UTC", "work_mem": "1MB"] && values(second) == ["timezone": "UTC"])
+        #expect(first.channels == ["a"] && second.channels.isEmpty && begun.channels.isEmpty)
+        #expect(first.pinCause == .listen && second.pinCause == .advisoryLock && begun.pinCause == nil)
+        play(&second, "reset timezone", .complete("RESET"), .ready(.idle))
+        #expect(second.takeNewSettings() != nil && begun.settings == SessionState(mode: .strict, parameters: [("timezone", "UTC")]).settings)
+    }
+
     @Test func `ROLLBACK takes a SET back, COMMIT keeps it`() {
         var session = SessionState(mode: .strict)
         #expect(play(&session, "begin", .complete("BEGIN"), .ready(.inTransaction)) == .keep)
