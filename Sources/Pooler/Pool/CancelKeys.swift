@@ -16,8 +16,9 @@ final class CancelKeys: Sendable {
     }
 
     private struct Table {
-        var places: [UInt32: (secret: UInt32, place: Place)] = [:]
-        var last: UInt32 = 0
+        /// By process number, from 1.
+        var places: [(secret: UInt32, place: Place)?] = []
+        var free: [UInt32] = []
     }
 
     private let table = Lock(Table())
@@ -25,20 +26,27 @@ final class CancelKeys: Sendable {
     /// - Parameter secret: random.
     func issue(to place: Place, secret: UInt32) -> Key {
         table.withLock { table in
-            repeat { table.last &+= 1 } while table.last == 0 || table.places[table.last] != nil
-            table.places[table.last] = (secret, place)
-            return Key(processID: table.last, secret: secret)
+            if let number = table.free.popLast() {
+                table.places[Int(number) - 1] = (secret, place)
+                return Key(processID: number, secret: secret)
+            }
+            table.places.append((secret, place))
+            return Key(processID: UInt32(table.places.count), secret: secret)
         }
     }
 
     func find(_ key: Key) -> Place? {
         table.withLock { table in
-            guard let found = table.places[key.processID], found.secret == key.secret else { return nil }
+            let index = Int(key.processID) - 1
+            guard table.places.indices.contains(index), let found = table.places[index], found.secret == key.secret else { return nil }
             return found.place
         }
     }
 
     func withdraw(_ key: Key) {
-        table.withLock { _ = $0.places.removeValue(forKey: key.processID) }
+        table.withLock { table in
+            table.places[Int(key.processID) - 1] = nil
+            table.free.append(key.processID)
+        }
     }
 }
