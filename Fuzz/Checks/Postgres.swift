@@ -110,10 +110,11 @@ package func checkStartup(_ input: UnsafeBufferPointer<UInt8>) {
             case .refuse(let error):
                 precondition(error.severity == "FATAL" && error.sqlState.utf8.count == 5 && !error.message.isEmpty, "no proper refusal")
                 return
-            case .login(var login):
+            case .login(let login):
                 precondition(!login.startup.user.isEmpty && login.parameters.count <= ParameterSets.parametersMax, "a login beyond its limits")
-                login.addClientAddress("192.0.2.7:4711")
-                precondition(login.parameters.contains { $0.value.hasSuffix("192.0.2.7:4711") && $0.value.utf8.count <= 63 + 14 }, "the address got lost")
+                var parameters = login.parameters
+                ClientStartup.Login.addClientAddress("192.0.2.7:4711", to: &parameters)
+                precondition(parameters.contains { $0.value.hasSuffix("192.0.2.7:4711") && $0.value.utf8.count <= 63 + 14 }, "the address got lost")
                 return
             }
         }

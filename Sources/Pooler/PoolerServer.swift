@@ -71,7 +71,7 @@ public final class PoolerServer: Sendable {
                     }
                     let place = limit.admit() ? limit : overLimit
                     guard place === limit || overLimit.admit() else { throw ClientRefused() }
-                    channel.owner = ClientHandler(worker: worker.value, channel: channel, isOverLimit: place === overLimit, release: { place.release() })
+                    channel.owner = ClientHandler(worker: worker.value, channel: channel, limit: place, isOverLimit: place === overLimit)
                 }
                 listeners.append(listener)
             }

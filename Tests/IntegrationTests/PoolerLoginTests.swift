@@ -224,6 +224,23 @@ struct PoolerLoginTests {
         #expect(try psql(pooler, "SELECT 3", user: "postgres", password: nil).text == "3\n")
     }
 
+    @Test func `who comes as the one before is let in as that one was: with a session of its own, and not where the database has been disabled meanwhile`() throws {
+        let pooler = try pooler(["auth.admins": "postgres", "threads": "1"])
+        let console = try PostgresSession(port: pooler.port, database: "pgbouncer")
+        var sessions: [PostgresSession] = []
+        for number in 1...3 {
+            sessions.append(try PostgresSession(port: pooler.port))
+            #expect(try sessions[number - 1].value("SHOW work_mem") == "4MB")
+            try sessions[number - 1].value("SET work_mem = '\(number)MB'")
+        }
+        for number in 1...3 { #expect(try sessions[number - 1].value("SHOW work_mem") == "\(number)MB") }
+        try console.value("DISABLE shop")
+        let refusal = #expect(throws: PostgresSession.Failure.self) { try PostgresSession(port: pooler.port) }
+        #expect(refusal?.description.contains("is disabled") == true)
+        try console.value("ENABLE shop")
+        #expect(try PostgresSession(port: pooler.port).value("SHOW work_mem") == "4MB")
+    }
+
     @Test func `the console changes sizes and times while it runs, and RELOAD brings the configuration's back`() throws {
         let pooler = try pooler(["auth.admins": "postgres", "threads": "2", "limits.pool_size": "3", "limits.reserve_pool_size": "0"])
         func console(_ command: String) throws -> Command.Result { try psql(pooler, command, user: "postgres", password: nil, database: "pgbouncer") }

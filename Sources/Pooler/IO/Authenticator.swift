@@ -19,6 +19,10 @@ final class Authenticator: Sendable {
         pretenceKey = RandomBytes.make(32)
     }
 
+    /// Whether everybody is believed, so that there is nothing to a login: what is on file for a user's server connections is found there
+    /// (``credential(for:)``).
+    var believesAll: Bool { configuration.rules == nil && configuration.method == .trust }
+
     func login(_ applicant: ClientLogin.Applicant) -> ClientLogin {
         let method = configuration.rules.map { ClientLogin.Method.rules($0) } ?? .fixed(configuration.method)
         return ClientLogin(applicant, method: method, randomness: Self.randomness(self.pretenceKey))

@@ -15,7 +15,7 @@ extension ClientHandler {
         let isWaiting = phase == .waiting || phase == .welcoming
         let (remote, local) = (self.remote, channel.localAddress)
         return ConsoleSnapshot.Socket(
-            type: "C", user: identity.user, database: identity.database, replication: replication.rawValue, state: isWaiting ? "waiting" : "active",
+            type: "C", user: identity.startup.user, database: identity.startup.database, replication: replication.rawValue, state: isWaiting ? "waiting" : "active",
             address: remote?.address ?? "unix", port: remote?.port ?? 0, localAddress: local?.ipAddress ?? "unix", localPort: local?.port ?? 0,
             connectTime: time(openedAt), requestTime: time(activeSince),
             wait: isWaiting ? UInt64(clamping: (now - phaseSince).nanoseconds / 1000) : 0, link: server?.consoleID(loop: loop),

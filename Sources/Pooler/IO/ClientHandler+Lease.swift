@@ -232,7 +232,7 @@ extension ClientHandler {
     ) -> SlowStatements.Line {
         let applicationName = parameters.value("application_name") ?? ""
         return .init(
-            database: identity?.database ?? "", user: identity?.user ?? "", applicationName: String(applicationName.prefix(64)), wait: wait,
+            database: identity?.startup.database ?? "", user: identity?.startup.user ?? "", applicationName: String(applicationName.prefix(64)), wait: wait,
             server: server, rows: rows, end: end, traceID: traceID ?? TraceParent.find(inName: applicationName), text: statistics.text)
     }
 

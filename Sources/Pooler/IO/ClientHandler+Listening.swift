@@ -79,10 +79,10 @@ extension ClientHandler {
         switch unlistened {
         case .all:
             channels = []
-            worker.runner.run(on: PoolerWorker.listenLoop) { $0.listenHub.unlisten(identity.database, nil, listener) }
+            worker.runner.run(on: PoolerWorker.listenLoop) { $0.listenHub.unlisten(identity.startup.database, nil, listener) }
         case .channels(let names):
             for name in names where channels.remove(name) != nil {
-                worker.runner.run(on: PoolerWorker.listenLoop) { $0.listenHub.unlisten(identity.database, name, listener) }
+                worker.runner.run(on: PoolerWorker.listenLoop) { $0.listenHub.unlisten(identity.startup.database, name, listener) }
             }
         }
     }

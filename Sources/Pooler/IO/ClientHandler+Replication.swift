@@ -17,15 +17,16 @@ extension ClientHandler {
         case physical
     }
 
-    func admitToReplication(_ login: ClientStartup.Login, _ key: PoolMachine.PoolKey) {
+    /// - Parameter parameters: what the connection is to begin with.
+    func admitToReplication(_ login: ClientStartup.Login, _ parameters: [StartupMessage.Parameter], _ key: PoolMachine.PoolKey) {
         replication = login.startup.isPhysicalReplication ? .physical : .logical
         guard let slot = worker.runner.ownRequested(pool, loop: worker.index) else {
             return fail(.tooManyConnections, "no more server connections may be kept for replication (pooler.limits.pinned), or the database is paused")
         }
-        self.key = worker.runner.cancelKeys.issue(to: .init(loop: worker.index, client: id), secret: .random(in: .min ... .max))
+        issueKey()
         phase = .welcoming
         var startup = login.startup
-        startup.parameters = login.parameters
+        startup.parameters = parameters
         // The users of both kinds of connections are the same, and so is what their logins left behind.
         let user = PoolMachine.PoolKey(database: login.startup.database, user: key.user)
         ServerConnector.connect(

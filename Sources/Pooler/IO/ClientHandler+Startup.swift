@@ -89,22 +89,24 @@ extension ClientHandler {
     /// The client has to show who it is.
     func authenticate(_ login: ClientStartup.Login) {
         guard !isOverLimit else { return fail(.tooManyConnections, "no more connections allowed (max_client_connections)") }
-        let address = IPAddress(proxied ?? channel.remoteAddress)
+        let remote = proxied ?? channel.remoteAddress
         let hasTLS = if case .established = encryption { true } else { false }
-        // A Unix socket needs no TLS: nobody is in between.
-        guard hasTLS || address == nil || worker.runner.tls.clientMode == .disable || worker.runner.tls.clientMode == .allow else {
+        // A Unix socket, which has no port, needs no TLS: nobody is in between.
+        guard hasTLS || remote?.port == nil || worker.runner.tls.clientMode == .disable || worker.runner.tls.clientMode == .allow else {
             return fail(.invalidAuthorization, "TLS required")
         }
+        let authenticator = worker.runner.authenticator
+        if authenticator.believesAll { return admit(login, isConsole: isConsole(login)) }
         let client = HostRules.Client(
             user: login.startup.user, database: login.startup.database, isReplication: login.startup.isPhysicalReplication,
-            address: address, hasTLS: hasTLS)
+            address: IPAddress(remote), hasTLS: hasTLS)
         let certificate = hasTLS ? context.flatMap { TLSPeer.certificate(of: $0.pipeline) } : nil
         let applicant = ClientLogin.Applicant(
             client: client, certificateName: certificate.flatMap { CertificateSubject.commonName(certificate: $0) },
             channelBinding: hasTLS ? worker.runner.tls.channelBinding : nil)
-        let isConsole = worker.isConsole(client.database) && !login.startup.isReplication
+        let isConsole = isConsole(login)
         let authentication = ClientAuthentication(
-            applicant, authenticator: worker.runner.authenticator, eventLoop: worker.eventLoop,
+            applicant, authenticator: authenticator, eventLoop: worker.eventLoop,
             askDatabase: { [worker] client, done in
                 // Of the console, and of databases that are not offered, there is nobody to ask.
                 let databases = worker.configuration.databases
@@ -118,8 +120,7 @@ extension ClientHandler {
             case .accept(let bytes):
                 if bytes.readableBytes > 0 { write(bytes) }
                 self.authentication = nil
-                identity = client
-                if isConsole { admitToConsole(client) } else { admit(login) }
+                admit(login, isConsole: isConsole)
                 // What came with the proof waits to be understood, when it was a derivation that took its time.
                 understand()
             case .refuse(let refusal):
@@ -132,43 +133,86 @@ extension ClientHandler {
         authentication.begin()
     }
 
+    private func isConsole(_ login: ClientStartup.Login) -> Bool {
+        // Mostly it goes where the one before it went.
+        worker.recentAdmission?.login !== login && worker.isConsole(login.startup.database) && !login.startup.isReplication
+    }
+
     /// The client may come in; what is left is to tell it where it is.
-    func admit(_ login: ClientStartup.Login) {
+    private func admit(_ login: ClientStartup.Login, isConsole: Bool) {
+        identity = login
+        if isConsole { return admitToConsole(login.startup.user) }
         guard !worker.isDraining else { return fail(.cannotConnectNow, "the pooler is shutting down") }
+        if let recent = worker.recentAdmission, recent.login === login { admitAgain(recent) } else { admit(login) }
+    }
+
+    private func admit(_ login: ClientStartup.Login) {
         guard let (name, database) = worker.configuration.offered(login.startup) else {
             return fail(.invalidCatalogName, "no such database: \(login.startup.database)")
         }
         let poolKey = PoolMachine.PoolKey(database: name, user: database.user ?? login.startup.user, kind: login.startup.isReplication ? .replication : .shared)
-        guard !worker.runner.disabledDatabases.withLock({ $0.contains(name) }) else {
-            return fail(.cannotConnectNow, "database \"\(name)\" is disabled")
-        }
+        guard isEnabled(name) else { return }
         guard let pool = worker.runner.pool(poolKey) else { return fail(.tooManyConnections, "too many pools of server connections") }
         self.pool = pool
-        var login = login
-        isProbe = login.parameters.contains { $0.name == "application_name" && $0.value == worker.runner.probeName }
+        var asked = login.parameters
+        isProbe = asked.contains { $0.name == "application_name" && $0.value == worker.runner.probeName }
         // No statement is worth it that the server knows the name by.
-        if isProbe { login.parameters.removeAll { $0.name == "application_name" } }
-        if worker.configuration.addsClientAddress { login.addClientAddress(remote.map { "\($0.address):\($0.port)" } ?? "unix") }
-        if poolKey.kind == .replication { return admitToReplication(login, poolKey) }
-        parameters = worker.runner.parameterSets.withLock { $0.make(login.parameters) }
-        statements.session = worker.newSession(parameters, login)
-        statements.texts = worker.texts
-        if !isProbe { statements.insight = (worker.queries, pool) }
-        key = worker.runner.cancelKeys.issue(to: .init(loop: worker.index, client: id), secret: .random(in: .min ... .max))
-        phase = .welcoming
-        if let known = worker.runner.welcome(pool, parameters) { return welcome(known) }
-        lease(now: .now())
+        if isProbe { asked.removeAll { $0.name == "application_name" } }
+        if worker.configuration.addsClientAddress {
+            ClientStartup.Login.addClientAddress(remote.map { "\($0.address):\($0.port)" } ?? "unix", to: &asked)
+        }
+        if poolKey.kind == .replication { return admitToReplication(login, asked, poolKey) }
+        parameters = worker.runner.parameterSets.withLock { [asked] in $0.make(asked) }
+        statements.session = worker.newSession(asked)
+        beginSession()
+        guard let known = worker.runner.welcome(pool, parameters) else { return lease(now: .now()) }
+        // What a client has besides its packet is its own.
+        if !isProbe, !worker.configuration.addsClientAddress {
+            worker.recentAdmission = .init(login: login, database: name, pool: pool, parameters: parameters, session: statements.session, welcome: known)
+        }
+        welcome(known)
     }
 
-    func admitToConsole(_ client: HostRules.Client) {
-        guard ConsoleAccess(worker.configuration.authentication).mayConnect(client.user) else {
-            return fail(.invalidAuthorization, "the console is not for user \"\(client.user)\": see pooler.auth.admins")
+    /// As the last one who began with the same packet.
+    private func admitAgain(_ admission: PoolerWorker.Admission) {
+        guard isEnabled(admission.database) else { return }
+        pool = admission.pool
+        parameters = admission.parameters
+        statements.session = admission.session
+        beginSession()
+        welcome(admission.welcome)
+    }
+
+    private func isEnabled(_ database: String) -> Bool {
+        guard worker.runner.disabledDatabases.withLock({ !$0.isEmpty && $0.contains(database) }) else { return true }
+        fail(.cannotConnectNow, "database \"\(database)\" is disabled")
+        return false
+    }
+
+    /// What is left is to tell it of the server.
+    private func beginSession() {
+        statements.texts = worker.texts
+        if !isProbe {
+            statements.insight = (worker.queries, pool)
+            statements.habit = worker.recentHabit
         }
-        console = ConsoleRunner(worker: worker, user: client.user) { [unowned self] bytes in
+        issueKey()
+        phase = .welcoming
+    }
+
+    func issueKey() {
+        key = worker.runner.cancelKeys.issue(to: .init(loop: worker.index, client: id), secret: worker.secret())
+    }
+
+    private func admitToConsole(_ user: String) {
+        guard ConsoleAccess(worker.configuration.authentication).mayConnect(user) else {
+            return fail(.invalidAuthorization, "the console is not for user \"\(user)\": see pooler.auth.admins")
+        }
+        console = ConsoleRunner(worker: worker, user: user) { [unowned self] bytes in
             write(bytes)
             understand()
         }
-        key = worker.runner.cancelKeys.issue(to: .init(loop: worker.index, client: id), secret: .random(in: .min ... .max))
+        issueKey()
         phase = .welcoming
         welcome(PoolRunner.Welcome(Dictionary(uniqueKeysWithValues: ConsoleRunner.parameters.map { ($0.name, $0.value) })))
     }
@@ -177,14 +221,12 @@ extension ClientHandler {
         guard phase == .welcoming, let login, let key else { return }
         phase = .idle
         self.login = nil
-        // BackendKeyData and ReadyForQuery are 19 bytes.
-        var reply = ByteBufferAllocator().buffer(capacity: welcome.messages.readableBytes + 32)
         if login.needsNegotiation {
+            var reply = ByteBuffer()
             BackendMessage.negotiateProtocolVersion(minor: 0, unknownOptions: login.startup.protocolOptions, to: &reply)
+            write(reply)
         }
-        reply.writeImmutableBuffer(welcome.messages)
-        BackendMessage.startupEnded(processID: key.processID, secret: key.secret, to: &reply)
-        write(reply)
+        write(welcome.messages(for: key))
         worker.metrics.clientLogins.add()
         if console == nil, !isProbe { worker.counts.add(pool) { $0.clientLogins &+= 1 } }
         statements.session?.baseline = welcome.reported

@@ -51,7 +51,8 @@ final class ClientHandler: ChannelDuplexHandler, SocketOwner {
 
     let worker: PoolerWorker
     let channel: SocketChannel
-    let release: @Sendable () -> Void
+    /// Where its place is counted.
+    private let limit: ConnectionLimit
     /// There are too many clients: it is told so.
     let isOverLimit: Bool
     var phase = Phase.startup
@@ -74,7 +75,7 @@ final class ClientHandler: ChannelDuplexHandler, SocketOwner {
     var key: CancelKeys.Key?
     var pool = 0
     /// Who has logged in, and where to.
-    var identity: HostRules.Client?
+    var identity: ClientStartup.Login?
     /// For clients of the console, in the place of a pool.
     var console: ConsoleRunner?
     let openedAt: NIODeadline
@@ -112,13 +113,14 @@ final class ClientHandler: ChannelDuplexHandler, SocketOwner {
     /// When the last request came, or the last reply ended it.
     var activeSince: NIODeadline
 
-    init(worker: PoolerWorker, channel: SocketChannel, isOverLimit: Bool, release: @escaping @Sendable () -> Void) {
+    /// - Parameter limit: has admitted it; the place is given back when it closes.
+    init(worker: PoolerWorker, channel: SocketChannel, limit: ConnectionLimit, isOverLimit: Bool) {
         self.worker = worker
         self.channel = channel
         let now = NIODeadline.now()
         (openedAt, phaseSince, activeSince) = (now, now, now)
         self.isOverLimit = isOverLimit
-        self.release = release
+        self.limit = limit
         startup = ClientStartup(offersTLS: worker.runner.tls.clients != nil)
         statements = ClientStatements(max: worker.configuration.limits.clientStatementsMax)
         awaitsProxyHeader = !worker.configuration.proxies.isEmpty && channel.remoteAddress?.ipAddress.map { worker.configuration.isProxy($0) } == true
@@ -139,7 +141,7 @@ final class ClientHandler: ChannelDuplexHandler, SocketOwner {
     func closed() {
         gone()
         worker.remove(id)
-        release()
+        limit.release()
     }
 
     func channelInactive(context: ChannelHandlerContext) {
@@ -422,8 +424,11 @@ final class ClientHandler: ChannelDuplexHandler, SocketOwner {
 
     func close() {
         gone()
-        if let context { context.close(promise: nil) } else { channel.close0(error: ChannelError.alreadyClosed, mode: .all, promise: nil) }
+        if let context { context.close(promise: nil) } else { channel.close0(error: Self.closed, mode: .all, promise: nil) }
     }
+
+    /// Made once: nobody waits for it.
+    private static let closed: any Error = ChannelError.alreadyClosed
 
     /// The client is gone, or about to: what it holds goes back.
     func gone() {
@@ -437,11 +442,14 @@ final class ClientHandler: ChannelDuplexHandler, SocketOwner {
         if let ticket { worker.waiterGone(ticket, pool: pool) }
         ticket = nil
         awaitsOwn = false
-        if let key { worker.runner.cancelKeys.withdraw(key) }
+        if let key {
+            worker.runner.cancelKeys.withdraw(key)
+            if statements.insight != nil { worker.recentHabit = statements.habit }
+        }
         key = nil
         if !channels.isEmpty || channelAsked != nil, let identity {
             let listener = ListenChannels.Listener(loop: worker.index, client: id)
-            worker.runner.run(on: PoolerWorker.listenLoop) { $0.listenHub.unlisten(identity.database, nil, listener) }
+            worker.runner.run(on: PoolerWorker.listenLoop) { $0.listenHub.unlisten(identity.startup.database, nil, listener) }
         }
         channels = []
         channelAsked = nil

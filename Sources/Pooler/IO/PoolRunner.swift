@@ -43,17 +43,27 @@ final class PoolRunner: Sendable {
         let worker: NIOLoopBound<PoolerWorker>
     }
 
-    /// What a client is told of a server's parameters, and the messages that say it, from AuthenticationOk on: made once, for all who log in alike.
+    /// What a client is told of a server's parameters, and the messages that say it, from AuthenticationOk to ReadyForQuery: made once, for all who
+    /// log in alike, but for each one's key.
     struct Welcome: Sendable {
         let reported: [String: String]
-        let messages: ByteBuffer
+        private let messages: ByteBuffer
+        /// ReadyForQuery, and before it the key's two numbers.
+        private static let bytesBehindKey = 6
 
         init(_ reported: [String: String]) {
             self.reported = reported
             var messages = ByteBuffer()
             AuthenticationRequest.ok.write(to: &messages)
             for (name, value) in reported { BackendMessage.parameterStatus(name, value, to: &messages) }
+            BackendMessage.startupEnded(processID: 0, secret: 0, to: &messages)
             self.messages = messages
+        }
+
+        func messages(for key: CancelKeys.Key) -> ByteBuffer {
+            var messages = messages
+            messages.setInteger(UInt64(key.processID) << 32 | UInt64(key.secret), at: messages.writerIndex - Self.bytesBehindKey - 8)
+            return messages
         }
     }
 

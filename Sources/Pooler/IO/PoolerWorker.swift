@@ -1,3 +1,4 @@
+import Glibc
 import Logging
 import NIOCore
 import PostgresWire
@@ -37,7 +38,11 @@ final class PoolerWorker {
     private var lastClient: UInt64 = 0
     /// What the last client began with.
     var recentLogin = ClientStartup.RecentLogin()
-    private var lastSession: (parameters: Int, session: SessionState)?
+    /// Where the last client was let in.
+    var recentAdmission: Admission?
+    /// What the last client that went had asked.
+    var recentHabit = ClientStatements.Habit()
+    private var secrets: [UInt32] = []
     private var sweeping: RepeatedTask?
     private var memory: MemoryShare?
 
@@ -146,13 +151,36 @@ final class PoolerWorker {
         if clients.removeValue(forKey: client) != nil { metrics.clients.subtract() }
     }
 
-    /// What a client's session has at first; `nil` where nobody asks. Mostly it is the same as the last one's.
-    func newSession(_ parameters: ParameterSet, _ login: ClientStartup.Login) -> SessionState? {
+    /// What becomes of a client by its startup packet: whoever sends the same is let in alike.
+    final class Admission {
+        let login: ClientStartup.Login
+        let database: String
+        let pool: Int
+        let parameters: ParameterSet
+        let session: SessionState?
+        let welcome: PoolRunner.Welcome
+
+        init(login: ClientStartup.Login, database: String, pool: Int, parameters: ParameterSet, session: SessionState?, welcome: PoolRunner.Welcome) {
+            (self.login, self.database, self.pool) = (login, database, pool)
+            (self.parameters, self.session, self.welcome) = (parameters, session, welcome)
+        }
+    }
+
+    /// What a client's session has at first; `nil` where nobody asks.
+    func newSession(_ parameters: [StartupMessage.Parameter]) -> SessionState? {
         guard configuration.mode != .session, configuration.sessionState != .pgbouncer else { return nil }
-        if let lastSession, lastSession.parameters == parameters.id { return lastSession.session }
-        let session = SessionState(mode: configuration.sessionState, parameters: login.parameters.map { ($0.name, $0.value) })
-        lastSession = (parameters.id, session)
-        return session
+        return SessionState(mode: configuration.sessionState, parameters: parameters.map { ($0.name, $0.value) })
+    }
+
+    /// For a key to cancel by. They are drawn together, since each time is a system call.
+    func secret() -> UInt32 {
+        if secrets.isEmpty {
+            secrets = Array(repeating: 0, count: 64)
+            // It gives 256 bytes at most.
+            let result = secrets.withUnsafeMutableBytes { bytes in bytes.baseAddress.map { getentropy($0, bytes.count) } }
+            precondition(result == 0, "the system has no random numbers")
+        }
+        return secrets.removeLast()
     }
 
     /// Gets a server connection for a client, which is told by `leased`, perhaps before this returns.

@@ -25,8 +25,12 @@ struct ClientStatements {
     /// Named portals whose statements mean something, at a time; with more, the server is asked.
     static let portalsMax = 64
 
-    init(max: Int, session: SessionState? = nil, texts: StatementTexts? = nil, insight: (queries: QueryInsight, pool: Int)? = nil) {
+    init(max: Int) {
         self.max = max
+    }
+
+    init(max: Int, session: SessionState?, texts: StatementTexts?, insight: (queries: QueryInsight, pool: Int)?) {
+        self.init(max: max)
         self.insight = insight
         self.session = session
         self.texts = texts
@@ -165,6 +169,21 @@ struct ClientStatements {
     private var batchStatistics: QueryStatistics?
     private var batchTraceID: String?
     private var beginning = QueryBeginning()
+    /// What was looked up last.
+    private var known: QueryStatistics?
+
+    /// What a client asks again and again. An application that connects for each request does so with a new one each time, which begins with what the
+    /// one before it had asked.
+    struct Habit {
+        fileprivate var beginning = QueryBeginning()
+        fileprivate var known: QueryStatistics?
+    }
+
+    var habit: Habit {
+        get { Habit(beginning: beginning, known: known) }
+        set { (beginning, known) = (newValue.beginning, newValue.known) }
+    }
+
     /// Of the units that are under way: simple queries and batches, each ending in ReadyForQuery.
     private var units: [(statistics: QueryStatistics?, traceID: String?)] = []
     private var unitsHead = 0
@@ -242,8 +261,8 @@ struct ClientStatements {
 
     /// Clients ask the same again and again: one comparison in the place of a look-up.
     private func again(_ fingerprint: UInt64) -> QueryStatistics? {
-        guard let statistics = last?.statistics, statistics.fingerprint == fingerprint, !statistics.isForgotten else { return nil }
-        return statistics
+        guard let known, known.fingerprint == fingerprint, known.pool == insight?.pool, !known.isForgotten else { return nil }
+        return known
     }
 
     /// - Parameter isQuery: a simple one, as clients send it again with other values.
@@ -258,12 +277,12 @@ struct ClientStatements {
     }
 
     /// - Parameter sql: the text, perhaps with its terminator and what follows it.
-    private func statistics(of fingerprint: UInt64, _ sql: UnsafeRawBufferPointer) -> QueryStatistics? {
-        insight.map {
-            $0.queries.find(fingerprint: fingerprint, pool: $0.pool) {
-                QueryFingerprint.text(UnsafeRawBufferPointer(rebasing: sql.prefix { $0 != 0 }), bytesMax: QueryInsight.textBytesMax)
-            }
+    private mutating func statistics(of fingerprint: UInt64, _ sql: UnsafeRawBufferPointer) -> QueryStatistics? {
+        guard let insight else { return nil }
+        known = insight.queries.find(fingerprint: fingerprint, pool: insight.pool) {
+            QueryFingerprint.text(UnsafeRawBufferPointer(rebasing: sql.prefix { $0 != 0 }), bytesMax: QueryInsight.textBytesMax)
         }
+        return known
     }
 
     // MARK: What goes to the server, and what comes back

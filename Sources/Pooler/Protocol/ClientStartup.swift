@@ -23,16 +23,25 @@ struct ClientStartup {
         case login(Login)
     }
 
-    struct Login: Equatable {
-        var startup: StartupMessage
+    /// By reference: clients who begin with the same packet have the same (``RecentLogin``), and what follows from it is told by `===`.
+    final class Login: Sendable, Equatable {
+        let startup: StartupMessage
         /// What the session begins with, `options` taken apart but for replication.
-        var parameters: [StartupMessage.Parameter]
+        let parameters: [StartupMessage.Parameter]
         /// Whether the client asked for what we do not know, and must be told so.
-        var needsNegotiation: Bool
+        let needsNegotiation: Bool
+
+        init(startup: StartupMessage, parameters: [StartupMessage.Parameter], needsNegotiation: Bool) {
+            (self.startup, self.parameters, self.needsNegotiation) = (startup, parameters, needsNegotiation)
+        }
+
+        static func == (left: Login, right: Login) -> Bool {
+            left.startup == right.startup && left.parameters == right.parameters && left.needsNegotiation == right.needsNegotiation
+        }
 
         /// Tells the server who the client is: `name - 192.0.2.1:4711`, as PgBouncer writes it.
         /// - Source: pgbouncer.org, "application_name_add_host".
-        mutating func addClientAddress(_ address: String) {
+        static func addClientAddress(_ address: String, to parameters: inout [StartupMessage.Parameter]) {
             let index = parameters.firstIndex { $0.name.lowercased() == "application_name" }
             let name = index.map { parameters[$0].value } ?? "app"
             // The server cuts it at 63 bytes: the address is what is to be kept.

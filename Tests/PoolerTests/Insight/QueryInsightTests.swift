@@ -96,6 +96,24 @@ import Testing
         #expect(talk.client.last?.statistics === extended)
     }
 
+    @Test(arguments: [0, 1]) func `who begins with another's habit is counted where it asks itself`(pool: Int) {
+        let insight = QueryInsight()
+        var first = Talk(mode: .strict, insight: insight)
+        _ = first.ask("Q:select a from t where b = 1")
+        _ = first.answer("C:SELECT 5", "Z:I")
+        first.client.countEnded(wait: 0, server: 10)
+        var second = Talk(mode: .strict, insight: insight)
+        second.client.insight = (insight, pool)
+        second.client.habit = first.client.habit
+        #expect(second.client.last == nil)
+        _ = second.ask("Q:select a from t where b = 2", "Q:select a from t where c = 2")
+        _ = second.answer("C:SELECT 1", "Z:I", "C:SELECT 1", "Z:I")
+        second.client.countEnded(wait: 0, server: 10)
+        func calls(_ sql: String, _ pool: Int) -> UInt64 { insight.find(fingerprint: hash(sql), pool: pool) { "" }.calls }
+        #expect(calls("select a from t where b = 3", 0) == (pool == 0 ? 2 : 1) && calls("select a from t where b = 3", 1) == (pool == 0 ? 0 : 1))
+        #expect(calls("select a from t where c = 3", pool) == 1)
+    }
+
     @Test func `what an untraced BEGIN has waited is the wait of the transaction's first statement that says its request`() {
         let insight = QueryInsight()
         let traces = TracedStatements()

@@ -108,12 +108,12 @@ import Testing
     }
 
     @Test func `an address behind the application's name is not what is cut`() {
-        var login = ClientStartup.Login(startup: .init(user: "a", database: "b"), parameters: [], needsNegotiation: false)
-        login.addClientAddress("192.0.2.1:5")
-        #expect(login.parameters == [.init("application_name", "app - 192.0.2.1:5")])
-        login.parameters = [.init("Application_Name", String(repeating: "ä", count: 40))]
-        login.addClientAddress("192.0.2.1:5")
-        #expect(login.parameters.count == 1)
-        #expect(login.parameters[0].value == String(repeating: "ä", count: 24) + " - 192.0.2.1:5")
+        var parameters: [StartupMessage.Parameter] = []
+        ClientStartup.Login.addClientAddress("192.0.2.1:5", to: &parameters)
+        #expect(parameters == [.init("application_name", "app - 192.0.2.1:5")])
+        parameters = [.init("Application_Name", String(repeating: "ä", count: 40))]
+        ClientStartup.Login.addClientAddress("192.0.2.1:5", to: &parameters)
+        #expect(parameters.count == 1)
+        #expect(parameters[0].value == String(repeating: "ä", count: 24) + " - 192.0.2.1:5")
     }
 }
