@@ -69,8 +69,15 @@ public enum ProxyHeader {
     }
 
     private static func address(_ text: String, _ port: String, isIPv6: Bool) -> SocketAddress? {
-        // A zero byte would end the text for whoever reads it behind us.
-        guard text.contains(":") == isIPv6, !text.utf8.contains(0), let port = self.port(port) else { return nil }
+        // Nothing else: a zero byte would end the text for whoever reads it behind us, and a zone (`%eth0`) means nothing on another machine.
+        let isWritten = text.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "f"), UInt8(ascii: "A")...UInt8(ascii: "F"): true
+            case UInt8(ascii: ":"), UInt8(ascii: "."): true
+            default: false
+            }
+        }
+        guard isWritten, text.utf8.contains(UInt8(ascii: ":")) == isIPv6, let port = self.port(port) else { return nil }
         return try? SocketAddress(ipAddress: text, port: port)
     }
 

@@ -39,6 +39,8 @@ import Transport
         ("PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\n", .syntax), ("PROXY TCP4 192.0.2.1 192.0.2.2 65536 443\r\n", .syntax),
         ("PROXY TCP4 192.0.2.1 192.0.2.2 443\r\n", .syntax), ("PROXY TCP4 ::1 ::1 1 1\r\n", .syntax), ("PROXY TCP6 192.0.2.1 192.0.2.2 1 1\r\n", .syntax),
         ("PROXY TCP4 x y 1 1\r\n", .syntax), ("PROXY TCP4 192.0.2.1 192.0.2.2 -1 443\r\n", .syntax), ("PROXY \r\n", .syntax),
+        // A zone, as libFuzzer found it: it was read, and not written again.
+        ("PROXY TCP6 2000:db8::1 ::%1 0 65535\r\n", .syntax), ("PROXY TCP6 fe80::1%lo ::1 1 443\r\n", .syntax),
         ("PROXY TCP4 192.0.2.1\0 192.0.2.2 1 443\r\n", .syntax), ("PROXY TCP4  192.0.2.1 192.0.2.2 1 443\r\n", .syntax),
         ("PROXY \(String(repeating: "x", count: 101))", .oversize), ("PROXY \(String(repeating: "x", count: 100))\r\n", .oversize),
     ]
