@@ -60,6 +60,7 @@ final class PoolerWorker {
     func adoptCurrent() {
         configuration = runner.current
         slowStatements.limit = Self.microseconds(configuration.timeouts.slowStatement)
+        recentAdmission = nil
     }
 
     // MARK: Suspension
