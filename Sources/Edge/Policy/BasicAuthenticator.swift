@@ -48,8 +48,8 @@ final class BasicAuthenticator: Sendable {
         self.text = text
         var users: [String: PasswordHash] = [:]
         var first: PasswordHash?
-        for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-            let line = line.hasSuffix("\r") ? line.dropLast() : line
+        // CR and LF together are one character, and not the character LF.
+        for (number, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {
             if line.isEmpty || line.hasPrefix("#") { continue }
             guard let colon = line.firstIndex(of: ":"), colon > line.startIndex else {
                 throw Problem(description: "line \(number + 1) is not name:hash")

@@ -52,6 +52,17 @@ import Testing
         #expect(problem?.description.contains("secret") == false)
     }
 
+    @Test(arguments: ["\n", "\r\n"]) func `lines end as they do on any system`(end: String) throws {
+        let authenticator = try BasicAuthenticator(["# who", "ann:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", "", "bob:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ="].joined(separator: end) + end)
+        for user in ["ann", "bob"] {
+            guard case .unknown(let credentials) = authenticator.verdict(try RequestHead.get("/", ["Authorization: Basic \(encoded("\(user):secret"))"]).fields)
+            else { throw HeadIsNotWhole() }
+            #expect(authenticator.isRight(credentials))
+        }
+        let problem = #expect(throws: BasicAuthenticator.Problem.self) { _ = try BasicAuthenticator("# who\(end)ann:secret\(end)") }
+        #expect(problem?.description.contains("line 2") == true)
+    }
+
     @Test(arguments: [
         ("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE="), ("foobar", "Zm9vYmFy"),
     ])
