@@ -31,7 +31,8 @@ enum Deallocation {
             let inner = String(rest.dropFirst().dropLast()).replacing("\"\"", with: "\u{1}")
             return inner.contains("\"") ? nil : inner.replacing("\u{1}", with: "\"")
         }
-        let name = rest.lowercased()
+        // As the server folds UTF-8: no letter beyond ASCII.
+        let name = String(decoding: rest.utf8.map { (0x41...0x5A).contains($0) ? $0 | 0x20 : $0 }, as: UTF8.self)
         guard name != "all", let head = name.utf8.first, head == UInt8(ascii: "_") || head >= 0x80 || (0x61...0x7A).contains(head),
             name.utf8.allSatisfy({ $0 >= 0x80 || $0 == 0x5F || $0 == 0x24 || (0x30...0x39).contains($0) || (0x61...0x7A).contains($0) })
         else { return nil }

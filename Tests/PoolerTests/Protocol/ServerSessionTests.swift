@@ -103,7 +103,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ("DEALLOCATE s1", "s1"), ("deallocate prepare S1 ;", "s1"), ("DEALLOCATE \"S 1\"", "S 1"), ("DEALLOCATE \"a\"\"b\";", "a\"b"),
+        ("DEALLOCATE s1", "s1"), ("deallocate prepare S1 ;", "s1"), ("DEALLOCATE SÉ", "sÉ"), ("DEALLOCATE \"S 1\"", "S 1"), ("DEALLOCATE \"a\"\"b\";", "a\"b"),
         ("DEALLOCATE ALL", nil), ("DELETE FROM t", nil), ("DEALLOCATE s1; SELECT 1", nil), ("DEALLOCATE", nil), ("DEALLOCATE prepare", "prepare"),
     ] as [(String, String?)])
     func `the name in DEALLOCATE is read as SQL reads it`(text: String, name: String?) {
