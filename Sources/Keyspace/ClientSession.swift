@@ -30,11 +30,15 @@ final class ClientSession {
     var isInTransaction: Bool { transaction != nil }
     /// What WATCH asked for.
     var watched: [WatchedKey] = []
+    var watchedBytes = 0
     var watchFlag: WatchFlag?
     /// Channels and patterns that the client has subscribed to.
     var subscriptionCount = 0
+    var subscriptionBytes = 0
     /// `CLIENT TRACKING` is on.
     var isTracking = false
+    /// Of its prefixes.
+    var prefixBytes = 0
     /// `CLIENT CACHING` was said: about the next command.
     var hasSaidCaching = false
     var isNoTouch = false {
@@ -75,6 +79,8 @@ final class ClientSession {
     }
 
     var isSubscribed: Bool { subscriptionCount > 0 }
+    /// What is kept for it, besides keys, until it lets go of it.
+    var keptBytes: Int { subscriptionBytes + watchedBytes + prefixBytes + (transaction?.bytes ?? 0) }
 
     /// A copy for a command that is carried out elsewhere, on this client's behalf.
     func standIn() -> ClientSession {

@@ -122,9 +122,9 @@ enum ConnectionCommands {
         call.session.transaction = nil
         TransactionCommands.forgetWatched(call)
         call.keyspace.hub.closed(call.session.id)
-        call.session.subscriptionCount = 0
+        (call.session.subscriptionCount, call.session.subscriptionBytes) = (0, 0)
         call.session.record.subscriptions.store(0, ordering: .relaxed)
-        call.session.isTracking = false
+        (call.session.isTracking, call.session.prefixBytes) = (false, 0)
         call.session.database = 0
         call.session.isRESP3 = false
         call.out.isRESP3 = false

@@ -92,6 +92,8 @@ enum TransactionCommands {
 
     /// Keys that one client may watch.
     static let watchedMax = 1 << 16
+    /// Of their names, with 128 for each.
+    static let watchedBytesMax = 16 << 20
 
     private static func watch(_ call: Call) throws(CommandFailure) {
         guard call.session.transaction == nil else { throw .err("WATCH inside MULTI is not allowed") }
@@ -101,6 +103,9 @@ enum TransactionCommands {
         for index in 1..<call.count {
             let watched = WatchedKey(database: call.database, key: call.bytes(index))
             guard !call.session.watched.contains(watched) else { continue }
+            let bytes = watched.key.count + 128
+            guard call.session.watchedBytes + bytes <= watchedBytesMax else { throw .err("too many watched keys") }
+            call.session.watchedBytes += bytes
             call.session.watched.append(watched)
             // What has expired is not there: were it removed later, nothing would have changed.
             _ = call.peek(call.key(index))
@@ -121,7 +126,7 @@ enum TransactionCommands {
             let shard = watched.key.withUnsafeBytes { call.keyspace.shard(of: KeyHash.hash($0)) }
             call.keyspace.withShard(shard, call) { shard.watches.unwatch(watched, flag) }
         }
-        call.session.watched = []
+        (call.session.watched, call.session.watchedBytes) = ([], 0)
         call.session.watchFlag = nil
     }
 }

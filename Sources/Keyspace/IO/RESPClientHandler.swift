@@ -48,6 +48,8 @@ final class RESPClientHandler: ChannelInboundHandler, SocketReader {
     private var handshakeTimeout: Scheduled<Void>?
     private let isSecure: Bool
     private var isMonitor = false
+    /// ``ClientSession/keptBytes`` after the last turn.
+    private var keptBytes = 0
     private var isInputClosed = false
     private var isClosing = false
     /// For want of memory.
@@ -211,6 +213,9 @@ final class RESPClientHandler: ChannelInboundHandler, SocketReader {
         buffer.moveReaderIndex(forwardBy: taken)
         session.record.lastUse.store(call.now, ordering: .relaxed)
         flush(call)
+        let kept = session.keptBytes
+        if kept > keptBytes { worker.pressure.grew(by: kept - keptBytes) }
+        keptBytes = kept
         if session.isClosing || isInputClosed && waiter == nil && !isPaused { closeAfterAnswers() }
     }
 
@@ -429,11 +434,11 @@ final class RESPClientHandler: ChannelInboundHandler, SocketReader {
 
     // MARK: Memory
 
-    /// What it holds for a client that sends or takes slowly, or has queued commands.
+    /// What it holds for a client that sends or takes slowly, has queued commands, or is subscribed, watches or tracks.
     var heldBytes: Int {
         guard handshakeTimeout == nil else { return Self.handshakeBytes }
         let unsent = isWritable ? 0 : (try? context?.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
-        return unsent + pending.storageCapacity + (session.transaction?.bytes ?? 0)
+        return unsent + pending.storageCapacity + session.keptBytes
     }
 
     /// - Returns: what it held.

@@ -1,8 +1,8 @@
 /// Who is subscribed to which channels and patterns; publishing gives the list of who must be told.
 ///
 /// A machine behind one lock for the whole keyspace. Messages go from it to the subscribers' event loops; a subscriber that does not read
-/// is its connection's concern (`client-output-buffer-limit pubsub`). What one client may subscribe to has a bound, so that what is
-/// kept here is bounded by the limit of connections.
+/// is its connection's concern (`client-output-buffer-limit pubsub`). What one client may subscribe to has a bound, in number and in bytes, so that what
+/// is kept here is bounded by the limit of connections; while the process is short of memory it counts as what its client holds.
 package struct PubSub {
     /// Of a client connection.
     package typealias ClientID = Int
@@ -28,6 +28,7 @@ package struct PubSub {
         var channels: Set<Name> = []
         var patterns: Set<Name> = []
         var shardChannels: Set<Name> = []
+        var bytes = 0
 
         var isEmpty: Bool { channels.isEmpty && patterns.isEmpty && shardChannels.isEmpty }
         var count: Int { channels.count + patterns.count + shardChannels.count }
@@ -44,10 +45,20 @@ package struct PubSub {
     private var shardChannels: [Name: Set<ClientID>] = [:]
     private var clients: [ClientID: Subscriptions] = [:]
     private let subscriptionsPerClientMax: Int
+    private let bytesPerClientMax: Int
+    /// What a subscription takes besides its name: places in two tables.
+    private static let placeBytes = 256
 
-    package init(subscriptionsPerClientMax: Int = 100_000) {
+    /// - Parameter bytesPerClientMax: of the names, with 256 for each.
+    package init(subscriptionsPerClientMax: Int = 100_000, bytesPerClientMax: Int = 32 << 20) {
         self.subscriptionsPerClientMax = subscriptionsPerClientMax
+        self.bytesPerClientMax = bytesPerClientMax
     }
+
+    private static func bytes(_ name: Name) -> Int { name.count + placeBytes }
+
+    /// What is kept for a client.
+    package func bytes(of client: ClientID) -> Int { clients[client]?.bytes ?? 0 }
 
     package enum SubscribeResult: Equatable, Sendable {
         /// The number that the confirmation carries: channels and patterns together, or shard channels alone.
@@ -65,7 +76,8 @@ package struct PubSub {
             case .shardChannel: !own.shardChannels.contains(name)
             }
         if isNew {
-            guard own.count < subscriptionsPerClientMax else { return .tooMany }
+            guard own.count < subscriptionsPerClientMax, own.bytes + Self.bytes(name) <= bytesPerClientMax else { return .tooMany }
+            own.bytes += Self.bytes(name)
             switch kind {
             case .channel:
                 own.channels.insert(name)
@@ -86,17 +98,21 @@ package struct PubSub {
     package mutating func unsubscribed(_ client: ClientID, from name: Name, _ kind: Kind) -> Int {
         switch kind {
         case .channel:
-            clients[client]?.channels.remove(name)
+            removed(clients[client]?.channels.remove(name), from: client)
             Self.remove(client, from: &channels, name)
         case .pattern:
-            clients[client]?.patterns.remove(name)
+            removed(clients[client]?.patterns.remove(name), from: client)
             removePattern(client, name)
         case .shardChannel:
-            clients[client]?.shardChannels.remove(name)
+            removed(clients[client]?.shardChannels.remove(name), from: client)
             Self.remove(client, from: &shardChannels, name)
         }
         if clients[client]?.isEmpty == true { clients[client] = nil }
         return confirmationCount(client, kind)
+    }
+
+    private mutating func removed(_ name: Name?, from client: ClientID) {
+        if let name { clients[client]?.bytes -= Self.bytes(name) }
     }
 
     private static func remove(_ client: ClientID, from subscribers: inout [Name: Set<ClientID>], _ name: Name) {
@@ -175,6 +191,8 @@ package struct PubSub {
     package func checkInvariants() {
         for (client, own) in clients {
             precondition(!own.isEmpty, "a client without a subscription is kept")
+            let names = Array(own.channels) + Array(own.patterns) + Array(own.shardChannels)
+            precondition(own.bytes == names.reduce(0) { $0 + Self.bytes($1) }, "a client's bytes are not those of its names")
             precondition(own.channels.allSatisfy { channels[$0]?.contains(client) == true }, "a channel does not know its client")
             precondition(own.patterns.allSatisfy { patterns[$0]?.clients.contains(client) == true }, "a pattern does not know its client")
             precondition(own.shardChannels.allSatisfy { shardChannels[$0]?.contains(client) == true }, "a channel does not know its client")

@@ -30,7 +30,9 @@ enum PubSubCommands {
             let name = call.bytes(place)
             switch call.keyspace.hub.pubSub.withLock({ $0.subscribed(call.session.id, to: name, kind) }) {
             case .subscribed(let count): confirm(call, word, name, count)
-            case .tooMany: throw .err("this client has as many subscriptions as one may have")
+            case .tooMany:
+                counted(call)
+                throw .err("this client has as many subscriptions as one may have")
             }
         }
         counted(call)
@@ -56,8 +58,10 @@ enum PubSubCommands {
 
     private static func counted(_ call: Call) {
         let id = call.session.id
-        let count = call.keyspace.hub.pubSub.withLock { $0.confirmationCount(id, .channel) + $0.confirmationCount(id, .shardChannel) }
-        call.session.subscriptionCount = count
+        let (count, bytes) = call.keyspace.hub.pubSub.withLock { pubSub in
+            (pubSub.confirmationCount(id, .channel) + pubSub.confirmationCount(id, .shardChannel), pubSub.bytes(of: id))
+        }
+        (call.session.subscriptionCount, call.session.subscriptionBytes) = (count, bytes)
         call.session.record.subscriptions.store(count, ordering: .relaxed)
     }
 

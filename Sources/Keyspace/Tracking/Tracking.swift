@@ -84,13 +84,20 @@ package struct Tracking {
     /// Of `readers`: `tracking-table-max-keys`.
     package var keyCountMax: Int
     private let prefixesPerClientMax: Int
+    /// Of one client's prefixes.
+    private let prefixBytesMax: Int
+    /// Of the keys of `readers`, whatever their number may be.
+    private let keyBytesMax: Int
+    private var keyBytes = 0
     /// Of the readers, each key's counted: bounds what many readers of the same keys take.
     private var readerCount = 0
     private var readerCountMax: Int { keyCountMax.multipliedReportingOverflow(by: 8).overflow ? .max : keyCountMax * 8 }
 
-    package init(keyCountMax: Int = 1_000_000, prefixesPerClientMax: Int = 1000) {
+    package init(keyCountMax: Int = 1_000_000, keyBytesMax: Int = 128 << 20, prefixesPerClientMax: Int = 1000, prefixBytesMax: Int = 1 << 20) {
         self.keyCountMax = keyCountMax
+        self.keyBytesMax = keyBytesMax
         self.prefixesPerClientMax = prefixesPerClientMax
+        self.prefixBytesMax = prefixBytesMax
     }
 
     /// Whether nobody tracks: asked before each read and write.
@@ -102,6 +109,13 @@ package struct Tracking {
     package var prefixCount: Int { prefixes.count }
 
     package func options(_ client: ClientID) -> Options? { clients[client]?.options }
+
+    private static func bytes(_ prefixes: [[UInt8]]) -> Int { prefixes.reduce(0) { $0 + $1.count } }
+
+    /// What is kept of a client's prefixes.
+    package func prefixBytes(of client: ClientID) -> Int {
+        if case .broadcast(let own) = clients[client]?.options.mode { Self.bytes(own) } else { 0 }
+    }
 
     // MARK: CLIENT TRACKING, CLIENT CACHING
 
@@ -124,7 +138,7 @@ package struct Tracking {
                 if let other = all.first(where: { $0.starts(with: prefix) || prefix.starts(with: $0) }) {
                     throw .prefixesOverlap(prefix, other)
                 }
-                guard all.count < prefixesPerClientMax else { throw .prefixesTooMany }
+                guard all.count < prefixesPerClientMax, Self.bytes(all) + prefix.count <= prefixBytesMax else { throw .prefixesTooMany }
                 all.append(prefix)
             }
             for prefix in all { prefixes[prefix, default: []].insert(client) }
@@ -142,10 +156,7 @@ package struct Tracking {
                 if prefixes[prefix]?.isEmpty == true { prefixes[prefix] = nil }
             }
         }
-        if clients.isEmpty {
-            readers = [:]
-            readerCount = 0
-        }
+        if clients.isEmpty { forgetAll() }
     }
 
     /// `CLIENT CACHING YES` or `NO`.
@@ -178,9 +189,10 @@ package struct Tracking {
         }
         var invalidations: [Invalidation] = []
         for key in keys {
+            if readers[key] == nil { keyBytes += key.count }
             if readers[key, default: []].insert(client).inserted { readerCount += 1 }
             // The table's hashing has a seed of its own, so that its first key is any key.
-            while readers.count > keyCountMax || readerCount > readerCountMax, let any = readers.first?.key {
+            while readers.count > keyCountMax || readerCount > readerCountMax || keyBytes > keyBytesMax, let any = readers.first?.key {
                 invalidations += forget(any, except: nil)
             }
         }
@@ -207,14 +219,19 @@ package struct Tracking {
 
     /// All keys are gone: each client is told once, with no key.
     package mutating func allChanged() -> [ClientID] {
-        readers = [:]
-        readerCount = 0
+        forgetAll()
         return clients.map { $0.value.options.redirect ?? $0.key }.sorted()
+    }
+
+    private mutating func forgetAll() {
+        readers = [:]
+        (readerCount, keyBytes) = (0, 0)
     }
 
     private mutating func forget(_ key: [UInt8], except author: ClientID?) -> [Invalidation] {
         guard let all = readers.removeValue(forKey: key) else { return [] }
         readerCount -= all.count
+        keyBytes -= key.count
         return all.compactMap { reader in
             guard let options = clients[reader]?.options else { return nil }
             // Broadcasting clients are told by prefix; this one has changed its mode since it read the key.

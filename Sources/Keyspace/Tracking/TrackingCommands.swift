@@ -34,7 +34,7 @@ enum TrackingCommands {
         }
         if call.matches(2, "off") {
             hub.trackingEnded(call.session.id)
-            call.session.isTracking = false
+            (call.session.isTracking, call.session.prefixBytes) = (false, 0)
             return call.out.ok()
         }
         guard call.matches(2, "on") else { throw .syntax }
@@ -44,6 +44,7 @@ enum TrackingCommands {
         options.mode = isBroadcast ? .broadcast(prefixes: prefixes) : isOptIn ? .optIn : isOptOut ? .optOut : .default
         try hub.trackingBegan(call.session.id, options)
         call.session.isTracking = true
+        call.session.prefixBytes = hub.tracking.withLock { $0.prefixBytes(of: call.session.id) }
         call.out.ok()
     }
 

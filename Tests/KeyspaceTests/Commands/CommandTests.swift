@@ -77,6 +77,19 @@ import Testing
         #expect(it.keyspace.shards.allSatisfy { $0.watches.isEmpty })
     }
 
+    @Test func `what one client watches has a bound in bytes`() {
+        let it = Conversation()
+        func long(_ number: UInt8) -> [UInt8] { [number] + [UInt8](repeating: 97, count: 1 << 20) }
+        for number in 0..<15 as Range<UInt8> { #expect(it.say([Array("WATCH".utf8), long(number)]) == "+OK|") }
+        #expect(it.say([Array("WATCH".utf8), long(15)]) == "-ERR too many watched keys|")
+        // Nothing twice.
+        #expect(it.say([Array("WATCH".utf8), long(14)]) == "+OK|")
+        #expect(it.line("UNWATCH") == "+OK|")
+        #expect(it.say([Array("WATCH".utf8), long(15)]) == "+OK|")
+        #expect(it.line("UNWATCH") == "+OK|")
+        #expect(it.keyspace.shards.allSatisfy { $0.watches.isEmpty })
+    }
+
     @Test func `who waited longest is served first`() {
         let it = Conversation()
         #expect(it.line("BLPOP a b 0", by: 1) == "(waits)")

@@ -47,6 +47,21 @@ import Testing
         pubSub.checkInvariants()
     }
 
+    @Test func `long names count: a client may have so many bytes of them, and again as many when it has let go of them`() {
+        var pubSub = PubSub(bytesPerClientMax: 10_000)
+        let long = [UInt8](repeating: 97, count: 4_000)
+        #expect(pubSub.subscribed(1, to: long, .channel) == .subscribed(count: 1))
+        #expect(pubSub.subscribed(1, to: long, .pattern) == .subscribed(count: 2))
+        #expect(pubSub.subscribed(1, to: long, .shardChannel) == .tooMany)
+        #expect(pubSub.subscribed(2, to: long, .shardChannel) == .subscribed(count: 1))
+        #expect(pubSub.unsubscribed(1, from: long, .pattern) == 1 && pubSub.bytes(of: 1) == 4_256)
+        #expect(pubSub.unsubscribed(1, from: long, .pattern) == 1 && pubSub.bytes(of: 1) == 4_256)
+        #expect(pubSub.subscribed(1, to: long, .shardChannel) == .subscribed(count: 1))
+        pubSub.checkInvariants()
+        pubSub.closed(1)
+        #expect(pubSub.bytes(of: 1) == 0)
+    }
+
     @Test func `who is gone hears nothing, and nothing of it is kept`() {
         var random = SeededRandom(seed: 7)
         var pubSub = PubSub()

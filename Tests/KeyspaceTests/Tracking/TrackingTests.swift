@@ -96,6 +96,22 @@ import Testing
         try tracking.began(2, Tracking.Options(mode: .optOut))
     }
 
+    @Test func `long prefixes and long keys count: there is a bound of their bytes`() throws {
+        var tracking = Tracking(keyBytesMax: 1_000, prefixBytesMax: 100)
+        func prefix(_ first: UInt8, _ count: Int) -> Tracking.Options { .init(mode: .broadcast(prefixes: [[first] + [UInt8](repeating: 97, count: count - 1)])) }
+        try tracking.began(1, prefix(1, 60))
+        #expect(throws: Tracking.Refusal.prefixesTooMany) { try tracking.began(1, prefix(2, 60)) }
+        try tracking.began(1, prefix(3, 40))
+        #expect(tracking.prefixBytes(of: 1) == 100)
+        try tracking.began(2, Tracking.Options())
+        func read(_ number: UInt8) -> Int { tracking.keysRead([[number] + [UInt8](repeating: 98, count: 399)], by: 2).count }
+        #expect(read(1) == 0 && read(2) == 0 && read(1) == 0)
+        #expect(read(3) == 1 && tracking.keyCount == 2)
+        // Forgotten, they leave their room.
+        _ = tracking.allChanged()
+        #expect(read(4) == 0 && read(5) == 0 && tracking.keyCount == 2)
+    }
+
     @Test func `the table holds so many keys, and one more invalidates another`() throws {
         var tracking = Tracking(keyCountMax: 10)
         try tracking.began(1, Tracking.Options())
