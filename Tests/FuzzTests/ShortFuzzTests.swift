@@ -11,11 +11,12 @@ import Testing
 /// 3. What must hold is a precondition: a find ends the process. The input that did it is in the file that is named here, and
 ///    `.build-fuzz/release/headrace-fuzz TARGET FILE` shows it.
 ///
-/// With `HEADRACE_LONG` there are twenty times as many. libFuzzer, which goes by coverage and watches memory, is in `make test-full`: building it
+/// With `HEADRACE_LONG` there are twenty times as many, with `HEADRACE_FUZZ_SECONDS` as many as so long allows, for each target: `.ci/run` says 30. libFuzzer, which goes by coverage and watches memory, is in `make test-full`: building it
 /// takes longer than all other tests of the parsers together.
 @Suite struct ShortFuzzTests {
     private static let seed: UInt64 = 20_260_101
     private static let inputsPerTarget = ProcessInfo.processInfo.environment["HEADRACE_LONG"] == nil ? 8000 : 160_000
+    private static let seconds = ProcessInfo.processInfo.environment["HEADRACE_FUZZ_SECONDS"].flatMap(Int.init)
     /// As in `Fuzz/run`.
     private static let bytesMax = 2048
 
@@ -31,7 +32,10 @@ import Testing
             input.withUnsafeBufferPointer(target.check)
         }
         var mutation = InputMutation(corpus: corpus, words: try Self.dictionary(), seed: Self.seed, bytesMax: Self.bytesMax)
-        for _ in 0..<Self.inputsPerTarget {
+        let end = Self.seconds.map { ContinuousClock.now + .seconds($0) }
+        var count = 0
+        while end.map({ ContinuousClock.now < $0 }) ?? (count < Self.inputsPerTarget) {
+            count += 1
             let input = mutation.next()
             record.write(input)
             input.withUnsafeBufferPointer(target.check)
