@@ -16,13 +16,13 @@ struct PoolerPipelineTests {
         let pooler = try HeadraceProcess(
             ["--pooler", "127.0.0.1:0", "--postgres", postgres.url(user: nil)]
                 + all.sorted { $0.key < $1.key }.flatMap { ["--set", "pooler.\($0.key)=\($0.value)"] }, saying: "pooler: ")
-        let result = try Command.run("timeout", ["120", Command.python, "-c", Self.client + script, "\(pooler.port)", "\(postgres.port)"])
+        let result = try Command.run("timeout", ["120", Command.python, "-c", Self.client + script, "\(pooler.port)", "\(postgres.port)", "\(pooler.processIdentifier)"])
         #expect(result.status == 0, "\(result.text)\(result.errors)")
         return result.text
     }
 
     private static let client = """
-        import socket, struct, sys
+        import os, re, signal, socket, struct, sys, time
         def query(text): return b'Q' + struct.pack('!i', len(text) + 5) + text + b'\\0'
         def message(kind, body=b''): return kind + struct.pack('!i', len(body) + 4) + body
         def parse(name, text): return message(b'P', name + b'\\0' + text + b'\\0\\0\\0')
@@ -31,10 +31,10 @@ struct PoolerPipelineTests {
         def close(name): return message(b'C', b'S' + name + b'\\0')
         execute, sync = message(b'E', b'\\0\\0\\0\\0\\0'), message(b'S')
         class Client:
-            def __init__(self, port):
+            def __init__(self, port, database=b'shop'):
                 self.socket = socket.create_connection(('127.0.0.1', int(port)), timeout=60)
                 self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                start = b'user\\0postgres\\0database\\0shop\\0\\0'
+                start = b'user\\0postgres\\0database\\0' + database + b'\\0\\0'
                 self.socket.sendall(struct.pack('!ii', len(start) + 8, 196608) + start)
                 self.buffer = b''
                 self.answers(1)
@@ -49,7 +49,7 @@ struct PoolerPipelineTests {
                     answer, self.buffer = self.buffer[:length], self.buffer[length:]
                     kind = answer[:1].decode()
                     if kind == 'E': told.append('E' + answer.split(b'\\0C')[1][:5].decode())
-                    elif kind == 'D': told.append(answer[11:60].decode())
+                    elif kind == 'D': told.append(answer[11:160].decode())
                     elif kind not in 'NSKR': told.append(kind)
                     count -= kind == 'Z'
                 return told
@@ -82,6 +82,40 @@ struct PoolerPipelineTests {
             print('end')
             """)
         #expect(text == "end\n", "\(text)")
+    }
+
+    @Test func `each query of a pipeline is counted, and its time once`() throws {
+        let text = try run(
+            """
+            client = Client(sys.argv[1])
+            began = time.monotonic()
+            # A statement, and BEGIN with its COMMIT; a Sync each.
+            client.socket.sendall(query(b'SELECT 1') * 400 + (query(b'BEGIN') + query(b'COMMIT')) * 50 + (parse(b'', b'SELECT 1') + bind(b'') + execute + sync) * 400)
+            answers = client.answers(900)
+            console = Client(sys.argv[1], b'pgbouncer')
+            console.socket.sendall(query(b'SHOW STATS_TOTALS'))
+            rows = [re.split('\\0\\0\\0.', row, flags=re.DOTALL) for row in console.answers(1)]
+            # The pooler looks at the clock after it has sent the answers.
+            microseconds = (time.monotonic() - began) * 1e6
+            figures = [row for row in rows if row[0] == 'shop'][0]
+            print(answers.count('Z'), *figures[2:4], 0 < int(figures[6]) <= microseconds, 0 < int(figures[7]) <= microseconds)
+            """, ["auth.admins": "postgres"])
+        #expect(text == "900 850 900 True True\n", "\(text)")
+    }
+
+    @Test func `with mode statement a transaction block is refused, wherever its answers are cut`() throws {
+        let text = try run(
+            """
+            client = Client(sys.argv[1])
+            client.socket.sendall(query(b'SELECT pg_sleep(0.3)') + query(b'BEGIN') + query(b'COMMIT'))
+            time.sleep(0.15)
+            # What the server says meanwhile comes in one read.
+            os.kill(int(sys.argv[3]), signal.SIGSTOP)
+            time.sleep(0.3)
+            os.kill(int(sys.argv[3]), signal.SIGCONT)
+            print(client.answers(4)[-2:])
+            """, ["mode": "statement"])
+        #expect(text == "['E0A000', 'gone']\n", "\(text)")
     }
 
     @Test func `a request may come in any pieces, and holds up nobody`() throws {

@@ -161,7 +161,7 @@ extension ClientHandler {
             return
         }
         if outcome.isProbed { return probed(server) }
-        guard outcome.isReady else {
+        guard outcome.readyCount > 0 else {
             if outcome.hasBegunCopy, pending.readableBytes > 0 { understand() }
             return
         }
@@ -171,22 +171,26 @@ extension ClientHandler {
         if worker.isSlow(wait: leaseWait, server: queryTime) { logSlowStatements(server: queryTime) }
         statements.countEnded(wait: leaseWait, server: queryTime, traces: worker.traced, sessionTraceID: sessionTraceID)
         leaseWait = 0
-        let isTransaction = server.session.status == .idle
+        let (readyCount, idleCount) = (outcome.readyCount, outcome.idleCount)
         // A session begins many of them: there the last query stands for its transaction.
         let since = worker.configuration.mode == .session ? queryTime : Self.microseconds(now - phaseSince)
-        let transactionTime = isTransaction ? since : 0
+        let transactionTime = idleCount > 0 ? since : 0
         if !isProbe {
+            // However many of a pipeline's come in one read. PgBouncer counts as one what comes before the first of it is answered.
             worker.counts.add(pool) {
-                $0.queries &+= 1
+                $0.queries &+= UInt64(readyCount)
                 $0.queryTime &+= queryTime
-                $0.transactions &+= isTransaction ? 1 : 0
+                $0.transactions &+= UInt64(idleCount)
                 $0.transactionTime &+= transactionTime
             }
         }
-        if isTransaction {
-            statements.forgetUntracedWait()
-        } else if worker.configuration.mode == .statement {
+        if readyCount != idleCount, worker.configuration.mode == .statement {
             return fail(.featureNotSupported, "transaction blocks are not allowed in statement pooling mode")
+        }
+        if idleCount > 0 {
+            statements.forgetUntracedWait()
+            // What the client has sent ahead is the next transaction.
+            phaseSince = now
         }
         releaseIfDone(now: now)
         if pending.readableBytes > 0 { understand(now: now) } else { resumeReading() }

@@ -147,7 +147,7 @@ extension ServerSession {
                         start = at
                         output.writeImmutableBuffer(error)
                         outcome.errorCount += 1
-                        outcome.isReady = true
+                        outcome.readyForQuery(status)
                         client.statementFailed()
                         client.readyForQuery(status)
                     } else {
@@ -155,7 +155,7 @@ extension ServerSession {
                         outcome.hasRequests = true
                     }
                 case .query, .sync, .functionCall:
-                    outcome.isReady = true
+                    outcome.readyForQuery(status)
                     if let first, first.kind == .sync, first.statement != 0 { client.unnamedDecided() }
                     queue.removeFirst()
                     client.readyForQuery(status)

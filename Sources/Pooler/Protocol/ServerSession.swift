@@ -52,8 +52,10 @@ struct ServerSession {
 
     /// Nothing in it is counted by reference: it is made for every read.
     struct ReplyOutcome: Equatable {
-        /// ReadyForQuery was among the replies.
-        var isReady = false
+        /// ReadyForQuery messages among the client's replies: a pipeline's come several in one read.
+        var readyCount: UInt32 = 0
+        /// Of them, those that say that no transaction is open.
+        var idleCount: UInt32 = 0
         /// Our own query before the client's has ended.
         var setup: Setup?
         /// Something that cannot be an answer came: nothing on this connection can be trusted any more.
@@ -73,6 +75,11 @@ struct ServerSession {
             case done
             /// See ``ServerSession/setupError``.
             case failed
+        }
+
+        mutating func readyForQuery(_ status: TransactionStatus) {
+            readyCount &+= 1
+            if status == .idle { idleCount &+= 1 }
         }
     }
 

@@ -179,7 +179,7 @@ import Testing
         #expect(sent == ["P:headrace_1|copy", "B:|headrace_1", "E", "S"])
         #expect(talk.answer("1:", "2:", "G:") == ["1", "2", "G"])
         // No ReadyForQuery comes: this is what tells that it may go on.
-        #expect(talk.outcome.hasBegunCopy && !talk.outcome.isReady)
+        #expect(talk.outcome.hasBegunCopy && talk.outcome.readyCount == 0)
         #expect(talk.ask().requests == ["B:|headrace_1", "E", "S"])
         #expect(talk.answer("E:08P01", "Z:I") == ["E:08P01", "Z:I"])
         #expect(talk.session.isQuiescent)

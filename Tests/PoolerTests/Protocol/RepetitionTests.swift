@@ -32,7 +32,7 @@ import Testing
         #expect(talk.answer("3:", "1:", "t:", "T:=\(columns)") == [])
         #expect(talk.answer("Z:I") == [])
         #expect(talk.requested() == sent)
-        #expect(!talk.outcome.isReady)
+        #expect(talk.outcome.readyCount == 0)
     }
 
     private func expectError(_ talk: inout Talk) {
@@ -48,7 +48,7 @@ import Testing
         var talk = talk()
         expectUnseen(&talk, columns: "a")
         #expect(talk.answer("2:", "D:1", "C:SELECT 1", "Z:I") == ["2", "D:1", "C:SELECT 1", "Z:I"])
-        #expect(talk.outcome.isReady && talk.outcome.errorCount == 0 && talk.session.isQuiescent)
+        #expect(talk.outcome.readyCount == 1 && talk.outcome.errorCount == 0 && talk.session.isQuiescent)
         #expect(talk.ask("B:|s1|", "E:", "S:").requests == Self.sent)
     }
 
@@ -58,7 +58,7 @@ import Testing
         #expect(talk.answer(Self.outdated, "Z:I") == [])
         #expect(talk.requested().count == 4)
         #expect(talk.answer("3:", "1:", "t:", "T:=a,b", "Z:I") == ["E:0A000", "Z:I"])
-        #expect(talk.outcome.isReady && talk.outcome.errorCount == 1 && talk.session.isQuiescent)
+        #expect(talk.outcome.readyCount == 1 && talk.outcome.errorCount == 1 && talk.session.isQuiescent)
         #expect(talk.requested() == [])
         // It is prepared, and works.
         #expect(talk.ask("B:|s1|", "D:P", "E:", "S:").requests == ["B:|headrace_1", "D:P", "E", "S"])

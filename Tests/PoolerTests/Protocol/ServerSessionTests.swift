@@ -11,7 +11,7 @@ import Testing
         #expect(talk.ask("Q:select 1") == .init(requests: ["Q:select 1"], replies: [], outcome: .sent))
         #expect(!talk.session.isQuiescent)
         #expect(talk.answer("T:x", "D:1", "C:SELECT 1", "Z:I") == ["T:x", "D:1", "C:SELECT 1", "Z:I"])
-        #expect(talk.outcome.isReady)
+        #expect(talk.outcome.readyCount == 1)
         #expect(talk.session.isQuiescent)
     }
 
@@ -29,9 +29,23 @@ import Testing
         var talk = Talk()
         _ = talk.ask("Q:a", "Q:b")
         _ = talk.answer("C:A", "Z:I")
-        #expect(talk.outcome.isReady && !talk.session.isQuiescent)
+        #expect(talk.outcome.readyCount == 1 && !talk.session.isQuiescent)
         _ = talk.answer("C:B", "Z:I")
         #expect(talk.session.isQuiescent)
+    }
+
+    @Test func `what a pipeline's answers end is counted, however many of them come in one read`() {
+        var talk = Talk()
+        _ = talk.ask("Q:a", "Q:begin", "Q:b", "Q:commit", "P:|c", "B:||", "E:", "S:", "S:")
+        _ = talk.answer("C:A", "Z:I", "C:BEGIN", "Z:T", "E:22012", "Z:E", "C:ROLLBACK", "Z:I", "1:", "2:", "C:C", "Z:I")
+        #expect(talk.outcome.readyCount == 5 && talk.outcome.idleCount == 3 && !talk.session.isQuiescent)
+        _ = talk.answer("Z:I")
+        #expect(talk.outcome.readyCount == 1 && talk.outcome.idleCount == 1 && talk.session.isQuiescent)
+        // Of ours none counts.
+        var bytes = ByteBuffer()
+        talk.session.setupSent(["set a", "set b"], to: &bytes)
+        _ = talk.answer("C:SET", "Z:I", "C:SET", "Z:I")
+        #expect(talk.outcome.readyCount == 0 && talk.outcome.idleCount == 0 && talk.outcome.setup == .done)
     }
 
     @Test func `a batch is open until its Sync is answered`() {
