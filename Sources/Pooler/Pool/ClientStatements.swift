@@ -235,7 +235,7 @@ struct ClientStatements {
     }
 
     /// - Parameters:
-    ///   - server: microseconds, for each; a pipeline's queries are not told apart.
+    ///   - server: microseconds, for all together: of a pipeline's queries whose answers come at once each has the same share.
     ///   - traces: where those are counted that say which HTTP request they are of; a pipeline's time goes to its first, and its wait to
     ///     the first that says one.
     ///   - sessionTraceID: what holds for statements that say nothing themselves.
@@ -246,12 +246,14 @@ struct ClientStatements {
             let unit = ended.removeLast()
             return unit.statistics.ended(wait: wait, server: server, rows: unit.rows, hasFailed: unit.hasFailed)
         }
+        guard !ended.isEmpty else { return }
+        let (share, remainder) = server.quotientAndRemainder(dividingBy: UInt64(ended.count))
         for (index, unit) in ended.enumerated() {
             if let traces, let traceID = unit.traceID ?? sessionTraceID {
                 traces.ended(traceID, unit.statistics, wait: untracedWait, server: index == 0 ? server : 0)
                 untracedWait = 0
             }
-            unit.statistics.ended(wait: index == 0 ? wait : 0, server: server, rows: unit.rows, hasFailed: unit.hasFailed)
+            unit.statistics.ended(wait: index == 0 ? wait : 0, server: index == 0 ? share + remainder : share, rows: unit.rows, hasFailed: unit.hasFailed)
         }
         ended.removeAll(keepingCapacity: true)
     }
