@@ -103,6 +103,23 @@ struct PoolerPipelineTests {
         #expect(text == "900 850 900 True True\n", "\(text)")
     }
 
+    @Test func `a transaction that its client leaves takes what is prepared along only if it has left something behind`() throws {
+        let text = try run(
+            """
+            named = parse(b's', b'SELECT 1') + bind(b's') + execute + sync
+            for statement in (b'SELECT 2', b"SET work_mem = '1234kB'", b'SELECT pg_advisory_lock(7)', b'COMMIT AND CHAIN', b'SELECT 1/0', b'LISTEN x'):
+                client, other = Client(sys.argv[1]), Client(sys.argv[1])
+                for message in (query(b'BEGIN'), named, query(statement)):
+                    client.socket.sendall(message)
+                    client.answers(1)
+                client.socket.close()
+                other.socket.sendall(query(b"SELECT (SELECT count(*) FROM pg_prepared_statements) || current_setting('work_mem') || (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory') || (SELECT count(*) FROM pg_listening_channels())"))
+                print(other.answers(1)[1], end=' ')
+                other.socket.close()
+            """)
+        #expect(text == "14MB00 04MB00 04MB00 14MB00 04MB00 14MB00 ", "\(text)")
+    }
+
     @Test func `with mode statement a transaction block is refused, wherever its answers are cut`() throws {
         let text = try run(
             """

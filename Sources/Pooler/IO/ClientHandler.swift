@@ -460,8 +460,10 @@ final class ClientHandler: ChannelDuplexHandler, SocketOwner {
         // A library that was loaded stays, and DISCARD ALL with it.
         if pin?.cause == .library { return server.end(isReusable: false, now: .now()) }
         let isKnown =
-            pin == nil && server.session.isQuiescent && statements.session?.verdict() == .release(isKnown: true)
-            && statements.session?.takeNewSettings() == nil
+            pin == nil
+            && (server.session.isQuiescent
+                ? statements.session?.verdict() == .release(isKnown: true) && statements.session?.takeNewSettings() == nil
+                : server.session.queue.isEmpty && statements.session?.isKnownAfterRollback == true)
         server.clientGone(resets: worker.configuration.mode == .session || statements.session != nil && !isKnown)
     }
 

@@ -128,7 +128,7 @@ final class ServerHandler: ChannelDuplexHandler, SocketReader {
             return end(isReusable: false, now: .now())
         }
         if session.isQuiescent, !resets { return end(isReusable: true, now: .now()) }
-        // Two statements are cheaper than a new connection. DISCARD ALL stands in no transaction, and so in no query with others.
+        // They are cheaper than a new connection, and ROLLBACK alone leaves what is prepared here. DISCARD ALL stands in no transaction, and so in no query with others.
         reset((session.status == .idle ? [] : ["ROLLBACK"]) + (resets ? ["DISCARD ALL"] : []))
     }
 

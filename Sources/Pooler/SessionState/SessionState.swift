@@ -287,6 +287,14 @@ struct SessionState: Sendable {
         }
     }
 
+    /// Whether ROLLBACK of the transaction that is open leaves the server's session as the client found it: nothing before was kept or is still to be
+    /// carried, and in the transaction nothing was set, called or held that outlives it, or might. All that was sent has been answered. Where a
+    /// statement has failed it is not known: an advisory lock that it took before is held still.
+    var isKnownAfterRollback: Bool {
+        mode == .strict && !hasFailed && !hasUnknown && !hasNewSettings && pins.isEmpty && committed.pins.isEmpty && committed.channels.isEmpty
+            && committed.unlistened == nil
+    }
+
     /// ``verdict()`` for the path that each transaction takes: most leave nothing behind, which is told where the state lies; to ask the other, it
     /// would be copied.
     mutating func settled() -> Verdict { holdsNothing ? .release(isKnown: mode != .resetAlways) : verdict() }
