@@ -240,9 +240,12 @@ struct SessionState: Sendable {
         indexAnswered += 1
     }
 
-    /// ErrorResponse has come: of this unit nothing more will.
+    /// ErrorResponse has come: of this unit nothing more will. A lock that the statement took before it failed is held on.
     mutating func statementFailed() {
         hasFailed = true
+        guard pendingHead < pending.count, pending[pendingHead].unit == unitAnswered, pending[pendingHead].index == indexAnswered else { return }
+        let (effects, text) = (pending[pendingHead].effects, pending[pendingHead].text)
+        if effects.contains(where: { $0 == .pin(.advisoryLock) || $0 == .unknown }) { unknownReceived(text: text) }
     }
 
     /// ParameterStatus has come, for something that this client has done.
