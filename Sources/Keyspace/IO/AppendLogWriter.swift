@@ -209,34 +209,50 @@ final class AppendLogWriter: Sendable {
 
     /// Writes the base on the writer's thread, piece by piece between the log's batches, and finishes the rewrite.
     /// - Parameters:
+    ///   - maker: where the pieces are asked for: the log does not wait for them.
     ///   - isAborted: asked at the end: whether the base must not be used.
     ///   - next: gives the next piece; `nil` at the end. Called without a lock of ours.
     ///   - done: called from the writer's thread.
     func writeBase(
-        isAborted: @escaping @Sendable () -> Bool = { false }, next: @escaping @Sendable () -> [UInt8]?,
+        maker: NIOThreadPool, isAborted: @escaping @Sendable () -> Bool = { false }, next: @escaping @Sendable () -> [UInt8]?,
         done: @escaping @Sendable (DiskError?) -> Void
     ) {
-        step(isAborted, next: next, done: done) { (files) throws(DiskError) in try files.beginBase() }
+        let base = Base(maker: maker, isAborted: isAborted, next: next, done: done)
+        step(base) { (files) throws(DiskError) in try files.beginBase() }
     }
 
-    private func step(
-        _ isAborted: @escaping @Sendable () -> Bool, next: @escaping @Sendable () -> [UInt8]?, done: @escaping @Sendable (DiskError?) -> Void,
-        _ body: @escaping @Sendable (inout AppendLogFiles) throws(DiskError) -> Void
-    ) {
+    private struct Base: Sendable {
+        let maker: NIOThreadPool
+        let isAborted: @Sendable () -> Bool
+        let next: @Sendable () -> [UInt8]?
+        let done: @Sendable (DiskError?) -> Void
+    }
+
+    private func step(_ base: Base, _ body: @escaping @Sendable (inout AppendLogFiles) throws(DiskError) -> Void) {
         pool.submit { [self] submitted in
             guard case .active = submitted else { return }
-            if let failure = attempt(body) { return endRewrite(failure, done) }
-            if let piece = next() {
-                step(isAborted, next: next, done: done) { (files) throws(DiskError) in try files.appendBase(piece) }
-                return
+            if let failure = attempt(body) { return endRewrite(failure, base.done) }
+            base.maker.submit { [self] submitted in
+                guard case .active = submitted else { return }
+                if let piece = base.next() {
+                    step(base) { (files) throws(DiskError) in try files.appendBase(piece) }
+                } else {
+                    finish(base)
+                }
             }
-            guard !isAborted() else {
-                return endRewrite(DiskError(operation: "finish", path: "the rewrite", number: ECANCELED), done)
+        }
+    }
+
+    private func finish(_ base: Base) {
+        pool.submit { [self] submitted in
+            guard case .active = submitted else { return }
+            guard !base.isAborted() else {
+                return endRewrite(DiskError(operation: "finish", path: "the rewrite", number: ECANCELED), base.done)
             }
             // The new increment must be there before the base takes the place of all that was before it.
             writeBatch()
-            if case .retrying(let failure) = health { return endRewrite(failure, done) }
-            endRewrite(attempt { (files) throws(DiskError) in try files.finishBase() }, done)
+            if case .retrying(let failure) = health { return endRewrite(failure, base.done) }
+            endRewrite(attempt { (files) throws(DiskError) in try files.finishBase() }, base.done)
         }
     }
 

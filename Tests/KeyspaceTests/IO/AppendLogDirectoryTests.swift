@@ -1,4 +1,5 @@
 import Foundation
+import NIOPosix
 import Synchronization
 import TestSupport
 import Testing
@@ -217,7 +218,7 @@ private func openDirectory(
         let pieces = Mutex([counters.base])
         for counter in 0..<10 { _ = append(counter) }
         let done = DispatchSemaphore(value: 0)
-        writer.writeBase(next: { pieces.withLock { $0.popLast() } }, done: { failure in
+        writer.writeBase(maker: .singleton, next: { pieces.withLock { $0.popLast() } }, done: { failure in
             #expect(failure == nil)
             done.signal()
         })
