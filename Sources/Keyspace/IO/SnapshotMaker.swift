@@ -14,13 +14,17 @@ import Musl
 /// Beside threads that never sleep it would have a seventieth of a core. So when a piece has taken long, the next ones are made by whoever asks.
 final class SnapshotMaker: Sendable {
     private static let niceness: CInt = 19
-    /// A piece takes a millisecond.
-    private static let longNanoseconds: UInt64 = 50_000_000
     private static let othersAfterLong = 10
 
     private let pool = NIOThreadPool(numberOfThreads: 1)
+    private let longNanoseconds: UInt64
     /// Pieces that whoever asks is to make.
     private let left = Lock(0)
+
+    /// - Parameter longNanoseconds: a piece that takes more has taken long; a millisecond is what it needs.
+    init(longNanoseconds: UInt64 = 50_000_000) {
+        self.longNanoseconds = longNanoseconds
+    }
 
     func start() {
         pool.start()
@@ -45,7 +49,7 @@ final class SnapshotMaker: Sendable {
             isMade.signal()
         }
         isMade.wait()
-        if MonotonicClock.nanoseconds() &- began > Self.longNanoseconds { left.withLock { $0 = Self.othersAfterLong } }
+        if MonotonicClock.nanoseconds() &- began > longNanoseconds { left.withLock { $0 = Self.othersAfterLong } }
         return made.withLock { $0 }
     }
 }
