@@ -11,6 +11,8 @@ enum LZF {
     static func decompress(_ input: UnsafeRawBufferPointer, count: Int) -> [UInt8]? {
         // Checked before memory is asked for: a few bytes cannot announce a gigabyte.
         guard count >= 0, count / expansionMax <= input.count else { return nil }
+        // An empty array's memory is that of all of them: its count would be written there.
+        guard count > 0 else { return input.isEmpty ? [] : nil }
         var isWhole = false
         let output = [UInt8](unsafeUninitializedCapacity: count) { output, written in
             var from = 0
