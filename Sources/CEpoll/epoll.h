@@ -32,10 +32,15 @@ static inline void headrace_name_thread(const char *name) { prctl(PR_SET_NAME, n
 
 static inline int headrace_is_scheduled_as_other(void) { return syscall(SYS_sched_getscheduler, 0) == SCHED_OTHER; }
 
+// Linux' own, which the C library names only for _GNU_SOURCE.
+#ifndef SCHED_BATCH
+#define SCHED_BATCH 3
+#endif
+
 // The calling thread: SCHED_BATCH, or SCHED_OTHER again. Not by the C library, of which one kind refuses it.
 static inline void headrace_schedule_as_batch(int isOn) {
     struct sched_param none = { .sched_priority = 0 };
-    syscall(SYS_sched_setscheduler, 0, isOn ? 3 : SCHED_OTHER, &none);
+    syscall(SYS_sched_setscheduler, 0, isOn ? SCHED_BATCH : SCHED_OTHER, &none);
 }
 
 static inline int headrace_stream_socket(int family) { return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); }

@@ -29,7 +29,7 @@ final class ClientSession {
     }
     var isInTransaction: Bool { transaction != nil }
     /// What WATCH asked for.
-    var watched: [WatchedKey] = []
+    var watched: Set<WatchedKey> = []
     var watchedBytes = 0
     var watchFlag: WatchFlag?
     /// Channels and patterns that the client has subscribed to.

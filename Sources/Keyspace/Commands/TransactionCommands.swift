@@ -106,7 +106,7 @@ enum TransactionCommands {
             let bytes = watched.key.count + 128
             guard call.session.watchedBytes + bytes <= watchedBytesMax else { throw .err("too many watched keys") }
             call.session.watchedBytes += bytes
-            call.session.watched.append(watched)
+            call.session.watched.insert(watched)
             // What has expired is not there: were it removed later, nothing would have changed.
             _ = call.peek(call.key(index))
             call.shard(call.key(index)).watches.watch(watched, flag)

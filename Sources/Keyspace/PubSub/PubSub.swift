@@ -32,6 +32,14 @@ package struct PubSub {
 
         var isEmpty: Bool { channels.isEmpty && patterns.isEmpty && shardChannels.isEmpty }
         var count: Int { channels.count + patterns.count + shardChannels.count }
+
+        func has(_ name: Name, _ kind: Kind) -> Bool {
+            switch kind {
+            case .channel: channels.contains(name)
+            case .pattern: patterns.contains(name)
+            case .shardChannel: shardChannels.contains(name)
+            }
+        }
     }
 
     private struct PatternSubscribers {
@@ -68,28 +76,22 @@ package struct PubSub {
     }
 
     package mutating func subscribed(_ client: ClientID, to name: Name, _ kind: Kind) -> SubscribeResult {
-        var own = clients[client] ?? Subscriptions()
-        let isNew =
-            switch kind {
-            case .channel: !own.channels.contains(name)
-            case .pattern: !own.patterns.contains(name)
-            case .shardChannel: !own.shardChannels.contains(name)
-            }
-        if isNew {
-            guard own.count < subscriptionsPerClientMax, own.bytes + Self.bytes(name) <= bytesPerClientMax else { return .tooMany }
-            own.bytes += Self.bytes(name)
+        if clients[client]?.has(name, kind) != true {
+            let (count, bytes) = (clients[client]?.count ?? 0, bytes(of: client) + Self.bytes(name))
+            guard count < subscriptionsPerClientMax, bytes <= bytesPerClientMax else { return .tooMany }
+            // In place: a copy of the client's own, of which there may be many, would be one for each that comes.
+            clients[client, default: Subscriptions()].bytes = bytes
             switch kind {
             case .channel:
-                own.channels.insert(name)
+                clients[client]?.channels.insert(name)
                 channels[name, default: []].insert(client)
             case .pattern:
-                own.patterns.insert(name)
+                clients[client]?.patterns.insert(name)
                 patterns[name, default: PatternSubscribers(pattern: GlobPattern(name))].clients.insert(client)
             case .shardChannel:
-                own.shardChannels.insert(name)
+                clients[client]?.shardChannels.insert(name)
                 shardChannels[name, default: []].insert(client)
             }
-            clients[client] = own
         }
         return .subscribed(count: confirmationCount(client, kind))
     }

@@ -47,6 +47,14 @@ import Testing
         pubSub.checkInvariants()
     }
 
+    @Test func `a client may have a hundred thousand names`() {
+        var pubSub = PubSub()
+        for number in 0..<100_000 { #expect(pubSub.subscribed(1, to: octets("channel:\(number)"), .channel) == .subscribed(count: number + 1)) }
+        #expect(pubSub.subscribed(1, to: octets("one more"), .channel) == .tooMany)
+        pubSub.closed(1)
+        #expect(pubSub.isQuiet)
+    }
+
     @Test func `long names count: a client may have so many bytes of them, and again as many when it has let go of them`() {
         var pubSub = PubSub(bytesPerClientMax: 10_000)
         let long = [UInt8](repeating: 97, count: 4_000)
