@@ -11,7 +11,8 @@ import Musl
 ///
 /// A command is appended in memory, under a lock, in the order in which its shard applied it. The thread takes all that waits, writes it
 /// with one call, and syncs it as the policy says; many commands share one sync. Under `always` a client's replies wait until
-/// ``whenSafe(_:_:)`` calls back.
+/// ``whenSafe(_:_:)`` calls back. Otherwise commands are gathered for a millisecond: what a killed process loses at most, and a second's
+/// worth when the machine goes down under `everysec`.
 ///
 /// When the disk refuses, what waits is kept and tried again once a second. Under `always` writes are refused meanwhile, so that nothing
 /// acknowledged is lost. Otherwise the keyspace is a cache that goes on in memory; when more waits than may, the log is
@@ -52,6 +53,9 @@ final class AppendLogWriter: Sendable {
 
         var isFull: Bool { log.pendingByteCount + unwrittenByteCount >= log.pendingBytesMax }
     }
+
+    /// Nobody waits, so commands are gathered: woken for each turn of an event loop, the writer took 11 µs and two switches of its core each time.
+    private static let gatherMicroseconds: UInt32 = 1000
 
     private let state: Lock<State>
     /// Locked by the writer's thread while it writes, and by whoever asks for sizes.
@@ -145,6 +149,7 @@ final class AppendLogWriter: Sendable {
     private func schedule() {
         pool.submit { [self] submitted in
             guard case .active = submitted else { return }
+            if policy != .always { usleep(Self.gatherMicroseconds) }
             writeBatch()
         }
     }
