@@ -104,7 +104,7 @@ let package = Package(
         .target(
             name: "Keyspace",
             dependencies: [
-                "RESPWire", "Eviction", "Transport", "Telemetry", "CLua", nioCore, nioPosix, logging,
+                "RESPWire", "Eviction", "Transport", "Telemetry", "CFiles", "CLua", nioCore, nioPosix, logging,
                 .product(name: "Crypto", package: "swift-crypto"),
             ],
             swiftSettings: settings

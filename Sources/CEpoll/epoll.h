@@ -36,11 +36,19 @@ static inline int headrace_is_scheduled_as_other(void) { return syscall(SYS_sche
 #ifndef SCHED_BATCH
 #define SCHED_BATCH 3
 #endif
+#ifndef SCHED_IDLE
+#define SCHED_IDLE 5
+#endif
 
 // The calling thread: SCHED_BATCH, or SCHED_OTHER again. Not by the C library, of which one kind refuses it.
 static inline void headrace_schedule_as_batch(int isOn) {
     struct sched_param none = { .sched_priority = 0 };
     syscall(SYS_sched_setscheduler, 0, isOn ? SCHED_BATCH : SCHED_OTHER, &none);
+}
+
+static inline void headrace_schedule_as_idle(void) {
+    struct sched_param none = { .sched_priority = 0 };
+    syscall(SYS_sched_setscheduler, 0, SCHED_IDLE, &none);
 }
 
 static inline int headrace_stream_socket(int family) { return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); }

@@ -1,4 +1,4 @@
-// openat2(2), for which the C library has no name yet.
+// openat2(2) and sync_file_range(2), for which the C library has no name, or only under _GNU_SOURCE.
 #ifndef HEADRACE_FILES_H
 #define HEADRACE_FILES_H
 
@@ -17,6 +17,14 @@ static inline int headrace_open_cached(int folder, const char *path, uint64_t fl
 #else
     errno = ENOSYS;
     return -1;
+#endif
+}
+
+// Has the disk begin with a part of a file, and waits for nothing.
+static inline void headrace_begin_writeback(int file, int64_t offset, int64_t count) {
+#ifdef SYS_sync_file_range
+    // SYNC_FILE_RANGE_WRITE
+    syscall(SYS_sync_file_range, file, offset, count, 2);
 #endif
 }
 

@@ -58,6 +58,7 @@ public final class KeyspaceServer: Sendable {
         }
         try await load()
         let workers = try await makeWorkers()
+        keyspace.persistence.snapshots.setLoops(loops)
         let byLoop = Dictionary(uniqueKeysWithValues: workers.map { (ObjectIdentifier($0.eventLoop), $0.worker) })
         let (limit, pressure) = (self.limit, self.pressure)
         var (plain, secure): ([Listener], [Listener]) = ([], [])
@@ -141,6 +142,7 @@ public final class KeyspaceServer: Sendable {
 
     private func stop() async {
         let workers = running.withLock { $0.workers }
+        keyspace.persistence.snapshots.setLoops([])
         for worker in workers { try? await worker.eventLoop.submit { worker.value.stop() }.get() }
         for loop in loops { try? await loop.shutdownGracefully() }
         try? await NIOThreadPool.singleton.runIfActive { [keyspace] in keyspace.persistence.close(keyspace) }

@@ -285,6 +285,11 @@ struct AppendLogDirectory: ~Copyable {
     /// Where a rewrite writes its base: in no list yet.
     var temporaryBasePath: String { "\(directory)/temp-rewrite.base.rdb" }
 
+    /// What ``finishRewrite()`` removes.
+    var replacedPaths: [String] {
+        ([manifest.base].compactMap(\.self) + manifest.increments.dropLast(unlisted == nil ? 1 : 0)).map { "\(directory)/\($0.name)" }
+    }
+
     /// The temporary base is whole and synced: it takes the place of the old base and of all increments but the last.
     mutating func finishRewrite() throws(DiskError) {
         var next = manifest

@@ -1,13 +1,12 @@
 import Telemetry
 
-/// What the writer's thread holds: the directory, what the disk has not taken yet, and the base that a rewrite is writing.
+/// What the writer's thread holds: the directory, and what the disk has not taken yet.
 struct AppendLogFiles: ~Copyable {
     private(set) var directory: AppendLogDirectory
     /// What was taken from the log and is not in a file yet, in order.
     private(set) var unwritten = AppendLog.Batch()
     /// Written and not synced.
     private var isDirty = false
-    private var base: DiskFile?
     /// The log has a gap before the new increment: the manifest may name that only together with a base.
     private var hasGap = false
 
@@ -52,17 +51,8 @@ struct AppendLogFiles: ~Copyable {
         hasGap = true
     }
 
-    mutating func beginBase() throws(DiskError) {
-        base = nil
-        base = try DiskFile(path: directory.temporaryBasePath, isNew: true)
-    }
-
-    mutating func appendBase(_ bytes: [UInt8]) throws(DiskError) { try base?.append(bytes) }
-
-    /// The base is complete: it takes the place of what was before.
-    mutating func finishBase() throws(DiskError) {
-        try base?.sync()
-        base = nil
+    /// The temporary base is complete: it takes the place of what was before.
+    mutating func finishRewrite() throws(DiskError) {
         try directory.finishRewrite()
         rewrittenByteCount = directory.byteCount
         hasGap = false

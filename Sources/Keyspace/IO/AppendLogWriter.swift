@@ -62,6 +62,8 @@ final class AppendLogWriter: Sendable {
     private let files: Lock<AppendLogFiles>
     private let pool = NIOThreadPool(numberOfThreads: 1)
     private let healthChanged: @Sendable (Health) -> Void
+    /// Where a rewrite's base is to be written.
+    let temporaryBasePath: String
 
     /// - Parameters:
     ///   - directory: opened and replayed.
@@ -70,6 +72,7 @@ final class AppendLogWriter: Sendable {
         _ directory: consuming AppendLogDirectory, policy: FsyncPolicy, pendingBytesMax: Int = 64 << 20,
         healthChanged: @escaping @Sendable (Health) -> Void
     ) {
+        temporaryBasePath = directory.temporaryBasePath
         let opened = AppendLogFiles(directory: directory)
         let size = Size(byteCount: opened.directory.byteCount, rewrittenByteCount: opened.rewrittenByteCount)
         files = Lock(opened)
@@ -212,52 +215,28 @@ final class AppendLogWriter: Sendable {
         }
     }
 
-    /// Writes the base on the writer's thread, piece by piece between the log's batches, and finishes the rewrite.
+    /// The files that go when the rewrite succeeds.
+    var replacedPaths: [String] { files.withLock { $0.directory.replacedPaths } }
+
+    /// The base is there, whole and synced, or will not be: the rewrite ends.
     /// - Parameters:
-    ///   - maker: where the pieces are asked for: the log does not wait for them.
-    ///   - isAborted: asked at the end: whether the base must not be used.
-    ///   - next: gives the next piece; `nil` at the end. Called without a lock of ours.
+    ///   - failure: why there is no base.
     ///   - done: called from the writer's thread.
-    func writeBase(
-        maker: NIOThreadPool, isAborted: @escaping @Sendable () -> Bool = { false }, next: @escaping @Sendable () -> [UInt8]?,
-        done: @escaping @Sendable (DiskError?) -> Void
-    ) {
-        let base = Base(maker: maker, isAborted: isAborted, next: next, done: done)
-        step(base) { (files) throws(DiskError) in try files.beginBase() }
-    }
-
-    private struct Base: Sendable {
-        let maker: NIOThreadPool
-        let isAborted: @Sendable () -> Bool
-        let next: @Sendable () -> [UInt8]?
-        let done: @Sendable (DiskError?) -> Void
-    }
-
-    private func step(_ base: Base, _ body: @escaping @Sendable (inout AppendLogFiles) throws(DiskError) -> Void) {
+    func finishRewrite(_ failure: SnapshotFailure?, done: @escaping @Sendable (SnapshotFailure?) -> Void) {
         pool.submit { [self] submitted in
-            guard case .active = submitted else { return }
-            if let failure = attempt(body) { return endRewrite(failure, base.done) }
-            base.maker.submit { [self] submitted in
-                guard case .active = submitted else { return }
-                if let piece = base.next() {
-                    step(base) { (files) throws(DiskError) in try files.appendBase(piece) }
-                } else {
-                    finish(base)
+            guard case .active = submitted else { return done(failure ?? .closed) }
+            var failure = failure
+            if failure == nil {
+                // The new increment must be there before the base takes the place of all that was before it.
+                writeBatch()
+                if case .retrying(let error) = health {
+                    failure = .disk(error)
+                } else if let error = attempt({ (files) throws(DiskError) in try files.finishRewrite() }) {
+                    failure = .disk(error)
                 }
             }
-        }
-    }
-
-    private func finish(_ base: Base) {
-        pool.submit { [self] submitted in
-            guard case .active = submitted else { return }
-            guard !base.isAborted() else {
-                return endRewrite(DiskError(operation: "finish", path: "the rewrite", number: ECANCELED), base.done)
-            }
-            // The new increment must be there before the base takes the place of all that was before it.
-            writeBatch()
-            if case .retrying(let failure) = health { return endRewrite(failure, base.done) }
-            endRewrite(attempt { (files) throws(DiskError) in try files.finishBase() }, base.done)
+            endRewrite(failure)
+            done(failure)
         }
     }
 
@@ -268,7 +247,7 @@ final class AppendLogWriter: Sendable {
         }
     }
 
-    private func endRewrite(_ failure: DiskError?, _ done: (DiskError?) -> Void) {
+    private func endRewrite(_ failure: SnapshotFailure?) {
         let size = files.withLock { Self.size($0) }
         let mustDrop = state.withLock { state -> Bool in
             state.isRewriting = false
@@ -279,11 +258,10 @@ final class AppendLogWriter: Sendable {
             }
             // The gap is still there: without its base the new increment means nothing.
             guard state.droppedByteCount > 0 else { return false }
-            state.health = .broken(failure)
+            state.health = .broken(failure.diskError)
             return true
         }
         if mustDrop { files.withLock { $0.drop() } }
-        done(failure)
     }
 
     /// Writes and syncs all that waits, and ends the thread.

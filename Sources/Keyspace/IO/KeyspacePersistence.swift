@@ -11,8 +11,7 @@ import Musl
 
 /// What of the keyspace is on disk: a snapshot, or an append log; loaded at the start, written while clients are served.
 ///
-/// Lock order: shards, then the log's. Snapshots and rewrites are written on a thread of their own, piece by piece from
-/// ``ShardSnapshot``s; of a shard's time they take a few hundred keys' worth at once.
+/// Lock order: shards, then the log's. Snapshots and rewrites are written piece by piece from ``ShardSnapshot``s (see ``SnapshotWriter``).
 final class KeyspacePersistence: Sendable {
     /// Why a background job was not begun. The texts are Redis'.
     enum Refusal: String {
@@ -68,26 +67,22 @@ final class KeyspacePersistence: Sendable {
     private static let saveRetrySeconds: Int64 = 5
     private static let rewriteRetrySeconds: Int64 = 60
     private static let mendSeconds: Int64 = 10
-    /// Keys taken from a shard under one holding of its lock: some 20 µs of small ones.
-    private static let pieceCount = 64
-    /// Bytes that are gathered before they are written: some 25 µs, in which the kernel gives the core to nobody.
-    private static let pieceBytes = 64 << 10
     /// Entries that are loaded together.
     private static let gatheredMax = 32
 
     private let hasLog = Atomic(false)
     private let hasSnapshot = Atomic(false)
-    /// A flush came in between: the snapshot would show neither before nor after.
-    private let isAborted = Atomic(false)
+    /// Why the snapshot that is under way must end.
+    private let interruption = Lock<SnapshotFailure?>(nil)
     private let log = Lock<AppendLogWriter?>(nil)
     private let statusBox = Lock(Status())
     private let isBusy = Lock(false)
     private let progressBox = Lock(Progress())
     /// Effects of the transaction or script that holds all shards.
     private let group = Lock<[AppendLogReplay.Command]>([])
-    /// Writes snapshots.
+    /// Waits while ``snapshots`` writes.
     private let pool = NIOThreadPool(numberOfThreads: 1)
-    private let maker = SnapshotMaker()
+    let snapshots = SnapshotWriter()
     private let logger = Lock<Logger?>(nil)
     private let directoryLock = Lock<DirectoryLock?>(nil)
     /// A job was ended by a flush, through nobody's fault: it begins again with the next tick.
@@ -124,7 +119,7 @@ final class KeyspacePersistence: Sendable {
     private func load(_ keyspace: Keyspace, _ logger: Logger) throws {
         let configuration = keyspace.configuration
         pool.start()
-        maker.start()
+        snapshots.start()
         // A limit of the files' size is a disk that refuses: an error of the write, not the end of the process.
         signal(SIGXFSZ, SIG_IGN)
         let now = WallClock.nanoseconds() / 1_000_000
@@ -239,10 +234,11 @@ final class KeyspacePersistence: Sendable {
             case .always: true
             case .never: false
             }
-        if saves, directoryLock.withLock({ $0 != nil }) {
+        if directoryLock.withLock({ $0 != nil }) {
             // One that is under way shows an earlier instant.
+            interruption.withLock { $0 = .closed }
             while isBusy.withLock({ $0 }) { usleep(10_000) }
-            if keyspace.changeCount > status.changesAtLastSave {
+            if saves, keyspace.changeCount > status.changesAtLastSave {
                 let done = Completion()
                 if begin(keyspace, nil, rewrites: false, isHurried: true, done: { done.finish($0) }) == nil { _ = done.wait() }
             }
@@ -347,7 +343,7 @@ final class KeyspacePersistence: Sendable {
     func willRun(_ call: Call) {
         if call.command.locks == .all {
             // FLUSHALL, SWAPDB: from now on the databases are others.
-            isAborted.store(true, ordering: .relaxed)
+            interruption.withLock { $0 = .flushed }
             return
         }
         var places: ContiguousArray<Int> = []
@@ -368,7 +364,7 @@ final class KeyspacePersistence: Sendable {
 
     /// `BGSAVE`, and `BGREWRITEAOF` where there is a log.
     /// - Parameters:
-    ///   - isHurried: everybody waits for it: see ``Pace``.
+    ///   - isHurried: everybody waits for it: see ``SnapshotWriter``.
     ///   - done: called from another thread, with whether it succeeded.
     /// - Returns: why not.
     func begin(_ keyspace: Keyspace, _ call: Call?, rewrites: Bool, isHurried: Bool = false, done: @escaping @Sendable (Bool) -> Void) -> Refusal? {
@@ -385,7 +381,7 @@ final class KeyspacePersistence: Sendable {
         func freeze() {
             if rewrites { isBegun = writer?.beginRewrite() ?? false }
             guard isBegun else { return }
-            isAborted.store(false, ordering: .relaxed)
+            interruption.withLock { $0 = nil }
             var progress = Progress()
             for shard in keyspace.shards {
                 shard.snapshot = ShardSnapshot(databaseCount: configuration.databases)
@@ -405,24 +401,23 @@ final class KeyspacePersistence: Sendable {
             $0.began = began
         }
         let changes = keyspace.changeCount
-        let source = Lock(Source(rewrites: rewrites, pace: isHurried ? nil : Pace()))
-        let finished: @Sendable (DiskError?) -> Void = { [self] failure in
+        let finished: @Sendable (SnapshotFailure?) -> Void = { [self] failure in
             end(keyspace)
-            let wasFlushed = isAborted.load(ordering: .relaxed)
-            let failed = failure != nil || wasFlushed
-            report(failure, wasFlushed: wasFlushed, rewrites: rewrites)
+            report(failure, rewrites: rewrites)
+            let failed = failure != nil
+            let isDiskFailure = if case .disk = failure { true } else { false }
             let now = WallClock.nanoseconds() / 1_000_000_000
             let copiedBytes = progressBox.withLock { $0.copiedBytes }
             statusBox.withLock { status in
                 status.began = nil
                 if rewrites {
-                    status.lastRewriteFailed = failed && !wasFlushed
+                    status.lastRewriteFailed = isDiskFailure
                     status.rewriteSeconds = now - began
                     status.rewriteCopiedBytes = copiedBytes
                     if !failed { status.rewriteCount += 1 }
                     status.rewriteFailuresInARow = status.lastRewriteFailed ? status.rewriteFailuresInARow + 1 : 0
                 } else {
-                    status.lastSaveFailed = failed && !wasFlushed
+                    status.lastSaveFailed = isDiskFailure
                     status.saveSeconds = now - began
                     status.saveCopiedBytes = copiedBytes
                     if !failed {
@@ -435,81 +430,38 @@ final class KeyspacePersistence: Sendable {
             isBusy.withLock { $0 = false }
             done(!failed)
         }
-        let make: @Sendable () -> [UInt8]? = { [self] in source.withLock { piece(keyspace, &$0) } }
-        let next: @Sendable () -> [UInt8]? = { [maker] in isHurried ? make() : maker.make(make) }
-        if rewrites, let writer {
-            writer.writeBase(maker: pool, isAborted: { [self] in isAborted.load(ordering: .relaxed) }, next: next, done: finished)
-        } else {
-            let path = "\(configuration.directory)/\(configuration.snapshotName)"
-            pool.submit { [self] _ in finished(write(path, next)) }
+        let path = "\(configuration.directory)/\(configuration.snapshotName)"
+        pool.submit { [self] _ in
+            func write(to path: String, replacing: @Sendable () -> [String]) -> SnapshotFailure? {
+                snapshots.write(
+                    keyspace, to: path, isBase: rewrites, isHurried: isHurried, replacing: replacing, interruption: { interruption.withLock { $0 } },
+                    wrote: { keyCount in progressBox.withLock { $0.keysDone += keyCount } })
+            }
+            if rewrites, let writer {
+                writer.finishRewrite(write(to: writer.temporaryBasePath) { writer.replacedPaths }, done: finished)
+            } else {
+                finished(write(to: path + ".new") { [path] } ?? replace(path))
+            }
         }
         return nil
     }
 
-    private func report(_ failure: DiskError?, wasFlushed: Bool, rewrites: Bool) {
+    private func report(_ failure: SnapshotFailure?, rewrites: Bool) {
         let logger = logger.withLock { $0 }
         let what = rewrites ? "the append log was not rewritten" : "the snapshot was not written"
-        if wasFlushed {
+        switch failure {
+        case nil: break
+        case .disk(let error): logger?.error("\(what): \(error)")
+        case .flushed:
             if rewrites { mustRewriteAgain.store(true, ordering: .relaxed) } else { mustSaveAgain.store(true, ordering: .relaxed) }
             logger?.notice("\(what): all keys of a database went meanwhile; it begins again")
-        } else if let failure {
-            logger?.error("\(what): \(failure)")
+        case .closed: logger?.notice("\(what): the process ends")
         }
     }
 
-    private func write(_ path: String, _ next: () -> [UInt8]?) -> DiskError? {
-        do throws(DiskError) {
-            var file = try SnapshotFile(path: path)
-            while let piece = next() { try file.append(piece) }
-            if !isAborted.load(ordering: .relaxed) { try file.finish() }
-            return nil
-        } catch { return error }
-    }
-
-    /// Keeps a snapshot from holding up an event loop that has the same core: the kernel lets it work for some milliseconds before the other's turn
-    /// comes, and it rests sooner, after 200 µs for 100.
-    private struct Pace: Sendable {
-        private static let workNanoseconds: UInt64 = 200_000
-        private static let restMicroseconds: UInt32 = 100
-        private var began = MonotonicClock.nanoseconds()
-
-        mutating func rest() {
-            guard MonotonicClock.nanoseconds() &- began >= Self.workNanoseconds else { return }
-            usleep(Self.restMicroseconds)
-            began = MonotonicClock.nanoseconds()
-        }
-    }
-
-    /// Where a snapshot is while it is written.
-    private struct Source: Sendable {
-        var shard = 0
-        var rdb: RDBWriter?
-        var pace: Pace?
-
-        init(rewrites: Bool, pace: Pace?) {
-            self.pace = pace
-            rdb = RDBWriter(auxiliary: [("redis-ver", "7.2.0"), ("redis-bits", "64"), ("aof-base", rewrites ? "1" : "0")])
-        }
-    }
-
-    /// The next bytes; `nil` at the end.
-    private func piece(_ keyspace: Keyspace, _ source: inout Source) -> [UInt8]? {
-        guard source.rdb != nil else { return nil }
-        while source.shard < keyspace.shards.count, !isAborted.load(ordering: .relaxed) {
-            let shard = keyspace.shards[source.shard]
-            let (entries, isDone) = shard.withLock { () -> ([SnapshotEntry], Bool) in
-                guard let entries = shard.snapshot?.proceed(shard, countMax: Self.pieceCount) else { return ([], true) }
-                let isDone = shard.snapshot?.isDone ?? true
-                if isDone { shard.snapshot = nil }
-                return (entries, isDone)
-            }
-            for entry in entries { source.rdb?.write(entry) }
-            progressBox.withLock { $0.keysDone += entries.count }
-            source.pace?.rest()
-            if isDone { source.shard += 1 }
-            if let count = source.rdb?.pendingByteCount, count >= Self.pieceBytes { return source.rdb?.takeBytes() }
-        }
-        return source.rdb.take()?.finish()
+    private func replace(_ path: String) -> SnapshotFailure? {
+        do throws(DiskError) { try Disk.move(path + ".new", to: path) } catch { return .disk(error) }
+        return nil
     }
 
     private func end(_ keyspace: Keyspace) {

@@ -1,32 +1,5 @@
-/// A snapshot file on disk: written beside the old one and put in its place whole, read mapped. Everything blocks.
-struct SnapshotFile: ~Copyable {
-    private let path: String
-    private let temporaryPath: String
-    private var file: DiskFile
-    private var isFinished = false
-
-    /// Begins a new file; the one that is there stays until ``finish()``.
-    init(path: String) throws(DiskError) {
-        self.path = path
-        temporaryPath = path + ".new"
-        file = try DiskFile(path: temporaryPath, isNew: true)
-    }
-
-    mutating func append(_ bytes: [UInt8]) throws(DiskError) { try file.append(bytes) }
-
-    var byteCount: Int { file.byteCount }
-
-    /// Puts it in the place of the one before.
-    mutating func finish() throws(DiskError) {
-        try file.sync()
-        try Disk.move(temporaryPath, to: path)
-        isFinished = true
-    }
-
-    deinit {
-        if !isFinished { try? Disk.remove(temporaryPath) }
-    }
-
+/// A snapshot file on disk, read mapped. Everything blocks.
+enum SnapshotFile {
     /// Why a snapshot was not loaded.
     enum Refusal: Error, Equatable, CustomStringConvertible {
         case disk(DiskError)

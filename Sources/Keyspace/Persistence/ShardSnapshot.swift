@@ -9,13 +9,18 @@
 ///
 /// Touched under its shard's lock.
 struct ShardSnapshot {
+    /// Some 20 µs of small ones.
+    private static let keysAtOnce = 64
+    private static let bytesAtOnce = 64 << 10
+
     private var database = 0
     private let databaseCount: Int
     /// The 32 highest bits of the hashes that come next in `database`; `nil` when all databases are done.
     private var cursor: UInt32? = 0
     /// Keys ahead of the cursor that were taken already, or were not there at the beginning.
     private var taken: [Set<[UInt8]>]
-    private var entries: [SnapshotEntry] = []
+    /// Ahead of the cursor.
+    private var copied = Piece()
 
     init(databaseCount: Int) {
         self.databaseCount = databaseCount
@@ -29,20 +34,44 @@ struct ShardSnapshot {
     mutating func willChange(_ key: Key, database changed: Int, in shard: Shard) -> Int {
         guard let cursor, changed > database || changed == database && UInt32(truncatingIfNeeded: key.hash >> 32) >= cursor else { return 0 }
         guard taken[changed].insert(key.copy).inserted, let entry = shard[changed].find(key) else { return 0 }
-        entries.append(Self.entry(entry, changed))
-        return entry.bytes + (entry.type == .string ? 0 : entry.object(as: StoredObject.self).bytes)
+        let before = copied.byteCount
+        copied.append(entry, changed)
+        return copied.byteCount - before
     }
 
-    /// Goes on by some segments.
-    /// - Parameter countMax: entries, about: the lock is not held longer than they take.
-    /// - Returns: what is to be written.
-    mutating func proceed(_ shard: Shard, countMax: Int) -> [SnapshotEntry] {
-        var found = entries
-        entries = []
-        while let place = cursor, found.count < countMax {
-            let next = shard[database].scan(place) { entry in
+    /// What is to be written next.
+    struct Piece: Sendable {
+        var entries: [SnapshotEntry] = []
+        /// In memory.
+        var byteCount = 0
+
+        mutating func add(_ other: Piece) {
+            entries += other.entries
+            byteCount += other.byteCount
+        }
+
+        fileprivate mutating func append(_ entry: Entry, _ database: Int) {
+            entries.append(
+                SnapshotEntry(
+                    database: database, key: [UInt8](entry.key), value: StoredValues.snapshot(entry), expiry: entry.expires ? entry.deadline : nil))
+            byteCount += entry.bytes + (entry.type == .string ? 0 : entry.object(as: StoredObject.self).bytes)
+        }
+    }
+
+    /// Of how many hashes the keys have about ``bytesAtOnce`` together: of large values a segment would be too much.
+    private static func hashesAtOnce(_ database: borrowing Database) -> UInt32 {
+        guard database.bytes / bytesAtOnce >= 1, database.count > 0 else { return .max }
+        return UInt32(clamping: (1 << 32) / (database.bytes / bytesAtOnce))
+    }
+
+    /// Goes on by some segments: the lock is not held longer than some keys, or ones of some size, take.
+    mutating func proceed(_ shard: Shard) -> Piece {
+        var found = copied
+        copied = Piece()
+        while let place = cursor, found.entries.count < Self.keysAtOnce, found.byteCount < Self.bytesAtOnce {
+            let next = shard[database].scan(place, hashesMax: Self.hashesAtOnce(shard[database])) { entry in
                 if !taken[database].isEmpty, taken[database].remove([UInt8](entry.key)) != nil { return }
-                found.append(Self.entry(entry, database))
+                found.append(entry, database)
             }
             if let next {
                 cursor = next
@@ -53,10 +82,5 @@ struct ShardSnapshot {
             }
         }
         return found
-    }
-
-    private static func entry(_ entry: Entry, _ database: Int) -> SnapshotEntry {
-        SnapshotEntry(
-            database: database, key: [UInt8](entry.key), value: StoredValues.snapshot(entry), expiry: entry.expires ? entry.deadline : nil)
     }
 }

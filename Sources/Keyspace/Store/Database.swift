@@ -265,8 +265,8 @@ struct Database: ~Copyable {
 
     func forEach(_ body: (Entry) -> Void) { table.forEach(body) }
 
-    /// See ``EntryTable/scan(_:_:)``.
-    func scan(_ cursor: UInt32, _ body: (Entry) -> Void) -> UInt32? { table.scan(cursor, body) }
+    /// See ``EntryTable/scan(_:hashesMax:_:)``.
+    func scan(_ cursor: UInt32, hashesMax: UInt32 = .max, _ body: (Entry) -> Void) -> UInt32? { table.scan(cursor, hashesMax: hashesMax, body) }
 
     func random(_ random: inout some RandomNumberGenerator) -> Entry? { table.random(&random) }
 

@@ -371,22 +371,25 @@ struct EntryTable: ~Copyable {
         }
     }
 
-    /// Hands out the entries of one segment.
-    /// - Parameter cursor: the highest 32 bits of the hash to begin at.
+    /// Hands out the entries of one segment, or of a part of it.
+    /// - Parameters:
+    ///   - cursor: the highest 32 bits of the hash to begin at.
+    ///   - hashesMax: of so many values of these bits at most.
     /// - Returns: where to go on; `nil` when this was the last.
-    func scan(_ cursor: UInt32, _ body: (Entry) -> Void) -> UInt32? {
+    func scan(_ cursor: UInt32, hashesMax: UInt32 = .max, _ body: (Entry) -> Void) -> UInt32? {
         guard let directory else { return nil }
         let segment = Segment(base: directory[depth == 0 ? 0 : Int(cursor >> UInt32(32 - depth))])
         let width = UInt64(1) << UInt64(32 - segment.depth)
-        // Two segments have become one since the cursor was given: what is in the first half was handed out.
-        let isWithin = UInt64(cursor) & (width - 1) != 0
+        let first = UInt64(cursor)
+        let end = (first & ~(width - 1)) + width
+        let next = hashesMax == .max ? end : min(end, first + UInt64(max(hashesMax, 1)))
+        // A part; or two segments have become one since the cursor was given: what is in the first half was handed out.
+        let isPart = first & (width - 1) != 0 || next < end
         for index in 0..<segment.capacity where segment.slots[index] != 0 {
             let entry = Entry(Self.pointer(segment.slots[index]))
-            if isWithin, UInt32(truncatingIfNeeded: KeyHash.hash(entry.key) >> 32) < cursor { continue }
+            if isPart, !(first..<next ~= KeyHash.hash(entry.key) >> 32) { continue }
             body(entry)
         }
-        guard segment.depth > 0 else { return nil }
-        let next = (UInt64(cursor) & ~(width - 1)) + width
         return next >= 1 << 32 ? nil : UInt32(next)
     }
 

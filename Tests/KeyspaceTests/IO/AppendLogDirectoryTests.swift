@@ -215,13 +215,14 @@ private func openDirectory(
         waitUntilSafe(append(1))
         #expect(try open(folder.copy()).0 == counters)
         #expect(writer.beginRewrite() && !writer.beginRewrite())
-        let pieces = Mutex([counters.base])
+        var base = try DiskFile(path: writer.temporaryBasePath, isNew: true)
+        try base.append(counters.base)
         for counter in 0..<10 { _ = append(counter) }
         let done = DispatchSemaphore(value: 0)
-        writer.writeBase(maker: .singleton, next: { pieces.withLock { $0.popLast() } }, done: { failure in
+        writer.finishRewrite(nil) { failure in
             #expect(failure == nil)
             done.signal()
-        })
+        }
         #expect(done.wait(timeout: .now() + 20) == .success)
         waitUntilSafe(append(2))
         #expect(try open(folder.copy()).0 == counters)

@@ -101,9 +101,48 @@ import Testing
         await served.stop()
     }
 
-    @Test func `a flush in between ends a snapshot without a file`() async throws {
+    @Test func `without a directory there is no snapshot`() {
         let keyspace = Keyspace(KeyspaceConfiguration())
         #expect(keyspace.persistence.begin(keyspace, nil, rewrites: false, done: { _ in }) == .off)
+    }
+
+    @Test(arguments: [false, true])
+    func `a flush in between ends a snapshot without a file, and it begins again`(rewrites: Bool) async throws {
+        let folder = try Folder()
+        let served = try await ServedKeyspace(threads: 1) {
+            $0.directory = folder.path
+            $0.appendOnly = rewrites
+        }
+        let client = try served.client()
+        try fill(client)
+        // In one turn of the only loop: it takes no keys before the flush.
+        try client.send([octets(rewrites ? "BGREWRITEAOF" : "BGSAVE")])
+        try client.send([octets("FLUSHALL")])
+        try client.send([octets("SET"), octets("after"), octets("1")])
+        #expect(try (0..<3).map { _ in try client.reply() }.last == .status("OK"))
+        let file = folder.url.appending(path: rewrites ? "appendonlydir/appendonly.aof.1.base.rdb" : "dump.rdb")
+        #expect(eventually(seconds: 20) { FileManager.default.fileExists(atPath: file.path) })
+        #expect(try entries(in: Array(Data(contentsOf: file))).map(\.key) == [octets("after")])
+        await served.stop()
+    }
+
+    @Test func `the end does not wait for a snapshot that is under way`() async throws {
+        let folder = try Folder()
+        let served = try await ServedKeyspace(threads: 1) {
+            $0.directory = folder.path
+            $0.appendOnly = true
+        }
+        let client = try served.client()
+        for number in 0..<20_000 { try client.send([octets("SET"), octets("key:\(number)"), octets("x")]) }
+        for _ in 0..<20_000 { _ = try client.reply() }
+        try client.call("BGREWRITEAOF")
+        await served.stop()
+        let second = try await ServedKeyspace {
+            $0.directory = folder.path
+            $0.appendOnly = true
+        }
+        #expect(try second.client().call("DBSIZE") == .integer(20_000))
+        await second.stop()
     }
 
     @Test(arguments: [FsyncPolicy.always, .everysec, .no])
