@@ -67,8 +67,6 @@ final class KeyspacePersistence: Sendable {
     private static let saveRetrySeconds: Int64 = 5
     private static let rewriteRetrySeconds: Int64 = 60
     private static let mendSeconds: Int64 = 10
-    /// Entries that are loaded together.
-    private static let gatheredMax = 32
 
     private let hasLog = Atomic(false)
     private let hasSnapshot = Atomic(false)
@@ -117,97 +115,20 @@ final class KeyspacePersistence: Sendable {
     }
 
     private func load(_ keyspace: Keyspace, _ logger: Logger) throws {
-        let configuration = keyspace.configuration
         pool.start()
         snapshots.start()
         // A limit of the files' size is a disk that refuses: an error of the write, not the end of the process.
         signal(SIGXFSZ, SIG_IGN)
-        let now = WallClock.nanoseconds() / 1_000_000
-        let call = Call(keyspace: keyspace, session: ClientSession(internalOf: keyspace), counters: CallCounters())
-        call.now = now
-        call.mayBlock = false
-        // Nobody else is there yet; commands must not ask for locks that they then hold twice.
-        call.holdsAll = true
-        // Some at a time: where the table is read for each of them is read for all first, since each waits for memory, and they can wait together.
-        var gathered: [SnapshotEntry] = []
-        gathered.reserveCapacity(Self.gatheredMax)
-        var touched: UInt64 = 0
-        func store(_ entry: SnapshotEntry) -> String? {
-            if entry.value.isEmptyCollection { return nil }
-            gathered.append(entry)
-            if gathered.count == Self.gatheredMax { storeGathered() }
-            return nil
-        }
-        func storeGathered() {
-            for entry in gathered {
-                entry.key.withUnsafeBytes { key in
-                    let key = Key(key)
-                    touched ^= call.shard(key)[entry.database].touch(key)
-                }
-            }
-            for entry in gathered {
-                call.database = entry.database
-                entry.key.withUnsafeBytes {
-                    StoredValues.store(entry.value, at: Key($0), entry.expiry.map { .set($0) } ?? .clear, call)
-                }
-            }
-            gathered.removeAll(keepingCapacity: true)
-        }
-        func run(_ commands: [AppendLogReplay.Command]) -> String? {
-            storeGathered()
-            for command in commands {
-                let words = command.words
-                call.session.database = command.database
-                call.database = command.database
-                call.out.clear()
-                guard let name = words.first, name.withUnsafeBytes({ CommandTable.shared.command($0) }) != nil else {
-                    return "unknown command \(String(decoding: words.first ?? [], as: UTF8.self))"
-                }
-                call.run(words)
-                if call.out.bytes.first == UInt8(ascii: "-") { return String(decoding: call.out.bytes.dropFirst(), as: UTF8.self) }
-            }
-            return nil
-        }
-        let path = "\(configuration.directory)/\(configuration.snapshotName)"
-        guard configuration.appendOnly else {
-            let shards = keyspace.shards
-            let found = try SnapshotFile.load(path, databaseCount: configuration.databases, now: now) { database, keyCount in
-                for shard in shards { shard[database].reserve(keyCount / shards.count) }
-            } entry: { store($0) }
-            storeGathered()
-            for shard in shards {
-                for database in 0..<configuration.databases { shard[database].giveBackReserve() }
-            }
-            if let found {
-                logger.notice("\(found.entryCount) keys loaded from \(path)")
-                statusBox.withLock { ($0.keysLoaded, $0.keysExpiredAtLoad) = (found.entryCount, found.expiredCount) }
-                Self.warn(found, logger)
-            }
-            for database in 0..<configuration.databases { keyspace.publish(Keyspace.allShards, database) }
+        let loader = KeyspaceLoader(keyspace, logger)
+        guard keyspace.configuration.appendOnly else {
+            let found = try loader.loadSnapshot()
+            statusBox.withLock { ($0.keysLoaded, $0.keysExpiredAtLoad) = (found.entryCount, found.expiredCount) }
             return
         }
-        let folder = "\(configuration.directory)/\(AppendLogDirectory.usualName)"
-        switch try AppendLogDirectory.adoptPredecessor(
-            directory: folder, prefix: AppendLogDirectory.usualPrefix,
-            singleFile: "\(configuration.directory)/\(AppendLogDirectory.usualPrefix)", snapshot: path)
-        {
-        case .none: break
-        case .singleFile: logger.notice("the append log of one file was moved into \(folder)")
-        case .snapshot: logger.notice("the append log begins with what \(path) has")
-        }
-        // What has expired since is not gone for the commands that saw it: it goes when all have been replayed.
-        call.now = 1
-        var recovery = AppendLogDirectory.Recovery()
-        let directory = try AppendLogDirectory(
-            directory: folder, prefix: AppendLogDirectory.usualPrefix, databaseCount: configuration.databases,
-            cutsTornTail: configuration.cutsTornTail, now: now, into: AppendLogDirectory.Target(entry: store, commands: run), recovery: &recovery)
-        storeGathered()
-        for database in 0..<configuration.databases { keyspace.publish(Keyspace.allShards, database) }
-        statusBox.withLock { $0.keysLoaded = recovery.entryCount }
-        logger.notice("\(recovery.entryCount) keys and \(recovery.commandCount) commands loaded from the append log")
-        if recovery.cutByteCount > 0 { logger.warning("the append log ended within a command: its last \(recovery.cutByteCount) bytes were cut off") }
-        Self.warn(recovery, logger)
-        let writer = AppendLogWriter(directory, policy: configuration.fsync) { health in
+        var found = AppendLogDirectory.Recovery()
+        let directory = try loader.loadLog(&found)
+        statusBox.withLock { [found] in $0.keysLoaded = found.entryCount }
+        let writer = AppendLogWriter(directory, policy: keyspace.configuration.fsync) { health in
             switch health {
             case .good: logger.notice("the append log is written again")
             case .retrying(let error): logger.error("the append log is not written: \(error)")
@@ -217,13 +138,6 @@ final class KeyspacePersistence: Sendable {
         }
         log.withLock { $0 = writer }
         hasLog.store(true, ordering: .relaxed)
-    }
-
-    private static func warn(_ recovery: AppendLogDirectory.Recovery, _ logger: Logger) {
-        if recovery.functionCount > 0 { logger.warning("\(recovery.functionCount) libraries of functions were left out: there are no functions here") }
-        if recovery.fieldExpiryCount > 0 {
-            logger.warning("\(recovery.fieldExpiryCount) fields of hashes had an expiry of their own, which was dropped: they stay with their key")
-        }
     }
 
     /// The end: a last snapshot where there are save points, as Redis does at SIGTERM, and all of the log that waits.
