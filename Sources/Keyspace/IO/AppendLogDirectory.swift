@@ -252,7 +252,8 @@ struct AppendLogDirectory: ~Copyable {
     /// - Parameter isListed: `false` when commands are missing between the last increment and this one: it means nothing until a base
     ///   is there, and ``finishRewrite()`` names both in one step.
     mutating func beginIncrement(isListed: Bool = true) throws(DiskError) {
-        try file.sync()
+        // Behind a gap it is given up: what it has more than was synced may go with a crash.
+        if isListed { try file.sync() }
         var next = manifest
         let increment = next.beginIncrement(prefix: prefix)
         let new = try DiskFile(path: "\(directory)/\(increment.name)", isNew: true)

@@ -11,8 +11,8 @@ import Musl
 ///
 /// A command is appended in memory, under a lock, in the order in which its shard applied it. The thread takes all that waits, writes it
 /// with one call, and syncs it as the policy says; many commands share one sync. Under `always` a client's replies wait until
-/// ``whenSafe(_:_:)`` calls back. Otherwise commands are gathered for a millisecond: what a killed process loses at most, and a second's
-/// worth when the machine goes down under `everysec`.
+/// ``whenSafe(_:_:)`` calls back. Otherwise commands are gathered for a millisecond: what a killed process loses of it, and a second's
+/// worth when the machine goes down under `everysec`; a disk that is slow makes both longer.
 ///
 /// When the disk refuses, what waits is kept and tried again once a second. Under `always` writes are refused meanwhile, so that nothing
 /// acknowledged is lost. Otherwise the keyspace is a cache that goes on in memory; when more waits than may, the log is
@@ -96,7 +96,11 @@ final class AppendLogWriter: Sendable {
     func refusal() -> String? {
         state.withLock { state in
             guard state.policy == .always else { return nil }
-            if case .retrying(let error) = state.health { return "MISCONF Errors writing to the AOF file: \(error.description)" }
+            switch state.health {
+            case .good: break
+            // Broken under another policy.
+            case .retrying(let error), .broken(let error): return "MISCONF Errors writing to the AOF file: \(error.description)"
+            }
             return state.isFull ? "MISCONF Errors writing to the AOF file: the disk does not keep up" : nil
         }
     }
@@ -130,12 +134,13 @@ final class AppendLogWriter: Sendable {
     /// Calls back once so many bytes of the log are on disk, from the writer's thread; at once unless the policy is `always`. With
     /// `false` when the disk refuses them: they are tried again, but nobody may be told that they are safe.
     func whenSafe(_ count: UInt64, _ callback: @escaping @Sendable (Bool) -> Void) {
-        let isSafe = state.withLock { state in
+        let isSafe = state.withLock { state -> Bool? in
             if state.policy != .always || state.safeCount >= count { return true }
+            if case .broken = state.health { return false }
             state.waiters.append((count, callback))
-            return false
+            return nil
         }
-        if isSafe { callback(true) }
+        if let isSafe { callback(isSafe) }
     }
 
     /// To be called once a second: syncs what was written, and tries again what the disk refused.
@@ -159,11 +164,14 @@ final class AppendLogWriter: Sendable {
 
     /// On the writer's thread: all that waits, in one write, synced if its time has come.
     private func writeBatch() {
-        let (batch, policy, count, isSyncDue) = state.withLock { state in
+        let taken = state.withLock { state -> (AppendLog.Batch, FsyncPolicy, UInt64, Bool)? in
             state.isScheduled = false
+            // Asked for before it broke; nothing is behind the gap.
+            if case .broken = state.health { return nil }
             defer { state.isSyncDue = false }
             return (state.log.takeBatch(), state.policy, state.log.appendedCount, state.isSyncDue)
         }
+        guard let (batch, policy, count, isSyncDue) = taken else { return }
         let (failure, unwrittenByteCount, size) = files.withLock { files -> (DiskError?, Int, Size) in
             var failure: DiskError?
             do throws(DiskError) { try files.write(batch, policy: policy, isSyncDue: isSyncDue) } catch { failure = error }
@@ -229,11 +237,11 @@ final class AppendLogWriter: Sendable {
             if failure == nil {
                 // The new increment must be there before the base takes the place of all that was before it.
                 writeBatch()
-                if case .retrying(let error) = health {
-                    failure = .disk(error)
-                } else if let error = attempt({ (files) throws(DiskError) in try files.finishRewrite() }) {
-                    failure = .disk(error)
+                switch health {
+                case .good: failure = attempt { (files) throws(DiskError) in try files.finishRewrite() }.map { .disk($0) }
+                case .retrying(let error), .broken(let error): failure = .disk(error)
                 }
+                if failure != nil { try? Disk.remove(temporaryBasePath) }
             }
             endRewrite(failure)
             done(failure)
@@ -266,10 +274,8 @@ final class AppendLogWriter: Sendable {
 
     /// Writes and syncs all that waits, and ends the thread.
     func close() {
-        pool.submit { [self] _ in
-            writeBatch()
-            _ = attempt { (files) throws(DiskError) in try files.sync() }
-        }
         try? pool.syncShutdownGracefully()
+        writeBatch()
+        _ = attempt { (files) throws(DiskError) in try files.sync() }
     }
 }

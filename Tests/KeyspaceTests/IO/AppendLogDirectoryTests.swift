@@ -231,6 +231,88 @@ private func openDirectory(
         #expect(try open(folder).0 == counters && !writer.isRewriting)
     }
 
+    /// A log whose increments take nothing: they are /dev/full.
+    private func fullDisk(_ increments: ClosedRange<Int>) throws -> Folder {
+        let folder = try Folder()
+        for number in increments {
+            try FileManager.default.createSymbolicLink(
+                atPath: "\(folder.path)/appendonly.aof.\(number).incr.aof", withDestinationPath: "/dev/full")
+        }
+        try Data("file appendonly.aof.1.incr.aof seq 1 type i\n".utf8).write(to: folder.url.appending(path: "appendonly.aof.manifest"))
+        return folder
+    }
+
+    private final class Healths: Sendable {
+        let seen = Mutex<[AppendLogWriter.Health]>([])
+        var isBroken: Bool { if case .broken = seen.withLock({ $0.last }) { true } else { false } }
+    }
+
+    /// Until nothing is waited for: with a disk that takes nothing and no room in memory.
+    private func breakLog(_ writer: AppendLogWriter, _ healths: Healths) {
+        #expect(eventually {
+            _ = writer.append(Counters.command(1), database: 0)
+            return healths.isBroken
+        })
+    }
+
+    @Test func `a log with a gap stays broken until a rewrite has mended it`() throws {
+        let folder = try fullDisk(1...1)
+        var counters = Counters()
+        var recovery = AppendLogDirectory.Recovery()
+        let healths = Healths()
+        let writer = AppendLogWriter(try openDirectory(folder, &counters, &recovery), policy: .everysec, pendingBytesMax: 200) { health in
+            healths.seen.withLock { $0.append(health) }
+        }
+        breakLog(writer, healths)
+        // Neither what is appended, nor what had been asked for before, mends it.
+        for _ in 0..<20 {
+            for counter in 0..<20 { _ = writer.append(Counters.command(counter), database: 0) }
+            writer.tick()
+            usleep(2000)
+        }
+        #expect(healths.isBroken && writer.droppedByteCount > 0)
+        // Under always nobody waits for what is never written.
+        writer.setPolicy(.always)
+        #expect(writer.refusal()?.hasPrefix("MISCONF") == true)
+        let isSafe = Mutex<Bool?>(nil)
+        writer.whenSafe(writer.append(Counters.command(1), database: 0)) { safe in isSafe.withLock { $0 = safe } }
+        #expect(isSafe.withLock { $0 } == false)
+        writer.setPolicy(.everysec)
+
+        #expect(writer.beginRewrite())
+        var base = try DiskFile(path: writer.temporaryBasePath, isNew: true)
+        try base.append(counters.base)
+        counters.apply(Counters.command(3))
+        _ = writer.append(Counters.command(3), database: 0)
+        let failure = Mutex<SnapshotFailure??>(nil)
+        writer.finishRewrite(nil) { result in failure.withLock { $0 = .some(result) } }
+        #expect(eventually { failure.withLock { $0 != nil } })
+        #expect(failure.withLock { $0 } == .some(nil) && writer.health == .good && writer.droppedByteCount == 0)
+        writer.close()
+        #expect(try open(folder).0 == counters)
+    }
+
+    @Test func `a log that breaks while it is rewritten has no new base`() throws {
+        let folder = try fullDisk(1...2)
+        var counters = Counters()
+        var recovery = AppendLogDirectory.Recovery()
+        let healths = Healths()
+        let writer = AppendLogWriter(try openDirectory(folder, &counters, &recovery), policy: .everysec, pendingBytesMax: 200) { health in
+            healths.seen.withLock { $0.append(health) }
+        }
+        #expect(writer.beginRewrite())
+        var base = try DiskFile(path: writer.temporaryBasePath, isNew: true)
+        try base.append(counters.base)
+        breakLog(writer, healths)
+        let failure = Mutex<SnapshotFailure??>(nil)
+        writer.finishRewrite(nil) { result in failure.withLock { $0 = .some(result) } }
+        #expect(eventually { failure.withLock { $0 != nil } })
+        if case .some(.some(.disk)) = failure.withLock({ $0 }) {} else { Issue.record("it has a base") }
+        #expect(healths.isBroken && writer.droppedByteCount > 0)
+        #expect(try folder.names().filter { $0.contains("base") } == [])
+        writer.close()
+    }
+
     @Test(.enabled(if: RedisPeer.isInstalled, "redis-server is not installed: run scripts/setup"))
     func `Redis loads our directory, and we load its`() throws {
         let folder = try Folder()
