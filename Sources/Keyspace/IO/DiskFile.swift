@@ -21,7 +21,7 @@ struct DiskError: Error, Equatable, Sendable, CustomStringConvertible {
     }
 }
 
-/// A file open for writing. Everything blocks: only the persistence's own thread calls it.
+/// A file open for writing. Everything blocks.
 struct DiskFile: ~Copyable {
     let path: String
     private let descriptor: Int32

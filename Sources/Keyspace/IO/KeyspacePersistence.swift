@@ -83,7 +83,7 @@ final class KeyspacePersistence: Sendable {
     let snapshots = SnapshotWriter()
     private let logger = Lock<Logger?>(nil)
     private let directoryLock = Lock<DirectoryLock?>(nil)
-    /// A job was ended by a flush, through nobody's fault: it begins again with the next tick.
+    /// A job was ended by a flush, through nobody's fault, or asked for within a transaction: it begins with the next tick.
     private let mustSaveAgain = Atomic(false)
     private let mustRewriteAgain = Atomic(false)
     private let lastSaveBox = Lock(LastSave.withSavePoints)
@@ -149,16 +149,28 @@ final class KeyspacePersistence: Sendable {
             case .never: false
             }
         if directoryLock.withLock({ $0 != nil }) {
-            // One that is under way shows an earlier instant.
-            interruption.withLock { $0 = .closed }
+            interrupt()
             while isBusy.withLock({ $0 }) { usleep(10_000) }
-            if saves, keyspace.changeCount > status.changesAtLastSave {
+            func write(rewrites: Bool) {
                 let done = Completion()
-                if begin(keyspace, nil, rewrites: false, isHurried: true, done: { done.finish($0) }) == nil { _ = done.wait() }
+                if begin(keyspace, nil, rewrites: rewrites, isHurried: true, done: { done.finish($0) }) == nil { _ = done.wait() }
             }
+            if let writer, writer.droppedByteCount > 0 { write(rewrites: true) }
+            if saves, keyspace.changeCount > status.changesAtLastSave { write(rewrites: false) }
         }
         log.withLock { $0 }?.close()
         directoryLock.withLock { $0 = nil }
+    }
+
+    /// The process is about to end: what is under way shows an earlier instant than what will be written, and nobody waits for it. But a rewrite that
+    /// mends a gap in the log.
+    func interrupt() {
+        if writer?.droppedByteCount ?? 0 == 0 { interruption.withLock { $0 = .closed } }
+    }
+
+    /// Begins with the next tick.
+    func schedule(rewrites: Bool) {
+        if rewrites { mustRewriteAgain.store(true, ordering: .relaxed) } else { mustSaveAgain.store(true, ordering: .relaxed) }
     }
 
     /// What `SHUTDOWN` wants of the end.
@@ -169,12 +181,12 @@ final class KeyspacePersistence: Sendable {
         writer?.tick()
         let now = WallClock.nanoseconds() / 1_000_000_000
         if mustBeginSave(keyspace, now: now) {
-            mustSaveAgain.store(false, ordering: .relaxed)
-            _ = begin(keyspace, nil, rewrites: false, done: { _ in })
+            let isScheduled = mustSaveAgain.exchange(false, ordering: .relaxed)
+            if begin(keyspace, nil, rewrites: false, done: { _ in }) != nil, isScheduled { schedule(rewrites: false) }
         }
         if mustBeginRewrite(keyspace, now: now) {
-            mustRewriteAgain.store(false, ordering: .relaxed)
-            _ = begin(keyspace, nil, rewrites: true, done: { _ in })
+            let isScheduled = mustRewriteAgain.exchange(false, ordering: .relaxed)
+            if begin(keyspace, nil, rewrites: true, done: { _ in }) != nil, isScheduled { schedule(rewrites: true) }
         }
     }
 
@@ -255,13 +267,13 @@ final class KeyspacePersistence: Sendable {
 
     /// A command that writes is about to run, with its keys' shards locked.
     func willRun(_ call: Call) {
-        if call.command.locks == .all {
-            // FLUSHALL, SWAPDB: from now on the databases are others.
+        var places: ContiguousArray<Int> = []
+        call.command.keyPlaces(call, &places)
+        if places.isEmpty, call.command.locks == .all {
+            // FLUSHALL, FLUSHDB, SWAPDB: from now on the databases are others.
             interruption.withLock { $0 = .flushed }
             return
         }
-        var places: ContiguousArray<Int> = []
-        call.command.keyPlaces(call, &places)
         // COPY and MOVE name a second database.
         let databases =
             call.command.name == "copy" || call.command.name == "move"
@@ -292,9 +304,11 @@ final class KeyspacePersistence: Sendable {
         }
         guard isFree else { return rewrites ? .rewriting : .busy }
         var isBegun = true
+        var changes: UInt64 = 0
         func freeze() {
             if rewrites { isBegun = writer?.beginRewrite() ?? false }
             guard isBegun else { return }
+            changes = keyspace.changeCount
             interruption.withLock { $0 = nil }
             var progress = Progress()
             for shard in keyspace.shards {
@@ -314,8 +328,7 @@ final class KeyspacePersistence: Sendable {
             if rewrites { $0.lastRewriteAttempt = began } else { $0.lastAttempt = began }
             $0.began = began
         }
-        let changes = keyspace.changeCount
-        let finished: @Sendable (SnapshotFailure?) -> Void = { [self] failure in
+        let finished: @Sendable (SnapshotFailure?) -> Void = { [self, changes] failure in
             end(keyspace)
             report(failure, rewrites: rewrites)
             let failed = failure != nil
@@ -367,14 +380,17 @@ final class KeyspacePersistence: Sendable {
         case nil: break
         case .disk(let error): logger?.error("\(what): \(error)")
         case .flushed:
-            if rewrites { mustRewriteAgain.store(true, ordering: .relaxed) } else { mustSaveAgain.store(true, ordering: .relaxed) }
+            schedule(rewrites: rewrites)
             logger?.notice("\(what): all keys of a database went meanwhile; it begins again")
         case .closed: logger?.notice("\(what): the process ends")
         }
     }
 
     private func replace(_ path: String) -> SnapshotFailure? {
-        do throws(DiskError) { try Disk.move(path + ".new", to: path) } catch { return .disk(error) }
+        do throws(DiskError) { try Disk.move(path + ".new", to: path) } catch {
+            try? Disk.remove(path + ".new")
+            return .disk(error)
+        }
         return nil
     }
 

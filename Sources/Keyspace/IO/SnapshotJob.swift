@@ -25,10 +25,14 @@ struct SnapshotJob: ~Copyable {
 
     var isDone: Bool { rdb == nil }
 
+    /// Frees the piece once it is written: nothing for an event loop, when it has much.
+    mutating func forgetWritten() {
+        if writtenCount == piece.entries.count { (piece, writtenCount) = (ShardSnapshot.Piece(), 0) }
+    }
+
     /// Takes some keys, with the lock of their shard.
     /// - Returns: whether there is room for more.
     mutating func take() -> Bool {
-        if writtenCount > 0, writtenCount == piece.entries.count { (piece, writtenCount) = (ShardSnapshot.Piece(), 0) }
         guard writtenCount == 0, shard < keyspace.shards.count, piece.byteCount < Self.pieceBytes else { return false }
         let shard = keyspace.shards[shard]
         let (taken, isDone) = shard.withLock { () -> (ShardSnapshot.Piece, Bool) in

@@ -28,7 +28,7 @@ enum SnapshotFailure: Error, Equatable, Sendable {
 /// While snapshots are written over and over p99.9 of SET is 1.3 times that of quiet; by a thread like any other, with rests, 4.5 times.
 final class SnapshotWriter: Sendable {
     /// Of who asks a loop. One that does not come to it is busy with a long command, or waits for this very snapshot.
-    private static let patience = DispatchTimeInterval.milliseconds(20)
+    private static let waitMax = DispatchTimeInterval.milliseconds(20)
     private static let restMicroseconds: UInt32 = 50
 
     private let thread = SnapshotThread()
@@ -54,7 +54,7 @@ final class SnapshotWriter: Sendable {
         if failure != nil {
             try? Disk.remove(path)
         } else if !isHurried {
-            for path in replacing() { Disk.uncache(path) { usleep(Self.restMicroseconds) } }
+            for path in replacing() where interruption() == nil { Disk.uncache(path) { usleep(Self.restMicroseconds) } }
         }
         return failure
     }
@@ -64,32 +64,38 @@ final class SnapshotWriter: Sendable {
     ) -> SnapshotFailure? {
         do throws(DiskError) {
             let job = Lock(try SnapshotJob(of: keyspace, to: path, isBase: isBase))
-            let loops = isHurried ? [] : loops.withLock { $0 }
             let take = { @Sendable in job.withLock { $0.take() } }
             let write = { @Sendable () throws(DiskError) in try job.withLock { (job) throws(DiskError) in try job.write() } }
+            var patience = SnapshotPatience()
             var turn = 0
             while !job.withLock({ $0.isDone }) {
-                if loops.isEmpty { while take() {} } else { Self.doAll(take, on: loops[turn % loops.count]) }
-                turn += 1
+                let loops = isHurried ? [] : loops.withLock { $0 }
+                if !loops.isEmpty, patience.mayAsk() {
+                    patience.asked(isLong: !Self.doAll(take, on: loops[turn % loops.count]))
+                    turn += 1
+                }
+                while take() {}
                 // What a flush came before of is no part of a snapshot.
                 if let interruption = interruption() { return interruption }
                 wrote(try isHurried ? write() : thread.run(write))
+                job.withLock { $0.forgetWritten() }
             }
             try job.withLock { (job) throws(DiskError) in try job.sync() }
             return nil
         } catch { return .disk(error) }
     }
 
-    /// Has a loop do something with others' turns in between until there is nothing more to do; does it here when the loop does not come to it.
-    private static func doAll(_ some: @escaping @Sendable () -> Bool, on loop: any EventLoop) {
+    /// Has a loop do something with others' turns in between until there is nothing more to do.
+    /// - Returns: `false` when it does not come to it; it does nothing any more then.
+    private static func doAll(_ some: @escaping @Sendable () -> Bool, on loop: any EventLoop) -> Bool {
         let isLoops = Lock(true)
         let isDone = DispatchSemaphore(value: 0)
         @Sendable func turn() {
             if isLoops.withLock({ $0 && some() }) { loop.execute(turn) } else { isDone.signal() }
         }
         loop.execute(turn)
-        guard isDone.wait(timeout: .now() + patience) == .timedOut else { return }
+        guard isDone.wait(timeout: .now() + waitMax) == .timedOut else { return true }
         isLoops.withLock { $0 = false }
-        while some() {}
+        return false
     }
 }

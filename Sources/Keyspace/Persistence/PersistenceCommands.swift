@@ -78,8 +78,9 @@ enum PersistenceCommands {
         end()
     }
 
-    /// Saves what is there now: a job that is under way shows an earlier instant, so it is waited for.
+    /// Saves what is there now.
     private static func isSaved(_ call: Call) throws(CommandFailure) -> Bool {
+        call.keyspace.persistence.interrupt()
         let done = Completion()
         while let refusal = call.keyspace.persistence.begin(call.keyspace, nil, rewrites: false, isHurried: true, done: { done.finish($0) }) {
             guard refusal != .off else { throw .text(refusal.rawValue) }
@@ -88,13 +89,23 @@ enum PersistenceCommands {
         return done.wait()
     }
 
+    /// In a transaction: half of it is done.
+    /// - Source: Redis `rdb.c`, `bgsaveCommand`; `aof.c`, `bgrewriteaofCommand`.
+    private static func scheduled(_ call: Call, rewrites: Bool, _ reply: StaticString) throws(CommandFailure) {
+        guard !call.keyspace.configuration.directory.isEmpty, !rewrites || call.keyspace.persistence.writer != nil else { throw .text(KeyspacePersistence.Refusal.off.rawValue) }
+        call.keyspace.persistence.schedule(rewrites: rewrites)
+        call.out.simple(reply)
+    }
+
     private static func bgsave(_ call: Call) throws(CommandFailure) {
         guard call.count == 1 || call.count == 2 && call.matches(1, "schedule") else { throw .syntax }
+        if call.holdsAll { return try scheduled(call, rewrites: false, "Background saving scheduled") }
         if let refusal = call.keyspace.persistence.begin(call.keyspace, call, rewrites: false, done: { _ in }) { throw .text(refusal.rawValue) }
         call.out.simple("Background saving started")
     }
 
     private static func rewrite(_ call: Call) throws(CommandFailure) {
+        if call.holdsAll { return try scheduled(call, rewrites: true, "Background append only file rewriting scheduled") }
         if let refusal = call.keyspace.persistence.begin(call.keyspace, call, rewrites: true, done: { _ in }) { throw .text(refusal.rawValue) }
         call.out.simple("Background append only file rewriting started")
     }

@@ -1,6 +1,6 @@
 /// The state of one shard at one instant, read out while its commands go on.
 ///
-/// There is no fork. A shard is gone through in the order of its keys' hashes, a segment at a time. A command that is about to change a key
+/// There is no fork. A shard is gone through in the order of its keys' hashes, a segment at a time, of large values a part of one. A command that is about to change a key
 /// which has not been reached has its value taken first, and the key is passed over later; a key that was not there is passed over,
 /// too. So what comes out is what the shard held when this began, whatever happens meanwhile.
 /// The price is a copy of each value that is changed before it is reached, until the writer takes it: at most what clients change while the
@@ -60,8 +60,7 @@ struct ShardSnapshot {
 
     /// Of how many hashes the keys have about ``bytesAtOnce`` together: of large values a segment would be too much.
     private static func hashesAtOnce(_ database: borrowing Database) -> UInt32 {
-        guard database.bytes / bytesAtOnce >= 1, database.count > 0 else { return .max }
-        return UInt32(clamping: (1 << 32) / (database.bytes / bytesAtOnce))
+        UInt32(clamping: (1 << 32) / max(1, min(database.bytes / bytesAtOnce, database.count)))
     }
 
     /// Goes on by some segments: the lock is not held longer than some keys, or ones of some size, take.

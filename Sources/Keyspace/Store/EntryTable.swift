@@ -16,7 +16,7 @@ import Musl
 /// Two halves that have become sparse are one segment again, as they were before the split: so a table from which most keys went is
 /// small, and a throw at it finds one of those that are left (``random(_:)``).
 struct EntryTable: ~Copyable {
-    /// 64: a split takes some 5 µs, and a scan hands out a segment at a time.
+    /// 64: a split takes some 5 µs, and a scan hands out a segment at a time, or a part.
     private static let segmentSlotsMax = 64
     /// As many bits as a ``ShortHash`` has for it: a directory of 2^24 places leads to 700 million keys, of one database in one shard; beyond it segments grow.
     private static let depthMax = ShortHash.upperBits

@@ -126,6 +126,51 @@ import Testing
         await served.stop()
     }
 
+    @Test func `SORT ends no snapshot, and is in it`() async throws {
+        let folder = try Folder()
+        let served = try await ServedKeyspace(threads: 1) { $0.directory = folder.path }
+        let client = try served.client()
+        try fill(client)
+        // In one turn of the only loop: no key is taken before.
+        try client.send([octets("BGSAVE")])
+        try client.send(["SORT", "list", "ALPHA", "STORE", "ints"].map(octets))
+        #expect(try (0..<2).map { _ in try client.reply() }.last == .integer(5))
+        #expect(try eventually(seconds: 20) { try client.call("INFO", "persistence").text?.contains("rdb_bgsave_in_progress:0") == true })
+        let found = try entries(in: Array(Data(contentsOf: folder.url.appending(path: "dump.rdb"))))
+        let ints = try #require(found.first { $0.key == octets("ints") })
+        if case .set(let members) = ints.value { #expect(members.count == 3) } else { Issue.record("\(ints.value)") }
+        #expect(found.count >= 2000)
+        await served.stop()
+    }
+
+    @Test func `within a transaction a snapshot and a rewrite are only scheduled, and count nothing twice`() async throws {
+        let folder = try Folder()
+        func start() async throws -> ServedKeyspace {
+            try await ServedKeyspace {
+                $0.directory = folder.path
+                $0.appendOnly = true
+            }
+        }
+        let served = try await start()
+        let client = try served.client()
+        try client.call("MULTI")
+        for words in [["INCR", "a"], ["BGREWRITEAOF"], ["BGSAVE"], ["INCR", "a"]] { try client.call(words.map(octets)) }
+        #expect(
+            try client.call("EXEC")
+                == .array([
+                    .integer(1), .status("Background append only file rewriting scheduled"), .status("Background saving scheduled"), .integer(2),
+                ]))
+        #expect(eventually(seconds: 20) {
+            (try? folder.names().contains("dump.rdb")) == true
+                && FileManager.default.fileExists(atPath: folder.path + "/appendonlydir/appendonly.aof.1.base.rdb")
+        })
+        #expect(try entries(in: Array(Data(contentsOf: folder.url.appending(path: "dump.rdb")))).map(\.value) == [.string(octets("2"))])
+        await served.stop()
+        let second = try await start()
+        #expect(try second.client().call("GET", "a") == .bytes(octets("2")))
+        await second.stop()
+    }
+
     @Test func `the end does not wait for a snapshot that is under way`() async throws {
         let folder = try Folder()
         let served = try await ServedKeyspace(threads: 1) {
