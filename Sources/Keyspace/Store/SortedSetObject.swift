@@ -11,13 +11,29 @@ import Musl
 /// about two microseconds when a rank is asked for, which costs less than a tree's cache misses and no memory.
 final class SortedSetObject: StoredObject {
     private static let blockMax = 256
+    private static let blockMin = 4
 
     private final class Block {
-        let entries: UnsafeMutablePointer<Entry>
+        private(set) var entries: UnsafeMutablePointer<Entry>
+        private(set) var capacity: Int
         var count = 0
 
-        init() { entries = .allocate(capacity: SortedSetObject.blockMax) }
+        init(capacity: Int) {
+            self.capacity = capacity
+            entries = .allocate(capacity: capacity)
+        }
         deinit { entries.deallocate() }
+
+        /// - Returns: for how many more there is room now.
+        func reserve(_ wanted: Int) -> Int {
+            guard wanted > capacity else { return 0 }
+            let larger = min(max(2 * capacity, wanted), SortedSetObject.blockMax)
+            let moved = UnsafeMutablePointer<Entry>.allocate(capacity: larger)
+            memcpy(moved, entries, count * MemoryLayout<Entry>.stride)
+            entries.deallocate()
+            defer { (entries, capacity) = (moved, larger) }
+            return larger - capacity
+        }
 
         func insert(_ entry: Entry, at index: Int) {
             memmove(entries + index + 1, entries + index, (count - index) * MemoryLayout<Entry>.stride)
@@ -33,6 +49,8 @@ final class SortedSetObject: StoredObject {
 
     private var table = EntryTable()
     private var blocks: [Block] = []
+    /// For how many entries the blocks have room: a small set's for few.
+    private var slots = 0
     private var entryBytes = 0
     private let packedEntries: Int
     private let packedBytes: Int
@@ -48,7 +66,7 @@ final class SortedSetObject: StoredObject {
 
     override var bytes: Int {
         malloc_usable_size(Unmanaged.passUnretained(self).toOpaque()) + 8 + table.bytes + entryBytes + blocks.capacity * 8 + 32
-            + blocks.count * (Self.blockMax * 8 + 16 + 48)
+            + slots * MemoryLayout<Entry>.stride + blocks.count * (16 + 48)
     }
     override var count: Int { table.count }
     override var encoding: StaticString { isLarge ? "skiplist" : "listpack" }
@@ -162,18 +180,19 @@ final class SortedSetObject: StoredObject {
     private func putIn(_ entry: Entry) {
         var index = blockIndex { Self.isBefore($0, entry) }
         if index == blocks.count {
-            if index > 0 { index -= 1 } else { blocks.append(Block()) }
+            if index > 0 { index -= 1 } else { add(Block(capacity: Self.blockMin), at: 0) }
         }
         if blocks[index].count == Self.blockMax {
-            let (full, upper) = (blocks[index], Block())
+            let (full, upper) = (blocks[index], Block(capacity: Self.blockMax))
             let half = Self.blockMax / 2
             memcpy(upper.entries, full.entries + half, half * MemoryLayout<Entry>.stride)
             upper.count = half
             full.count = half
-            blocks.insert(upper, at: index + 1)
+            add(upper, at: index + 1)
             if Self.isBefore(full.entries[half - 1], entry) { index += 1 }
         }
         let block = blocks[index]
+        slots += block.reserve(block.count + 1)
         block.insert(entry, at: place(block) { Self.isBefore($0, entry) })
     }
 
@@ -184,14 +203,22 @@ final class SortedSetObject: StoredObject {
         precondition(block.entries[place] == entry, "a member is not where its score says")
         block.remove(at: place)
         if block.count == 0 {
-            blocks.remove(at: index)
+            removeBlock(at: index)
         } else if index + 1 < blocks.count, block.count + blocks[index + 1].count <= Self.blockMax / 2 {
             let next = blocks[index + 1]
+            slots += block.reserve(block.count + next.count)
             memcpy(block.entries + block.count, next.entries, next.count * MemoryLayout<Entry>.stride)
             block.count += next.count
-            blocks.remove(at: index + 1)
+            removeBlock(at: index + 1)
         }
     }
+
+    private func add(_ block: Block, at index: Int) {
+        slots += block.capacity
+        blocks.insert(block, at: index)
+    }
+
+    private func removeBlock(at index: Int) { slots -= blocks.remove(at: index).capacity }
 
     // MARK: Walks
 
@@ -251,5 +278,6 @@ final class SortedSetObject: StoredObject {
             total += 1
         }
         precondition(total == table.count)
+        precondition(slots == blocks.reduce(0) { $0 + $1.capacity })
     }
 }

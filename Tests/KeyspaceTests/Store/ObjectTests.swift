@@ -114,6 +114,24 @@ import Testing
         }
     }
 
+    @Test func `a sorted set of few members is small`() {
+        let set = SortedSetObject()
+        let empty = set.bytes
+        var largest = 0
+        for number in 0..<20 {
+            Array("m\(number)".utf8).withUnsafeBytes { _ = set.set($0, Double(number)) }
+            set.checkInvariants()
+            if number < 2 { largest = max(largest, set.bytes - empty) }
+        }
+        // Redis takes some 150; a block for 256 members would be 2,048 by itself.
+        #expect(largest < 600, "\(largest)")
+        #expect(set.bytes - empty < 20 * 100, "\(set.bytes - empty)")
+        for number in 0..<20 {
+            Array("m\(number)".utf8).withUnsafeBytes { _ = set.remove($0) }
+            set.checkInvariants()
+        }
+    }
+
     @Test func `a hash changes to a table beyond n fields, and beyond n bytes`() {
         func hash(fields: Int, bytes: Int) -> HashObject {
             let hash = HashObject(entriesMax: 8, valueBytesMax: 10)
