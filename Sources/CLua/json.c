@@ -191,9 +191,10 @@ static void decode_string(lua_State *state, parser *parser) {
     text->count = 0;
     while (1) {
         const char *start = parser->next;
-        while (parser->next < parser->end && *parser->next != '"' && *parser->next != '\\' && (unsigned char)*parser->next >= 0x20) parser->next++;
+        while (parser->next < parser->end && *parser->next != '"' && *parser->next != '\\' && *parser->next) parser->next++;
         headrace_text_add(state, text, start, (size_t)(parser->next - start));
-        if (parser->next >= parser->end || (unsigned char)*parser->next < 0x20) refuse(state, parser, "the end of a string");
+        // Redis' cjson takes control characters, too.
+        if (parser->next >= parser->end || !*parser->next) refuse(state, parser, "the end of a string");
         if (*parser->next++ == '"') break;
         if (parser->next >= parser->end) refuse(state, parser, "an escape");
         switch (*parser->next++) {

@@ -265,8 +265,10 @@ void headrace_append_value(lua_State *state, int index, int resp, headrace_buffe
         break;
     }
     case LUA_TBOOLEAN:
-        if (resp == 3) append_text(reply, lua_toboolean(state, index) ? "#t\r\n" : "#f\r\n");
-        else append_text(reply, lua_toboolean(state, index) ? ":1\r\n" : "$-1\r\n");
+        // It hangs on redis.setresp() whether it is one at all: otherwise false is what stands for nothing.
+        if (headrace_lua_of(state)->call_resp != 3) append_text(reply, lua_toboolean(state, index) ? ":1\r\n" : resp == 3 ? "_\r\n" : "$-1\r\n");
+        else if (resp == 3) append_text(reply, lua_toboolean(state, index) ? "#t\r\n" : "#f\r\n");
+        else append_text(reply, lua_toboolean(state, index) ? ":1\r\n" : ":0\r\n");
         break;
     case LUA_TNUMBER: {
         double number = lua_tonumber(state, index);

@@ -22,6 +22,7 @@ import Testing
         ("return redis.sha1hex('abc')", [], []), ("return cjson.encode({1,2,'x',{a=true}})", [], []), ("return cjson.encode({})", [], []),
         ("return cjson.encode('a\\n\"/')", [], []), ("return cjson.decode('{\"a\":[1,2.5,null,\"x\"]}').a[2] * 2", [], []),
         ("return cjson.decode('[1,2,3]')", [], []), ("return cjson.encode(cjson.decode('[null]'))", [], []), ("return cjson.encode(0.1)", [], []),
+        ("return cjson.decode('\"a\\n\\tb\"')", [], []), ("redis.setresp(3) return {true, false}", [], []),
         ("return cjson.encode(100000000000000000000)", [], []), ("return tostring(cjson.decode('\"\\\\u00e9\\\\ud83d\\\\ude00\"'))", [], []),
         ("return cmsgpack.pack({1,-1,'a',true,{x=1.5}})", [], []), ("return cmsgpack.unpack(cmsgpack.pack({1,{2,'three'},-70000}))", [], []),
         ("return {cmsgpack.unpack_one(cmsgpack.pack(1,2))}", [], []), ("return {cmsgpack.unpack_limit(cmsgpack.pack(1,2,3),2)}", [], []),
@@ -55,6 +56,17 @@ import Testing
             #expect(try ours.call(words) == theirs.call(words), "\(script)")
         }
         await served.stop()
+    }
+
+    /// What Redis 7.0 answers. A lookup that finds nothing is `false` in Lua, and has to be null for the client, whichever protocol that speaks.
+    @Test func `a script's truth values hang on its own protocol, not only on the client's`() {
+        let it = Conversation()
+        func says(_ script: String) -> String { it.say("EVAL", script, "0") }
+        #expect(says("redis.setresp(3) return true") == ":1|" && says("redis.setresp(3) return false") == ":0|")
+        _ = it.line("HELLO 3")
+        #expect(says("return redis.call('get', 'missing')") == "_|" && says("return true") == ":1|" && says("return {false, true}") == "*2|_|:1|")
+        #expect(says("redis.setresp(3) return true") == "#t|" && says("redis.setresp(3) return false") == "#f|")
+        #expect(says("return false") == "_|", "it is the script's own")
     }
 
     @Test func `a script by its digest, loaded, asked for and forgotten`() async throws {
