@@ -18,6 +18,9 @@ final class ClientPause: Sendable {
 
     func concerns(_ command: Command?) -> Bool {
         guard isForWrites.load(ordering: .relaxed) else { return command?.name != "client" }
-        return command.map { $0.flags.contains(.write) || $0.name == "exec" || $0.name == "publish" } ?? false
+        return command.map { $0.flags.contains(.write) || Self.mayWrite.contains($0.name) } ?? false
     }
+
+    /// No writes by themselves, but what may lead to some, or is passed on as they are.
+    private static let mayWrite: Set<String> = ["exec", "eval", "evalsha", "publish", "spublish"]
 }

@@ -88,6 +88,7 @@ final class ClientSession {
         copy.database = database
         copy.isRESP3 = isRESP3
         copy.isNoTouch = isNoTouch
+        copy.isTracking = isTracking
         return copy
     }
 }
@@ -96,7 +97,6 @@ final class ClientSession {
 final class ClientRecord: Sendable {
     let id: Int
     let address: String
-    let localAddress: String
     /// Milliseconds since 1970.
     let created: Int64
     let port: (any ReplyPort)?
@@ -124,15 +124,18 @@ final class ClientRecord: Sendable {
         var libraryName = ""
         var libraryVersion = ""
         var user = "default"
+        var localAddress = ""
     }
+
+    var localAddress: String { text.withLock { $0.localAddress } }
 
     init(id: Int, address: String, localAddress: String, created: Int64, port: (any ReplyPort)?) {
         self.id = id
         self.address = address
-        self.localAddress = localAddress
         self.created = created
         self.port = port
         lastUse = Atomic(created)
+        text.withLock { $0.localAddress = localAddress }
     }
 }
 

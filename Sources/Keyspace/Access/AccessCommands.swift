@@ -55,7 +55,7 @@ enum AccessCommands {
         call.out.map(6)
         call.out.bulk("flags")
         let flags = [rules.isOn ? "on" : "off"] + (rules.needsNoPassword ? ["nopass"] : []) + ["sanitize-payload"]
-        call.out.array(flags.count)
+        call.out.set(flags.count)
         for flag in flags { call.out.bulk(flag) }
         call.out.bulk("passwords")
         call.out.array(rules.passwords.count)

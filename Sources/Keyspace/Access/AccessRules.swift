@@ -96,7 +96,7 @@ struct AccessRules: Sendable {
         case UInt8(ascii: "#"):
             let hash = String(decoding: rest, as: UTF8.self)
             guard hash.utf8.count == 64, hash.utf8.allSatisfy({ (48...57).contains($0) || (97...102).contains($0) }) else {
-                return "The provided password hash must be exactly 64 characters and contain only lowercase hexadecimal characters"
+                return "The password hash must be exactly 64 characters and contain only lowercase hexadecimal characters"
             }
             return addPassword(hash)
         case UInt8(ascii: "<"), UInt8(ascii: "!"):
@@ -158,6 +158,7 @@ struct AccessRules: Sendable {
                 allowed[index] = isAllowed
                 forgetExceptions(of: table.commands[index].name)
             case 2 where !parts[1].isEmpty && exceptions.count < Self.patternsMax:
+                if let known = Subcommands.arities[String(parts[0])], known[String(parts[1])] == nil { return "Unknown command or category name in ACL" }
                 if allowed[index] == isAllowed { exceptions[name] = nil } else { exceptions[name] = isAllowed }
             default: return "Unknown command or category name in ACL"
             }

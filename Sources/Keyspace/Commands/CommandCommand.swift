@@ -14,7 +14,7 @@ enum CommandCommand {
         case ("info", 2...):
             let named = call.count == 2 ? table.commands.map(Optional.some) : (2..<call.count).map { table.command(call[$0]) }
             call.out.array(named.count)
-            for command in named { if let command { describe(command, call) } else { call.out.nullArray() } }
+            for command in named { if let command { describe(command, call) } else { call.out.null() } }
         case ("docs", 2...):
             let named = call.count == 2 ? table.commands : (2..<call.count).compactMap { table.command(call[$0]) }
             call.out.map(named.count)

@@ -53,8 +53,12 @@ enum Dispatcher {
             call.out.simple("QUEUED")
             return
         }
-        if call.session.isTracking { track(call) }
         run(call)
+        // What `CLIENT CACHING` said is about one command, or about all of a transaction; never about `CLIENT CACHING` itself.
+        if call.session.hasSaidCaching, call.command.name != "client", !call.session.isInTransaction {
+            call.session.hasSaidCaching = false
+            call.keyspace.hub.tracking.withLock { $0.commandEnded(call.session.id) }
+        }
         if !call.readyKeys.isEmpty {
             call.keyspace.serveWaiters(call)
             call.ended = 0
@@ -107,6 +111,7 @@ enum Dispatcher {
         call.changes = 0
         call.forgetHashes()
         if call.keyspace.hub.isMonitored { call.keyspace.hub.monitor(call) }
+        if call.session.isTracking { track(call) }
         if call.holdsAll { return perform(call) }
         switch locks {
         case .none: perform(call)
@@ -150,18 +155,12 @@ enum Dispatcher {
         call.rewritten = nil
     }
 
-    /// Remembers what the command is about to read for a client that caches.
+    /// Remembers what the command is about to read for a client that caches: by itself, in a transaction, or in a script.
     private static func track(_ call: Call) {
-        if call.command.flags.contains(.readonly) {
-            var places: ContiguousArray<Int> = []
-            call.command.keyPlaces(call, &places)
-            call.keyspace.hub.keysWillBeRead(places.map { call.bytes($0) }, by: call.session.id)
-        }
-        // `CLIENT CACHING` itself is not the command that it is about.
-        if call.session.hasSaidCaching, call.command.name != "client" {
-            call.session.hasSaidCaching = false
-            call.keyspace.hub.tracking.withLock { $0.commandEnded(call.session.id) }
-        }
+        guard call.command.flags.contains(.readonly) else { return }
+        var places: ContiguousArray<Int> = []
+        call.command.keyPlaces(call, &places)
+        call.keyspace.hub.keysWillBeRead(places.map { call.bytes($0) }, by: call.session.id)
     }
 
     private static func refuse(_ call: Call, _ failure: CommandFailure) {
@@ -174,6 +173,11 @@ enum Dispatcher {
     /// The words are the client's bytes up to a zero byte, whatever they are.
     /// - Source: Redis `server.c`, `commandCheckExistence`.
     private static func refuseUnknown(_ call: Call) {
+        // A web page made somebody's browser send this: what stands in the request's body is not carried out.
+        if call[0].count <= 5, ["post", "host:"].contains(call.lowercased(0)) {
+            call.session.isClosing = true
+            return
+        }
         call.session.transaction?.fail()
         call.keyspace.errors.failed("ERR")
         var words: [UInt8] = []

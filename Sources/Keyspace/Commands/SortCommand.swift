@@ -70,7 +70,9 @@ enum SortCommand {
         var isSet = false
         if let entry = call.read(call.key(1)) {
             switch entry.type {
-            case .list: entry.object(as: ListObject.self).forEach(0..<entry.object(as: ListObject.self).count) { items.append(Item(element: [UInt8]($0))) }
+            case .list:
+                entry.object(as: ListObject.self).forEach(0..<entry.object(as: ListObject.self).count) { items.append(Item(element: [UInt8]($0))) }
+                if isUnsorted, isDescending { items.reverse() }
             case .set:
                 isSet = true
                 entry.object(as: SetObject.self).forEach { items.append(Item(element: [UInt8]($0))) }

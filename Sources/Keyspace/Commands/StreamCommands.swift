@@ -152,9 +152,11 @@ enum StreamCommands {
         }
         guard id > last else { throw .err("The ID specified in XADD is equal or smaller than the target stream top item") }
         stream.append(.init(id: id, fields: (index + 1..<call.count).map { call.bytes($0) }))
-        if let trimming { stream.removeFirst(trimming.count(stream)) }
+        let trimmed = trimming?.count(stream) ?? 0
+        if trimmed > 0 { stream.removeFirst(trimmed) }
         if !stream.isStored { call.setObject(key, stream, .stream) }
         call.settle(key, stream, .stream, "xadd")
+        if trimmed > 0 { call.notify(.stream, "xtrim", key) }
         call.elementsAdded(key)
         var logged = (0..<call.count).map { call.bytes($0) }
         logged[index] = Array(text(id).utf8)

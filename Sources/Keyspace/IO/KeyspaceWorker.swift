@@ -62,6 +62,7 @@ final class KeyspaceWorker {
         memory = pressure.join { [eventLoop] in eventLoop.execute { bound.value.reviewMemory() } }
         tasks.append(
             eventLoop.scheduleRepeatedTask(initialDelay: Self.expiryInterval, delay: Self.expiryInterval) { _ in bound.value.expire() })
+        tasks.append(eventLoop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in bound.value.closeIdle() })
         if index == 0 {
             tasks.append(
                 eventLoop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in
@@ -97,6 +98,14 @@ final class KeyspaceWorker {
     /// Cuts who holds most memory besides keys, until this loop's part of what has to go is gone.
     private func reviewMemory() {
         memory?.review(handlers.values, bytes: \.heldBytes) { $0.memoryShort() }
+    }
+
+    /// `timeout`: closes who has asked for nothing in so many seconds.
+    private func closeIdle() {
+        let seconds = keyspace.settings.values.withLock { $0.timeout }
+        guard seconds > 0 else { return }
+        let deadline = WallClock.nanoseconds() / 1_000_000 - Int64(seconds) * 1000
+        for handler in Array(handlers.values) where handler.isIdle(since: deadline) { handler.close() }
     }
 
     private func expire() {

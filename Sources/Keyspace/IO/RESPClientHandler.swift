@@ -87,6 +87,13 @@ final class RESPClientHandler: ChannelInboundHandler, SocketReader {
         handshakeTimeout = context.eventLoop.scheduleTask(in: keyspace.configuration.tls.handshakeTimeout) { bound.value.close() }
     }
 
+    func channelActive(context: ChannelHandlerContext) {
+        // Not known before.
+        let address = Self.text(context.channel.localAddress)
+        session.record.text.withLock { $0.localAddress = address }
+        context.fireChannelActive()
+    }
+
     func handlerRemoved(context: ChannelHandlerContext) {
         worker.remove(self)
         worker.keyspace.clients.remove(session.id)
@@ -117,8 +124,10 @@ final class RESPClientHandler: ChannelInboundHandler, SocketReader {
             context.fireUserInboundEventTriggered(event)
             return
         }
-        // Who says no more reads on: what was asked is answered first.
+        // Who says no more reads on: what was asked is answered first. But who waits for an element has gone, for all that is known: what it were given
+        // would be lost. Redis, too, closes it.
         isInputClosed = true
+        if let waiter, worker.keyspace.cancel(waiter) { self.waiter = nil }
         if waiter == nil, !isPaused { closeAfterAnswers() }
     }
 
@@ -425,6 +434,12 @@ final class RESPClientHandler: ChannelInboundHandler, SocketReader {
         isClosing = true
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
         context.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in bound.value.close(promise: nil) }
+    }
+
+    /// Whether the client has asked for nothing since then: milliseconds since 1970. Who waits for a key, listens or monitors is not idle.
+    /// - Source: Redis `timeout.c`, `clientsCronHandleTimeout`.
+    func isIdle(since deadline: Int64) -> Bool {
+        waiter == nil && !isPaused && !isMonitor && !session.isSubscribed && session.record.lastUse.load(ordering: .relaxed) < deadline
     }
 
     func close() {

@@ -76,7 +76,8 @@ enum PubSubCommands {
             for name in names { call.out.bulk(name) }
         case ("numsub", 2...), ("shardnumsub", 2...):
             let isSharded = call.matches(1, "shardnumsub")
-            call.out.map(call.count - 2)
+            // In RESP3, too, it is no map.
+            call.out.array(2 * (call.count - 2))
             for place in 2..<call.count {
                 let name = call.bytes(place)
                 call.out.bulk(name)

@@ -88,6 +88,8 @@ import Testing
         #expect(talk.line("ACL DRYRUN app GET x") == "$58|User app has no permissions to access the 'x' key|" || talk.line("ACL DRYRUN app GET x").contains("the 'x' key"))
         #expect(talk.line("ACL SETUSER app #\(hash.dropLast())").contains("exactly 64 characters"))
         #expect(talk.line("ACL SETUSER app +nosuch") == "-ERR Error in ACL SETUSER modifier '+nosuch': Unknown command or category name in ACL|")
+        #expect(talk.line("ACL SETUSER app -config|sett").hasPrefix("-ERR Error in ACL SETUSER modifier '-config|sett': Unknown command"))
+        #expect(talk.line("ACL SETUSER app -CONFIG|Set") == "+OK|")
         #expect(talk.line("ACL SETUSER app ~x:* wrong") == "-ERR Error in ACL SETUSER modifier 'wrong': Syntax error|")
         #expect(!talk.line("ACL LIST").contains("~x:*"), "all rules or none")
         #expect(talk.line("ACL SETUSER app on") == "+OK|" && talk.line("AUTH app p", by: 2) == "+OK|")

@@ -97,6 +97,48 @@ import Testing
         await served.stop()
     }
 
+    @Test func `who speaks HTTP is closed, and nothing of what it sent is carried out`() throws {
+        for line in ["POST / HTTP/1.1", "Host: localhost", "post x"] {
+            let it = Conversation()
+            #expect(it.line(line) == "" && it.client(1).session.isClosing, "\(line)")
+            #expect(it.line("POSTS x", by: 2).hasPrefix("-ERR unknown command") && !it.client(2).session.isClosing)
+        }
+    }
+
+    @Test func `CLIENT PAUSE WRITE is also about scripts, transactions and messages`() {
+        let pause = ClientPause()
+        pause.begin(until: .max, isForWrites: true)
+        func concerns(_ name: String) -> Bool { Array(name.utf8).withUnsafeBytes { pause.concerns(CommandTable.shared.command($0)) } }
+        for name in ["set", "exec", "eval", "evalsha", "publish", "spublish"] { #expect(concerns(name), "\(name)") }
+        for name in ["get", "eval_ro", "evalsha_ro", "multi", "subscribe", "client"] { #expect(!concerns(name), "\(name)") }
+    }
+
+    @Test func `who asks for nothing is closed after timeout, and not who listens or waits`() async throws {
+        let served = try await ServedKeyspace()
+        let (idle, listener, waiter) = (try RawClient(port: served.port), try RawClient(port: served.port), try RawClient(port: served.port))
+        listener.send("SUBSCRIBE c\r\n")
+        waiter.send("BLPOP q 0\r\n")
+        #expect(eventually(seconds: 30) { listener.peek().contains("subscribe") })
+        #expect(try served.client().call("CONFIG", "SET", "timeout", "1") == .status("OK"))
+        #expect(
+            eventually(seconds: 30) {
+                _ = idle.peek()
+                return idle.isClosedByPeer
+            })
+        #expect(try served.client().call("RPUSH", "q", "v") == .integer(1))
+        #expect(eventually(seconds: 30) { waiter.peek().contains("$1\r\nv\r\n") })
+        #expect(try served.client().call("PUBLISH", "c", "m") == .integer(1))
+        await served.stop()
+    }
+
+    @Test func `CLIENT INFO has both ends of the connection`() async throws {
+        let served = try await ServedKeyspace()
+        let client = try served.client()
+        #expect(eventually { (try? client.call("CLIENT", "INFO"))?.text?.contains(" laddr=127.0.0.1:\(served.port) ") == true })
+        #expect(try client.call("CLIENT", "KILL", "LADDR", "127.0.0.1:1", "SKIPME", "no") == .integer(0))
+        await served.stop()
+    }
+
     @Test func `CLIENT PAUSE keeps writes waiting, or all commands, until its end or UNPAUSE`() async throws {
         let served = try await ServedKeyspace()
         let (operator_, client) = (try served.client(), try RawClient(port: served.port))

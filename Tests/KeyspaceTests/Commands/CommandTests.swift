@@ -31,6 +31,12 @@ import Testing
         #expect(it.line("BITPOS s 0 x -1 bit z") == "-ERR syntax error|")
     }
 
+    @Test func `SORT that sorts nothing hands out a list as it is, or turned round`() {
+        let it = Conversation()
+        _ = it.line("RPUSH l 3 1 2")
+        #expect(it.line("SORT l BY nosort") == "*3|$1|3|$1|1|$1|2|" && it.line("SORT l BY nosort DESC LIMIT 0 2") == "*2|$1|2|$1|1|")
+    }
+
     @Test func `a key is gone the moment its deadline has come, read or not`() {
         let it = Conversation()
         #expect(it.line("SET a 1 PX 100") == "+OK|")

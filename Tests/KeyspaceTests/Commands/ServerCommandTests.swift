@@ -135,7 +135,7 @@ import Testing
             let ours = described(try reply(it.say("COMMAND", "INFO", command.name)).array?.first ?? .null)
             #expect(ours == theirs && !ours.isEmpty)
         }
-        #expect(it.line("COMMAND COUNT") == ":\(CommandTable.shared.commands.count)|" && it.line("COMMAND INFO nosuch") == "*1|*-1|")
+        #expect(it.line("COMMAND COUNT") == ":\(CommandTable.shared.commands.count)|" && it.line("COMMAND INFO nosuch") == "*1|$-1|")
         #expect(try reply(it.line("COMMAND")).array?.count == CommandTable.shared.commands.count)
         #expect(it.line("COMMAND LIST FILTERBY PATTERN hset*") == "*2|$4|hset|$6|hsetnx|")
         #expect(it.line("COMMAND LIST FILTERBY ACLCAT scripting").contains("$7|evalsha|") && it.line("COMMAND LIST FILTERBY MODULE x") == "*0|")

@@ -62,6 +62,26 @@ import Testing
         deinit { try? FileManager.default.removeItem(at: url) }
     }
 
+    /// A worker of a queue that is killed while it waits for work: what comes next is for somebody else.
+    @Test func `who waits for an element and is gone is given none`() async throws {
+        let served = try await ServedKeyspace()
+        let client = try served.client()
+        func waiting(_ count: Int) -> Bool { eventually(seconds: 30) { (try? client.call("INFO", "clients").text)?.contains("blocked_clients:\(count)\r") == true } }
+        for request in ["BLPOP q 0\r\n", "BLPOP q 0\r\nPING\r\n", "BLMOVE q taken LEFT LEFT 0\r\n"] {
+            for isWhole in [true, false] {
+                var worker: RawClient? = try RawClient(port: served.port)
+                worker?.send(request)
+                #expect(waiting(1))
+                if isWhole { worker = nil } else { worker?.finishSending() }
+                #expect(waiting(0), "\(request)")
+                #expect(try client.call("RPUSH", "q", "job") == .integer(1))
+                #expect(try client.call("LPOP", "q") == .bytes(octets("job")), "\(request)")
+                withExtendedLifetime(worker) {}
+            }
+        }
+        await served.stop()
+    }
+
     @Test func `who saves waits alone: others of the same event loop are served, and it is taken for no hang`() async throws {
         let disk = try SlowDisk()
         let served = try await ServedKeyspace(threads: 1) { $0.directory = disk.url.path }

@@ -144,6 +144,35 @@ import Testing
         await served.stop()
     }
 
+    @Test func `what a transaction or a script reads is tracked, too`() async throws {
+        let served = try await ServedKeyspace()
+        let (told, reader, writer) = (try served.client(), try served.client(), try served.client())
+        let id = try told.call("CLIENT", "ID").integer ?? 0
+        try told.call("SUBSCRIBE", "__redis__:invalidate")
+        for mode in [[], ["OPTIN"]] {
+            #expect(try reader.call((["CLIENT", "TRACKING", "ON", "REDIRECT", "\(id)"] + mode).map(octets)) == .status("OK"))
+            for requests in [[["MULTI"], ["GET", "k"], ["EXEC"]], [["EVAL", "return redis.call('get', KEYS[1])", "1", "k"]]] {
+                if !mode.isEmpty { #expect(try reader.call("CLIENT", "CACHING", "YES") == .status("OK")) }
+                for words in requests { try reader.call(words.map(octets)) }
+                // That was for one command, or for all of a transaction: not for this one.
+                if !mode.isEmpty { try reader.call("GET", "other") }
+                for key in ["other", "k"] { try writer.call("SET", key, "v") }
+                try writer.call("PUBLISH", "__redis__:invalidate", "end")
+                let name = RedisClient.Reply.bytes(octets("__redis__:invalidate"))
+                #expect(try told.reply() == .array([.bytes(octets("message")), name, .array([.bytes(octets("k"))])]), "\(mode) \(requests)")
+                #expect(try told.reply() == .array([.bytes(octets("message")), name, .bytes(octets("end"))]), "\(mode) \(requests)")
+            }
+            #expect(try reader.call("CLIENT", "TRACKING", "OFF") == .status("OK"))
+        }
+        await served.stop()
+    }
+
+    @Test func `PUBSUB NUMSUB is a list in RESP3, too`() {
+        let it = Conversation()
+        _ = it.line("HELLO 3")
+        #expect(it.line("PUBSUB NUMSUB a b") == "*4|$1|a|:0|$1|b|:0|" && it.line("PUBSUB SHARDNUMSUB") == "*0|")
+    }
+
     @Test func `RESP3 gets messages and invalidations as pushes`() async throws {
         let served = try await ServedKeyspace()
         let client = try RawClient(port: served.port)
