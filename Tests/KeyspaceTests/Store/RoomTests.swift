@@ -218,11 +218,12 @@ import Testing
         let count = 10_000
         let halfClosed = try RawClient(port: served.port)
         halfClosed.send("BLPOP queue 0\r\n*3\r\n$3\r\nSET\r\n$4\r\nlast\r\n$\(count)\r\n\(String(repeating: "x", count: count))\r\n")
-        halfClosed.finishSending()
         let waits = eventually { (try? client.call("INFO", "clients").text)?.contains("blocked_clients:1") == true }
         #expect(waits)
         #expect(try client.call("CONFIG", "SET", "maxmemory", "4mb") == .status("OK"))
         #expect(try client.call("LPUSH", "queue", "v") == .integer(1))
+        // Not before: who says no more while it waits for a key is gone.
+        halfClosed.finishSending()
         #expect(halfClosed.readToEnd(seconds: 60) == "*2\r\n$5\r\nqueue\r\n$1\r\nv\r\n+OK\r\n")
         await served.stop()
     }
