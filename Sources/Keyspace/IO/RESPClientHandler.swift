@@ -127,7 +127,7 @@ final class RESPClientHandler: ChannelInboundHandler, SocketReader {
         // Who says no more reads on: what was asked is answered first. But who waits for an element has gone, for all that is known: what it were given
         // would be lost. Redis, too, closes it.
         isInputClosed = true
-        if let waiter, worker.keyspace.cancel(waiter) { self.waiter = nil }
+        if let waiter, !waiter.keys.isEmpty, worker.keyspace.cancel(waiter) { self.waiter = nil }
         if waiter == nil, !isPaused { closeAfterAnswers() }
     }
 
