@@ -71,7 +71,8 @@ enum SetCommands {
         call.keyspace.settings.values.withLock {
             SetObject(
                 SetObject.Limits(
-                    integerEntries: $0.setIntegerEntries, packedEntries: $0.setPackedEntries, packedBytes: $0.setPackedBytes))
+                    integerEntries: UInt32(clamping: $0.setIntegerEntries), packedEntries: UInt32(clamping: $0.setPackedEntries),
+                    packedBytes: UInt32(clamping: $0.setPackedBytes)))
         }
     }
 

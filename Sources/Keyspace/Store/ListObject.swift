@@ -8,6 +8,9 @@ final class ListObject: StoredObject {
         var elements = PackedBytes()
     }
 
+    /// A ``Piece`` with what `malloc` adds to it.
+    private static let pieceObjectBytes = 48
+
     private var pieces: [Piece] = []
     /// Pieces in front that are empty already.
     private var firstPiece = 0
@@ -40,8 +43,7 @@ final class ListObject: StoredObject {
     }
 
     private func makePiece() -> Piece {
-        // The class and what `malloc` adds to it.
-        pieceBytes += 64
+        pieceBytes += Self.pieceObjectBytes
         return Piece()
     }
 
@@ -165,7 +167,7 @@ final class ListObject: StoredObject {
     @discardableResult
     private func drop(_ piece: Int) -> Bool {
         guard pieces[piece].elements.count == 0 else { return false }
-        pieceBytes -= pieces[piece].elements.bytes + 64
+        pieceBytes -= pieces[piece].elements.bytes + Self.pieceObjectBytes
         if piece == firstPiece {
             pieces[piece] = Self.nothing
             firstPiece += 1

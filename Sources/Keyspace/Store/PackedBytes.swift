@@ -11,10 +11,28 @@ import Musl
 /// front leaves is used again before the block grows.
 struct PackedBytes: ~Copyable {
     private var base: UnsafeMutablePointer<UInt8>?
-    private var capacity = 0
-    private var start = 0
-    private var end = 0
-    private(set) var count = 0
+    // As short as ``bytesMax`` allows: there are as many of these as there are small hashes, sets and lists.
+    private var bounds: (capacity: UInt32, start: UInt32, end: UInt32, count: UInt32) = (0, 0, 0, 0)
+
+    /// What the elements may have together, but for one that is longer by itself. Redis has the same (`LISTPACK_MAX_SAFETY_LIMIT`).
+    static let bytesMax = 1 << 30
+
+    private var capacity: Int {
+        get { Int(bounds.capacity) }
+        set { bounds.capacity = UInt32(newValue) }
+    }
+    private var start: Int {
+        get { Int(bounds.start) }
+        set { bounds.start = UInt32(newValue) }
+    }
+    private var end: Int {
+        get { Int(bounds.end) }
+        set { bounds.end = UInt32(newValue) }
+    }
+    private(set) var count: Int {
+        get { Int(bounds.count) }
+        set { bounds.count = UInt32(newValue) }
+    }
 
     init() {}
 
