@@ -98,8 +98,8 @@ enum SortedSetRanges {
                 let end = set.rank(score: high.value, inclusive: !high.isExclusive)
                 return start < end ? start..<end : 0..<0
             case .bytes(let low, let high):
-                let start = set.rank { low.isAbove($0.key, inclusive: false) }
-                let end = set.rank { high.isAbove($0.key, inclusive: true) }
+                let start = set.rank { member, _ in low.isAbove(member, inclusive: false) }
+                let end = set.rank { member, _ in high.isAbove(member, inclusive: true) }
                 return start < end ? start..<end : 0..<0
             }
         }

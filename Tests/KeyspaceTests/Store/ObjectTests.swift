@@ -83,13 +83,14 @@ import Testing
         #expect(list.count == 50 && (0..<50).allSatisfy { list.element($0).map { [UInt8]($0) } == value })
     }
 
-    @Test(arguments: 1...4 as ClosedRange<UInt64>)
-    func `a sorted set is in order, and its ranks are positions`(seed: UInt64) {
+    /// With 100 members it is packed all the while.
+    @Test(arguments: 1...4 as ClosedRange<UInt64>, [100, 1500])
+    func `a sorted set is in order, and its ranks are positions`(seed: UInt64, memberCount: Int) {
         var random = SeededRandom(seed: seed)
         let set = SortedSetObject()
         var model: [[UInt8]: Double] = [:]
         for step in 0..<8000 {
-            let member = Array("m\(Int.random(in: 0..<1500, using: &random))".utf8)
+            let member = Array("m\(Int.random(in: 0..<memberCount, using: &random))".utf8)
             member.withUnsafeBytes { bytes in
                 if random.chance(oneIn: 4) {
                     #expect(set.remove(bytes) == (model.removeValue(forKey: member) != nil))
@@ -101,6 +102,8 @@ import Testing
             }
             guard step % 1000 == 999 else { continue }
             set.checkInvariants()
+            #expect("\(set.encoding)" == (memberCount == 100 ? "listpack" : "skiplist"))
+            for (member, score) in model { #expect(member.withUnsafeBytes { set.score($0) } == score) }
             let sorted = model.sorted { ($0.value, $0.key.map(Int.init)) < ($1.value, $1.key.map(Int.init)) }
             #expect(set.snapshot() == .sortedSet(sorted.map { .init(bytes: $0.key, score: $0.value) }))
             for rank in stride(from: 0, to: sorted.count, by: 37) {
@@ -123,12 +126,30 @@ import Testing
             set.checkInvariants()
             if number < 2 { largest = max(largest, set.bytes - empty) }
         }
-        // Redis takes some 150; a block for 256 members would be 2,048 by itself.
-        #expect(largest < 600, "\(largest)")
-        #expect(set.bytes - empty < 20 * 100, "\(set.bytes - empty)")
+        // A length of one byte on both sides of member and score.
+        #expect(largest < 100, "\(largest)")
+        #expect(set.bytes - empty < 20 * (2 + 3 + 2 + 8) * 9 / 8 + 32, "\(set.bytes - empty)")
         for number in 0..<20 {
             Array("m\(number)".utf8).withUnsafeBytes { _ = set.remove($0) }
             set.checkInvariants()
+        }
+    }
+
+    @Test func `a sorted set loses ranks, packed or not`() {
+        for count in [20, 600] {
+            let set = SortedSetObject()
+            var model: [Int] = Array(0..<count)
+            for number in model { Array("m\(number)".utf8).withUnsafeBytes { _ = set.set($0, Double(number)) } }
+            for ranks in [3..<7, 0..<2, 0..<0, 4..<5] {
+                set.remove(ranks)
+                model.removeSubrange(ranks)
+                set.remove(model.count - 1..<model.count)
+                model.removeLast()
+                set.checkInvariants()
+                var found: [Int] = []
+                set.forEach(0..<set.count) { found.append(Int($1)) }
+                #expect(found == model)
+            }
         }
     }
 
