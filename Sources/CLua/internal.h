@@ -8,8 +8,32 @@
 #include <lua5.1/lualib.h>
 #include <stdatomic.h>
 
-// How deep tables may be nested in a reply, in JSON and in MessagePack: each level takes a frame of C's stack.
-enum { HEADRACE_DEPTH_MAX = 128 };
+enum {
+    // How deep tables may be nested in a reply.
+    HEADRACE_DEPTH_MAX = 128,
+    // And in JSON and MessagePack. A level takes 90 bytes of C's stack, 250 without optimisation: at most 250 KB, where threads have the
+    // 8 MB of the C library's default. Lua's own calls may take more: 200 deep, and 8 KB in each string.gsub.
+    HEADRACE_NESTING_MAX = 1000,
+};
+
+// What scripts may set of cjson; it stays set for the scripts that follow.
+typedef struct {
+    // Whether a sparse array is written as an object, and not refused.
+    int sparse_as_object;
+    // What is sparse: more than so many places for each element (0: nothing), and more than so many at all.
+    int sparse_ratio;
+    int sparse_safe;
+    int encode_depth_max;
+    int decode_depth_max;
+    // Significant digits.
+    int precision;
+    // Only shown: text is never kept between calls.
+    int keeps_buffer;
+    // NaN and the infinities: 0 refuses them, 1 writes them, 2 writes null.
+    int encode_invalid;
+    // And hexadecimal numbers and leading zeros: 0 refuses them, 1 reads them.
+    int decode_invalid;
+} headrace_json_settings;
 
 struct headrace_lua {
     lua_State *state;
@@ -19,6 +43,10 @@ struct headrace_lua {
     const headrace_lua_run_options *options;
     uint64_t deadline;
     int call_resp;
+    // Of all runs.
+    headrace_json_settings json;
+    // 48 bits.
+    uint64_t random;
     // Where the replies of commands are gathered; kept between calls, so that a raised error loses nothing.
     headrace_buffer reply;
     atomic_int interrupted;
@@ -34,8 +62,11 @@ void headrace_append_value(lua_State *state, int index, int resp, headrace_buffe
 // Appends an error line made of a message; line ends become spaces.
 void headrace_append_error(headrace_buffer *reply, const char *text, size_t count);
 
-// Each pushes a table of functions.
-void headrace_open_json(lua_State *state);
+// What Lua CJSON begins with.
+void headrace_json_restore(headrace_json_settings *settings);
+
+// Each pushes a table of functions. The settings must outlive the interpreter.
+void headrace_open_json(lua_State *state, headrace_json_settings *settings);
 void headrace_open_msgpack(lua_State *state);
 void headrace_open_struct(lua_State *state);
 void headrace_open_bit(lua_State *state);

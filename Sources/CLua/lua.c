@@ -1,5 +1,6 @@
 // The interpreter: its memory, its sandbox, compiling and running.
 #include "internal.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,13 +162,11 @@ static int raise_table(lua_State *state, const char *text) {
     return lua_error(state);
 }
 
-// Carries out a command. Returns 1 if the table on the stack is its error.
-static int call(lua_State *state) {
-    headrace_lua *lua = headrace_lua_of(state);
+// The arguments as the words of a command, in Lua's memory: a raised error frees them. Raises for those that are none.
+static headrace_slice *take_words(lua_State *state) {
     int count = lua_gettop(state);
-    if (!lua->options) return raise_table(state, "ERR no script is running");
-    if (count == 0) return raise_table(state, "ERR Please specify at least one argument for this redis lib call");
-    // In Lua's memory: a raised error frees it.
+    if (!headrace_lua_of(state)->options) raise_table(state, "ERR no script is running");
+    if (count == 0) raise_table(state, "ERR Please specify at least one argument for this redis lib call");
     headrace_slice *words = lua_newuserdata(state, sizeof *words * (size_t)count);
     for (int index = 1; index <= count; index++) {
         if (lua_type(state, index) == LUA_TNUMBER) {
@@ -180,10 +179,18 @@ static int call(lua_State *state) {
             lua_pushlstring(state, digits, (size_t)length);
             lua_replace(state, index);
         } else if (lua_type(state, index) != LUA_TSTRING) {
-            return raise_table(state, "ERR Lua redis lib command arguments must be strings or integers");
+            raise_table(state, "ERR Lua redis lib command arguments must be strings or integers");
         }
         words[index - 1].bytes = lua_tolstring(state, index, &words[index - 1].count);
     }
+    return words;
+}
+
+// Carries out a command. Returns 1 if the table on the stack is its error.
+static int call(lua_State *state) {
+    headrace_lua *lua = headrace_lua_of(state);
+    int count = lua_gettop(state);
+    headrace_slice *words = take_words(state);
     lua->reply.count = 0;
     lua->reply.failed = 0;
     lua->options->command(lua->options->context, words, (size_t)count, lua->call_resp, &lua->reply);
@@ -212,23 +219,47 @@ static int redis_pcall(lua_State *state) {
     return 1;
 }
 
-static int reply_table(lua_State *state, const char *field, int adds_code) {
-    if (lua_gettop(state) != 1 || lua_type(state, 1) != LUA_TSTRING) return raise_table(state, "ERR wrong number or type of arguments");
-    lua_createtable(state, 0, 1);
-    const char *text = lua_tostring(state, 1);
-    if (adds_code && text[0] == '-') {
-        lua_pushstring(state, text + 1);
-    } else if (adds_code && !strchr(text, ' ')) {
-        lua_pushfstring(state, "ERR %s", text);
-    } else {
-        lua_pushvalue(state, 1);
-    }
-    lua_setfield(state, -2, field);
+// May the client that called the script do that?
+static int redis_acl_check_cmd(lua_State *state) {
+    headrace_lua *lua = headrace_lua_of(state);
+    int count = lua_gettop(state);
+    headrace_slice *words = take_words(state);
+    int allowed = lua->options->allows(lua->options->context, words, (size_t)count);
+    if (allowed < 0) return raise_table(state, "ERR Invalid command passed to redis.acl_check_cmd()");
+    lua_pushboolean(state, allowed);
     return 1;
 }
 
-static int redis_error_reply(lua_State *state) { return reply_table(state, "err", 1); }
-static int redis_status_reply(lua_State *state) { return reply_table(state, "ok", 0); }
+// Another argument gives the error as a value, and does not end the script.
+static int push_argument_error(lua_State *state) {
+    lua_createtable(state, 0, 1);
+    lua_pushliteral(state, "ERR wrong number or type of arguments");
+    lua_setfield(state, -2, "err");
+    return 1;
+}
+
+static int redis_error_reply(lua_State *state) {
+    if (lua_gettop(state) != 1 || lua_type(state, 1) != LUA_TSTRING) return push_argument_error(state);
+    // Up to a zero byte and without line ends behind it, as in Redis.
+    const char *text = lua_tostring(state, 1);
+    if (*text == '-') text++;
+    size_t count = strlen(text);
+    while (count > 0 && (text[count - 1] == '\r' || text[count - 1] == '\n')) count--;
+    lua_createtable(state, 0, 1);
+    lua_pushstring(state, memchr(text, ' ', count) ? "" : "ERR ");
+    lua_pushlstring(state, text, count);
+    lua_concat(state, 2);
+    lua_setfield(state, -2, "err");
+    return 1;
+}
+
+static int redis_status_reply(lua_State *state) {
+    if (lua_gettop(state) != 1 || lua_type(state, 1) != LUA_TSTRING) return push_argument_error(state);
+    lua_createtable(state, 0, 1);
+    lua_pushvalue(state, 1);
+    lua_setfield(state, -2, "ok");
+    return 1;
+}
 
 static int redis_log(lua_State *state) {
     headrace_lua *lua = headrace_lua_of(state);
@@ -236,7 +267,7 @@ static int redis_log(lua_State *state) {
     if (count < 2) return raise_table(state, "ERR redis.log() requires two arguments or more.");
     if (!lua_isnumber(state, 1)) return raise_table(state, "ERR First argument must be a number (log level).");
     double level = lua_tonumber(state, 1);
-    if (!(level >= 0 && level <= 3)) return raise_table(state, "ERR Invalid log level.");
+    if (!(level >= 0 && level <= 3)) return raise_table(state, "ERR Invalid debug level.");
     headrace_text *line = headrace_text_push(state);
     for (int index = 2; index <= count; index++) {
         size_t length;
@@ -314,11 +345,59 @@ static int redis_nothing(lua_State *state) {
     return 0;
 }
 
+static int redis_set_repl(lua_State *state) {
+    if (lua_gettop(state) != 1) return raise_table(state, "ERR redis.set_repl() requires two arguments.");
+    double flags = lua_tonumber(state, 1);
+    if (!(flags > -1 && flags < 4))
+        return raise_table(state, "ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.");
+    return 0;
+}
+
 static const luaL_Reg redis_functions[] = {
     {"call", redis_call}, {"pcall", redis_pcall}, {"error_reply", redis_error_reply}, {"status_reply", redis_status_reply},
     {"log", redis_log}, {"sha1hex", redis_sha1hex}, {"setresp", redis_setresp}, {"replicate_commands", redis_true},
-    {"breakpoint", redis_nothing}, {"debug", redis_nothing}, {"set_repl", redis_nothing}, {NULL, NULL},
+    {"breakpoint", redis_nothing}, {"debug", redis_nothing}, {"set_repl", redis_set_repl}, {"acl_check_cmd", redis_acl_check_cmd},
+    {NULL, NULL},
 };
+
+// MARK: Random numbers
+
+// The generator of drand48(3), of the interpreter's own: a script that sets the seed gets the numbers that it gets from Redis.
+static uint32_t next_random(headrace_lua *lua) {
+    lua->random = (lua->random * 0x5DEECE66D + 0xB) & 0xFFFFFFFFFFFF;
+    return (uint32_t)(lua->random >> 17);
+}
+
+static void seed_random(headrace_lua *lua, uint32_t seed) { lua->random = (uint64_t)seed << 16 | 0x330E; }
+
+static int math_random(lua_State *state) {
+    double part = (double)(next_random(headrace_lua_of(state)) % INT32_MAX) / INT32_MAX;
+    int32_t first = 1, last;
+    switch (lua_gettop(state)) {
+    case 0: lua_pushnumber(state, part); return 1;
+    case 1:
+        last = (int32_t)luaL_checkinteger(state, 1);
+        luaL_argcheck(state, first <= last, 1, "interval is empty");
+        break;
+    case 2:
+        first = (int32_t)luaL_checkinteger(state, 1);
+        last = (int32_t)luaL_checkinteger(state, 2);
+        luaL_argcheck(state, first <= last, 2, "interval is empty");
+        break;
+    default: return luaL_error(state, "wrong number of arguments");
+    }
+    // An interval of more than 2^31 numbers wraps, as in Redis.
+    int32_t width = (int32_t)((uint32_t)last - (uint32_t)first + 1);
+    lua_pushnumber(state, floor(part * width) + first);
+    return 1;
+}
+
+static int math_randomseed(lua_State *state) {
+    double seed = luaL_checknumber(state, 1);
+    // The lowest 32 bits of what 64 hold, 0 of what they do not.
+    seed_random(headrace_lua_of(state), seed >= -0x1p63 && seed < 0x1p63 ? (uint32_t)(int64_t)seed : 0);
+    return 0;
+}
 
 // MARK: Sandbox
 
@@ -491,6 +570,12 @@ static int open_all(lua_State *state) {
         lua_setfield(state, -2, changing[index]);
     }
     lua_pop(state, 1);
+    lua_getglobal(state, "math");
+    lua_pushcfunction(state, math_random);
+    lua_setfield(state, -2, "random");
+    lua_pushcfunction(state, math_randomseed);
+    lua_setfield(state, -2, "randomseed");
+    lua_pop(state, 1);
     lua_getglobal(state, "string");
     lua_pushnil(state);
     lua_setfield(state, -2, "dump");
@@ -517,7 +602,7 @@ static int open_all(lua_State *state) {
     lua_pushinteger(state, 0x070200);
     lua_setfield(state, -2, "REDIS_VERSION_NUM");
     lua_setglobal(state, "redis");
-    headrace_open_json(state);
+    headrace_open_json(state, &headrace_lua_of(state)->json);
     lua_setglobal(state, "cjson");
     headrace_open_msgpack(state);
     lua_setglobal(state, "cmsgpack");
@@ -556,6 +641,9 @@ headrace_lua *headrace_lua_create(size_t bytes_max) {
     lua->bytes_max = bytes_max;
     // A command's reply is kept once beside Lua's own memory.
     lua->reply.count_max = bytes_max;
+    headrace_json_restore(&lua->json);
+    // Where drand48(3) begins.
+    seed_random(lua, 0x1234ABCD);
     lua->state = lua_newstate(allocate, lua);
     if (!lua->state || lua_cpcall(lua->state, open_all, NULL) != 0) {
         headrace_lua_destroy(lua);
@@ -570,6 +658,8 @@ void headrace_lua_destroy(headrace_lua *lua) {
     headrace_buffer_free(&lua->reply);
     free(lua);
 }
+
+void headrace_lua_restore(headrace_lua *lua) { headrace_json_restore(&lua->json); }
 
 size_t headrace_lua_bytes(const headrace_lua *lua) { return lua->bytes; }
 

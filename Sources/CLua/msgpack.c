@@ -136,9 +136,9 @@ static uint64_t take_number(lua_State *state, packed *packed, int count) {
 static void unpack_value(lua_State *state, packed *packed, int depth);
 
 static void unpack_array(lua_State *state, packed *packed, uint64_t count, int depth) {
-    // No element is shorter than a byte.
-    if (count > (uint64_t)(packed->end - packed->next)) luaL_error(state, "Missing bytes in input.");
-    lua_createtable(state, count < 65536 ? (int)count : 0, 0);
+    // No element is shorter than a byte: what is counted and not there gets no memory, and ends the loop.
+    uint64_t most = (uint64_t)(packed->end - packed->next);
+    lua_createtable(state, count < 65536 && count <= most ? (int)count : 0, 0);
     for (uint64_t index = 1; index <= count; index++) {
         unpack_value(state, packed, depth + 1);
         lua_rawseti(state, -2, (int)index);
@@ -146,13 +146,11 @@ static void unpack_array(lua_State *state, packed *packed, uint64_t count, int d
 }
 
 static void unpack_map(lua_State *state, packed *packed, uint64_t count, int depth) {
-    if (count > (uint64_t)(packed->end - packed->next) / 2) luaL_error(state, "Missing bytes in input.");
     lua_newtable(state);
     for (uint64_t index = 0; index < count; index++) {
         unpack_value(state, packed, depth + 1);
         unpack_value(state, packed, depth + 1);
-        int is_nan = lua_type(state, -2) == LUA_TNUMBER && lua_tonumber(state, -2) != lua_tonumber(state, -2);
-        if (lua_isnil(state, -2) || is_nan) luaL_error(state, "Bad data format in input.");
+        // Raises for nil and NaN, which are no keys.
         lua_rawset(state, -3);
     }
 }
@@ -163,7 +161,7 @@ static void unpack_string(lua_State *state, packed *packed, uint64_t count) {
 }
 
 static void unpack_value(lua_State *state, packed *packed, int depth) {
-    if (depth > HEADRACE_DEPTH_MAX) luaL_error(state, "Bad data format in input.");
+    if (depth > HEADRACE_NESTING_MAX) luaL_error(state, "stack overflow (too many nested tables)");
     luaL_checkstack(state, 6, "too many nested tables");
     unsigned char type = *take(state, packed, 1);
     if (type < 0x80) lua_pushnumber(state, type);
@@ -192,13 +190,14 @@ static void unpack_value(lua_State *state, packed *packed, int depth) {
         lua_pushnumber(state, value);
         return;
     }
-    case 0xCC: case 0xCD: case 0xCE: case 0xCF:
+    case 0xCC: case 0xCD: case 0xCE:
         lua_pushnumber(state, (lua_Number)take_number(state, packed, 1 << (type - 0xCC)));
         return;
     case 0xD0: lua_pushnumber(state, (int8_t)take_number(state, packed, 1)); return;
     case 0xD1: lua_pushnumber(state, (int16_t)take_number(state, packed, 2)); return;
     case 0xD2: lua_pushnumber(state, (int32_t)take_number(state, packed, 4)); return;
-    case 0xD3: lua_pushnumber(state, (lua_Number)(int64_t)take_number(state, packed, 8)); return;
+    // Signed or not: 2^64 - 1 is -1, as in the library that scripts know.
+    case 0xCF: case 0xD3: lua_pushnumber(state, (lua_Number)(int64_t)take_number(state, packed, 8)); return;
     case 0xDC: unpack_array(state, packed, take_number(state, packed, 2), depth); return;
     case 0xDD: unpack_array(state, packed, take_number(state, packed, 4), depth); return;
     case 0xDE: unpack_map(state, packed, take_number(state, packed, 2), depth); return;
@@ -207,17 +206,25 @@ static void unpack_value(lua_State *state, packed *packed, int depth) {
     }
 }
 
-// Up to so many values from an offset on. With the offset of the rest in front, -1 at the end, if one was asked for.
-static int unpack_some(lua_State *state, double limit, double offset, int gives_offset) {
+// A number of a script without its fraction; the smallest for what 64 bits do not hold.
+static int64_t whole(double number) { return number >= -0x1p63 && number < 0x1p63 ? (int64_t)number : INT64_MIN; }
+
+// Up to so many values from an offset on, behind the offset of the rest, which is -1 at the end. With a limit and an offset of 0 all
+// of them, and no offset.
+static int unpack_some(lua_State *state, int64_t limit, int64_t offset) {
     size_t count;
     const char *bytes = luaL_checklstring(state, 1, &count);
-    if (!(offset >= 0) || !(limit >= 0)) return luaL_error(state, "Invalid request to unpack with offset of %d and limit of %d.", (int)offset, (int)limit);
-    if (offset > (double)count) return luaL_error(state, "Start offset %d greater than input length %d.", (int)offset, (int)count);
-    packed packed = {(const unsigned char *)bytes + (size_t)offset, (const unsigned char *)bytes + count};
+    // Both say how long the input is: so does Redis.
+    if (offset < 0 || limit < 0) return luaL_error(state, "Invalid request to unpack with offset of %d and limit of %d.", (int)offset, (int)count);
+    if ((uint64_t)offset > count) return luaL_error(state, "Start offset %d greater than input length %d.", (int)offset, (int)count);
+    int gives_offset = limit != 0 || offset != 0;
+    if (!gives_offset) limit = INT64_MAX;
+    packed packed = {(const unsigned char *)bytes + offset, (const unsigned char *)bytes + count};
     lua_settop(state, 1);
     if (gives_offset) lua_pushnil(state);
     int results = 0;
     while (packed.next < packed.end && results < limit) {
+        luaL_checkstack(state, 8, "too many return values at once; use unpack_one or unpack_limit instead.");
         unpack_value(state, &packed, 0);
         results++;
     }
@@ -227,11 +234,11 @@ static int unpack_some(lua_State *state, double limit, double offset, int gives_
     return results + 1;
 }
 
-static int msgpack_unpack(lua_State *state) { return unpack_some(state, HUGE_VAL, 0, 0); }
-static int msgpack_unpack_one(lua_State *state) { return unpack_some(state, 1, luaL_optnumber(state, 2, 0), 1); }
+static int msgpack_unpack(lua_State *state) { return unpack_some(state, 0, 0); }
+static int msgpack_unpack_one(lua_State *state) { return unpack_some(state, 1, whole(luaL_optnumber(state, 2, 0))); }
 static int msgpack_unpack_limit(lua_State *state) {
-    double limit = luaL_checknumber(state, 2);
-    return unpack_some(state, limit, luaL_optnumber(state, 3, 0), 1);
+    int64_t limit = whole(luaL_checknumber(state, 2));
+    return unpack_some(state, limit, whole(luaL_optnumber(state, 3, 0)));
 }
 
 void headrace_open_msgpack(lua_State *state) {
@@ -241,4 +248,8 @@ void headrace_open_msgpack(lua_State *state) {
     };
     lua_newtable(state);
     luaL_register(state, NULL, functions);
+    lua_pushliteral(state, "cmsgpack");
+    lua_setfield(state, -2, "_NAME");
+    lua_pushliteral(state, "lua-cmsgpack 0.4.0");
+    lua_setfield(state, -2, "_VERSION");
 }

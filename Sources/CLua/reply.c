@@ -183,7 +183,6 @@ static void append_table(lua_State *state, int table, int resp, headrace_buffer 
     if (raw_field(state, table, "err") == LUA_TSTRING) {
         size_t count;
         const char *text = lua_tolstring(state, -1, &count);
-        if (count > 0 && text[0] == '-') text++, count--;
         headrace_append_error(reply, text, count);
         return;
     }

@@ -29,6 +29,8 @@ void headrace_buffer_free(headrace_buffer *buffer);
 
 // Carries out a command and appends its reply as RESP, in version 3 if `resp` is 3.
 typedef void (*headrace_lua_command)(void *context, const headrace_slice *words, size_t count, int resp, headrace_buffer *reply);
+// Whether the client that called the script may carry out a command: 1, 0, or -1 when there is no such command.
+typedef int (*headrace_lua_allows)(void *context, const headrace_slice *words, size_t count);
 // Takes a line of `redis.log`; the level is 0 (debug) to 3 (warning).
 typedef void (*headrace_lua_log)(void *context, int level, const char *text, size_t count);
 
@@ -40,6 +42,8 @@ size_t headrace_lua_bytes(const headrace_lua *lua);
 // Compiles a script. Returns a number to run it by, or 0 with the reason in `error`. Bytecode is refused.
 int headrace_lua_compile(headrace_lua *lua, const char *source, size_t count, headrace_buffer *error);
 void headrace_lua_forget(headrace_lua *lua, int script);
+// Sets back what scripts have set: cjson's settings.
+void headrace_lua_restore(headrace_lua *lua);
 
 // What a run needs besides the script.
 typedef struct {
@@ -54,6 +58,7 @@ typedef struct {
     // After so much time the script is ended with an error.
     uint64_t milliseconds_max;
     headrace_lua_command command;
+    headrace_lua_allows allows;
     headrace_lua_log log;
     void *context;
 } headrace_lua_run_options;

@@ -24,6 +24,18 @@ final class ScriptCommands {
     /// `redis.log`, with its level from 0 (debug) to 3 (warning).
     func log(_ level: Int, _ line: String) { call.keyspace.hub.scriptLogged(level, line) }
 
+    /// `redis.acl_check_cmd`. A command with too few arguments is not refused for that.
+    /// - Returns: `nil` when there is no such command.
+    func allows(_ words: UnsafeBufferPointer<headrace_slice>) -> Bool? {
+        call.arguments.removeAll(keepingCapacity: true)
+        for word in words { call.arguments.append(UnsafeRawBufferPointer(start: word.bytes, count: word.count)) }
+        defer { call.arguments.removeAll(keepingCapacity: true) }
+        guard let index = CommandTable.shared.index(call[0]) else { return nil }
+        call.commandIndex = index
+        if case .unknown = Subcommands.problem(call, of: call.command) { return nil }
+        return AccessCheck.allows(call, index)
+    }
+
     /// - Source: Redis `script_call.c`, `scriptCall`, and its checks in their order.
     func execute(_ words: UnsafeBufferPointer<headrace_slice>, isRESP3: Bool, _ reply: UnsafeMutablePointer<headrace_buffer>) {
         call.out.clear()

@@ -158,10 +158,13 @@ final class ScriptInterpreter: @unchecked Sendable {
         return (UnsafeRawBufferPointer(rebasing: source[end...]), isReadOnly)
     }
 
-    /// `SCRIPT FLUSH`.
+    /// `SCRIPT FLUSH`: also what scripts have set of `cjson` is as it was at first.
     func flush() {
         cache.withLock { cache in
-            if let lua { for script in cache.scripts.values { headrace_lua_forget(lua, script.number) } }
+            if let lua {
+                for script in cache.scripts.values { headrace_lua_forget(lua, script.number) }
+                headrace_lua_restore(lua)
+            }
             cache = Cache()
             note(cache)
         }
@@ -204,6 +207,12 @@ final class ScriptInterpreter: @unchecked Sendable {
                                 guard let context, let words, let reply else { return }
                                 Unmanaged<ScriptCommands>.fromOpaque(context).takeUnretainedValue()
                                     .execute(UnsafeBufferPointer(start: words, count: count), isRESP3: resp == 3, reply)
+                            },
+                            allows: { context, words, count in
+                                guard let context, let words else { return -1 }
+                                let allows = Unmanaged<ScriptCommands>.fromOpaque(context).takeUnretainedValue()
+                                    .allows(UnsafeBufferPointer(start: words, count: count))
+                                return allows.map { $0 ? 1 : 0 } ?? -1
                             },
                             log: { context, level, text, count in
                                 guard let context else { return }
