@@ -90,6 +90,7 @@ final class Keyspace: Sendable {
         current.bytesMax = bytesLimit
         current.policy = eviction.policy
         current.password = access.requiredPassword
+        current.clientsMax = settings.clientsMax.load(ordering: .relaxed)
         current.fsync = persistence.writer?.policy ?? configuration.fsync
         settings.values.withLock {
             if !configuration.directory.isEmpty { current.savePoints = $0.savePoints }
@@ -251,7 +252,7 @@ final class Keyspace: Sendable {
     }
 
     private func gone(
-        _ key: UnsafeRawBufferPointer, _ kind: KeyspaceEvent.Kind, _ event: StaticString, _ shard: Shard, _ database: Int, _ call: Call?
+        _ key: UnsafeRawBufferPointer, _ kind: KeyspaceEvents.Class, _ event: StaticString, _ shard: Shard, _ database: Int, _ call: Call?
     ) {
         if !shard.watches.isEmpty { shard.watches.changed(WatchedKey(database: database, key: [UInt8](key))) }
         persistence.removed(key, database: database, call: call)

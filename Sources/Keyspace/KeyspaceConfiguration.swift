@@ -58,7 +58,7 @@ public struct KeyspaceConfiguration: Sendable, Equatable {
 
     /// Directives that have a property above, under which they are set.
     public static let ownDirectives: Set<String> = [
-        "maxmemory", "maxmemory-policy", "requirepass", "save", "appendfsync", "auto-aof-rewrite-percentage", "auto-aof-rewrite-min-size",
+        "maxmemory", "maxmemory-policy", "maxclients", "requirepass", "save", "appendfsync", "auto-aof-rewrite-percentage", "auto-aof-rewrite-min-size",
     ]
 
     /// What is wrong with a setting; `nil` when nothing is.

@@ -14,14 +14,15 @@ final class KeyspaceHub: Sendable {
     let tracking = Lock(Tracking())
     private let clients: ClientRegistry
     private let eventSet = Lock(KeyspaceEvents())
-    private let hasEvents = Atomic(false)
+    /// Bits of ``KeyspaceEvents/Class`` that are published; 0 while nobody has asked.
+    private let eventClasses = Atomic<UInt16>(0)
     private let hasTracking = Atomic(false)
     private let logScript: Lock<(@Sendable (Int, String) -> Void)?> = Lock(nil)
 
     init(clients: ClientRegistry) { self.clients = clients }
 
     /// Whether nobody is told of changes of keys.
-    var isQuiet: Bool { !hasEvents.load(ordering: .relaxed) && !hasTracking.load(ordering: .relaxed) }
+    var isQuiet: Bool { eventClasses.load(ordering: .relaxed) == 0 && !hasTracking.load(ordering: .relaxed) }
 
     // MARK: MONITOR
 
@@ -38,17 +39,22 @@ final class KeyspaceHub: Sendable {
         }
     }
 
-    /// Shows a command that is about to be carried out to all who watch. Not those of administrators, and no password.
+    /// Shows a command that is about to be carried out to all who watch. Not those of administrators, and of who says who it is neither name nor password.
     func monitor(_ call: Call) {
-        guard !Subcommands.isForOperators(call), !call.command.flags.contains(.noAuth), call.session.id > 0 else { return }
+        guard !Subcommands.isForOperators(call), call.session.id > 0 else { return }
         let microseconds = WallClock.nanoseconds() / 1000
         let fraction = String(microseconds % 1_000_000)
         var line = Array(
             "+\(microseconds / 1_000_000).\(String(repeating: "0", count: max(6 - fraction.count, 0)))\(fraction) [\(call.database) \(call.isInScript ? "lua" : call.session.record.address)]"
                 .utf8)
-        for argument in call.arguments { Self.quote(argument, &line) }
+        let secrets = ConnectionCommands.credentials(call)
+        for (place, argument) in call.arguments.enumerated() {
+            if secrets.contains(place) { line += Array(#" "(redacted)""#.utf8) } else { Self.quote(argument, &line) }
+        }
         line += [0x0D, 0x0A]
-        for client in monitors.withLock({ $0 }) { clients[client]?.port?.push(line) }
+        // Who ends its watching with RESET hears nothing more.
+        let isReset = call.command.name == "reset"
+        for client in monitors.withLock({ $0 }) where !(isReset && client == call.session.id) { clients[client]?.port?.push(line) }
     }
 
     /// - Source: Redis `sds.c`, `sdscatrepr`.
@@ -76,7 +82,7 @@ final class KeyspaceHub: Sendable {
         get { eventSet.withLock { $0 } }
         set {
             eventSet.withLock { $0 = newValue }
-            hasEvents.store(!newValue.isOff, ordering: .relaxed)
+            eventClasses.store(newValue.published, ordering: .relaxed)
         }
     }
 
@@ -121,14 +127,13 @@ final class KeyspaceHub: Sendable {
     // MARK: Events of keys
 
     @inline(__always)
-    func happened(_ kind: KeyspaceEvent.Kind, _ event: StaticString, _ key: UnsafeRawBufferPointer, database: Int) {
-        if hasEvents.load(ordering: .relaxed) { tell(kind, event, key, database: database) }
+    func happened(_ kind: KeyspaceEvents.Class, _ event: StaticString, _ key: UnsafeRawBufferPointer, database: Int) {
+        if eventClasses.load(ordering: .relaxed) & kind.rawValue != 0 { tell(kind, event, key, database: database) }
     }
 
     @inline(never)
-    private func tell(_ kind: KeyspaceEvent.Kind, _ event: StaticString, _ key: UnsafeRawBufferPointer, database: Int) {
+    private func tell(_ kind: KeyspaceEvents.Class, _ event: StaticString, _ key: UnsafeRawBufferPointer, database: Int) {
         let name = event.withUTF8Buffer { String(decoding: $0, as: UTF8.self) }
-        guard let kind = KeyspaceEvents.Class(rawValue: Character(Unicode.Scalar(kind.rawValue))) else { return }
         for (channel, message) in events.messages(kind, event: name, key: [UInt8](key), database: database) {
             message.withUnsafeBytes { message in channel.withUnsafeBytes { channel in _ = publish(message, to: channel) } }
         }

@@ -60,7 +60,7 @@ public final class KeyspaceServer: Sendable {
         let workers = try await makeWorkers()
         keyspace.persistence.snapshots.setLoops(loops)
         let byLoop = Dictionary(uniqueKeysWithValues: workers.map { (ObjectIdentifier($0.eventLoop), $0.worker) })
-        let (limit, pressure) = (self.limit, self.pressure)
+        let (limit, pressure, keyspace) = (self.limit, self.pressure, self.keyspace)
         var (plain, secure): ([Listener], [Listener]) = ([], [])
         do {
             let endpoints = configuration.listen.map { (endpoint: $0, isSecure: false) }
@@ -68,6 +68,7 @@ public final class KeyspaceServer: Sendable {
             for (endpoint, isSecure) in endpoints {
                 let listener = try await Listener.bind(endpoint, loops: loops, backlog: 511, awaitsData: false) { channel in
                     guard let worker = byLoop[ObjectIdentifier(channel.eventLoop)] else { throw ClientRefused() }
+                    limit.max = keyspace.settings.clientsMax.load(ordering: .relaxed)
                     guard pressure.level == .none, limit.admit() else {
                         worker.value.counters.refusedConnections.add()
                         throw ClientRefused()

@@ -9,7 +9,8 @@ final class ServerSettings: Sendable {
     struct Values: Sendable {
         var timeout = 0
         var databases = 16
-        var clientsMax = 10_000
+        /// `lfu-decay-time`, in minutes.
+        var decayMinutes = 1
         var notifyEvents = ""
         var hashPackedEntries = 512
         var hashPackedBytes = 64
@@ -25,6 +26,8 @@ final class ServerSettings: Sendable {
     }
 
     let values: Lock<Values>
+    /// `maxclients`: who comes beyond is closed at once; who is there stays.
+    let clientsMax: Atomic<Int>
     let slowMicroseconds = Atomic<Int>(10_000)
     let slowCountMax = Atomic<Int>(128)
     /// Names that `CONFIG SET` has set since the start: what `CONFIG REWRITE` is about.
@@ -35,11 +38,11 @@ final class ServerSettings: Sendable {
     init(_ configuration: KeyspaceConfiguration) {
         var values = Values()
         values.databases = configuration.databases
-        values.clientsMax = configuration.clientsMax
         values.savePoints = configuration.directory.isEmpty ? [] : configuration.savePoints
         values.rewritePercentage = configuration.rewritePercentage
         values.rewriteBytesMin = configuration.rewriteBytesMin
         self.values = Lock(values)
+        clientsMax = Atomic(configuration.clientsMax)
     }
 
     /// Sets rows, all or none.
@@ -158,7 +161,12 @@ final class ServerSettings: Sendable {
         .number("zset-max-ziplist-value", \.sortedSetPackedBytes, 0...1 << 16),
         .number("list-max-listpack-size", \.listPackedBytes, -5...1 << 16),
         Row("databases", { keyspace in String(keyspace.settings.values.withLock { $0.databases }) }),
-        Row("maxclients", { keyspace in String(keyspace.settings.values.withLock { $0.clientsMax }) }),
+        Row("maxclients", { String($0.settings.clientsMax.load(ordering: .relaxed)) }) { keyspace, text in
+            let (value, problem) = integer(text, 1...1_000_000)
+            if let problem { return problem }
+            keyspace.settings.clientsMax.store(value, ordering: .relaxed)
+            return nil
+        },
         Row("save", { keyspace in keyspace.settings.values.withLock { savePointsText($0.savePoints) } }) { keyspace, text in
             guard let points = savePoints(text) else { return "Invalid save parameters" }
             guard points.isEmpty || !keyspace.configuration.directory.isEmpty else { return "this keyspace has no directory to save to" }
@@ -185,14 +193,28 @@ final class ServerSettings: Sendable {
             return nil
         },
         .fixed("maxmemory-samples", "10"),
-        .fixed("lfu-log-factor", "10"), .fixed("lfu-decay-time", "1"), .fixed("proto-max-bulk-len", "536870912"),
+        Row("lfu-log-factor", { String($0.eviction.logFactor) }) { keyspace, text in
+            let (value, problem) = integer(text, 0...Int(Int32.max))
+            if let problem { return problem }
+            keyspace.eviction.logFactor = value
+            return nil
+        },
+        Row("lfu-decay-time", { keyspace in String(keyspace.settings.values.withLock { $0.decayMinutes }) }) { keyspace, text in
+            let (value, problem) = integer(text, 0...Int(Int32.max))
+            if let problem { return problem }
+            keyspace.settings.values.withLock { $0.decayMinutes = value }
+            keyspace.eviction.setDecay(minutes: value)
+            return nil
+        },
+        .fixed("proto-max-bulk-len", "536870912"),
         Row("latency-monitor-threshold", { String($0.latency.thresholdMilliseconds) }) { keyspace, text in
             let (value, problem) = integer(text, 0...Int.max)
             if let problem { return problem }
             keyspace.latency.thresholdMilliseconds = value
             return nil
         },
-        .fixed("acllog-max-len", String(AccessList.refusalsMax)), .fixed("cluster-enabled", "no"), .fixed("replica-read-only", "yes"),
+        .fixed("acllog-max-len", String(AccessList.refusalsMax)), .fixed("acl-pubsub-default", "resetchannels"),
+        .fixed("cluster-enabled", "no"), .fixed("replica-read-only", "yes"),
         Row("notify-keyspace-events", { $0.hub.events.text }) { keyspace, text in
             guard let events = KeyspaceEvents(parsing: text) else { return "Invalid event class character. Use 'Ag$lshzxeKEtmdn'." }
             keyspace.hub.events = events

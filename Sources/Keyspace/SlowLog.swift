@@ -25,7 +25,9 @@ final class SlowLog: Sendable {
     private let state = Lock(State())
 
     func add(_ call: Call, microseconds: Int64, countMax: Int) {
-        var arguments = call.arguments.prefix(Self.argumentsMax).map { argument in
+        let secrets = ConnectionCommands.credentials(call)
+        var arguments = call.arguments.prefix(Self.argumentsMax).enumerated().map { place, argument in
+            if secrets.contains(place) { return Array("(redacted)".utf8) }
             guard argument.count > Self.argumentBytesMax else { return [UInt8](argument) }
             let rest = argument.count - Self.argumentBytesMax
             return [UInt8](argument.prefix(Self.argumentBytesMax)) + Array("... (\(rest) more bytes)".utf8)

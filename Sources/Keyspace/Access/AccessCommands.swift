@@ -54,9 +54,8 @@ enum AccessCommands {
         guard let rules = call.keyspace.access[call.text(2)]?.rules else { return call.out.null() }
         call.out.map(6)
         call.out.bulk("flags")
-        let flags = [rules.isOn ? "on" : "off"] + (rules.needsNoPassword ? ["nopass"] : []) + ["sanitize-payload"]
-        call.out.set(flags.count)
-        for flag in flags { call.out.bulk(flag) }
+        call.out.set(rules.flags.count)
+        for flag in rules.flags { call.out.bulk(flag) }
         call.out.bulk("passwords")
         call.out.array(rules.passwords.count)
         for password in rules.passwords { call.out.bulk(password) }

@@ -27,6 +27,8 @@ struct AccessRules: Sendable {
     private(set) var channels: [[UInt8]] = []
     private(set) var allowsAllKeys = false
     private(set) var allowsAllChannels = false
+    /// What a payload of `RESTORE` is, is looked at whatever this says; it is kept for who reads the rules.
+    private var sanitizesPayload = true
     /// By the command's place in the table.
     private var allowed = [Bool](repeating: false, count: CommandTable.rows.count)
     /// Subcommands that differ from their command, which is written with a bar: `config|get`.
@@ -74,7 +76,9 @@ struct AccessRules: Sendable {
         case "allcommands", "+@all": setAll(true)
         case "nocommands", "-@all": setAll(false)
         case "reset": self = AccessRules()
-        case "sanitize-payload", "skip-sanitize-payload", "clearselectors": break
+        case "sanitize-payload": sanitizesPayload = true
+        case "skip-sanitize-payload": sanitizesPayload = false
+        case "clearselectors": break
         default: return applyLonger(rule, text)
         }
         return nil
@@ -200,14 +204,18 @@ struct AccessRules: Sendable {
 
     // MARK: Texts
 
+    var flags: [String] {
+        [isOn ? "on" : "off"] + (needsNoPassword ? ["nopass"] : []) + [sanitizesPayload ? "sanitize-payload" : "skip-sanitize-payload"]
+    }
     var commandsText: String { commandRules.joined(separator: " ") }
     var keysText: String { keys.map(\.text).joined(separator: " ") }
     var channelsText: String { channels.map { "&" + String(decoding: $0, as: UTF8.self) }.joined(separator: " ") }
 
-    /// As `ACL LIST` has it, behind `user NAME`.
+    /// As `ACL LIST` has it, behind `user NAME`. Some channels are said behind `resetchannels`: a server may begin with all (`acl-pubsub-default`),
+    /// and takes none besides.
     var text: String {
-        ([isOn ? "on" : "off"] + (needsNoPassword ? ["nopass"] : []) + ["sanitize-payload"] + passwords.map { "#" + $0 }
-            + (keys.isEmpty ? [] : [keysText]) + (channels.isEmpty ? ["resetchannels"] : [channelsText]) + [commandsText])
+        (flags + passwords.map { "#" + $0 } + (keys.isEmpty ? [] : [keysText]) + (allowsAllChannels ? [] : ["resetchannels"])
+            + (channels.isEmpty ? [] : [channelsText]) + [commandsText])
             .joined(separator: " ")
     }
 }

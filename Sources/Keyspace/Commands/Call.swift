@@ -230,7 +230,7 @@ final class Call {
     func read(_ key: Key) -> Entry? {
         let shard = shard(key)
         guard !keyspace.misses.isMissing(key.bytes, now: now), let entry = live(key, shard) else {
-            shard.missCount &+= 1
+            missed(key, shard)
             return nil
         }
         shard.hitCount &+= 1
@@ -245,6 +245,26 @@ final class Call {
         guard let entry = live(key, shard) else { return nil }
         if !session.isNoTouch { keyspace.eviction.used(entry, now: now, shard) }
         return entry
+    }
+
+    /// A key's entry, for a command that asks about it: counted as hit or miss, and no use.
+    func ask(_ key: Key) -> Entry? {
+        let entry = peek(key)
+        looked(key, isThere: entry != nil)
+        return entry
+    }
+
+    /// Counts a hit or a miss.
+    func looked(_ key: Key, isThere: Bool) {
+        let shard = shard(key)
+        if isThere { shard.hitCount &+= 1 } else { missed(key, shard) }
+    }
+
+    @inline(__always)
+    private func missed(_ key: Key, _ shard: Shard) {
+        shard.missCount &+= 1
+        // Who waits has been told of once.
+        if !retries { notify(.keyMiss, "keymiss", key) }
     }
 
     /// A key's entry, without a trace.
@@ -293,7 +313,7 @@ final class Call {
         let count = shard[database].count
         let entry = shard[database].setString(key, value, change)
         if shard[database].count != count {
-            keyspace.eviction.added(entry, key.hash, now: now, shard, database)
+            added(key, entry, shard)
         } else {
             keyspace.eviction.overwritten(entry, now: now)
         }
@@ -313,10 +333,15 @@ final class Call {
         let shard = shard(key)
         let count = shard[database].count
         shard[database].setObject(key, object, type, change)
-        if shard[database].count != count, let entry = shard[database].find(key) {
-            keyspace.eviction.added(entry, key.hash, now: now, shard, database)
-        }
+        if shard[database].count != count, let entry = shard[database].find(key) { added(key, entry, shard) }
         changed(key)
+    }
+
+    /// A key is there that was not.
+    @inline(__always)
+    func added(_ key: Key, _ entry: Entry, _ shard: Shard) {
+        keyspace.eviction.added(entry, key.hash, now: now, shard, database)
+        notify(.new, "new", key)
     }
 
     func remove(_ key: Key, _ entry: Entry) {
@@ -326,7 +351,7 @@ final class Call {
 
     /// After an object was changed: counts its memory, and takes the key away when nothing is left in it.
     /// - Parameter event: its notification; `del` follows when the key goes.
-    func settle(_ key: Key, _ object: StoredObject, _ kind: KeyspaceEvent.Kind, _ event: StaticString) {
+    func settle(_ key: Key, _ object: StoredObject, _ kind: KeyspaceEvents.Class, _ event: StaticString) {
         let shard = shard(key)
         notify(kind, event, key)
         if object.count == 0, let entry = shard[database].find(key) {
@@ -355,21 +380,12 @@ final class Call {
     }
 
     @inline(__always)
-    func notify(_ kind: KeyspaceEvent.Kind, _ event: StaticString, _ key: Key) {
+    func notify(_ kind: KeyspaceEvents.Class, _ event: StaticString, _ key: Key) {
         keyspace.hub.happened(kind, event, key.bytes, database: database)
     }
 
     /// The append log gets this in the command's place.
     func rewrite(_ arguments: [UInt8]...) {
         rewritten = (rewritten ?? []) + [arguments]
-    }
-}
-
-/// Something that happened to a key; keyspace notifications give it a name besides.
-enum KeyspaceEvent {
-    /// The letters of `notify-keyspace-events`.
-    enum Kind: UInt8 {
-        case generic = 103, string = 36, list = 108, set = 115, hash = 104, sortedSet = 122, expired = 120, evicted = 101
-        case stream = 116, miss = 109, new = 110
     }
 }

@@ -124,7 +124,7 @@ enum ClientCommands {
         if call.count >= 4, call.matches(2, "id") {
             var ids: Set<Int> = []
             for index in 3..<call.count {
-                guard let id = DecimalText.parse(call[index]), id > 0 else { throw .err("Invalid client ID") }
+                guard let id = DecimalText.parse(call[index]) else { throw .err("Invalid client ID") }
                 ids.insert(Int(id))
             }
             clients = clients.filter { ids.contains($0.id) }

@@ -109,6 +109,23 @@ enum ConnectionCommands {
         call.out.ok()
     }
 
+    /// Where a request has names of users and passwords, which nobody is shown.
+    static func credentials(_ call: Call) -> Set<Int> {
+        if call.command.name == "auth" { return Set(1..<max(call.count, 1)) }
+        guard call.command.name == "hello" else { return [] }
+        var places: Set<Int> = []
+        var index = 2
+        while index < call.count {
+            if call.matches(index, "auth") {
+                places.formUnion(index + 1..<min(index + 3, call.count))
+                index += 3
+            } else {
+                index += call.matches(index, "setname") ? 2 : 1
+            }
+        }
+        return places
+    }
+
     private static func authenticate(_ call: Call, user: [UInt8], password: [UInt8]) throws(CommandFailure) {
         guard let user = call.keyspace.access.authenticated(user, password) else {
             call.keyspace.access.refused(.auth, Array(call.command.name.utf8), call, user: String(decoding: user.prefix(128), as: UTF8.self))

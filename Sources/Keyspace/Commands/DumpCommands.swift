@@ -58,13 +58,13 @@ enum DumpCommands {
         }
         var change = Database.DeadlineChange.clear
         if ttl > 0 {
-            let (sum, isOver) = ttl.addingReportingOverflow(isAbsolute ? 0 : call.now)
-            guard !isOver else { throw .err("Invalid TTL value, must be >= 0") }
-            change = .set(sum)
+            // Beyond what 64 bits hold it is a time that has passed, as in Redis.
+            change = .set(ttl &+ (isAbsolute ? 0 : call.now))
         }
         if let old { call.remove(key, old) }
         if case .set(let deadline) = change, deadline <= call.now {
             call.changes = max(call.changes, old == nil ? 0 : 1)
+            if old != nil { call.notify(.generic, "del", key) }
             call.rewrite(Array("DEL".utf8), key.copy)
             return call.out.ok()
         }

@@ -150,9 +150,7 @@ enum HashCommands {
             guard let hash = try object(call), let found = hash.random(&call.shard(call.key(1)).random) else { return call.out.null() }
             return call.out.bulk(found.field)
         }
-        let count = try RandomPick.count(call, 2)
-        let withValues = call.count == 4 && call.matches(3, "withvalues")
-        guard call.count == 3 || withValues else { throw .syntax }
+        let (count, withValues) = try RandomPick.count(call, pair: "withvalues")
         guard let hash = try object(call) else { return call.out.array(0) }
         var chosen: [([UInt8], [UInt8])] = []
         if count < 0 {
@@ -215,10 +213,21 @@ enum RandomPick {
     /// Elements that one command may be made to repeat.
     static let repeatsMax = 1 << 20
 
-    static func count(_ call: Call, _ index: Int) throws(CommandFailure) -> Int {
-        let count = try call.integer(index)
-        guard count > -(1 << 62), count < 1 << 62 else { throw .err("value is out of range") }
-        return Int(count)
+    /// - Parameter pair: the word behind it that asks for two of each.
+    /// - Returns: the count, and whether that word is there.
+    /// - Source: Redis `t_hash.c`, `hrandfieldCommand`.
+    static func count(_ call: Call, pair: StaticString) throws(CommandFailure) -> (count: Int, isPair: Bool) {
+        let count = try count(call)
+        guard call.count > 3 else { return (count, false) }
+        guard call.count == 4, call.matches(3, pair) else { throw .syntax }
+        guard (-(Int.max / 2)...Int.max / 2).contains(count) else { throw .err("value is out of range") }
+        return (count, true)
+    }
+
+    static func count(_ call: Call) throws(CommandFailure) -> Int {
+        let count = Int(try call.integer(2))
+        guard count != .min else { throw .err("value is out of range, value must between -9223372036854775807 and 9223372036854775807") }
+        return count
     }
 
     static func repeats(_ count: Int) -> Int { min(-count, repeatsMax) }

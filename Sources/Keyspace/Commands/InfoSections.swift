@@ -59,7 +59,7 @@ enum InfoSections {
             "Clients",
             [
                 ("connected_clients", "\(all.count)"), ("cluster_connections", "0"),
-                ("maxclients", "\(call.keyspace.settings.values.withLock { $0.clientsMax })"),
+                ("maxclients", "\(call.keyspace.settings.clientsMax.load(ordering: .relaxed))"),
                 ("client_recent_max_input_buffer", "\(all.map { $0.inputBytes.load(ordering: .relaxed) }.max() ?? 0)"),
                 ("client_recent_max_output_buffer", "\(all.map { $0.outputBytes.load(ordering: .relaxed) }.max() ?? 0)"),
                 ("blocked_clients", "\(all.count { $0.isBlocked.load(ordering: .relaxed) })"),

@@ -107,14 +107,11 @@ enum KeyCommands {
         call.out.integer(count)
     }
 
-    /// Whether a key is there is no use of it; a hit or a miss it is.
+    /// Whether a key is there is no use of it.
     private static func exists(_ call: Call) throws(CommandFailure) {
         var count = 0
         for index in 1..<call.count {
-            let key = call.key(index)
-            let isThere = call.peek(key) != nil
-            if isThere { call.shard(key).hitCount &+= 1 } else { call.shard(key).missCount &+= 1 }
-            count += isThere ? 1 : 0
+            count += call.ask(call.key(index)) != nil ? 1 : 0
         }
         call.out.integer(count)
     }
@@ -130,7 +127,7 @@ enum KeyCommands {
     }
 
     private static func type(_ call: Call) throws(CommandFailure) {
-        call.out.simple(call.peek(call.key(1)).map(\.type.name) ?? "none")
+        call.out.simple(call.ask(call.key(1)).map(\.type.name) ?? "none")
     }
 
     // MARK: Deadlines
@@ -179,7 +176,7 @@ enum KeyCommands {
     }
 
     private static func deadline(_ call: Call, _ render: (Int64) -> Int64) {
-        guard let entry = call.peek(call.key(1)) else { return call.out.integer(-2) }
+        guard let entry = call.ask(call.key(1)) else { return call.out.integer(-2) }
         call.out.integer(entry.expires ? render(entry.deadline) : -1)
     }
 
@@ -201,7 +198,6 @@ enum KeyCommands {
         if let old = call.write(target) {
             if onlyNew { return call.out.integer(0) }
             call.remove(target, old)
-            call.notify(.generic, "del", target)
         }
         transfer(call, entry, source, to: target, database: call.database)
         call.changed(target)
@@ -230,6 +226,7 @@ enum KeyCommands {
             call.keyspace.eviction.added(new, target.hash, now: call.now, shard, database)
             new.frequency = frequency
             new.lastUse = lastUse
+            call.keyspace.hub.happened(.new, "new", target.bytes, database: database)
         }
     }
 
@@ -388,7 +385,7 @@ enum KeyCommands {
                 throw .err(
                     "An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.")
             }
-            call.out.integer(Int(KeyEviction.decayed(entry, KeyEviction.tick(call.now))))
+            call.out.integer(Int(call.keyspace.eviction.decayed(entry, KeyEviction.tick(call.now))))
         }
     }
 
@@ -416,9 +413,17 @@ struct ScanOptions {
     private(set) var count = 10
     private(set) var type: String?
 
+    /// What C takes for an unsigned number: nothing is 0, and a negative one is counted from the end.
+    /// - Source: Redis `db.c`, `parseScanCursorOrReply`.
     static func cursor(_ call: Call, _ index: Int) throws(CommandFailure) -> UInt64 {
-        guard let cursor = UInt64(call.text(index)) else { throw .err("invalid cursor") }
-        return cursor
+        let text = call[index].prefix { $0 != 0 }
+        guard let first = text.first else { return 0 }
+        let isNegative = first == UInt8(ascii: "-")
+        let digits = isNegative || first == UInt8(ascii: "+") ? text.dropFirst() : text
+        guard !digits.isEmpty, digits.allSatisfy({ (48...57).contains($0) }), let cursor = UInt64(String(decoding: digits, as: UTF8.self)) else {
+            throw .err("invalid cursor")
+        }
+        return isNegative ? 0 &- cursor : cursor
     }
 
     init(_ call: Call, cursorAt: Int, from: Int, takesType: Bool = false) throws(CommandFailure) {

@@ -7,12 +7,10 @@ enum LongestCommonSubsequence {
     static let cellsMax = 64 << 20
 
     static func lcs(_ call: Call) throws(CommandFailure) {
-        var values: [[UInt8]] = []
-        for place in 1...2 {
-            let entry = call.read(call.key(place))
-            if let entry, entry.type != .string { throw .err("The specified keys must contain string values") }
-            values.append(entry.map { [UInt8]($0.value) } ?? [])
-        }
+        // Both are looked up before either is refused: keys tell of it.
+        let entries = [call.read(call.key(1)), call.read(call.key(2))]
+        guard entries.allSatisfy({ $0 == nil || $0?.type == .string }) else { throw .err("The specified keys must contain string values") }
+        let values = entries.map { $0.map { [UInt8]($0.value) } ?? [] }
         var (wantsLength, wantsIndices, withLengths) = (false, false, false)
         var lengthMin: Int64 = 0
         var index = 3

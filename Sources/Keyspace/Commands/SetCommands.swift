@@ -163,7 +163,7 @@ enum SetCommands {
             guard let set = try object(call), let found = set.random(&call.shard(key).random) else { return call.out.null() }
             return call.out.bulk(found)
         }
-        let count = try RandomPick.count(call, 2)
+        let count = try RandomPick.count(call)
         guard let set = try object(call) else { return call.out.array(0) }
         var chosen: [[UInt8]] = []
         if count < 0 {

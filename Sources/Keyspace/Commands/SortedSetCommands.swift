@@ -280,9 +280,7 @@ enum SortedSetCommands {
             let rank = random(0..<set.count)
             return set.forEach(rank..<rank + 1) { member, _ in call.out.bulk(member) }
         }
-        let count = try RandomPick.count(call, 2)
-        let withScores = call.count == 4 && call.matches(3, "withscores")
-        guard call.count == 3 || withScores else { throw .syntax }
+        let (count, withScores) = try RandomPick.count(call, pair: "withscores")
         guard let set = try object(call) else { return call.out.array(0) }
         var chosen: [SnapshotValue.Member] = []
         if count < 0 {

@@ -34,7 +34,7 @@ enum StoredValues {
 
     /// Gives a key an object that a command has made, or nothing when it has made none.
     static func replace(
-        _ call: Call, _ key: Key, _ object: StoredObject?, _ type: ValueType, _ kind: KeyspaceEvent.Kind, _ event: StaticString
+        _ call: Call, _ key: Key, _ object: StoredObject?, _ type: ValueType, _ kind: KeyspaceEvents.Class, _ event: StaticString
     ) {
         guard let object else {
             guard let old = call.write(key) else { return }

@@ -250,6 +250,7 @@ enum StreamCommands {
                 let value = try call.integer(index + 1)
                 count = value <= 0 ? .max : value
             } else if call.matches(index, "block") {
+                guard !call.isInScript else { throw .err("\(call.text(0)) command is not allowed with BLOCK option from scripts") }
                 guard let value = DecimalText.parse(call[index + 1]) else { throw .err("timeout is not an integer or out of range") }
                 guard value >= 0 else { throw .err("timeout is negative") }
                 milliseconds = value
@@ -272,6 +273,8 @@ enum StreamCommands {
             let found: StreamObject? = try call.read(call.key(first + number), .stream)
             if given.count == 1, given[0] == UInt8(ascii: "$") {
                 starts.append(found?.stream.lastID ?? ID(0, 0))
+            } else if given.count == 1, given[0] == UInt8(ascii: ">") {
+                throw .err("The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.")
             } else {
                 starts.append(try id(given, sequence: 0))
             }

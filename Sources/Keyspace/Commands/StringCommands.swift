@@ -120,6 +120,7 @@ enum StringCommands {
         if isKept { change = .keep }
         if let expiry { change = .set(try expiry.unit.deadline(call, expiry.place, command: "set")) }
         let old = call.write(key)
+        if gets { call.looked(key, isThere: old != nil) }
         if gets, let old, old.type != .string { throw .wrongType }
         let isWritten = isNew ? old == nil : isThere ? old != nil : true
         if gets {
@@ -128,14 +129,10 @@ enum StringCommands {
             call.out.null()
         }
         guard isWritten else { return }
-        if case .set(let deadline) = change, deadline <= call.now {
-            if let old { call.remove(key, old) }
-            call.rewrite(Array("DEL".utf8), key.copy)
-        } else {
-            call.setString(key, call[2], change ?? .clear)
-            if case .set(let deadline) = change {
-                call.rewrite(Array("SET".utf8), key.copy, call.bytes(2), Array("PXAT".utf8), DecimalText.bytes(deadline))
-            }
+        // Also with a deadline that has passed: the key goes as one that has expired, and is told of as such.
+        call.setString(key, call[2], change ?? .clear)
+        if case .set(let deadline) = change {
+            call.rewrite(Array("SET".utf8), key.copy, call.bytes(2), Array("PXAT".utf8), DecimalText.bytes(deadline))
         }
         call.notify(.string, "set", key)
         if case .set = change { call.notify(.generic, "expire", key) }
@@ -339,7 +336,7 @@ enum StringCommands {
     static func create(_ call: Call, _ key: Key) -> Entry {
         let shard = call.shard(key)
         let entry = shard[call.database].setString(key, UnsafeRawBufferPointer(start: nil, count: 0), .clear)
-        call.keyspace.eviction.added(entry, key.hash, now: call.now, shard, call.database)
+        call.added(key, entry, shard)
         return entry
     }
 }

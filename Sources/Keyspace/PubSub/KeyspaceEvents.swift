@@ -2,22 +2,40 @@
 ///
 /// - Source: redis.io, "Redis keyspace notifications"; `notify.c` of Redis 7.
 package struct KeyspaceEvents: Equatable, Sendable {
-    /// A class of events: its letter in the configuration.
-    package enum Class: Character, CaseIterable, Sendable {
-        case generic = "g"
-        case string = "$"
-        case list = "l"
-        case set = "s"
-        case hash = "h"
-        case sortedSet = "z"
-        case expired = "x"
-        case evicted = "e"
-        case stream = "t"
-        case module = "d"
-        /// Not in `A`.
-        case keyMiss = "m"
-        /// Not in `A`.
-        case new = "n"
+    /// A class of events: one bit each, so that a set of them is asked with one test.
+    package enum Class: UInt16, CaseIterable, Sendable {
+        case generic = 1
+        case string = 2
+        case list = 4
+        case set = 8
+        case hash = 16
+        case sortedSet = 32
+        case expired = 64
+        case evicted = 128
+        case stream = 256
+        case module = 512
+        /// A command that reads found no key. Not in `A`.
+        case keyMiss = 1024
+        /// A key is there that was not. Not in `A`.
+        case new = 2048
+
+        /// In the configuration.
+        package var letter: Character {
+            switch self {
+            case .generic: "g"
+            case .string: "$"
+            case .list: "l"
+            case .set: "s"
+            case .hash: "h"
+            case .sortedSet: "z"
+            case .expired: "x"
+            case .evicted: "e"
+            case .stream: "t"
+            case .module: "d"
+            case .keyMiss: "m"
+            case .new: "n"
+            }
+        }
     }
 
     private var classes: UInt16 = 0
@@ -36,20 +54,21 @@ package struct KeyspaceEvents: Equatable, Sendable {
             case "E": toEventChannels = true
             case "A": for each in Class.allCases where each != .keyMiss && each != .new { insert(each) }
             default:
-                guard let each = Class(rawValue: letter) else { return nil }
+                guard let each = Class.allCases.first(where: { $0.letter == letter }) else { return nil }
                 insert(each)
             }
         }
     }
 
-    private static func bit(_ each: Class) -> UInt16 { 1 << UInt16(Class.allCases.firstIndex(of: each) ?? 0) }
+    private mutating func insert(_ each: Class) { classes |= each.rawValue }
 
-    private mutating func insert(_ each: Class) { classes |= Self.bit(each) }
+    package func contains(_ each: Class) -> Bool { classes & each.rawValue != 0 }
 
-    package func contains(_ each: Class) -> Bool { classes & Self.bit(each) != 0 }
+    /// Whether nothing is published at all.
+    package var isOff: Bool { published == 0 }
 
-    /// Whether anything is published at all: asked before each event, so it must be cheap.
-    package var isOff: Bool { classes == 0 || !(toKeyChannels || toEventChannels) }
+    /// The bits of the classes that are published: asked before each event, so it must be cheap.
+    package var published: UInt16 { toKeyChannels || toEventChannels ? classes : 0 }
 
     /// As `CONFIG GET` says it: `A` for all classes that it stands for.
     package var text: String {
@@ -58,7 +77,7 @@ package struct KeyspaceEvents: Equatable, Sendable {
         if all.allSatisfy(contains) {
             text = "A"
         } else {
-            for each in all where contains(each) { text.append(each.rawValue) }
+            for each in all where contains(each) { text.append(each.letter) }
             // Redis 7 says this one only where it lists the classes.
             if contains(.new) { text.append("n") }
         }

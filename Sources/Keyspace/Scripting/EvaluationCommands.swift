@@ -42,8 +42,8 @@ enum EvaluationCommands {
         case ("flush", 2):
             interpreter.flush()
             call.out.ok()
-        case ("flush", 3):
-            guard call.matches(2, "sync") || call.matches(2, "async") else {
+        case ("flush", 3...):
+            guard call.count == 3, call.matches(2, "sync") || call.matches(2, "async") else {
                 throw .err("SCRIPT FLUSH only support SYNC|ASYNC option")
             }
             interpreter.flush()

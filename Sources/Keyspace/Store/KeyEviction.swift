@@ -34,7 +34,7 @@ final class KeyEviction: Sendable {
     func used(_ entry: Entry, now: Int64, _ shard: Shard) {
         // The frequency counts for whatever policy: it is a byte, and the policy may change. So do the uses.
         let tick = Self.tick(now)
-        entry.frequency = Self.frequency(entry, tick, shard)
+        entry.frequency = frequency(entry, tick, shard)
         entry.lastUse = tick
         let uses = entry.uses
         if uses < 3 { entry.uses = uses + 1 }
@@ -56,25 +56,43 @@ final class KeyEviction: Sendable {
     // MARK: Frequency
 
     private static let frequencyAtFirst: UInt8 = 5
-    private static let logFactor = 10
+    /// 468 ticks are a minute.
+    private static let ticksPerMinute = 468
 
-    /// The frequency after one more use: it decays by one per minute without one, and grows ever more rarely.
-    /// - Source: Redis `evict.c`, `LFULogIncr`, `LFUDecrAndReturn`; the defaults of `lfu-log-factor` and `lfu-decay-time`.
-    @inline(__always)
-    private static func frequency(_ entry: Entry, _ tick: UInt32, _ shard: Shard) -> UInt8 {
-        let decayed = Self.decayed(entry, tick)
-        if decayed == 255 { return 255 }
-        let over = decayed > frequencyAtFirst ? Int(decayed - frequencyAtFirst) : 0
-        if over == 0 { return decayed + 1 }
-        // One chance of so many.
-        let odds = UInt64(over * logFactor + 1)
-        return (shard.random.next() >> 32) &* odds < 1 << 32 ? decayed + 1 : decayed
+    private let currentLogFactor = Atomic<Int>(10)
+    private let currentDecay = Atomic<UInt32>(UInt32(ticksPerMinute))
+
+    /// `lfu-log-factor`: how much more rarely a frequency grows with each step, 0 to 2,147,483,647; with 0 each use is a step.
+    var logFactor: Int {
+        get { currentLogFactor.load(ordering: .relaxed) }
+        set { currentLogFactor.store(newValue, ordering: .relaxed) }
     }
 
-    static func decayed(_ entry: Entry, _ tick: UInt32) -> UInt8 {
-        // 468 ticks are a minute.
-        let minutes = (tick &- entry.lastUse) / 468
-        return minutes >= UInt32(entry.frequency) ? 0 : entry.frequency - UInt8(minutes)
+    /// `lfu-decay-time`: after so many minutes without a use a frequency is one less. 0 is never, and so is what 32 bits of ticks do not hold: 17 years.
+    func setDecay(minutes: Int) {
+        let (ticks, isOver) = minutes.multipliedReportingOverflow(by: Self.ticksPerMinute)
+        currentDecay.store(isOver || minutes == 0 ? .max : UInt32(clamping: ticks), ordering: .relaxed)
+    }
+
+    /// The frequency after one more use: it decays without one, and grows ever more rarely.
+    /// - Source: Redis `evict.c`, `LFULogIncr`, `LFUDecrAndReturn`.
+    @inline(__always)
+    private func frequency(_ entry: Entry, _ tick: UInt32, _ shard: Shard) -> UInt8 {
+        let decayed = decayed(entry, tick)
+        if decayed == 255 { return 255 }
+        let over = decayed > Self.frequencyAtFirst ? UInt64(decayed - Self.frequencyAtFirst) : 0
+        if over == 0 { return decayed + 1 }
+        // One chance of so many.
+        let odds = over &* UInt64(logFactor) &+ 1
+        let (drawn, isOver) = (shard.random.next() >> 32).multipliedReportingOverflow(by: odds)
+        return !isOver && drawn < 1 << 32 ? decayed + 1 : decayed
+    }
+
+    func decayed(_ entry: Entry, _ tick: UInt32) -> UInt8 {
+        let (elapsed, ticks) = (tick &- entry.lastUse, currentDecay.load(ordering: .relaxed))
+        if elapsed < ticks { return entry.frequency }
+        let steps = elapsed / ticks
+        return steps >= UInt32(entry.frequency) ? 0 : entry.frequency - UInt8(steps)
     }
 
     // MARK: Victims
@@ -104,7 +122,7 @@ final class KeyEviction: Sendable {
                 let idle = UInt64(tick &- entry.lastUse)
                 let isByFrequency = policy == .allkeysLFU || policy == .volatileLFU
                 // One more than it is worth, so that any entry beats none.
-                let badness = 1 + (isByFrequency ? UInt64(255 - Self.decayed(entry, tick)) << 32 | idle : idle)
+                let badness = 1 + (isByFrequency ? UInt64(255 - decayed(entry, tick)) << 32 | idle : idle)
                 if badness > worst {
                     worst = badness
                     victim = entry

@@ -110,6 +110,9 @@ package struct Tracking {
 
     package func options(_ client: ClientID) -> Options? { clients[client]?.options }
 
+    /// What `CLIENT CACHING` said about the next command.
+    package func caching(_ client: ClientID) -> Bool? { clients[client]?.caching }
+
     private static func bytes(_ prefixes: [[UInt8]]) -> Int { prefixes.reduce(0) { $0 + $1.count } }
 
     /// What is kept of a client's prefixes.

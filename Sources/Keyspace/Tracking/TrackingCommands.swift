@@ -40,7 +40,7 @@ enum TrackingCommands {
         guard call.matches(2, "on") else { throw .syntax }
         guard isBroadcast || prefixes.isEmpty else { throw .err("PREFIX option requires BCAST mode to be enabled") }
         guard !(isBroadcast && (isOptIn || isOptOut)) else { throw .err("OPTIN and OPTOUT are not compatible with BCAST") }
-        guard !(isOptIn && isOptOut) else { throw .err("You can't use both OPTIN and OPTOUT at the same time") }
+        guard !(isOptIn && isOptOut) else { throw .err("You can't specify both OPTIN mode and OPTOUT mode") }
         options.mode = isBroadcast ? .broadcast(prefixes: prefixes) : isOptIn ? .optIn : isOptOut ? .optOut : .default
         try hub.trackingBegan(call.session.id, options)
         call.session.isTracking = true
@@ -65,7 +65,7 @@ enum TrackingCommands {
     }
 
     static func information(_ call: Call) {
-        let options = call.keyspace.hub.tracking.withLock { $0.options(call.session.id) }
+        let (options, caching) = call.keyspace.hub.tracking.withLock { ($0.options(call.session.id), $0.caching(call.session.id)) }
         var flags: [String] = []
         var prefixes: [[UInt8]] = []
         if let options {
@@ -78,6 +78,7 @@ enum TrackingCommands {
                 flags.append("bcast")
                 prefixes = all
             }
+            if let caching { flags.append(caching ? "caching-yes" : "caching-no") }
             if options.skipsOwnChanges { flags.append("noloop") }
             if let redirect = options.redirect, call.keyspace.clients[redirect] == nil { flags.append("broken_redirect") }
         } else {

@@ -29,7 +29,7 @@ struct KeyspaceRewrite: Sendable {
     /// Redis' name to ours; what is not here stands in `keyspace.settings`.
     private static let paths = [
         "maxmemory": "keyspace.maxmemory", "maxmemory-policy": "keyspace.policy", "save": "keyspace.save", "appendfsync": "keyspace.fsync",
-        "auto-aof-rewrite-percentage": "keyspace.rewrite.growth", "auto-aof-rewrite-min-size": "keyspace.rewrite.size",
+        "maxclients": "keyspace.clients", "auto-aof-rewrite-percentage": "keyspace.rewrite.growth", "auto-aof-rewrite-min-size": "keyspace.rewrite.size",
     ]
 
     /// - Throws: an error whose description says why nothing was written.

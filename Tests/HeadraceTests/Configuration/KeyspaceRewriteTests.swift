@@ -74,13 +74,14 @@ import Testing
     }
 
     @Test func `what is not there is added where it belongs`() throws {
-        let text = try edited(Self.file, changed: ["maxmemory-policy", "auto-aof-rewrite-min-size", "timeout", "notify-keyspace-events"]) {
+        let text = try edited(Self.file, changed: ["maxmemory-policy", "maxclients", "auto-aof-rewrite-min-size", "timeout", "notify-keyspace-events"]) {
             $0.policy = .noeviction
+            $0.clientsMax = 77
             $0.rewriteBytesMin = 32 << 20
             $0.settings = [.init(name: "notify-keyspace-events", value: "AKE"), .init(name: "timeout", value: "300")]
         }
         let expected = Self.file.replacing(
-            "    growth: 50\n", with: "    growth: 50\n    size: 32MB\n  policy: noeviction\n  settings: {notify-keyspace-events: AKE, timeout: 300}\n")
+            "    growth: 50\n", with: "    growth: 50\n    size: 32MB\n  policy: noeviction\n  clients: 77\n  settings: {notify-keyspace-events: AKE, timeout: 300}\n")
         #expect(text.split(separator: "\n").sorted() == expected.split(separator: "\n").sorted())
         #expect(text.hasPrefix(Self.file.prefix(while: { $0 != "r" })) && text.hasSuffix("\n\n# The end.\n"))
     }

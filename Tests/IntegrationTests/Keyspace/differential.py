@@ -9,7 +9,8 @@ How it works:
 2. Both servers get it, in pieces of several commands at a time. Replies are compared as they stand but for what has no order (members
    of sets, fields of hashes) or depends on the moment (deadlines and what remains to them), and for how a double is printed:
    Redis 7.2 writes the shortest text, 7.0 writes 17 digits.
-3. Every few hundred commands all keys are compared: type, deadline, content; and what MONITOR shows of some, on another connection.
+3. Every few hundred commands all keys are compared: type, deadline, content; and what MONITOR shows of some, and what keys tell of some, on another
+   connection.
 4. At the beginning what saves is compared, where both have a directory and a log, and of INFO the names of sections and fields.
 A difference ends with status 1, the command, both replies and the commands on the same keys before it.
 """
@@ -64,6 +65,9 @@ R = random.Random()
 KEYS = [b"a", b"b", b"c", b"d", b"e", b"f", b"", b"key:with:more:bytes:than:sixteen"]
 
 
+DUMPED = bytes.fromhex("0001760a009108ceb219388ace")  # v, as Redis 7.0 dumps it.
+
+
 def key(): return R.choice(KEYS)
 def member(): return R.choice([b"", b"0", b"1", b"2", b"m", b"n", b"abc", b"x" * 70, b"\x01\xff\r\n\x00z", b"%d" % R.randint(0, 300)])
 def value(): return R.choice([b"", b"0", b"10", b"-1", b"9223372036854775807", b"-9223372036854775808", b"3.5", b"1e5", b"abc", b" 1", b"01", b"v" * 45, b"v" * 200, member()])
@@ -82,6 +86,8 @@ def ttl(): return lifetime() if R.random() < .4 else R.choice([b"0", b"-1", b"92
 def at(): return R.choice([b"4102444800", b"4102444800000", b"1", b"0", b"-1", b"abc", b"9223372036854775807"])
 def moment(): return R.choice([[b"EXAT", b"4102444800"], [b"PXAT", b"4102444800000"], [word(b"EXAT", b"PXAT"), word(b"0", b"-1", b"abc")]])  # None gone by: Redis counts such a key until it finds out.
 def pairs(first, second, low=1, high=3): return [x for _ in range(R.randint(low, high)) for x in (first(), second())]
+def many(): return R.choice([b"1000", b"1000", b"0", b"abc", b"9223372036854775808", b"9223372036854775807", b"-9223372036854775808", b"-9223372036854775809"])
+def cursor(): return R.choice([b"0", b"0", b"0", b"0", b"-0", b"+0", b"", b"abc", b" 0", b"-", b"--1", b"18446744073709551616", b"-18446744073709551616"])
 def limit(): return maybe([b"LIMIT", small(), small()], .4)
 
 
@@ -152,12 +158,12 @@ TABLE = {
     "BZPOPMIN": lambda: some(key, 1, 2) + [R.choice([b"-1", b"abc", b"0.001"])], "BZPOPMAX": lambda: [key(), R.choice([b"-1", b"abc", b"0.001"])],
     "BZMPOP": lambda: [R.choice([b"-1", b"x", b"0.001"]), R.choice([b"1", b"2", b"0"]), key(), key(), word(b"MIN", b"MAX", b"x")] + maybe([b"COUNT", small()]),
     # More than there are: all of them, in any order.
-    "HRANDFIELD": lambda: [key(), R.choice([b"1000", b"0", b"abc", b"9223372036854775808"])] + maybe([word(b"WITHVALUES", b"x")]),
-    "SRANDMEMBER": lambda: [key(), R.choice([b"1000", b"0", b"abc", b"9223372036854775808"])],
-    "ZRANDMEMBER": lambda: [key(), R.choice([b"1000", b"0", b"abc"])] + maybe([word(b"WITHSCORES", b"x")]),
-    "SCAN": lambda: [word(b"0", b"0", b"abc"), b"COUNT", word(b"1000", b"0", b"x")] + maybe([b"MATCH", R.choice([b"*", b"a*", b"?"])]) + maybe([b"TYPE", word(b"string", b"zset", b"nosuch")]),
+    "HRANDFIELD": lambda: [key(), many()] + maybe([word(b"WITHVALUES", b"x")]),
+    "SRANDMEMBER": lambda: [key(), many()],
+    "ZRANDMEMBER": lambda: [key(), many()] + maybe([word(b"WITHSCORES", b"x")]),
+    "SCAN": lambda: [cursor(), b"COUNT", word(b"1000", b"0", b"x")] + maybe([b"MATCH", R.choice([b"*", b"a*", b"?"])]) + maybe([b"TYPE", word(b"string", b"zset", b"nosuch")]),
     "HSCAN": lambda: scan(), "SSCAN": lambda: scan(), "ZSCAN": lambda: scan(), "RANDOMKEY": lambda: [],
-    "DUMP": lambda: [key()], "RESTORE": lambda: [key(), R.choice([b"0", b"-1", b"x"]), R.choice([b"", b"garbage", b"\x00" * 12])] + maybe([word(b"REPLACE", b"x")]),
+    "DUMP": lambda: [key()], "RESTORE": lambda: [key(), R.choice([b"0", b"-1", b"x", b"9223372036854775807"]), R.choice([b"", b"garbage", b"\x00" * 12, DUMPED])] + maybe([word(b"REPLACE", b"x")]),
     "SORT_RO": lambda: [key(), b"ALPHA", b"BY", b"nosort", b"STORE", key()] if R.random() < .1 else [key()] + limit() + maybe([b"GET", R.choice([b"#", b"*"])], .3),
     "EVAL": lambda: R.choice(SCRIPTS)() if R.random() < .9 else [b"return 1", R.choice([b"-1", b"x", b"5"])],
     "EVAL_RO": lambda: [b"return redis.call(ARGV[1], KEYS[1])", b"1", key(), word(b"get", b"incr", b"type", b"nosuch")],
@@ -172,7 +178,7 @@ TABLE = {
     "CLIENT": lambda: R.choice([[b"GETNAME"], [b"SETNAME", word(b"me", b"a b", b"")], [b"NO-EVICT", word(b"ON", b"OFF", b"x")], [b"KILL", b"ID", word(b"0", b"x", b"99999")],
                                 [b"LIST", b"TYPE", b"x"], [b"TRACKING", b"OFF"], [b"GETREDIR"], [b"CACHING", b"YES"], [b"UNBLOCK", b"99999"], [b"PAUSE", word(b"x", b"-1")],
                                 [b"KILL", b"1.1.1.1:1"], [b"REPLY", b"x"], [b"TRACKING", b"ON", word(b"BCAST", b"x", b"PREFIX"), b"OPTIN"],
-                                [b"ID"], [b"INFO"], [b"LIST"], [b"LIST", b"ID", b"99999"], [b"LIST", b"ID", b"x"], [b"TRACKINGINFO"], [b"UNPAUSE"], [b"REPLY", b"ON"],
+                                [b"ID"], [b"INFO"], [b"LIST"], [b"LIST", b"ID", word(b"99999", b"0", b"-1", b"9223372036854775808")], [b"TRACKING", b"ON", b"OPTIN", b"OPTOUT"], [b"LIST", b"ID", b"x"], [b"TRACKINGINFO"], [b"UNPAUSE"], [b"REPLY", b"ON"],
                                 [b"PAUSE", b"0", word(b"WRITE", b"ALL", b"x")], [b"CACHING", b"x"], [b"UNBLOCK", word(b"99999", b"x"), word(b"TIMEOUT", b"ERROR", b"x")],
                                 [b"KILL", b"TYPE", word(b"pubsub", b"x")], [b"KILL", b"SKIPME", b"x"], [b"KILL", b"USER", b"nobody"], [b"KILL", b"LADDR", b"1.1.1.1:1"],
                                 [b"TRACKING", b"ON", b"REDIRECT", word(b"99999", b"x")], [b"TRACKING", word(b"x", b"OFF"), b"NOLOOP"], [b"SETNAME"], [b"GETNAME", b"x"]]),
@@ -186,7 +192,7 @@ TABLE = {
     "XADD": lambda: [key(), R.choice([b"0-0", b"abc", b"1-x"]), member(), value()] if R.random() < .2 else [key(), b"%d-%d" % (R.randint(1, 50), R.randint(0, 3))] + pairs(member, value) + maybe([member()], .05),
     "XLEN": lambda: [key()], "XRANGE": lambda: [key(), xid(b"-"), xid(b"+")] + maybe([b"COUNT", small()]), "XREVRANGE": lambda: [key(), xid(b"+"), xid(b"-")] + maybe([b"COUNT", small()]),
     "XDEL": lambda: [key()] + some(lambda: xid(b"5-1"), 1, 3), "XTRIM": lambda: [key(), b"MAXLEN", small()] if R.random() < .5 else [key(), b"MINID", xid(b"7")],
-    "XREAD": lambda: maybe([b"COUNT", small()]) + [b"STREAMS", key(), xid(b"0")],
+    "XREAD": lambda: maybe([b"COUNT", small()]) + [b"STREAMS", key(), R.choice([xid(b"0"), b">", b"+"])],
     "SORT": lambda: [key()] + maybe([b"ALPHA"], .6) + maybe([word(b"DESC", b"ASC")]) + limit() + maybe([b"GET", R.choice([b"#", b"*", b"*->m"])], .2)
         if R.random() < .8 else [key(), b"BY", R.choice([b"*", b"w_*", b"*->m"])] + (limit() if R.random() < .5 else [b"ALPHA"])
         if R.random() < .9 else [key(), b"ALPHA", b"STORE", key()],
@@ -199,12 +205,12 @@ SECTIONS = [b"server", b"clients", b"memory", b"persistence", b"stats", b"replic
 
 # Settings that both can change, and values; those that are no values come last.
 SETTINGS = [(b"slowlog-log-slower-than", [b"-1", b"1000000", b"10000", b"x", b"-2"]), (b"slowlog-max-len", [b"128", b"0", b"1000", b"x"]), (b"timeout", [b"0", b"3600", b"-1", b"x"]),
-            (b"latency-monitor-threshold", [b"0", b"1000", b"-1", b"x"]), (b"notify-keyspace-events", [b"", b"KEA", b"Kx", b"AKE", b"g$lshzxetdm", b"q"]),
+            (b"latency-monitor-threshold", [b"0", b"1000", b"-1", b"x"]), (b"notify-keyspace-events", [b"", b"KEA", b"Kx", b"AKE", b"g$lshzxetdm", b"KEmn", b"q"]),
             (b"maxmemory", [b"1gb", b"512MB", b"1000000000", b"1x", b"-1", b""]), (b"maxmemory-policy", [b"allkeys-lru", b"volatile-ttl", b"noeviction"]),
             (b"appendfsync", [b"no", b"everysec", b"NO", b"never"]), (b"auto-aof-rewrite-percentage", [b"100", b"0", b"-1", b"x"]),
             (b"auto-aof-rewrite-min-size", [b"64mb", b"1gb", b"x"]), (b"save", [b"3600 1", b"", b"3600 1 300 100", b"x", b"0 1", b"1"]), (b"acllog-max-len", [b"128"]),
-            (b"tracking-table-max-keys", [b"1000000", b"7", b"x"]), (b"maxclients", [b"10000"]), (b"hash-max-listpack-entries", [b"512"]),
-            (b"requirepass", [b""]), (b"lfu-log-factor", [b"10"]), (b"busy-reply-threshold", [b"5000", b"x"]), (b"databases", [b"17"]), (b"dir", [b"/nosuch"]),
+            (b"tracking-table-max-keys", [b"1000000", b"7", b"x"]), (b"maxclients", [b"10000", b"9000", b"x"]), (b"hash-max-listpack-entries", [b"512"]),
+            (b"requirepass", [b""]), (b"lfu-log-factor", [b"10", b"0", b"-1", b"x"]), (b"lfu-decay-time", [b"1", b"0", b"60", b"-1", b"2147483648"]), (b"acl-pubsub-default", [b"resetchannels"]), (b"busy-reply-threshold", [b"5000", b"x"]), (b"databases", [b"17"]), (b"dir", [b"/nosuch"]),
             (b"proto-max-bulk-len", [b"536870912"]), (b"nosuch", [b"1"])]
 
 
@@ -230,6 +236,19 @@ def subscription():
     return [[kind + b"subscribe", b"ch"], [b"PING"], [b"GET", key()], [kind + b"unsubscribe", b"ch"]]
 
 
+def caching():
+    """What CLIENT CACHING says is said of the next command alone."""
+    mode, said = R.choice([(b"OPTIN", b"YES"), (b"OPTOUT", b"NO")])
+    return [[b"CLIENT", b"TRACKING", b"ON", mode], [b"CLIENT", b"CACHING", said], [b"CLIENT", b"TRACKINGINFO"], [b"GET", key()], [b"CLIENT", b"TRACKINGINFO"], [b"CLIENT", b"TRACKING", b"OFF"]]
+
+
+def user():
+    """A user's rules, as they are said again. Of commands one rule: of several Redis 7.0 says what they come to."""
+    rules = some(lambda: word(b"on", b"off", b"nopass", b"~a", b"%R~b", b"~*", b"&x", b"&y*", b"&*", b"resetchannels", b"resetkeys", b"reset"), 0, 5)
+    rules += maybe([word(b"+get", b"+@all", b"-@all", b"+@read")], .5)
+    return [[b"ACL", b"SETUSER", b"u"] + rules, [b"ACL", b"GETUSER", b"u"], [b"ACL", b"LIST"], [b"ACL", b"DELUSER", b"u"]]
+
+
 def transaction(names):
     commands = [[name.encode()] + TABLE[name]() for name in R.choices(names, k=R.randint(0, 5)) if name not in ("WATCH", "EXEC", "DISCARD", "RESET")]
     return [[b"MULTI"]] + commands + [[word(b"EXEC", b"EXEC", b"EXEC", b"DISCARD")]]
@@ -240,7 +259,11 @@ WHOLE = {"SHUTDOWN", "SAVE", "BGSAVE", "BGREWRITEAOF", "MONITOR", "LASTSAVE", "I
 
 
 # Shown by both, but the effects in another order, or with what hangs on the moment: scripts and what they call; RESET, which ends all of it.
-UNMONITORED = {"EVAL", "EVAL_RO", "EVALSHA", "EVALSHA_RO", "SCRIPT", "EXEC", "RESET", "MONITOR", "AUTH", "HELLO", "WATCH", "SELECT"}
+UNMONITORED = {"EVAL", "EVAL_RO", "EVALSHA", "EVALSHA_RO", "SCRIPT", "EXEC", "RESET", "MONITOR", "WATCH", "SELECT"}
+
+
+# Who look keys up in the order of a table, or draw elements; and settings, among which is what keys tell.
+UNTOLD = UNMONITORED | {"CONFIG", "SPOP", "CLIENT", "SORT", "SORT_RO"}
 
 
 def getkeys():
@@ -250,7 +273,7 @@ def getkeys():
     return [b"GETKEYS", name.encode()] + arguments
 
 
-def scan(): return [key(), word(b"0", b"0", b"0", b"x"), b"COUNT", word(b"1000", b"1000", b"0", b"x")] + maybe([b"MATCH", R.choice([b"*", b"m*", b"?"])])
+def scan(): return [key(), cursor(), b"COUNT", word(b"1000", b"1000", b"0", b"x")] + maybe([b"MATCH", R.choice([b"*", b"m*", b"?"])])
 
 
 def json(depth=0):
@@ -276,6 +299,7 @@ def with_settings(body):
 
 
 SCRIPTS = [
+    lambda: [b"return redis.pcall('xread', 'block', ARGV[1], 'streams', KEYS[1], '$')", b"1", key(), word(b"0", b"x")],
     lambda: [b"return redis.call('get', KEYS[1])", b"1", key()], lambda: [b"return {redis.pcall('incr', KEYS[1]), ARGV[1], 3.7, false, true}", b"1", key(), value()],
     lambda: [b"return redis.pcall('lpush', KEYS[1], ARGV[1])", b"1", key(), value()], lambda: [b"return redis.error_reply('MY ' .. ARGV[1])", b"0", b"words"],
     lambda: [b"return redis.status_reply('FINE')", b"0"], lambda: [b"return redis.sha1hex(ARGV[1])", b"0", value()],
@@ -340,6 +364,9 @@ def normal(command, reply):
         return reply[:2]
     if name == "MEMORY" and isinstance(reply, tuple) and reply[0] == b":":
         return "a size"
+    if name == "ACL" and isinstance(reply, list):
+        # Redis 7.2 says of each user that payloads are looked through.
+        return repr(reply).replace("sanitize-payload ", "").replace(", b'sanitize-payload'", "")
     if name == "CONFIG" and isinstance(reply, list):
         return sorted(zip(reply[::2], reply[1::2]))
     if name in UNORDERED and isinstance(reply, list):
@@ -361,7 +388,7 @@ def client(line):
     also ends NO-EVICT (flag e). What is watched and has changed (d) is not shown."""
     words = [w.partition(b"=") for w in line.split(b" ")]
     said = {b"name", b"db", b"sub", b"psub", b"ssub", b"multi", b"user", b"redir", b"resp", b"flags", b"cmd"}
-    return [name + b"=" + (value.translate(None, b"de") if name == b"flags" else value) if name in said else name for name, _, value in words if name not in (b"lib-name", b"lib-ver")]
+    return [name + b"=" + (value.translate(None, b"deN") if name == b"flags" else value) if name in said else name for name, _, value in words if name not in (b"lib-name", b"lib-ver")]
 
 
 # Redis 7.0 also says so of numbers, where a command before left ERANGE in errno: strtod does not take it away.
@@ -426,6 +453,22 @@ def shown(address, watched, commands):
     return lines
 
 
+def told(address, asking, commands):
+    """What keys tell of some commands: events and keys, but of what has expired, which is found out when it is."""
+    hearing = Connection(address)
+    hearing.ask("PSUBSCRIBE", "__keyevent@*__:*")
+    asking.send([[b"CONFIG", b"SET", b"notify-keyspace-events", b"EAmn"]] + commands + [[b"PUBLISH", b"__keyevent@0__:end", b""], [b"CONFIG", b"SET", b"notify-keyspace-events", b""]])
+    for _ in range(len(commands) + 3): asking.reply()
+    events = []
+    while True:
+        _, _, event, k = hearing.reply()
+        if event.endswith(b":end"): break
+        if not event.endswith(b":expired"): events.append((event, k))
+    hearing.ask("PUNSUBSCRIBE")  # Else PUBSUB NUMPAT counts it until the end of the connection is seen.
+    hearing.socket.close()
+    return events
+
+
 def saving(expected, actual):
     """SAVE and its kin, one after the other: what is under way is waited for."""
     def settled(connection):
@@ -464,7 +507,7 @@ def main():
         commands = []
         for _ in range(20):
             if R.random() < .03:
-                commands += R.choice([subscription, setting, counted_uses, lambda: transaction(names), lambda: transaction(names)])()
+                commands += R.choice([subscription, setting, counted_uses, caching, user, lambda: transaction(names), lambda: transaction(names)])()
                 continue
             name = R.choice(names)
             arguments = TABLE[name]()
@@ -500,6 +543,12 @@ def main():
                 different = next((pair for pair in zip(*lines) if pair[0] != pair[1]), "one has more")
                 print(f"seed {seed}, after {done}: MONITOR shows of {commands}\n  {different}", file=sys.stderr)
                 return 1
+        if R.random() < .02:
+            commands = [[name.encode()] + TABLE[name]() for name in R.choices([n for n in names if n not in UNTOLD], k=20)]
+            events = [told(sys.argv[place], connection, commands) for place, connection in ((1, expected), (2, actual))]
+            if events[0] != events[1]:
+                print(f"seed {seed}, after {done}: keys tell of {commands}\n  expected {events[0]}\n  actual   {events[1]}", file=sys.stderr)
+                if not keep_going: return 1
         if len(history) - compared >= 400:
             compared = len(history)
             first, second = dump(expected), dump(actual)

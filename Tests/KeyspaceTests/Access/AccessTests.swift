@@ -80,7 +80,7 @@ import Testing
         #expect(talk.line("ACL SETUSER app >p ~a:* %R~b:* &c +get +@list -lpop") == "+OK|")
         let hash = AccessRules.hash(Array("p".utf8))
         #expect(hash == "148de9c5a7a44d19e56cd9ae1a554bf67847afb0c58f6e12fa29ac7ddfca9940")
-        #expect(talk.line("ACL LIST").contains("user app off sanitize-payload #\(hash) ~a:* %R~b:* &c -@all +get +@list -lpop|"))
+        #expect(talk.line("ACL LIST").contains("user app off sanitize-payload #\(hash) ~a:* %R~b:* resetchannels &c -@all +get +@list -lpop|"))
         #expect(talk.line("ACL GETUSER app").contains("$8|commands|$30|-@all +get +@list -lpop|") || talk.line("ACL GETUSER app").contains("-@all +get +@list -lpop"))
         #expect(talk.line("ACL GETUSER nobody") == "$-1|")
         #expect(talk.line("ACL USERS") == "*2|$3|app|$7|default|")
@@ -97,6 +97,26 @@ import Testing
         #expect(talk.line("ACL DELUSER default") == "-ERR The 'default' user cannot be removed|")
         #expect(talk.line("ACL CAT").hasPrefix("*21|") && talk.line("ACL CAT list").contains("lpush") && talk.line("ACL CAT x").hasPrefix("-ERR Unknown category"))
         #expect(talk.line("ACL GENPASS").count == "$64||".count + 64 && talk.line("ACL GENPASS 5").hasPrefix("$2|"))
+    }
+
+    @Test func `rules that are carried over mean the same`() {
+        let talk = Conversation()
+        let rules = ["~a &x &y +get", "&* +@read", "skip-sanitize-payload %R~b", "on nopass allkeys allchannels allcommands", ""]
+        for (number, rules) in rules.enumerated() { #expect(talk.line(rules.isEmpty ? "ACL SETUSER u\(number)" : "ACL SETUSER u\(number) \(rules)") == "+OK|") }
+        let listed = talk.line("ACL LIST").split(separator: "|").map(String.init).filter { $0.hasPrefix("user u") }
+        #expect(
+            listed == [
+                "user u0 off sanitize-payload ~a resetchannels &x &y -@all +get", "user u1 off sanitize-payload &* -@all +@read",
+                "user u2 off skip-sanitize-payload %R~b resetchannels -@all", "user u3 on nopass sanitize-payload ~* &* +@all",
+                "user u4 off sanitize-payload resetchannels -@all",
+            ])
+        #expect(talk.line("ACL GETUSER u0").contains("|$8|channels|$5|&x &y|") && talk.line("ACL GETUSER u2").contains("skip-sanitize-payload"))
+        // On a user that has all channels to begin with, they come to the same.
+        for line in listed {
+            let words = line.split(separator: " ").dropFirst(2).joined(separator: " ")
+            #expect(talk.line("ACL SETUSER other reset allchannels \(words)") == "+OK|")
+            #expect(talk.line("ACL LIST").contains("user other \(words)|"))
+        }
     }
 
     @Test func `what was refused is noted, counted and bounded`() {
@@ -121,7 +141,7 @@ import Testing
 
     // MARK: MONITOR, LATENCY
 
-    @Test func `who monitors sees all commands but administrators' and passwords`() {
+    @Test func `who monitors sees all commands but administrators', and no passwords`() {
         let talk = Conversation()
         #expect(talk.line("MONITOR", by: 9) == "+OK|")
         talk.keyspace.hub.setMonitor(9, true)
@@ -129,12 +149,18 @@ import Testing
         _ = talk.say("SET", "k", "a \"b\"\n\u{1}")
         _ = talk.line("SELECT 3")
         _ = talk.line("AUTH password")
+        _ = talk.line("AUTH me password")
+        _ = talk.line("HELLO 2 SETNAME auth AUTH me password")
+        _ = talk.line("RESET")
+        _ = talk.line("SELECT 3")
         _ = talk.line("CONFIG GET x")
         _ = talk.say("EVAL", "return redis.call('get', 'k')", "0")
         let lines = talk.delivered().map { $0.split(separator: " ", maxSplits: 1).last.map(String.init) ?? "" }
         #expect(
             lines == [
                 #"[0 127.0.0.1:1] "SET" "k" "a \"b\"\n\x01"|"#, #"[0 127.0.0.1:1] "SELECT" "3"|"#,
+                #"[3 127.0.0.1:1] "AUTH" "(redacted)"|"#, #"[3 127.0.0.1:1] "AUTH" "(redacted)" "(redacted)"|"#,
+                #"[3 127.0.0.1:1] "HELLO" "2" "SETNAME" "auth" "AUTH" "(redacted)" "(redacted)"|"#, #"[3 127.0.0.1:1] "RESET"|"#, #"[0 127.0.0.1:1] "SELECT" "3"|"#,
                 #"[3 127.0.0.1:1] "EVAL" "return redis.call('get', 'k')" "0"|"#, #"[3 lua] "get" "k"|"#,
             ])
         talk.keyspace.hub.closed(9)

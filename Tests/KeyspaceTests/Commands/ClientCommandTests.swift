@@ -5,6 +5,24 @@ import Testing
 
 /// `CLIENT`, `RESET`, `QUIT`: what a client says about itself, and about others.
 @Suite(.serialized) struct ClientCommandTests {
+    @Test func `CLIENT TRACKINGINFO says what CLIENT CACHING said`() {
+        let talk = Conversation()
+        let flags = { (talk.line("CLIENT TRACKINGINFO").split(separator: "|").map(String.init)).filter { !$0.hasPrefix("$") && !$0.hasPrefix("*") } }
+        #expect(talk.line("CLIENT TRACKING ON OPTIN OPTOUT") == "-ERR You can't specify both OPTIN mode and OPTOUT mode|")
+        #expect(talk.line("CLIENT TRACKING ON OPTIN NOLOOP") == "+OK|" && talk.line("CLIENT CACHING YES") == "+OK|")
+        #expect(flags() == ["flags", "on", "optin", "caching-yes", "noloop", "redirect", ":0", "prefixes"])
+        _ = talk.line("GET k")
+        #expect(flags() == ["flags", "on", "optin", "noloop", "redirect", ":0", "prefixes"])
+        #expect(talk.line("CLIENT TRACKING OFF") == "+OK|" && talk.line("CLIENT TRACKING ON OPTOUT") == "+OK|" && talk.line("CLIENT CACHING NO") == "+OK|")
+        #expect(flags() == ["flags", "on", "optout", "caching-no", "redirect", ":0", "prefixes"])
+    }
+
+    @Test func `CLIENT LIST takes any number for an ID`() {
+        let talk = Conversation()
+        #expect(talk.line("CLIENT LIST ID 0").hasSuffix("|") && !talk.line("CLIENT LIST ID 0 -1").contains("id="))
+        #expect(talk.line("CLIENT LIST ID 0 1").contains("id=1 ") && talk.line("CLIENT LIST ID x") == "-ERR Invalid client ID|")
+    }
+
     private func fields(_ line: String) -> [String: String] {
         Dictionary(
             line.split(separator: " ").map { word in

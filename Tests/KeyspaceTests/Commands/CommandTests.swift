@@ -3,6 +3,41 @@ import Testing
 @testable import Keyspace
 
 @Suite struct CommandTests {
+    @Test func `numbers at the ends of what is allowed are taken and refused as in Redis`() {
+        let talk = Conversation()
+        _ = talk.line("ZADD z 1 a")
+        let range = "-ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807|"
+        for name in ["ZRANDMEMBER", "HRANDFIELD", "SRANDMEMBER"] { #expect(talk.line("\(name) nosuch -9223372036854775808") == range) }
+        #expect(talk.line("ZRANDMEMBER z 9223372036854775807") == "*1|$1|a|")
+        #expect(talk.line("ZRANDMEMBER z 4611686018427387904 WITHSCORES") == "-ERR value is out of range|")
+        #expect(talk.line("ZRANDMEMBER z -4611686018427387904 WITHSCORES") == "-ERR value is out of range|")
+        for cursor in ["-1", "+18446744073709551615", "-18446744073709551615"] { #expect(talk.line("SCAN \(cursor)").hasPrefix("*2|"), "\(cursor)") }
+        #expect(talk.line("SCAN ") == "*2|$1|0|*1|$1|z|" && talk.line("SCAN -0") == "*2|$1|0|*1|$1|z|")
+        for cursor in ["x", "-", "+", "--1", "1x", "18446744073709551616", "-18446744073709551616"] {
+            #expect(talk.line("SCAN \(cursor)") == "-ERR invalid cursor|", "\(cursor)")
+            #expect(talk.line("ZSCAN z \(cursor)") == "-ERR invalid cursor|", "\(cursor)")
+        }
+        for name in ["HSCAN", "SSCAN", "ZSCAN"] { #expect(talk.line("\(name) nosuch -1") == "*2|$1|0|*0|") }
+        #expect(talk.line("ZSCAN z -1").hasPrefix("*2|"))
+        _ = talk.line("SET k v")
+        let payload = DumpPayload.make(.string(Array("v".utf8)))
+        #expect(talk.say([Array("RESTORE".utf8), Array("r".utf8), Array("9223372036854775807".utf8), payload]) == "+OK|" && talk.line("EXISTS r") == ":0|")
+        #expect(talk.say([Array("RESTORE".utf8), Array("r".utf8), Array("9223372036854775807".utf8), payload, Array("ABSTTL".utf8)]) == "+OK|")
+        #expect(talk.line("PEXPIRETIME r") == ":9223372036854775807|" && talk.line("TTL r").hasPrefix(":92"))
+    }
+
+    @Test func `XREAD says what it does not do`() {
+        let talk = Conversation()
+        _ = talk.line("XADD s 1-1 f v")
+        let group = "-ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.|"
+        #expect(talk.line("XREAD STREAMS s >") == group && talk.line("XREAD STREAMS nosuch s > x") == group)
+        let script = "return redis.pcall('xRead', 'BLOCK', ARGV[1], 'STREAMS', KEYS[1], ARGV[2])"
+        for (time, id) in [("0", "$"), ("x", "0")] {
+            #expect(talk.say("EVAL", script, "1", "s", time, id) == "-ERR xRead command is not allowed with BLOCK option from scripts|")
+        }
+        #expect(talk.say("EVAL", "return redis.call('XREAD', 'STREAMS', KEYS[1], '0')", "1", "s").hasPrefix("*1|"))
+    }
+
     @Test func `strings, numbers and their errors`() {
         let it = Conversation()
         #expect(it.line("SET a 10") == "+OK|")

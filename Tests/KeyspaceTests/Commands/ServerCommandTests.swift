@@ -216,6 +216,23 @@ import Testing
         #expect(doctor { $0.used = OwnProcess.systemBytes() }.contains("No bound"))
     }
 
+    @Test func `lfu-log-factor and lfu-decay-time rule how a frequency grows and fades`() {
+        let talk = Conversation { $0.policy = .allkeysLFU }
+        #expect(talk.line("CONFIG SET lfu-log-factor 0 lfu-decay-time 2") == "+OK|")
+        #expect(talk.line("CONFIG GET lfu-log-factor") == "*2|$14|lfu-log-factor|$1|0|" && talk.line("CONFIG GET lfu-decay-time").hasSuffix("|$1|2|"))
+        _ = talk.line("SET k v")
+        for _ in 0..<20 { _ = talk.line("GET k") }
+        #expect(talk.line("OBJECT FREQ k") == ":25|", "each use counts")
+        talk.now += 5 * 60_000
+        #expect(talk.line("OBJECT FREQ k") == ":23|")
+        #expect(talk.line("CONFIG SET lfu-decay-time 0") == "+OK|" && talk.line("OBJECT FREQ k") == ":25|")
+        // So rarely that it does not happen: numbers that 64 bits do not hold are as good as never.
+        #expect(talk.line("CONFIG SET lfu-log-factor 2147483647 lfu-decay-time 2147483647") == "+OK|")
+        for _ in 0..<100 { _ = talk.line("GET k") }
+        #expect(talk.line("OBJECT FREQ k") == ":25|")
+        #expect(talk.line("CONFIG SET lfu-decay-time -1").contains("argument must be between 0 and 2147483647 inclusive"))
+    }
+
     // MARK: OBJECT, SLOWLOG, DEBUG, ROLE
 
     @Test func `OBJECT FREQ belongs to the LFU policies, IDLETIME to the others`() {
@@ -261,6 +278,8 @@ import Testing
         #expect(newest.count == 6 && newest[5].text == "me" && newest[4].text?.hasPrefix("127.0.0.1:") == true)
         let words = items.compactMap { $0.array?[3].array?.compactMap(\.text) }
         #expect(words.contains { $0.count == 3 && $0[1] == "k4" && $0[2] == String(repeating: "v", count: 128) + "... (72 more bytes)" }, "\(words)")
+        try client.call("AUTH", "me", "password")
+        #expect(try client.call("SLOWLOG", "GET", "1").array?.first?.array?[3].array?.compactMap(\.text) == ["AUTH", "(redacted)", "(redacted)"])
         try client.call("CONFIG", "SET", "slowlog-log-slower-than", "-1")
         try client.call("SLOWLOG", "RESET")
         try client.call("SET", "k", "v")

@@ -9,6 +9,18 @@ import Testing
 @testable import Keyspace
 
 @Suite struct KeyspaceServerTests {
+    @Test func `maxclients bounds who comes, and leaves who is there`() async throws {
+        let served = try await ServedKeyspace()
+        let first = try served.client()
+        #expect(try first.call("CONFIG", "SET", "maxclients", "1") == .status("OK"))
+        #expect(try first.call("CONFIG", "GET", "maxclients").array?.last?.text == "1")
+        #expect(throws: (any Error).self) { try served.client().call("PING") }
+        #expect(try first.call("CONFIG", "SET", "maxclients", "2") == .status("OK"))
+        #expect(try served.client().call("PING") == .status("PONG"))
+        #expect(served.server.keyspace.currentConfiguration.clientsMax == 2)
+        await served.stop()
+    }
+
     /// Keeps what is said.
     private final class Lines: Sendable {
         private let lines = Mutex<[String]>([])

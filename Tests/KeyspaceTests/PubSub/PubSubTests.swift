@@ -111,6 +111,46 @@ import Testing
         #expect(KeyspaceEvents(parsing: "$")?.isOff == true && KeyspaceEvents(parsing: "KE")?.isOff == true)
     }
 
+    /// What keys tell of commands, as `event key`.
+    private func events(_ letters: String, _ commands: [String]) -> [String] {
+        let talk = Conversation()
+        _ = talk.line("CONFIG SET notify-keyspace-events \(letters)")
+        _ = talk.line("PSUBSCRIBE __keyevent@*__:*", by: 2)
+        for command in commands { _ = talk.line(command) }
+        return talk.delivered().map { message in
+            let words = message.split(separator: "|")
+            return "\(words[6].split(separator: ":").last ?? "") \(words[8])"
+        }
+    }
+
+    @Test func `who reads a key that is not there is told of as a miss, where that is asked for`() {
+        let readers = [
+            "GET k", "MGET k k", "EXISTS k", "TYPE k", "TTL k", "TOUCH k", "STRLEN k", "LRANGE k 0 1", "SMEMBERS k", "HGET k f", "ZSCORE k m", "XLEN k", "DUMP k",
+            "COPY k l", "SINTERSTORE l k", "SORT k", "GETDEL k", "GETEX k",
+        ]
+        for reader in readers { #expect(events("Em", [reader]) == Array(repeating: "keymiss k", count: reader == "MGET k k" ? 2 : 1), "\(reader)") }
+        #expect(events("Em", ["SET k v GET", "SET k w GET"]) == ["keymiss k"])
+        #expect(events("Em", ["LPUSH l v", "LCS l k"]) == ["keymiss k"], "though l is no string")
+        #expect(events("EA", readers).isEmpty, "A does not stand for it")
+        // Who writes, or asks how a value is kept, misses nothing.
+        #expect(events("Em", ["DEL k", "LPOP k", "EXPIRE k 1", "OBJECT ENCODING k", "MEMORY USAGE k", "SREM k m", "XTRIM k MAXLEN 0"]).isEmpty)
+    }
+
+    @Test func `a key that was not there is told of as new, where that is asked for`() {
+        let makers = ["SET k v", "INCR k", "APPEND k v", "SETRANGE k 0 v", "SETBIT k 0 1", "LPUSH k v", "SADD k v", "HSET k f v", "ZADD k 1 m", "XADD k 1-1 f v", "MSET k v"]
+        for maker in makers { #expect(events("En", [maker]) == ["new k"], "\(maker)") }
+        #expect(events("EA", makers).allSatisfy { !$0.hasPrefix("new") }, "A does not stand for it")
+        #expect(events("En", ["SET k 1", "SET k 2", "INCR k", "APPEND k 3", "DEL k", "SET k 4"]) == ["new k", "new k"])
+        #expect(events("EAn", ["SET a 1", "COPY a b", "RENAME a b", "MOVE b 1"]) == [
+            "new a", "set a", "new b", "copy_to b", "new b", "rename_from a", "rename_to b", "new b", "move_from b", "move_to b",
+        ])
+    }
+
+    @Test func `a deadline that has passed is told of as one that passes`() {
+        #expect(events("EAn", ["SET k v PXAT 1", "EXISTS k"]) == ["new k", "set k", "expire k", "expired k"])
+        #expect(events("EA", ["SET k v", "SET k v EXAT 1", "GET k"]) == ["set k", "set k", "expire k", "expired k"])
+    }
+
     @Test(.enabled(if: RedisPeer.isInstalled, "redis-server is not installed: run scripts/setup"))
     func `every combination of letters is said as Redis says it`() throws {
         let redis = try RedisPeer()
