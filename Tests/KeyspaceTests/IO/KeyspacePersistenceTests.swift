@@ -116,9 +116,7 @@ import Testing
         let client = try served.client()
         try fill(client)
         // In one turn of the only loop: it takes no keys before the flush.
-        try client.send([octets(rewrites ? "BGREWRITEAOF" : "BGSAVE")])
-        try client.send([octets("FLUSHALL")])
-        try client.send([octets("SET"), octets("after"), octets("1")])
+        try client.send([octets(rewrites ? "BGREWRITEAOF" : "BGSAVE")], [octets("FLUSHALL")], ["SET", "after", "1"].map(octets))
         #expect(try (0..<3).map { _ in try client.reply() }.last == .status("OK"))
         let file = folder.url.appending(path: rewrites ? "appendonlydir/appendonly.aof.1.base.rdb" : "dump.rdb")
         #expect(eventually(seconds: 20) { FileManager.default.fileExists(atPath: file.path) })
@@ -132,8 +130,7 @@ import Testing
         let client = try served.client()
         try fill(client)
         // In one turn of the only loop: no key is taken before.
-        try client.send([octets("BGSAVE")])
-        try client.send(["SORT", "list", "ALPHA", "STORE", "ints"].map(octets))
+        try client.send([octets("BGSAVE")], ["SORT", "list", "ALPHA", "STORE", "ints"].map(octets))
         #expect(try (0..<2).map { _ in try client.reply() }.last == .integer(5))
         #expect(try eventually(seconds: 20) { try client.call("INFO", "persistence").text?.contains("rdb_bgsave_in_progress:0") == true })
         let found = try entries(in: Array(Data(contentsOf: folder.url.appending(path: "dump.rdb"))))
