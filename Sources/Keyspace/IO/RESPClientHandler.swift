@@ -124,8 +124,8 @@ final class RESPClientHandler: ChannelInboundHandler, SocketReader {
             context.fireUserInboundEventTriggered(event)
             return
         }
-        // Who says no more reads on: what was asked is answered first. But who waits for an element has gone, for all that is known: what it were given
-        // would be lost. Redis, too, closes it.
+        // Who says no more reads on: what was asked is answered first. But who waits for an element may have gone, and what it would be given would be lost:
+        // as in Redis it gets none.
         isInputClosed = true
         if let waiter, !waiter.keys.isEmpty, worker.keyspace.cancel(waiter) { self.waiter = nil }
         if waiter == nil, !isPaused { closeAfterAnswers() }
