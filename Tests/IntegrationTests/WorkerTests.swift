@@ -216,6 +216,45 @@ struct WorkerTests {
         #expect(eventually { workers.allSatisfy { kill($0, 0) != 0 } })
     }
 
+    @Test func `a process that begins misses no reload, and is no failure at the end`() throws {
+        let folder = try TemporaryFolder()
+        let file = "\(folder.path)/headrace.yaml"
+        func write(_ limit: Int) throws { try Data("edge: {limits: {body: \(limit)B}}\n".utf8).write(to: URL(filePath: file)) }
+        try write(1000)
+        let origin = try ScriptedOrigin(body: "page")
+        let headrace = try HeadraceProcess(
+            ["--config", file, "--app", origin.url, "--set", "processes=per-layer", "--set", "edge.access_log=off"], saying: "edge: http://")
+        func worker() throws -> Int32? { try Self.children(of: headrace.processIdentifier).first }
+        /// - Returns: the one that has come in its place.
+        func kill() throws -> Int32 {
+            let old = try #require(try worker())
+            #expect(Glibc.kill(old, SIGKILL) == 0)
+            while true {
+                if let new = try worker(), new != old { return new }
+                try #require(headrace.isRunning)
+            }
+        }
+        func post() throws -> Int {
+            try RawClient.exchange(port: headrace.port, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3000\r\nConnection: close\r\n\r\n\(String(repeating: "x", count: 3000))").status
+        }
+        // At one of these moments it has read the file, and does not serve yet.
+        for milliseconds in [4, 10, 16, 22, 28] {
+            try write(1000)
+            Glibc.kill(headrace.processIdentifier, SIGHUP)
+            #expect(try eventually { try post() == 413 })
+            _ = try kill()
+            usleep(UInt32(milliseconds) * 1000)
+            try write(4000)
+            Glibc.kill(headrace.processIdentifier, SIGHUP)
+            #expect(try eventually { try post() == 200 }, "after \(milliseconds) ms: \(headrace.errorOutput)")
+        }
+        let new = try kill()
+        Glibc.kill(new, SIGSTOP)
+        headrace.terminate()
+        Glibc.kill(new, SIGCONT)
+        #expect(headrace.waitForExit() == 0, "\(headrace.errorOutput)")
+    }
+
     @Test func `what cannot begin is said, and ends all of it`() throws {
         let taken = try ScriptedOrigin(body: "")
         let result = try Command.run(

@@ -23,10 +23,21 @@ struct Supervisor {
         var policy = RestartPolicy()
         var hasServed = false
         var isReady = false
+        /// Another file has come since it began to read.
+        var isOutdated = false
         /// When it last said that it lives.
         var heard = ContinuousClock.now
         /// Of the last crash, until it serves again.
         var crash: (words: String, at: ContinuousClock.Instant)?
+
+        /// Has it read the file; one that reads already is told when it is done, as it may have read what was there before.
+        mutating func readAgain() {
+            isOutdated = !isReady
+            guard isReady else { return }
+            // It says anew that it serves.
+            isReady = false
+            process?.send(SIGHUP)
+        }
     }
 
     /// A process that has not said that it lives for so long is ended, and started anew, where nobody asks for another time.
@@ -125,6 +136,7 @@ struct Supervisor {
             try String(process.process).write(toFile: WorkerPlace.number(of: layer, in: folder), atomically: true, encoding: .utf8)
         }
         workers[layer]?.isReady = false
+        workers[layer]?.isOutdated = false
         workers[layer]?.heard = .now
     }
 
@@ -155,6 +167,7 @@ struct Supervisor {
         (worker.isReady, worker.hasServed) = (true, true)
         if let crash = worker.crash { cameBack(layer, crash) }
         worker.crash = nil
+        if worker.isOutdated { worker.readAgain() }
         workers[layer] = worker
         if !isEnding, workers.values.allSatisfy(\.isReady) { manager?.ready("serving") }
     }
@@ -178,11 +191,7 @@ struct Supervisor {
             broker?.adopt(new)
             manager?.reloading()
             journal.adopt(new.settings, logger)
-            for (layer, worker) in workers where worker.isReady {
-                // It says anew that it serves.
-                workers[layer]?.isReady = false
-                worker.process?.send(SIGHUP)
-            }
+            for layer in workers.keys { workers[layer]?.readAgain() }
         } catch {
             ReloadJournal.refused(error, logger)
         }
@@ -195,7 +204,8 @@ struct Supervisor {
         (worker.process, worker.isReady) = (nil, false)
         defer { workers[layer] = worker }
         if isEnding {
-            if ending.code != 0, failure == nil { failure = ExitCode(ending.code ?? 1) }
+            // SIGTERM ends by itself only who does not hear it yet, and so has nothing to finish.
+            if ending.code != 0, ending.signal != SIGTERM, failure == nil { failure = ExitCode(ending.code ?? 1) }
             return
         }
         guard worker.hasServed else {

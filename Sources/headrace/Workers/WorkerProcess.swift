@@ -8,11 +8,13 @@ final class WorkerProcess: Sendable {
         let status: Int32
 
         /// `nil`: by a signal.
-        var code: Int32? { status & 0x7F == 0 ? status >> 8 & 0xFF : nil }
+        var code: Int32? { signal == 0 ? status >> 8 & 0xFF : nil }
+        /// 0: by itself.
+        var signal: Int32 { status & 0x7F }
 
         var description: String {
             if let code { return "status \(code)" }
-            return "signal \(status & 0x7F), \(strsignal(status & 0x7F).map { String(cString: $0) } ?? "unknown")"
+            return "signal \(signal), \(strsignal(signal).map { String(cString: $0) } ?? "unknown")"
         }
     }
 
