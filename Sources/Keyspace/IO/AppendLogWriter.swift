@@ -136,7 +136,8 @@ final class AppendLogWriter: Sendable {
     func whenSafe(_ count: UInt64, _ callback: @escaping @Sendable (Bool) -> Void) {
         let isSafe = state.withLock { state -> Bool? in
             if state.policy != .always || state.safeCount >= count { return true }
-            if case .broken = state.health { return false }
+            // The writer has failed meanwhile, and whoever asks may be the event loop without whose tick it does not try again.
+            guard state.health == .good else { return false }
             state.waiters.append((count, callback))
             return nil
         }

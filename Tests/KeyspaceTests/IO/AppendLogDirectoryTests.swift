@@ -292,6 +292,22 @@ private func openDirectory(
         #expect(try open(folder).0 == counters)
     }
 
+    @Test func `who asks after the disk has refused is told so, and waits for no further attempt`() throws {
+        var counters = Counters()
+        var recovery = AppendLogDirectory.Recovery()
+        let healths = Healths()
+        let writer = AppendLogWriter(try openDirectory(fullDisk(1...1), &counters, &recovery), policy: .always) { health in
+            healths.seen.withLock { $0.append(health) }
+        }
+        let count = writer.append(Counters.command(1), database: 0)
+        #expect(eventually { healths.seen.withLock { !$0.isEmpty } })
+        let isSafe = Mutex<Bool?>(nil)
+        writer.whenSafe(count) { safe in isSafe.withLock { $0 = safe } }
+        // The next attempt comes with a tick, and nothing ticks here.
+        #expect(isSafe.withLock { $0 } == false)
+        writer.close()
+    }
+
     @Test func `a log that breaks while it is rewritten has no new base`() throws {
         let folder = try fullDisk(1...2)
         var counters = Counters()
