@@ -43,7 +43,7 @@ final class BenchHTTP2Tests {
 
     /// nghttpd, until this goes.
     private final class Peer {
-        private let process = Process()
+        private let process = Program()
         let port: Int
 
         init(_ arguments: (Int) -> [String]) throws {
@@ -53,7 +53,7 @@ final class BenchHTTP2Tests {
             process.arguments = ["-a", "127.7.0.2"] + arguments(port)
             process.standardOutput = FileHandle.nullDevice
             process.standardError = FileHandle.nullDevice
-            try Starter.shared.start(process)
+            try process.start()
         }
 
         func waitUntilReady(_ url: String) throws {

@@ -211,7 +211,7 @@ import Testing
 /// The sample application with a database of its own.
 private final class SampleApplication {
     private let state = FileManager.default.temporaryDirectory.appending(path: "scanner-\(UUID().uuidString)")
-    private let process = Process()
+    private let process = Program()
     /// Its end is the application's.
     private let input = Pipe()
     let url: String
@@ -223,7 +223,7 @@ private final class SampleApplication {
         let output = Pipe()
         process.standardOutput = output
         process.standardError = FileHandle.nullDevice
-        try Starter.shared.start(process)
+        try process.start()
         var text = ""
         while !text.contains("\n") {
             let data = output.fileHandleForReading.availableData

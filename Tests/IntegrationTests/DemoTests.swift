@@ -9,7 +9,7 @@ struct DemoTests {
     /// A demo in a process of its own, with a folder whose name all its children have in their command lines.
     private final class RunningDemo {
         let state: TemporaryFolder
-        let process = Process()
+        let process = Program()
         private let folder: TemporaryFolder
         private var outputFile: URL { folder.url.appending(path: "out") }
         private var errorFile: URL { folder.url.appending(path: "err") }
@@ -26,7 +26,7 @@ struct DemoTests {
             process.standardInput = FileHandle.nullDevice
             process.standardOutput = try FileHandle(forWritingTo: outputFile)
             process.standardError = try FileHandle(forWritingTo: errorFile)
-            try Starter.shared.start(process)
+            try process.start()
         }
 
         deinit {

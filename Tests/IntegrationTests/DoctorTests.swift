@@ -147,13 +147,13 @@ struct DoctorTests {
             #expect(try client.readResponse().status == 200)
         }
         // The application, still on the database's own port.
-        let session = Process()
+        let session = Program()
         session.executableURL = Command.find("psql")
         session.environment = ProcessInfo.processInfo.environment.merging(["PGAPPNAME": "nightly-report"]) { $1 }
         session.arguments = ["-X", "-q", "-w", "-h", "127.0.0.1", "-p", "\(deployment.cluster.port)", "-U", "postgres", "-d", "shop", "-c", "SELECT pg_sleep(600)"]
         session.standardOutput = FileHandle.nullDevice
         session.standardError = FileHandle.nullDevice
-        try Starter.shared.start(session)
+        try session.start()
         defer { if session.isRunning { kill(session.processIdentifier, SIGKILL) } }
         let isThere = try eventually(seconds: 30) {
             try deployment.cluster.query("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nightly-report'") == "1"

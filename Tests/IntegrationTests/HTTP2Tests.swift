@@ -145,19 +145,19 @@ final class HTTP2Tests {
         }
         try Data(Self.clients.utf8).write(to: folder.appending(path: "clients.py"))
         let edge = try HeadraceProcess(["--app", origin.url])
-        let process = Process()
+        let process = Program()
         process.executableURL = URL(filePath: "/usr/bin/python3")
         process.arguments = [path("clients.py"), String(edge.port)]
         let pipe = Pipe()
         process.standardOutput = pipe
-        try process.run()
+        try process.start()
         #expect(eventually { origin.requestCount > 300 })
         kill(edge.processIdentifier, SIGHUP)
         let before = origin.requestCount
         #expect(eventually { origin.requestCount > before + 300 })
         edge.terminate()
         let text = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
+        process.waitForEnd()
         #expect(text.hasSuffix(" 0\n") && process.terminationStatus == 0, "answers and failures: \(text)")
         #expect(edge.waitForExit() == 0)
     }

@@ -23,10 +23,10 @@ final class HTTP2UpstreamTests {
 
     /// nghttpd or another, until this goes.
     private final class Peer {
-        let process: Process
+        let process: Program
         let port: Int
 
-        private init(_ process: Process, port: Int) {
+        private init(_ process: Program, port: Int) {
             (self.process, self.port) = (process, port)
         }
 
@@ -35,12 +35,12 @@ final class HTTP2UpstreamTests {
             let program: URL = try #require(Command.find(name))
             for _ in 0..<5 {
                 let port = try StalledOrigin().port
-                let process = Process()
+                let process = Program()
                 process.executableURL = program
                 process.arguments = arguments(port)
                 process.standardOutput = FileHandle.nullDevice
                 process.standardError = FileHandle.standardError
-                try Starter.shared.start(process)
+                try process.start()
                 let peer = Peer(process, port: port)
                 if eventually({ !process.isRunning || (try? RawClient(port: port)) != nil }), process.isRunning { return peer }
             }

@@ -205,13 +205,13 @@ import Testing
 
     @Test func `an interrupted run prints what there is`() throws {
         let origin = try origin(milliseconds: 1)
-        let process = Process()
+        let process = Program()
         process.executableURL = HeadraceProcess.binary
         process.arguments = ["bench", "--json", origin.url + "/", "--rate", "100", "--duration", "60s", "--warm-up", "0s"]
         let output = Pipe()
         process.standardOutput = output
         process.standardError = FileHandle.nullDevice
-        try process.run()
+        try process.start()
         #expect(eventually(seconds: 20) { origin.requestCount > 50 })
         kill(process.processIdentifier, SIGINT)
         let data = output.fileHandleForReading.readDataToEndOfFile()

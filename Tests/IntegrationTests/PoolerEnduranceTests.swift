@@ -33,7 +33,7 @@ struct PoolerEnduranceTests {
         let pooler = try pooler(
             "postgres://127.0.0.1:\(primary.port),127.0.0.1:\(standby.port)/shop?target_session_attrs=primary",
             ["limits.pool_size": "6", "limits.min_pool_size": "2", "limits.reserve_pool_size": "2"])
-        let day = Process()
+        let day = Program()
         let (questions, answers, errors) = (Pipe(), Pipe(), try TemporaryFile("", name: "errors"))
         day.executableURL = URL(filePath: "/usr/bin/env")
         let (limit, seconds) = Self.isLong ? ("1200", "600") : ("300", "10")
@@ -41,7 +41,7 @@ struct PoolerEnduranceTests {
         day.standardInput = answers
         day.standardOutput = questions
         day.standardError = try FileHandle(forWritingTo: errors.url)
-        try Starter.shared.start(day)
+        try day.start()
         var text = ""
         while true {
             let part = questions.fileHandleForReading.availableData

@@ -274,7 +274,7 @@ struct PoolerSessionStateTests {
 
 /// psql that is kept, and asked one thing after the other.
 final class PsqlSession {
-    private let process = Process()
+    private let process = Program()
     private let input = Pipe()
     private let output = Pipe()
     private var text = ""
@@ -286,7 +286,7 @@ final class PsqlSession {
         process.standardInput = input
         process.standardOutput = output
         process.standardError = output
-        try process.run()
+        try process.start()
     }
 
     deinit { end() }

@@ -136,12 +136,12 @@ struct PoolerTests {
         let pooler = try pooler(url: own.url(user: nil))
         #expect(try Self.psql(pooler, "SELECT 1").text == "1\n")
         try own.stop()
-        let waiting = Process()
+        let waiting = Program()
         let output = Pipe()
         waiting.executableURL = Command.find("psql")
         waiting.arguments = ["-X", "-A", "-t", "-w", "-d", "host=127.0.0.1 port=\(pooler.port) user=postgres dbname=shop", "-c", "SELECT 2"]
         waiting.standardOutput = output
-        try waiting.run()
+        try waiting.start()
         try own.start()
         waiting.waitForEnd()
         #expect(waiting.terminationStatus == 0)
@@ -178,13 +178,13 @@ struct PoolerTests {
 
     @Test func `SIGTERM lets a transaction finish and takes no new one`() throws {
         let pooler = try pooler()
-        let client = Process()
+        let client = Program()
         let (input, output) = (Pipe(), Pipe())
         client.executableURL = Command.find("psql")
         client.arguments = ["-X", "-A", "-t", "-q", "-w", "-d", "host=127.0.0.1 port=\(pooler.port) user=postgres dbname=shop", "-f", "-"]
         client.standardInput = input
         client.standardOutput = output
-        try client.run()
+        try client.start()
         var text = ""
         input.fileHandleForWriting.write(Data("BEGIN;\nSELECT 'one';\n".utf8))
         while !text.contains("one") { text += String(decoding: output.fileHandleForReading.availableData, as: UTF8.self) }
@@ -210,12 +210,12 @@ struct PoolerTests {
         // Promoted, it gets the connections of who wants a primary.
         let pooler = try pooler(
             ["timeouts.query_wait": "20s"], url: "postgres://127.0.0.1:\(standby.port)/shop?target_session_attrs=primary")
-        let waiting = Process()
+        let waiting = Program()
         let output = Pipe()
         waiting.executableURL = Command.find("psql")
         waiting.arguments = ["-X", "-A", "-t", "-w", "-d", "host=127.0.0.1 port=\(pooler.port) user=postgres dbname=shop", "-c", "SELECT 2"]
         waiting.standardOutput = output
-        try waiting.run()
+        try waiting.start()
         try standby.query("SELECT pg_promote()")
         waiting.waitForEnd()
         #expect(String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self) == "2\n")

@@ -6,13 +6,13 @@ import Testing
 /// A configuration that is read anew while requests go on.
 @Suite struct ReloadTests {
     private static func run(_ arguments: [String]) throws -> (status: Int32, errors: String) {
-        let process = Process()
+        let process = Program()
         process.executableURL = HeadraceProcess.binary
         process.arguments = arguments
         let pipe = Pipe()
         process.standardError = pipe
         process.standardOutput = FileHandle.nullDevice
-        try Starter.shared.start(process)
+        try process.start()
         let data = pipe.fileHandleForReading.readDataToEndOfFile()
         process.waitForEnd()
         return (process.terminationStatus, String(decoding: data, as: UTF8.self))

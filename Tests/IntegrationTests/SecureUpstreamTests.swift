@@ -6,7 +6,7 @@ import Testing
 @Suite(.enabled(if: Command.find("openssl") != nil && Command.find("python3") != nil, "openssl or python3 is not installed: run scripts/setup"))
 final class SecureUpstreamTests {
     private let folder: TemporaryFolder
-    private let origin = Process()
+    private let origin = Program()
     private let port: Int
 
     /// An application whose responses end with the connection: `/cut` without TLS's word that this is the end, all others with it.
@@ -43,7 +43,7 @@ final class SecureUpstreamTests {
         origin.arguments = ["-c", program]
         origin.standardOutput = pipe
         origin.standardError = FileHandle.nullDevice
-        try Starter.shared.start(origin)
+        try origin.start()
         let text = String(decoding: pipe.fileHandleForReading.availableData, as: UTF8.self)
         port = try #require(Int(text.trimmingCharacters(in: .whitespacesAndNewlines)), "no port from the application: \(text)")
     }

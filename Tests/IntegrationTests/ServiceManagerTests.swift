@@ -42,13 +42,13 @@ import Testing
     @Test(arguments: ["one", "per-layer"]) func `systemd is told when it serves, that it lives, reloads and drains`(processes: String) throws {
         let listener = try Listener()
         let origin = try ScriptedOrigin(body: "page")
-        let process = Process()
+        let process = Program()
         process.executableURL = HeadraceProcess.binary
         process.arguments = ["serve", "--app", origin.url, "--listen", "127.0.0.1:0", "--keyspace", "127.0.0.1:0", "--set", "edge.access_log=off", "--set", "processes=\(processes)"]
         process.environment = ["NOTIFY_SOCKET": listener.path, "WATCHDOG_USEC": "400000", "HOME": "/tmp", "PATH": "/usr/bin:/bin"]
         process.standardError = FileHandle.nullDevice
         process.standardOutput = FileHandle.nullDevice
-        try Starter.shared.start(process)
+        try process.start()
         defer { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
         #expect(try listener.next("READY=1").contains("STATUS=serving"))
         let began = Date()

@@ -122,10 +122,10 @@ final class TLSTests {
         try Data(Self.renewal.utf8).write(to: folder.appending(path: "renewal.py"))
         let steps = folder.appending(path: "steps")
         try FileManager.default.createDirectory(at: steps, withIntermediateDirectories: true)
-        let process = Process()
+        let process = Program()
         process.executableURL = URL(filePath: "/usr/bin/python3")
         process.arguments = [path("renewal.py"), String(edge.port), path("authority.pem"), steps.path]
-        try Starter.shared.start(process)
+        try process.start()
         defer { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
         func wait(for step: String) -> Bool {
             let end = Date().addingTimeInterval(60)

@@ -37,13 +37,13 @@ public enum Command {
         try Data().write(to: outputFile)
         try Data().write(to: errorFile)
         try (input ?? Data()).write(to: inputFile)
-        let process = Process()
+        let process = Program()
         process.executableURL = url
         process.arguments = arguments
         process.standardOutput = try FileHandle(forWritingTo: outputFile)
         process.standardError = try FileHandle(forWritingTo: errorFile)
         process.standardInput = try FileHandle(forReadingFrom: inputFile)
-        try Starter.shared.start(process)
+        try process.start()
         process.waitForEnd()
         return Result(
             status: process.terminationStatus, output: try Data(contentsOf: outputFile),

@@ -7,7 +7,7 @@ public final class HAProxy {
     /// Of the loopback, and nobody else's in these tests: a port that was free a moment ago is free still.
     public static let host = "127.7.0.3"
     public let port: Int
-    private let process = Process()
+    private let process = Program()
     private let folder = try? TemporaryFolder()
 
     /// - Parameters:
@@ -38,7 +38,7 @@ public final class HAProxy {
         process.arguments = ["-db", "-f", file.path]
         process.standardError = FileHandle.nullDevice
         process.standardOutput = FileHandle.nullDevice
-        try Starter.shared.start(process)
+        try process.start()
         let isUp = eventually { (try? RawClient(host: Self.host, port: port)) != nil }
         guard isUp else { throw HeadraceProcess.Failure(description: "haproxy does not listen: \(configuration)") }
     }

@@ -8,7 +8,7 @@ public final class HeadraceProcess: Sendable {
         public let description: String
     }
 
-    private let process: Mutex<Process>
+    private let process: Mutex<Program>
     private let errors = Mutex("")
     /// Where it listens: what it said on standard error.
     public let port: Int
@@ -34,7 +34,7 @@ public final class HeadraceProcess: Sendable {
         }
         accessLog = FileManager.default.temporaryDirectory.appending(path: "headrace-\(UUID().uuidString).log")
         try Data().write(to: accessLog)
-        let process = Process()
+        let process = Program()
         let words = wrapper + [Self.binary.path, "serve", "--listen", "127.0.0.1:0"] + arguments
         process.executableURL = URL(filePath: words[0])
         process.arguments = Array(words.dropFirst())
@@ -42,7 +42,7 @@ public final class HeadraceProcess: Sendable {
         let pipe = Pipe()
         process.standardError = pipe
         process.standardInput = FileHandle.nullDevice
-        try Starter.shared.start(process)
+        try process.start()
         var text = ""
         var port: Int?
         while port == nil {

@@ -3,7 +3,7 @@ import Foundation
 /// A real nginx, in one process, that ends with this.
 public final class Nginx {
     public let port: Int
-    private let process = Process()
+    private let process = Program()
     private let folder: URL
 
     public var url: String { "http://127.0.0.1:\(port)" }
@@ -43,7 +43,7 @@ public final class Nginx {
         process.executableURL = program
         process.arguments = ["-c", path + "/nginx.conf", "-p", path]
         process.standardError = FileHandle.nullDevice
-        try Starter.shared.start(process)
+        try process.start()
         let isUp = eventually { (try? RawClient(port: port)) != nil }
         guard isUp else { throw HeadraceProcess.Failure(description: "nginx does not listen: \(configuration)") }
     }

@@ -9,7 +9,7 @@ public final class PostgresCluster: Sendable {
     public let folder: URL
     private let programs: URL
     private let account: [String]
-    private let process: Mutex<Process?>
+    private let process: Mutex<Program?>
 
     /// Where Debian keeps the newest version's programs.
     public static var programs: URL? {
@@ -73,7 +73,7 @@ public final class PostgresCluster: Sendable {
     deinit { try? stop() }
 
     public func start() throws {
-        let server = Process()
+        let server = Program()
         server.executableURL = Command.find("setpriv")
         // The kernel ends it with us, however we end.
         server.arguments =
@@ -85,7 +85,7 @@ public final class PostgresCluster: Sendable {
         server.standardOutput = handle
         server.standardError = handle
         server.standardInput = FileHandle.nullDevice
-        try Starter.shared.start(server)
+        try server.start()
         process.withLock { $0 = server }
         let end = Date().addingTimeInterval(60)
         while try Command.run("psql", arguments(database: "postgres") + ["-c", "SELECT 1"]).status != 0 {

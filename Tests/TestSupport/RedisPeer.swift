@@ -6,7 +6,7 @@ public final class RedisPeer {
     public static let isMissing: String = "redis-server is not installed: run scripts/setup"
 
     public let folder: URL
-    private let process: Process
+    private let process: Program
     private let ownsFolder: Bool
     public var socketPath: String { folder.appending(path: "redis.sock").path }
 
@@ -19,7 +19,7 @@ public final class RedisPeer {
         ownsFolder = given == nil
         folder = given ?? FileManager.default.temporaryDirectory.appending(path: "redis-\(UUID().uuidString.prefix(8))")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        process = Process()
+        process = Program()
         process.executableURL = program
         process.currentDirectoryURL = folder
         process.arguments =
@@ -29,7 +29,7 @@ public final class RedisPeer {
         process.standardOutput = try FileHandle(forWritingTo: log)
         process.standardError = process.standardOutput
         process.standardInput = FileHandle.nullDevice
-        try Starter.shared.start(process)
+        try process.start()
         let answers = eventually(seconds: 20) {
             guard process.isRunning, let client = try? RedisClient(path: socketPath) else { return !process.isRunning }
             if let password { _ = try? client.call("AUTH", password) }

@@ -7,7 +7,7 @@ public final class ScannerApplication: Sendable {
 
     public let port: Int
     private let state: TemporaryFolder
-    private let process: Process
+    private let process: Program
     private let input = Pipe()
 
     /// One for all tests that do not count what is in it.
@@ -16,7 +16,7 @@ public final class ScannerApplication: Sendable {
     /// Makes the data anew, and waits until the application answers.
     public init(_ arguments: [String] = []) throws {
         state = try TemporaryFolder()
-        process = Process()
+        process = Program()
         process.executableURL = HeadraceProcess.repository.appending(path: "Examples/scanner/run")
         // It ends with our end of the pipe, and so with us, however we end.
         process.arguments = ["--state", state.path, "--port", "0", "--until-eof"] + arguments
@@ -24,7 +24,7 @@ public final class ScannerApplication: Sendable {
         process.standardInput = input
         process.standardOutput = output
         process.standardError = FileHandle.nullDevice
-        try Starter.shared.start(process)
+        try process.start()
         var text = ""
         var port: Int?
         while port == nil {

@@ -28,15 +28,6 @@ public final class Starter: @unchecked Sendable {
         return jobs.removeFirst()
     }
 
-    /// - Throws: when the program cannot be started.
-    public func start(_ process: Process) throws {
-        // What tests measure is nothing to look back at.
-        if process.environment == nil {
-            process.environment = ProcessInfo.processInfo.environment.merging(["HEADRACE_HISTORY": "none"]) { given, _ in given }
-        }
-        try perform { try process.run() }
-    }
-
     /// Writes a program that is to be run. On this thread nothing starts meanwhile: a child holds whatever is open until it has become its
     /// program, and what is open for writing cannot be run (`ETXTBSY`, execve(2)).
     public func write(program text: String, to file: URL) throws {
@@ -46,7 +37,8 @@ public final class Starter: @unchecked Sendable {
         }
     }
 
-    private func perform(_ job: @escaping () throws -> Void) throws {
+    /// - Throws: what the job throws.
+    func perform(_ job: @escaping () throws -> Void) throws {
         let done = DispatchSemaphore(value: 0)
         var failure: (any Error)?
         condition.lock()

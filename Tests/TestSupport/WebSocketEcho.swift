@@ -4,7 +4,7 @@ import Foundation
 public final class WebSocketEcho {
     public static let isInstalled: Bool = (try? Command.run("python3", ["-c", "import websockets"]).status) == 0
 
-    private let process = Process()
+    private let process = Program()
     public let port: Int
 
     public init() throws {
@@ -24,7 +24,7 @@ public final class WebSocketEcho {
         process.arguments = ["-c", program]
         process.standardOutput = pipe
         process.standardError = FileHandle.nullDevice
-        try Starter.shared.start(process)
+        try process.start()
         let text = String(decoding: pipe.fileHandleForReading.availableData, as: UTF8.self)
         guard let port = Int(text.trimmingCharacters(in: .whitespacesAndNewlines)) else {
             throw HeadraceProcess.Failure(description: "no port from the WebSocket server: \(text)")

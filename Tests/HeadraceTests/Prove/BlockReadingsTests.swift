@@ -43,13 +43,13 @@ import Testing
     }
 
     @Test func `a process took what it says that it took`() throws {
-        let process = Process()
+        let process = Program()
         process.executableURL = URL(filePath: "/bin/sh")
         process.arguments = ["-c", "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; times; read line"]
         let (input, output) = (Pipe(), Pipe())
         process.standardInput = input
         process.standardOutput = output
-        try Starter.shared.start(process)
+        try process.start()
         defer {
             try? input.fileHandleForWriting.close()
             process.waitForEnd()

@@ -427,14 +427,14 @@ import Testing
         let picture = ProcessInfo.processInfo.environment["HEADRACE_ARTEFACTS"].map { $0 + "/performance-\(scheme)-\(width).png" }
             ?? folder.path + "/page.png"
         // A load for as long as the browser looks.
-        let load = Process()
+        let load = Program()
         load.executableURL = HeadraceProcess.binary
         load.arguments = [
             "bench", "--rate", "40", "--duration", "120s", "--warm-up", "0s", "--history", "none", "--header", "Accept-Encoding: gzip",
             "http://127.0.0.1:\(edge.port)/kept/1", "http://127.0.0.1:\(edge.port)/other/2",
         ]
         (load.standardOutput, load.standardError) = (FileHandle.nullDevice, FileHandle.nullDevice)
-        try Starter.shared.start(load)
+        try load.start()
         defer { if load.isRunning { kill(load.processIdentifier, SIGKILL) } }
         _ = try? RawClient.exchange(port: edge.port, "GET \(hostile.replacingOccurrences(of: " ", with: "\"")) HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         let result = try Command.run(
@@ -528,11 +528,11 @@ import Testing
         // Beside them, while PostgreSQL is asked for the first time: a proof of one round, which is kept where the page looks for it.
         let proof = ["prove", "--against", edge, "/kept/1", "--quick", "--rounds", "1", "--rate", "20", "--secret", "file:\(secret.path)", "--history", history]
         let children = try (loads + [proof]).map { arguments in
-            let load = Process()
+            let load = Program()
             load.executableURL = HeadraceProcess.binary
             load.arguments = arguments
             (load.standardOutput, load.standardError, load.standardInput) = (FileHandle.nullDevice, FileHandle.nullDevice, FileHandle.nullDevice)
-            try Starter.shared.start(load)
+            try load.start()
             return load
         }
         defer { for load in children where load.isRunning { kill(load.processIdentifier, SIGKILL) } }
@@ -615,13 +615,13 @@ import Testing
         let folder = try TemporaryFolder()
         let (output, errors) = (folder.path + "/out", folder.path + "/err")
         for file in [output, errors] { try Data().write(to: URL(filePath: file)) }
-        let looking = Process()
+        let looking = Program()
         looking.executableURL = Command.find("python3")
         looking.arguments = [Self.driver.path, try #require(Self.browser), "http://\(address)/performance", "--events", "3", "--restarts"]
         looking.standardOutput = try FileHandle(forWritingTo: URL(filePath: output))
         looking.standardError = try FileHandle(forWritingTo: URL(filePath: errors))
         looking.standardInput = FileHandle.nullDevice
-        try Starter.shared.start(looking)
+        try looking.start()
         defer { if looking.isRunning { kill(looking.processIdentifier, SIGKILL) } }
         func said() -> String { (try? String(contentsOfFile: errors, encoding: .utf8)) ?? "" }
         try #require(eventually(seconds: 120) { said().contains("watching") || !looking.isRunning })

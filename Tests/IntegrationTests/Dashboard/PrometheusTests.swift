@@ -21,18 +21,18 @@ import Testing
 
     /// Ends with the test.
     private final class Child: Sendable {
-        private let process: Mutex<Process>
+        private let process: Mutex<Program>
         let output: URL
 
         init(_ program: URL, _ arguments: [String], output: URL) throws {
             self.output = output
             try Data().write(to: output)
-            let process = Process()
+            let process = Program()
             process.executableURL = program
             process.arguments = arguments
             let handle = try FileHandle(forWritingTo: output)
             (process.standardOutput, process.standardError, process.standardInput) = (handle, handle, FileHandle.nullDevice)
-            try Starter.shared.start(process)
+            try process.start()
             self.process = Mutex(process)
         }
 

@@ -52,12 +52,12 @@ import Testing
         #expect((document["statements"] as? [Any])?.isEmpty == true)
 
         // A session past the pooler, as long as it is there.
-        let past = Process()
+        let past = Program()
         past.executableURL = Command.find("psql")
         past.arguments = ["-X", "-q", "-w", "-h", "127.0.0.1", "-p", "\(postgres.port)", "-U", "postgres", "-d", "shop", "-c", "SELECT pg_sleep(300)"]
         (past.standardOutput, past.standardError, past.standardInput) = (FileHandle.nullDevice, FileHandle.nullDevice, FileHandle.nullDevice)
         #expect(try eventually(seconds: 90) { try headrace.metric("headrace_postgresql_sessions{path=\"past\"}") == 0 })
-        try Starter.shared.start(past)
+        try past.start()
         #expect(try eventually(seconds: 120) { try headrace.metric("headrace_postgresql_sessions{path=\"past\"}") == 1 })
         document = try DashboardIntegrationTests.document(headrace)
         #expect((document["database"] as? [String: Any])?["sessions_past_the_pooler"] as? Int == 1)

@@ -22,7 +22,7 @@ import Testing
             "--maxmemory", "256mb", "--dir", expectedFolder.path,
         ])
         defer { kill(redis.processIdentifier, SIGKILL) }
-        let headrace = Process()
+        let headrace = Program()
         headrace.executableURL = HeadraceProcess.binary
         let settings = [
             "policy=noeviction", "directory=\(actualFolder.path)", "append_only=true", "fsync=no", "save=",
@@ -30,21 +30,21 @@ import Testing
         headrace.arguments = ["serve", "--keyspace", "unix:\(actual)"] + settings.flatMap { ["--set", "keyspace.\($0)"] }
         headrace.standardOutput = FileHandle.nullDevice
         headrace.standardError = FileHandle.nullDevice
-        try Starter.shared.start(headrace)
+        try headrace.start()
         defer { kill(headrace.processIdentifier, SIGKILL) }
         try #require(eventually { FileManager.default.fileExists(atPath: expected) && FileManager.default.fileExists(atPath: actual) })
         let result = try Command.run("python3", [Self.script.path, expected, actual, "\(seed)", "10000", "--saving"])
         #expect(result.status == 0, "\(result.text)\(result.errors)")
     }
 
-    private static func start(_ name: String, _ arguments: [String]) throws -> Process {
-        let process = Process()
+    private static func start(_ name: String, _ arguments: [String]) throws -> Program {
+        let process = Program()
         let program: URL = try #require(Command.find(name))
         process.executableURL = program
         process.arguments = arguments
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
-        try Starter.shared.start(process)
+        try process.start()
         return process
     }
 }

@@ -59,12 +59,12 @@ import Testing
         #expect(try client.call("SET", "k", "v") == .status("OK"))
         for key in ["k", "k", "k", "absent"] { _ = try client.call("GET", key) }
         let port = try FreePort.find()
-        let exporter = Process()
+        let exporter = Program()
         exporter.executableURL = Command.find("prometheus-redis-exporter")
         exporter.arguments = ["-redis.addr", "redis://127.0.0.1:\(headrace.port)", "-web.listen-address", "127.0.0.1:\(port)"]
         exporter.standardOutput = FileHandle.nullDevice
         exporter.standardError = FileHandle.nullDevice
-        try Starter.shared.start(exporter)
+        try exporter.start()
         defer { kill(exporter.processIdentifier, SIGKILL) }
         var text = ""
         #expect(

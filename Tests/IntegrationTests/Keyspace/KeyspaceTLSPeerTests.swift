@@ -133,12 +133,12 @@ final class KeyspaceTLSPeerTests {
             new = redis.Redis(port=port, ssl=True, ssl_ca_certs=folder + "/server.crt")
             assert new.incr("count") == count + 2
             """
-        let process = Process()
+        let process = Program()
         process.executableURL = URL(filePath: "/usr/bin/python3")
         process.arguments = ["-c", script, "\(headrace.port)", folder.path]
         let (input, output) = (Pipe(), Pipe())
         (process.standardInput, process.standardOutput) = (input, output)
-        try Starter.shared.start(process)
+        try process.start()
         #expect(String(decoding: output.fileHandleForReading.availableData, as: UTF8.self).hasPrefix("ready"))
         try makeCertificate("server", days: 90)
         try input.fileHandleForWriting.write(contentsOf: Data("\n".utf8))
