@@ -78,6 +78,7 @@ let package = Package(
         .systemLibrary(name: "CEpoll"),
         .systemLibrary(name: "CFiles"),
         .systemLibrary(name: "CProcess"),
+        .systemLibrary(name: "CProcessor"),
         // Lua 5.1 behind functions that never raise.
         .target(name: "CLua", linkerSettings: [.linkedLibrary(":liblua5.1.a"), .linkedLibrary("m"), .linkedLibrary("dl")]),
         // Floor 2
@@ -104,7 +105,7 @@ let package = Package(
         .target(
             name: "Keyspace",
             dependencies: [
-                "RESPWire", "Eviction", "Transport", "Telemetry", "CFiles", "CLua", nioCore, nioPosix, logging,
+                "RESPWire", "Eviction", "Transport", "Telemetry", "CFiles", "CLua", "CProcessor", nioCore, nioPosix, logging,
                 .product(name: "Crypto", package: "swift-crypto"),
             ],
             swiftSettings: settings

@@ -1,7 +1,8 @@
 // Asks a server of Redis' protocol for keys as a cache is asked, and prints how many of 100 were there.
 //
 //   trace PORT zipf|one-hit|drift KEYS REQUESTS     GET, and SET of 100 bytes where nothing is there
-//   trace PORT fill KEYS BYTES                      sets each key once
+//   trace PORT fill KEYS BYTES                      sets each key once, to the same letters
+//   trace PORT noise KEYS BYTES                     sets each key once, to bytes that nothing makes smaller
 //   trace belady zipf|one-hit|drift KEYS REQUESTS   asks nobody: the share that a cache of KEYS / 20 keys would have which knew all
 //                                                   requests to come, and let go what is wanted last (Belady, 1966)
 //
@@ -190,7 +191,7 @@ static double belady(long requests) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 5) fail("usage: trace PORT|belady zipf|one-hit|drift KEYS REQUESTS, or trace PORT fill KEYS BYTES");
+    if (argc != 5) fail("usage: trace PORT|belady zipf|one-hit|drift KEYS REQUESTS, or trace PORT fill|noise KEYS BYTES");
     long requests = atol(argv[4]);
     keys = atol(argv[3]);
     if (keys < 20) fail("too few keys");
@@ -205,12 +206,16 @@ int main(int argc, char **argv) {
     int on = 1;
     setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     memset(value, 'v', sizeof value);
-    if (strcmp(argv[2], "fill") == 0) {
+    int noise = strcmp(argv[2], "noise") == 0;
+    if (noise || strcmp(argv[2], "fill") == 0) {
         value_count = requests;
         if (value_count < 0 || value_count > value_max) fail("a value has at most 65536 bytes");
         for (long key = 0; key < keys;) {
             int batch = 0;
-            for (; batch < depth && key < keys; batch++) set(key++);
+            for (; batch < depth && key < keys; batch++) {
+                for (long index = 0; noise && index < value_count; index++) value[index] = next();
+                set(key++);
+            }
             flush_out();
             for (int index = 0; index < batch; index++) reply();
         }

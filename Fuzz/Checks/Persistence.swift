@@ -13,18 +13,30 @@ package func checkSnapshot(_ input: UnsafeBufferPointer<UInt8>) {
     bytes += input
     bytes.withUnsafeBufferPointer { buffer in
         do throws(RDBError) {
-            var reader = try RDBReader(UnsafeRawBufferPointer(buffer), now: 1)
-            var entries: [SnapshotEntry] = []
-            while true {
-                let event = try reader.next()
-                precondition(reader.offset <= bytes.count, "read beyond the end")
-                if case .entry(let entry) = event { entries.append(entry) }
-                if event == .end { break }
-            }
-            checkRoundTrip(entries)
+            let found = try entries(in: UnsafeRawBufferPointer(buffer), mapped: false)
+            precondition((try? entries(in: UnsafeRawBufferPointer(buffer), mapped: true)) == found, "other entries where they lie")
+            checkRoundTrip(found)
         } catch {
             precondition(error.offset >= 0, "an offset that is none")
+            precondition((try? entries(in: UnsafeRawBufferPointer(buffer), mapped: true)) == nil, "no error where they lie")
         }
+    }
+}
+
+/// - Parameter mapped: strings as they lie in the file where they can be had so, as the keyspace loads them.
+private func entries(in bytes: UnsafeRawBufferPointer, mapped: Bool) throws(RDBError) -> [SnapshotEntry] {
+    var reader = try RDBReader(bytes, now: 1)
+    var entries: [SnapshotEntry] = []
+    while true {
+        if mapped, let string = try reader.mappedString() {
+            guard let value = string.copiedValue else { throw RDBError(.compressionMalformed, at: reader.offset) }
+            entries.append(SnapshotEntry(database: string.database, key: Array(string.key), value: .string(value), expiry: string.expiry))
+            continue
+        }
+        let event = try reader.next()
+        precondition(reader.offset <= bytes.count, "read beyond the end")
+        if case .entry(let entry) = event { entries.append(entry) }
+        if event == .end { return entries }
     }
 }
 

@@ -23,7 +23,7 @@ import Testing
         ],
         "Pooler": ["PostgresWire", "Transport", "Telemetry", "NIOCore", "NIOPosix", "NIOTLS", "Logging", "Synchronization"],
         "Keyspace": [
-            "RESPWire", "Eviction", "Transport", "Telemetry", "CFiles", "CLua", "Dispatch", "NIOCore", "NIOPosix", "Logging", "Synchronization", "Crypto",
+            "RESPWire", "Eviction", "Transport", "Telemetry", "CFiles", "CLua", "CProcessor", "Dispatch", "NIOCore", "NIOPosix", "Logging", "Synchronization", "Crypto",
         ],
         "LoadGenerator": ["CEpoll", "HTTPSemantics", "HTTP1Wire", "HTTP2Wire", "Crypto", "PostgresWire", "RESPWire", "Transport", "Telemetry", "NIOCore", "NIOPosix", "Synchronization"],
         "Dashboard": ["History", "Telemetry"],

@@ -42,10 +42,10 @@ struct AppendLogDirectory: ~Copyable {
         var fieldExpiryCount = 0
     }
 
-    /// Takes what is replayed: an entry of a base, or commands that belong together.
-    /// - Returns: why it could not be applied; `nil` when it was.
+    /// Takes what is replayed: a base, and commands that belong together.
     struct Target {
-        var entry: (SnapshotEntry) -> String?
+        var base: SnapshotFile.Target
+        /// Returns why they could not be applied; `nil` when they were.
         var commands: ([AppendLogReplay.Command]) -> String?
     }
 
@@ -197,21 +197,14 @@ struct AppendLogDirectory: ~Copyable {
         _ bytes: UnsafeRawBufferPointer, _ path: String, databaseCount: Int, now: Int64, _ target: Target, _ recovery: inout Recovery
     ) throws(Refusal) -> Int {
         guard bytes.starts(with: "REDIS".utf8) else { return 0 }
-        var reader: RDBReader
-        do throws(RDBError) { reader = try RDBReader(bytes, databaseCount: databaseCount, now: now) } catch { throw .snapshot(file: path, error) }
-        while true {
-            let event: RDBReader.Event
-            do throws(RDBError) { event = try reader.next() } catch { throw .snapshot(file: path, error) }
-            switch event {
-            case .entry(let entry):
-                recovery.entryCount += 1
-                // A base is read with its expired keys: the increments behind it may speak of them.
-                if let reason = target.entry(entry) { throw .notApplied(file: path, offset: reader.offset, reason: reason) }
-            case .function: recovery.functionCount += 1
-            case .auxiliary, .sizes, .moduleAuxiliary: break
-            case .end:
-                recovery.fieldExpiryCount += reader.fieldExpiryCount
-                return reader.offset
+        do throws(SnapshotFile.Refusal) {
+            // A base is read with its expired keys: the increments behind it may speak of them.
+            return try SnapshotFile.read(bytes, databaseCount: databaseCount, now: now, keepsExpired: true, into: target.base, &recovery)
+        } catch {
+            switch error {
+            case .disk(let error): throw .disk(error)
+            case .snapshot(let error): throw .snapshot(file: path, error)
+            case .notApplied(let offset, let reason): throw .notApplied(file: path, offset: offset, reason: reason)
             }
         }
     }

@@ -16,50 +16,70 @@ enum SnapshotFile {
         }
     }
 
+    /// Takes what is read.
+    struct Target {
+        /// How many keys of a database will come, as the file says.
+        var sizes: (_ database: Int, _ keyCount: Int) -> Void = { _, _ in }
+        /// Returns why the keyspace did not take it; `nil` when it did. What it is given is valid until the file has been read.
+        var string: (MappedString) -> String?
+        var entry: (SnapshotEntry) -> String?
+        /// All has come: the strings' memory goes.
+        var end: () -> Void = {}
+    }
+
     /// Gives everything in a file, in order. Keys whose expiry has passed are left out.
-    /// - Parameters:
-    ///   - now: milliseconds since 1970-01-01 UTC.
-    ///   - sizes: how many keys of a database will come, as the file says.
-    ///   - entry: returns why the keyspace did not take it; `nil` when it did.
+    /// - Parameter now: milliseconds since 1970-01-01 UTC.
     /// - Returns: what was found; `nil` when there is no file.
-    static func load(
-        _ path: String, databaseCount: Int = 16, now: Int64, sizes: (_ database: Int, _ keyCount: Int) -> Void, entry: (SnapshotEntry) -> String?
-    ) throws(Refusal) -> AppendLogDirectory.Recovery? {
+    static func load(_ path: String, databaseCount: Int = 16, now: Int64, into target: Target) throws(Refusal) -> AppendLogDirectory.Recovery? {
         guard Disk.exists(path) else { return nil }
         let result: Result<AppendLogDirectory.Recovery, Refusal>
         do throws(DiskError) {
             result = try Disk.withBytes(of: path) { (bytes) throws(Refusal) in
-                try load(bytes, databaseCount: databaseCount, now: now, sizes: sizes, entry: entry)
+                var recovery = AppendLogDirectory.Recovery()
+                _ = try read(bytes, databaseCount: databaseCount, now: now, keepsExpired: false, into: target, &recovery)
+                return recovery
             }
         } catch { throw .disk(error) }
         return try result.get()
     }
 
-    private static func load(
-        _ bytes: UnsafeRawBufferPointer, databaseCount: Int, now: Int64, sizes: (_ database: Int, _ keyCount: Int) -> Void, entry: (SnapshotEntry) -> String?
-    ) throws(Refusal) -> AppendLogDirectory.Recovery {
-        var recovery = AppendLogDirectory.Recovery()
+    /// Gives everything in the snapshot that bytes begin with.
+    /// - Parameter keepsExpired: whether keys whose expiry has passed are given, too.
+    /// - Returns: where it ends.
+    static func read(
+        _ bytes: UnsafeRawBufferPointer, databaseCount: Int, now: Int64, keepsExpired: Bool, into target: Target, _ recovery: inout AppendLogDirectory.Recovery
+    ) throws(Refusal) -> Int {
         var reader: RDBReader
         do throws(RDBError) { reader = try RDBReader(bytes, databaseCount: databaseCount, now: now) } catch { throw .snapshot(error) }
-        while true {
-            let event: RDBReader.Event
-            do throws(RDBError) { event = try reader.next() } catch { throw .snapshot(error) }
-            switch event {
-            case .entry(let found):
-                if let expiry = found.expiry, expiry <= now {
-                    recovery.expiredCount += 1
-                    continue
-                }
-                recovery.entryCount += 1
-                if let reason = entry(found) { throw .notApplied(offset: reader.offset, reason: reason) }
-            case .function: recovery.functionCount += 1
-            // No file has more keys than for each of them four bytes.
-            case .sizes(let keyCount, _): sizes(reader.database, Int(clamping: min(keyCount, UInt64(bytes.count / 4))))
-            case .auxiliary, .moduleAuxiliary: break
-            case .end:
-                recovery.fieldExpiryCount = reader.fieldExpiryCount
-                return recovery
+        /// Whether it is still wanted.
+        func counted(_ expiry: Int64?) -> Bool {
+            if let expiry, expiry <= now, !keepsExpired {
+                recovery.expiredCount += 1
+                return false
             }
+            recovery.entryCount += 1
+            return true
+        }
+        while true {
+            var reason: String?
+            do throws(RDBError) {
+                if let string = try reader.mappedString() {
+                    if counted(string.expiry) { reason = target.string(string) }
+                } else {
+                    switch try reader.next() {
+                    case .entry(let found): if counted(found.expiry) { reason = target.entry(found) }
+                    case .function: recovery.functionCount += 1
+                    // No file has more keys than for each of them four bytes.
+                    case .sizes(let keyCount, _): target.sizes(reader.database, Int(clamping: min(keyCount, UInt64(bytes.count / 4))))
+                    case .auxiliary, .moduleAuxiliary: break
+                    case .end:
+                        target.end()
+                        recovery.fieldExpiryCount += reader.fieldExpiryCount
+                        return reader.offset
+                    }
+                }
+            } catch { throw .snapshot(error) }
+            if let reason { throw .notApplied(offset: reader.offset, reason: reason) }
         }
     }
 }

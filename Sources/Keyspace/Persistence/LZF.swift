@@ -7,54 +7,62 @@ enum LZF {
     /// No input gives more than so many times its own size: three bytes repeat at most 264.
     static let expansionMax = 88
 
+    /// Whether so much may come of an input. Asked before memory is: a few bytes cannot announce a gigabyte.
+    static func mayGive(_ count: Int, from input: UnsafeRawBufferPointer) -> Bool { count >= 0 && count / expansionMax <= input.count }
+
     /// - Returns: `nil` unless the input gives exactly so many bytes.
     static func decompress(_ input: UnsafeRawBufferPointer, count: Int) -> [UInt8]? {
-        // Checked before memory is asked for: a few bytes cannot announce a gigabyte.
-        guard count >= 0, count / expansionMax <= input.count else { return nil }
+        guard mayGive(count, from: input) else { return nil }
         // An empty array's memory is that of all of them: its count would be written there.
         guard count > 0 else { return input.isEmpty ? [] : nil }
         var isWhole = false
         let output = [UInt8](unsafeUninitializedCapacity: count) { output, written in
-            var from = 0
-            var to = 0
-            written = 0
-            while from < input.count {
-                let control = Int(input[from])
-                from += 1
-                if control < 32 {
-                    let length = control + 1
-                    guard length <= input.count - from, length <= count - to else { return }
-                    _ = UnsafeMutableBufferPointer(rebasing: output[to..<to + length]).initialize(from: input[from..<from + length])
-                    from += length
-                    to += length
-                } else {
-                    var length = control >> 5
-                    if length == 7 {
-                        guard from < input.count else { return }
-                        length += Int(input[from])
-                        from += 1
-                    }
-                    length += 2
-                    guard from < input.count else { return }
-                    let distance = (control & 0x1F) << 8 + Int(input[from]) + 1
-                    from += 1
-                    guard distance <= to, length <= count - to else { return }
-                    let match = UnsafeMutableBufferPointer(rebasing: output[to..<to + length])
-                    if distance == 1 {
-                        match.initialize(repeating: output[to - 1])
-                    } else if distance >= length {
-                        _ = match.initialize(from: output[to - distance..<to - distance + length])
-                    } else {
-                        // Byte by byte: it overlaps what it makes.
-                        for index in to..<to + length { output.initializeElement(at: index, to: output[index - distance]) }
-                    }
-                    to += length
-                }
-                written = to
-            }
-            isWhole = to == count
+            isWhole = decompress(input, into: UnsafeMutableBufferPointer(rebasing: output[..<count]))
+            written = isWhole ? count : 0
         }
         return isWhole ? output : nil
+    }
+
+    /// - Parameter output: bytes without a value yet.
+    /// - Returns: whether the input gives exactly so many.
+    static func decompress(_ input: UnsafeRawBufferPointer, into output: UnsafeMutableBufferPointer<UInt8>) -> Bool {
+        let count = output.count
+        var from = 0
+        var to = 0
+        while from < input.count {
+            let control = Int(input[from])
+            from += 1
+            if control < 32 {
+                let length = control + 1
+                guard length <= input.count - from, length <= count - to else { return false }
+                _ = UnsafeMutableBufferPointer(rebasing: output[to..<to + length]).initialize(from: input[from..<from + length])
+                from += length
+                to += length
+            } else {
+                var length = control >> 5
+                if length == 7 {
+                    guard from < input.count else { return false }
+                    length += Int(input[from])
+                    from += 1
+                }
+                length += 2
+                guard from < input.count else { return false }
+                let distance = (control & 0x1F) << 8 + Int(input[from]) + 1
+                from += 1
+                guard distance <= to, length <= count - to else { return false }
+                let match = UnsafeMutableBufferPointer(rebasing: output[to..<to + length])
+                if distance == 1 {
+                    match.initialize(repeating: output[to - 1])
+                } else if distance >= length {
+                    _ = match.initialize(from: output[to - distance..<to - distance + length])
+                } else {
+                    // Byte by byte: it overlaps what it makes.
+                    for index in to..<to + length { output.initializeElement(at: index, to: output[index - distance]) }
+                }
+                to += length
+            }
+        }
+        return to == count
     }
 
     /// - Returns: `nil` unless that makes it smaller by four bytes at least.

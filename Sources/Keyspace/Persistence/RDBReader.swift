@@ -103,6 +103,26 @@ package struct RDBReader {
         }
     }
 
+    /// A key that is a string, where such a one comes next: it is not copied.
+    /// - Returns: `nil` when something else comes next, which ``next()`` reads, or a key or value in another form than bytes.
+    package mutating func mappedString() throws(RDBError) -> MappedString? {
+        let start = values.cursor
+        var byte = try values.cursor.byte()
+        var expiry: Int64?
+        if byte == RDBFormat.Opcode.expiryMilliseconds.rawValue {
+            expiry = try values.cursor.littleEndian(Int64.self)
+            byte = try values.cursor.byte()
+        }
+        guard byte == RDBFormat.ValueType.string.rawValue, let key = try values.mappedString(), key.unpackedCount == nil,
+            let value = try values.mappedString()
+        else {
+            values.cursor = start
+            return nil
+        }
+        updateChecksum()
+        return MappedString(database: database, key: key.bytes, value: value.bytes, unpackedCount: value.unpackedCount, expiry: expiry)
+    }
+
     private mutating func updateChecksum() {
         crc.update(values.cursor.bytes(from: checkedCount, to: offset))
         checkedCount = offset

@@ -79,6 +79,23 @@ struct RDBValueReader {
         }
     }
 
+    /// A string's bytes as they lie in the file, and how many they are uncompressed if they are compressed; `nil`, and the cursor anywhere, for a number.
+    @inline(__always)
+    mutating func mappedString() throws(RDBError) -> (bytes: UnsafeRawBufferPointer, unpackedCount: Int?)? {
+        switch try lengthOrEncoding() {
+        case .plain(let count):
+            guard count <= UInt64(cursor.remaining) else { throw cursor.failure(.truncated) }
+            return (try cursor.take(Int(count)), nil)
+        case .encoded(3):
+            let compressedCount = try count()
+            let wholeCount = try number()
+            let compressed = try cursor.take(compressedCount)
+            guard let count = Int(exactly: wholeCount), LZF.mayGive(count, from: compressed) else { throw cursor.failure(.compressionMalformed) }
+            return (compressed, count)
+        case .encoded: return nil
+        }
+    }
+
     mutating func string() throws(RDBError) -> [UInt8] {
         var storage: [UInt8] = []
         if let bytes = try string(storage: &storage) { return Array(bytes) }

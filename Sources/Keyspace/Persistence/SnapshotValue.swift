@@ -54,6 +54,23 @@ package enum SnapshotValue: Equatable, Sendable {
     }
 }
 
+/// A key and the string that it holds, in the memory of a file: valid as long as that is mapped.
+package struct MappedString {
+    package var database: Int
+    package var key: UnsafeRawBufferPointer
+    var value: UnsafeRawBufferPointer
+    /// How many bytes ``value`` has uncompressed (see ``LZF``); `nil` where it is not compressed.
+    var unpackedCount: Int?
+    /// Milliseconds since 1970-01-01 UTC.
+    package var expiry: Int64?
+
+    /// `nil` where the compressed bytes are malformed.
+    package var copiedValue: [UInt8]? {
+        guard let unpackedCount else { return [UInt8](value) }
+        return LZF.decompress(value, count: unpackedCount)
+    }
+}
+
 /// A key with all that a file says about it.
 package struct SnapshotEntry: Equatable, Sendable {
     package var database: Int

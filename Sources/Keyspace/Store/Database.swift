@@ -57,9 +57,13 @@ struct Database: ~Copyable {
     /// See ``EntryTable/giveBackReserve()``.
     mutating func giveBackReserve() { table.giveBackReserve() }
 
-    /// See ``EntryTable/touch(_:)``.
+    /// See ``EntryTable/prefetchDirectory(_:)``.
     @inline(__always)
-    func touch(_ key: Key) -> UInt64 { table.touch(key.hash) }
+    func prefetchDirectory(_ hash: UInt64) { table.prefetchDirectory(hash) }
+
+    /// See ``EntryTable/prefetchSegment(_:)``.
+    @inline(__always)
+    func prefetchSegment(_ hash: UInt64) { table.prefetchSegment(hash) }
 
     // MARK: Strings
 

@@ -1,3 +1,5 @@
+import CProcessor
+
 #if canImport(Glibc)
 import Glibc
 #elseif canImport(Musl)
@@ -113,12 +115,20 @@ struct EntryTable: ~Copyable {
         return Entry(Self.pointer(segment.slots[place]))
     }
 
-    /// Reads what a lookup reads first, so that it lies in the nearest caches when that comes: several in a row are waited for together.
-    /// - Returns: what was read; without a meaning, but a use of it keeps the compiler from leaving out the reading.
+    /// Has the processor fetch what a lookup reads first, and waits for nothing: done for several keys in turn, their memory is waited for together.
     @inline(__always)
-    func touch(_ hash: UInt64) -> UInt64 {
-        guard let segment = segment(hash) else { return 0 }
-        return segment.slots[Int(UInt16(truncatingIfNeeded: hash)) & segment.mask]
+    func prefetchDirectory(_ hash: UInt64) {
+        guard let directory else { return }
+        headrace_prefetch(directory + (depth == 0 ? 0 : Int(truncatingIfNeeded: hash >> UInt64(64 - depth))))
+    }
+
+    /// What a lookup reads next: the segment that the directory names, its head and the slot. To be done when the directory's place has come.
+    @inline(__always)
+    func prefetchSegment(_ hash: UInt64) {
+        guard let segment = segment(hash) else { return }
+        headrace_prefetch(segment.base)
+        // How many slots there are stands in the head, which is not here yet: nearly always as many as there may be.
+        headrace_prefetch(segment.slots + (Int(UInt16(truncatingIfNeeded: hash)) & (Self.segmentSlotsMax - 1)))
     }
 
     /// The entry whose key has this hash, and all of the hash. Of two with the same one, which chance hardly brings together, either.

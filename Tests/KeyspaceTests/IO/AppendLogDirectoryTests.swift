@@ -58,7 +58,7 @@ private func openDirectory(
     let directory = try AppendLogDirectory(
         directory: folder.path, prefix: "appendonly.aof", cutsTornTail: cutsTornTail, now: 0,
         into: AppendLogDirectory.Target(
-            entry: { entry in
+            base: .init { entry in
                 guard case .string(let text) = entry.value else { return "no counter" }
                 found.withLock { $0.values[Int(String(decoding: entry.key, as: UTF8.self)) ?? -1] = Int(String(decoding: text, as: UTF8.self)) }
                 return nil
@@ -334,7 +334,7 @@ private func openDirectory(
         let folder = try Folder()
         let logFolder = folder.url.appending(path: "appendonlydir")
         var recovery = AppendLogDirectory.Recovery()
-        let nothing = AppendLogDirectory.Target(entry: { _ in "unexpected" }, commands: { _ in "unexpected" })
+        let nothing = AppendLogDirectory.Target(base: .init { _ in "unexpected" }, commands: { _ in "unexpected" })
         var directory = try AppendLogDirectory(directory: logFolder.path, prefix: "appendonly.aof", now: 0, into: nothing, recovery: &recovery)
         try directory.beginIncrement()
         var file = try DiskFile(path: directory.temporaryBasePath, isNew: true)
@@ -365,7 +365,7 @@ private func openDirectory(
         _ = try AppendLogDirectory(
             directory: logFolder.path, prefix: "appendonly.aof", now: 0,
             into: AppendLogDirectory.Target(
-                entry: { entry in
+                base: .init { entry in
                     found.withLock { $0.entries.append(entry) }
                     return nil
                 },

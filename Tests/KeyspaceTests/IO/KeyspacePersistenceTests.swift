@@ -17,11 +17,14 @@ import Testing
             if case .error(let reason) = reply { Issue.record("\(text): \(reason)") }
         }
         for number in 0..<2000 { try client.call("SET", "key:\(number)", String(repeating: "v", count: number % 100)) }
+        // More that is compressed than is unpacked at a time, and one alone.
+        for number in 0..<300 { try client.call("SET", "page:\(number)", String(repeating: "page \(number) ", count: 200)) }
+        try client.call("SET", "large", String(repeating: "large ", count: 50_000))
     }
 
     private static let questions = [
         "GET string", "GET number", "GET brief", "GET later", "EXPIRETIME later", "PEXPIRETIME later", "LRANGE list 0 -1", "SORT ints", "SISMEMBER set y", "SCARD set",
-        "HGET hash f", "HLEN hash", "ZRANGE zset 0 -1 WITHSCORES", "GET key:1999", "DBSIZE", "SELECT 3", "GET elsewhere", "DBSIZE", "SELECT 0",
+        "HGET hash f", "HLEN hash", "ZRANGE zset 0 -1 WITHSCORES", "GET key:1999", "GET page:0", "GET page:250", "GET large", "DBSIZE", "SELECT 3", "GET elsewhere", "DBSIZE", "SELECT 0",
     ]
 
     /// Sets have no order.

@@ -19,6 +19,26 @@ import Testing
         #expect(try entries(in: SnapshotSamples.file([entry])) == [entry])
     }
 
+    @Test func `strings are the same where they lie`() throws {
+        let texts = ["", "a", "12345", "-7", String(repeating: "x", count: 300), String(repeating: "long ", count: 70_000), "no run of it twice, 0123456789"]
+        let strings = texts.enumerated().flatMap { index, text in
+            [nil, Int64(index) + 5].map { SnapshotEntry(database: 3, key: octets(text + ($0 == nil ? "" : "!")), value: .string(octets(text)), expiry: $0) }
+        }
+        let bytes = SnapshotSamples.file(SnapshotSamples.entries + strings)
+        for keepsExpired in [true, false] {
+            var found: [SnapshotEntry] = []
+            var recovery = AppendLogDirectory.Recovery()
+            let end = try bytes.withUnsafeBytes {
+                try SnapshotFile.read($0, databaseCount: 16, now: 8, keepsExpired: keepsExpired, into: .init { entry in
+                    found.append(entry)
+                    return nil
+                }, &recovery)
+            }
+            #expect(end == bytes.count && recovery.expiredCount == (keepsExpired ? 0 : 4))
+            #expect(try found == entries(in: bytes).filter { keepsExpired || $0.expiry ?? .max > 8 })
+        }
+    }
+
     @Test func `a file that is cut anywhere is refused`() {
         let small = SnapshotSamples.entries.filter { DumpPayload.make($0.value).count < 300 }
         let file = SnapshotSamples.file(small)

@@ -96,3 +96,14 @@ func readPayload(_ bytes: [UInt8]) throws(DumpPayload.Refusal) -> SnapshotValue 
         try DumpPayload.read(UnsafeRawBufferPointer(buffer), now: 0)
     }
 }
+
+extension SnapshotFile.Target {
+    /// Takes strings as it takes all else.
+    init(_ entry: @escaping (SnapshotEntry) -> String?) {
+        self.init(
+            string: { string in
+                guard let value = string.copiedValue else { return "malformed" }
+                return entry(SnapshotEntry(database: string.database, key: [UInt8](string.key), value: .string(value), expiry: string.expiry))
+            }, entry: entry)
+    }
+}
