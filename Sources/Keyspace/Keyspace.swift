@@ -484,13 +484,24 @@ final class Keyspace: Sendable {
     }
 
     /// The waiter gives up.
+    /// - Parameter call: which makes it give up, and may have all shards already.
     /// - Returns: `false` when somebody has answered it meanwhile.
-    func cancel(_ waiter: Waiter) -> Bool {
+    func cancel(_ waiter: Waiter, _ call: Call? = nil) -> Bool {
         var wasWaiting = false
-        withShards(waiter.shards) {
+        func giveUp() {
             wasWaiting = waiter.isWaiting
             if wasWaiting { forget(waiter) }
         }
+        if call?.holdsAll == true { giveUp() } else { withShards(waiter.shards, giveUp) }
         return wasWaiting
+    }
+
+    /// Clients that are about to be closed, which their event loops do by and by: from now on nobody's element goes to them.
+    func cancelWaiters(of clients: Set<Int>, _ call: Call) {
+        for shard in shards {
+            var waiters: [Waiter] = []
+            withShard(shard, call) { waiters = shard.waiters.all.filter { clients.contains($0.session.id) } }
+            for waiter in waiters { _ = cancel(waiter, call) }
+        }
     }
 }

@@ -83,7 +83,7 @@ enum AccessCommands {
         let names = (2..<call.count).map { call.text($0) }
         guard !names.contains("default") else { throw .err("The 'default' user cannot be removed") }
         let deleted = names.filter { call.keyspace.access.delete($0) }
-        for client in call.keyspace.clients.all where deleted.contains(client.text.withLock({ $0.user })) { ClientCommands.end(client, call) }
+        ClientCommands.end(call.keyspace.clients.all.filter { client in deleted.contains(client.text.withLock { $0.user }) }, call)
         call.out.integer(deleted.count)
     }
 

@@ -111,7 +111,7 @@ enum ClientCommands {
         for shard in call.keyspace.shards where waiter == nil {
             call.keyspace.withShard(shard, call) { waiter = shard.waiters.all.first { $0.session.id == id } }
         }
-        guard let waiter, !call.holdsAll, call.keyspace.cancel(waiter) else { return call.out.integer(0) }
+        guard let waiter, call.keyspace.cancel(waiter, call) else { return call.out.integer(0) }
         let answer = isError ? Array("-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n".utf8) : waiter.answerWhenLate
         waiter.port.answer(waiter, answer)
         call.out.integer(1)
@@ -190,7 +190,7 @@ enum ClientCommands {
         if call.count == 3 {
             let address = call.text(2)
             guard let client = call.keyspace.clients.all.first(where: { $0.address == address }) else { throw .err("No such client") }
-            end(client, call)
+            end([client], call)
             return call.out.ok()
         }
         guard call.count % 2 == 0 else { throw .syntax }
@@ -219,12 +219,15 @@ enum ClientCommands {
             }
         }
         if skipsMe { clients = clients.filter { $0.id != call.session.id } }
-        for client in clients { end(client, call) }
+        end(clients, call)
         call.out.integer(clients.count)
     }
 
-    /// A client that ends itself still gets the answer.
-    static func end(_ client: ClientRecord, _ call: Call) {
-        if client.id == call.session.id { call.session.isClosing = true } else { client.port?.close() }
+    /// A client that ends itself still gets the answer. Who waits for a key waits no more, whatever comes next.
+    static func end(_ clients: [ClientRecord], _ call: Call) {
+        if !clients.isEmpty { call.keyspace.cancelWaiters(of: Set(clients.map(\.id)), call) }
+        for client in clients {
+            if client.id == call.session.id { call.session.isClosing = true } else { client.port?.close() }
+        }
     }
 }

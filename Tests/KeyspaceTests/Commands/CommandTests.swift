@@ -144,6 +144,31 @@ import Testing
         it.checkInvariants()
     }
 
+    @Test(arguments: ["CLIENT KILL ID 1", "CLIENT KILL 127.0.0.1:1", "CLIENT KILL USER other", "ACL DELUSER other"])
+    func `an element that comes behind a client's end is not given to it`(end: String) {
+        for isTogether in [false, true] {
+            let it = Conversation()
+            _ = it.line("ACL SETUSER other on nopass +@all ~* &*")
+            _ = it.line("AUTH other -", by: 1)
+            #expect(it.line("BLPOP a b 0", by: 1) == "(waits)")
+            if isTogether { _ = it.line("MULTI", by: 2) }
+            for line in [end, "RPUSH a x"] { _ = it.line(line, by: 2) }
+            if isTogether { _ = it.line("EXEC", by: 2) }
+            #expect(it.delivered() == ["closed"])
+            #expect(it.line("LRANGE a 0 -1", by: 2) == "*1|$1|x|")
+            #expect(it.keyspace.shards.allSatisfy { $0.waiters.isEmpty })
+        }
+    }
+
+    @Test func `CLIENT UNBLOCK ends a wait also in a transaction`() {
+        let it = Conversation()
+        #expect(it.line("BLPOP a 0", by: 1) == "(waits)")
+        for line in ["MULTI", "CLIENT UNBLOCK 1", "RPUSH a x"] { _ = it.line(line, by: 2) }
+        #expect(it.line("EXEC", by: 2) == "*2|:1|:1|")
+        #expect(it.delivered() == ["1: *-1|"])
+        #expect(it.line("LLEN a", by: 2) == ":1|")
+    }
+
     @Test func `what a served client pushes serves the next`() {
         let it = Conversation()
         #expect(it.line("BLPOP c 0", by: 1) == "(waits)")
