@@ -172,7 +172,10 @@ let package = Package(
         .testTarget(name: "HistoryTests", dependencies: ["History", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "RESPWireTests", dependencies: ["RESPWire", "TestSupport"], swiftSettings: settings),
         .testTarget(
-            name: "KeyspaceTests", dependencies: ["Keyspace", "RESPWire", "Transport", "Telemetry", "TestSupport", nioCore, logging],
+            name: "KeyspaceTests",
+            dependencies: [
+                "Keyspace", "RESPWire", "Transport", "Telemetry", "TestSupport", nioCore, logging, .product(name: "NIOEmbedded", package: "swift-nio"),
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "HeadraceCacheTests", dependencies: ["HeadraceCache", "Keyspace", "TestSupport", nioCore, logging], swiftSettings: settings),

@@ -5,9 +5,24 @@ import Telemetry
 protocol ReplyPort: AnyObject, Sendable {
     /// Sends bytes that answer a command which waited, and lets the client's next commands be read.
     func answer(_ waiter: Waiter, _ bytes: [UInt8])
-    /// Sends bytes besides the answers: messages of subscriptions, invalidations.
-    func push(_ bytes: [UInt8])
+    /// Sends bytes besides the answers, unless the client has given up meanwhile what they are of.
+    func push(_ notice: Notice)
     func close()
+}
+
+/// What a client is told besides its answers.
+struct Notice: Sendable {
+    enum Kind: Sendable {
+        /// A message of a subscription: its channel, or its pattern.
+        case message([UInt8], PubSub.Kind)
+        /// Of client-side caching, in RESP3.
+        case invalidation
+        /// A line of MONITOR.
+        case command
+    }
+
+    let kind: Kind
+    let bytes: [UInt8]
 }
 
 /// What a client has said of itself and is in the midst of. Belongs to its connection's event loop; knows no socket.
@@ -35,6 +50,8 @@ final class ClientSession {
     /// Channels and patterns that the client has subscribed to.
     var subscriptionCount = 0
     var subscriptionBytes = 0
+    /// It has ended some of them: of the messages that are on their way not all are wanted.
+    var hasUnsubscribed = false
     /// `CLIENT TRACKING` is on.
     var isTracking = false
     /// Of its prefixes.

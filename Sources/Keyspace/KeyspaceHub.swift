@@ -54,7 +54,7 @@ final class KeyspaceHub: Sendable {
         line += [0x0D, 0x0A]
         // Who ends its watching with RESET hears nothing more.
         let isReset = call.command.name == "reset"
-        for client in monitors.withLock({ $0 }) where !(isReset && client == call.session.id) { clients[client]?.port?.push(line) }
+        for client in monitors.withLock({ $0 }) where !(isReset && client == call.session.id) { clients[client]?.port?.push(Notice(kind: .command, bytes: line)) }
     }
 
     /// - Source: Redis `sds.c`, `sdscatrepr`.
@@ -119,7 +119,7 @@ final class KeyspaceHub: Sendable {
             }
             writer.bulk(name)
             writer.bulk(message)
-            port.push([UInt8](writer.bytes))
+            port.push(Notice(kind: .message(delivery.subscription, delivery.kind), bytes: [UInt8](writer.bytes)))
         }
         return deliveries.count
     }
@@ -190,7 +190,7 @@ final class KeyspaceHub: Sendable {
         } else {
             writer.nullArray()
         }
-        port.push([UInt8](writer.bytes))
+        port.push(Notice(kind: writer.isRESP3 ? .invalidation : .message(Self.invalidationChannel, .channel), bytes: [UInt8](writer.bytes)))
     }
 
     private static let invalidationChannel = Array("__redis__:invalidate".utf8)

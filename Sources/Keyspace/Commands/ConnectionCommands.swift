@@ -140,6 +140,7 @@ enum ConnectionCommands {
         TransactionCommands.forgetWatched(call)
         call.keyspace.hub.closed(call.session.id)
         (call.session.subscriptionCount, call.session.subscriptionBytes) = (0, 0)
+        call.session.hasUnsubscribed = true
         call.session.record.subscriptions.store(0, ordering: .relaxed)
         (call.session.isTracking, call.session.prefixBytes) = (false, 0)
         call.session.database = 0

@@ -371,7 +371,7 @@ final class RESPClientHandler: ChannelInboundHandler, SocketReader {
         waitTimeout = nil
         session.record.isBlocked.store(false, ordering: .relaxed)
         session.record.hasDeadline.store(false, ordering: .relaxed)
-        if session.reply == .on { push(bytes) }
+        if session.reply == .on { send(bytes) }
         goOn()
         updateReading()
         if isInputClosed, self.waiter == nil, !isPaused { closeAfterAnswers() }
@@ -379,8 +379,23 @@ final class RESPClientHandler: ChannelInboundHandler, SocketReader {
 
     // MARK: Output
 
-    fileprivate func push(_ bytes: [UInt8]) {
+    private func send(_ bytes: [UInt8]) {
         bytes.withUnsafeBytes { write($0) }
+    }
+
+    /// On its way a notice was overtaken by what the client has said meanwhile: behind the answer to its UNSUBSCRIBE it would be taken for the next one.
+    fileprivate func push(_ notice: Notice) {
+        switch notice.kind {
+        case .message(let name, let kind):
+            if session.hasUnsubscribed, !worker.keyspace.hub.pubSub.withLock({ $0.isSubscribed(session.id, to: name, kind) }) { return }
+            var bytes = notice.bytes
+            // All that the two versions differ in here.
+            let mark = UInt8(ascii: session.isRESP3 ? ">" : "*")
+            if bytes[0] != mark { bytes[0] = mark }
+            send(bytes)
+        case .invalidation: if session.isRESP3 { send(notice.bytes) }
+        case .command: if session.isMonitor { send(notice.bytes) }
+        }
     }
 
     private func flush(_ call: Call) {
@@ -502,6 +517,6 @@ private final class ClientPort: ReplyPort, @unchecked Sendable {
     }
 
     func answer(_ waiter: Waiter, _ bytes: [UInt8]) { run { $0.answered(waiter, bytes) } }
-    func push(_ bytes: [UInt8]) { run { $0.push(bytes) } }
+    func push(_ notice: Notice) { run { $0.push(notice) } }
     func close() { run { $0.close() } }
 }

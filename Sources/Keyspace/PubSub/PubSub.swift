@@ -159,6 +159,8 @@ package struct PubSub {
     /// A client in RESP2 that has any subscription may send only what `SUBSCRIBE`'s page lists.
     package func isSubscribed(_ client: ClientID) -> Bool { clients[client] != nil }
 
+    package func isSubscribed(_ client: ClientID, to name: Name, _ kind: Kind) -> Bool { clients[client]?.has(name, kind) == true }
+
     /// What `UNSUBSCRIBE` without names takes away, in a stable order.
     package func names(_ client: ClientID, _ kind: Kind) -> [Name] {
         let own = clients[client]

@@ -40,6 +40,7 @@ enum PubSubCommands {
 
     private static func unsubscribe(_ call: Call, _ kind: PubSub.Kind, _ word: StaticString) {
         let hub = call.keyspace.hub
+        call.session.hasUnsubscribed = true
         let names = call.count > 1 ? (1..<call.count).map { call.bytes($0) } : hub.pubSub.withLock { $0.names(call.session.id, kind) }
         for name in names {
             confirm(call, word, name, hub.pubSub.withLock { $0.unsubscribed(call.session.id, from: name, kind) })

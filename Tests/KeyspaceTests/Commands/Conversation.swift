@@ -17,7 +17,7 @@ final class Conversation {
         func answer(_ waiter: Waiter, _ bytes: [UInt8]) {
             answers.withLock { $0.append("\(waiter.session.id): " + String(decoding: bytes, as: UTF8.self)) }
         }
-        func push(_ bytes: [UInt8]) { answers.withLock { $0.append(String(decoding: bytes, as: UTF8.self)) } }
+        func push(_ notice: Notice) { answers.withLock { $0.append(String(decoding: notice.bytes, as: UTF8.self)) } }
         func close() { answers.withLock { $0.append("closed") } }
         func take() -> [String] {
             answers.withLock { answers in
