@@ -372,6 +372,7 @@ final class RESPClientHandler: ChannelInboundHandler, SocketReader {
         session.record.isBlocked.store(false, ordering: .relaxed)
         session.record.hasDeadline.store(false, ordering: .relaxed)
         if session.reply == .on { send(bytes) }
+        guard !worker.isDraining else { return closeAfterAnswers() }
         goOn()
         updateReading()
         if isInputClosed, self.waiter == nil, !isPaused { closeAfterAnswers() }
@@ -487,6 +488,8 @@ final class RESPClientHandler: ChannelInboundHandler, SocketReader {
     func drainBegan() {
         // Who has not ended the handshake would get nothing.
         if handshakeTimeout != nil { return close() }
+        // An element that another event loop has given it is on its way, and in the keyspace no more: the end comes behind it.
+        if let waiter, !waiter.keys.isEmpty, !worker.keyspace.cancel(waiter) { return }
         closeAfterAnswers()
     }
 

@@ -82,4 +82,17 @@ extension EmbeddedChannel {
         clients.loop.run()
         #expect(try watcher.answers() == "")
     }
+
+    @Test func `who has been given an element gets it, though the server ends meanwhile`() throws {
+        let clients = Clients()
+        let (served, waiting, speaker) = (try clients.connect(), try clients.connect(), try clients.connect())
+        #expect(try served.say("BLPOP a 0") == "" && waiting.say("BLPOP b 0") == "")
+        #expect(try speaker.say("RPUSH a 1") == ":1|")
+        clients.worker.beginDraining()
+        // Nobody is given anything any more.
+        #expect(clients.worker.keyspace.shards.allSatisfy { $0.waiters.isEmpty })
+        clients.loop.run()
+        #expect(try served.answers() == "*2|$1|a|$1|1|")
+        #expect(!served.isActive && !waiting.isActive && !speaker.isActive)
+    }
 }
