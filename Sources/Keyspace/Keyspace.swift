@@ -451,7 +451,7 @@ final class Keyspace: Sendable {
             attempt.retries = true
             attempt.run(waiter.arguments)
             attempt.holdsAll = call.holdsAll
-            if !call.holdsAll { persistence.groupEnded(attempt) }
+            if call.holdsAll { call.effects += attempt.effects } else { persistence.groupEnded(attempt) }
             if !attempt.foundNothing {
                 answer = [UInt8](attempt.out.bytes)
                 forget(waiter)

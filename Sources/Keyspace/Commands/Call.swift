@@ -44,6 +44,8 @@ final class Call {
     var readyKeys: [WatchedKey] = []
     /// What the append log gets in the command's place, when the command itself would not do the same again.
     var rewritten: [[[UInt8]]]?
+    /// What the append log gets of commands that are carried out together, with ``holdsAll``: all at once, when their locks are released.
+    var effects: [AppendLogReplay.Command] = []
     /// How much of the append log must be on disk before what was answered is safe; 0 for nothing.
     var logPosition: UInt64 = 0
     /// The client is to wait: there is no reply yet.

@@ -76,8 +76,6 @@ final class KeyspacePersistence: Sendable {
     private let statusBox = Lock(Status())
     private let isBusy = Lock(false)
     private let progressBox = Lock(Progress())
-    /// Effects of the transaction or script that holds all shards.
-    private let group = Lock<[AppendLogReplay.Command]>([])
     /// Waits while ``snapshots`` writes.
     private let pool = NIOThreadPool(numberOfThreads: 1)
     let snapshots = SnapshotWriter()
@@ -234,7 +232,7 @@ final class KeyspacePersistence: Sendable {
         let database = call.database
         let commands = (call.rewritten ?? [call.arguments.map { [UInt8]($0) }]).map { AppendLogReplay.Command($0, database: database) }
         if call.holdsAll {
-            group.withLock { $0 += commands }
+            call.effects += commands
         } else {
             // Several in a command's place belong together.
             call.logPosition = writer.appendTransaction(commands)
@@ -245,22 +243,18 @@ final class KeyspacePersistence: Sendable {
     func removed(_ key: UnsafeRawBufferPointer, database: Int, call: Call?) {
         guard let writer else { return }
         let words = [Array("DEL".utf8), [UInt8](key)]
-        if call?.holdsAll == true {
-            group.withLock { $0.append(AppendLogReplay.Command(words, database: database)) }
+        if let call, call.holdsAll {
+            call.effects.append(AppendLogReplay.Command(words, database: database))
         } else {
             _ = writer.append(words, database: database)
         }
     }
 
-    /// All shards are about to be released: what was done under them is one transaction.
+    /// The locks are about to be released: what was done under them is one transaction.
     func groupEnded(_ call: Call) {
-        guard let writer else { return }
-        let effects = group.withLock { group in
-            defer { group = [] }
-            return group
-        }
-        guard !effects.isEmpty else { return }
-        call.logPosition = writer.appendTransaction(effects)
+        guard !call.effects.isEmpty, let writer else { return }
+        call.logPosition = writer.appendTransaction(call.effects)
+        call.effects = []
     }
 
     // MARK: Snapshots

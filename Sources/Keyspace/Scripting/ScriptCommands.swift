@@ -20,6 +20,8 @@ final class ScriptCommands {
 
     /// Keys that got an element for which somebody waits.
     var readyKeys: [WatchedKey] { call.readyKeys }
+    /// What the append log gets.
+    var effects: [AppendLogReplay.Command] { call.effects }
 
     /// `redis.log`, with its level from 0 (debug) to 3 (warning).
     func log(_ level: Int, _ line: String) { call.keyspace.hub.scriptLogged(level, line) }

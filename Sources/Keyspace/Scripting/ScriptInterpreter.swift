@@ -230,6 +230,7 @@ final class ScriptInterpreter: @unchecked Sendable {
     }
 
     /// `SCRIPT KILL`.
+        call.effects += commands.effects
     /// - Returns: `false` when no script is running.
     func interrupt() -> Bool {
         guard isRunning.withLock({ $0 }), let lua else { return false }

@@ -1,4 +1,5 @@
 import Foundation
+import Logging
 import Telemetry
 import TestSupport
 import Testing
@@ -102,6 +103,31 @@ import Testing
             try await group.waitForAll()
         }
         await served.stop()
+    }
+
+    /// A keyspace with a log under `appendfsync always`, without a socket.
+    private func logged(_ folder: Folder, _ body: (Conversation) throws -> Void) throws {
+        let it = Conversation {
+            ($0.directory, $0.appendOnly, $0.fsync) = (folder.path, true, .always)
+        }
+        try it.keyspace.persistence.open(it.keyspace, Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        try body(it)
+        it.keyspace.persistence.close(it.keyspace)
+    }
+
+    @Test func `of two who are served at the same time each waits for its own command to be on disk`() throws {
+        try logged(Folder()) { it in
+            let persistence = it.keyspace.persistence
+            // As two event loops do it, each with the shards of its own waiter's keys.
+            let calls = [it.client(1), it.client(2)]
+            for call in calls {
+                call.holdsAll = true
+                call.rewrite(octets("LPOP"), octets("list:\(call.session.id)"))
+                persistence.executed(call)
+            }
+            for call in calls { persistence.groupEnded(call) }
+            #expect(0 < calls[0].logPosition && calls[0].logPosition < calls[1].logPosition)
+        }
     }
 
     @Test func `without a directory there is no snapshot`() {
