@@ -9,6 +9,8 @@ struct Transaction {
     private(set) var bytes = 0
     /// Whether a command is among them that may make the memory fuller.
     private(set) var wantsRoom = false
+    /// Whether one of them writes.
+    private(set) var writes = false
     /// Whether one of them may add more than was said: ``Growth``.
     private(set) var grows = false
 
@@ -21,6 +23,7 @@ struct Transaction {
         }
         commands.append(copy)
         if !call.command.flags.isDisjoint(with: [.denyoom, .wantsRoom]) { wantsRoom = true }
+        if call.command.flags.contains(.write) { writes = true }
         if call.command.growth != nil { grows = true }
     }
 

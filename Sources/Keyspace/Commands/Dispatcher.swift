@@ -36,8 +36,11 @@ enum Dispatcher {
                 }
             }
         }
-        if flags.contains(.write), call.keyspace.persistence.isLogging, let refusal = call.keyspace.persistence.refusal() {
-            return refuse(call, .text(refusal))
+        if call.keyspace.persistence.isLogging {
+            let transaction = endingTransaction(call)
+            if flags.contains(.write) || transaction?.writes == true, let refusal = call.keyspace.persistence.refusal() {
+                return refuse(call, transaction == nil ? .text(refusal) : TransactionCommands.discarded(call, .text(refusal)))
+            }
         }
         if call.session.isSubscribed, !call.session.isRESP3, !SubscribedCommands.allows(call.command.name) {
             return refuse(

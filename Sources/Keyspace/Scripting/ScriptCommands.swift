@@ -72,6 +72,7 @@ final class ScriptCommands {
         if let refusal = AccessCheck.refusal(call, index, isInScript: true) { return refusal.text }
         if command.flags.contains(.noscript) { return "ERR This Redis command is not allowed from script" }
         if isReadOnly, command.flags.contains(.write) { return "ERR Write commands are not allowed from read-only scripts." }
+        if command.flags.contains(.write), call.keyspace.persistence.isLogging, let refusal = call.keyspace.persistence.refusal() { return refusal }
         // No room can be made with all shards held: that was done before the script began.
         if command.flags.contains(.denyoom), call.keyspace.isFull(), call.keyspace.eviction.policy == .noeviction {
             return CommandFailure.outOfMemory.text

@@ -130,6 +130,24 @@ import Testing
         }
     }
 
+    @Test func `while the disk refuses neither a transaction nor a script writes`() throws {
+        let folder = try Folder()
+        let log = folder.url.appending(path: "appendonlydir")
+        try FileManager.default.createDirectory(at: log, withIntermediateDirectories: false)
+        try FileManager.default.createSymbolicLink(atPath: log.path + "/appendonly.aof.1.incr.aof", withDestinationPath: "/dev/full")
+        try Data("file appendonly.aof.1.incr.aof seq 1 type i\n".utf8).write(to: log.appending(path: "appendonly.aof.manifest"))
+        try logged(folder) { it in
+            for line in ["MULTI", "SET a 1"] { _ = it.line(line, by: 1) }
+            for line in ["MULTI", "GET a"] { _ = it.line(line, by: 2) }
+            _ = it.line("SET b 1", by: 3)
+            #expect(eventually { it.keyspace.persistence.refusal() != nil })
+            #expect(it.line("EXEC", by: 1).hasPrefix("-EXECABORT Transaction discarded because of: MISCONF"))
+            #expect(it.line("EXEC", by: 2) == "*1|$-1|")
+            #expect(it.say("EVAL", "return redis.call('set', 'a', '1')", "0", by: 3).hasPrefix("-MISCONF"))
+            #expect(it.say("EVAL", "return redis.call('get', 'a')", "0", by: 3) == "$-1|")
+        }
+    }
+
     @Test func `without a directory there is no snapshot`() {
         let keyspace = Keyspace(KeyspaceConfiguration())
         #expect(keyspace.persistence.begin(keyspace, nil, rewrites: false, done: { _ in }) == .off)
