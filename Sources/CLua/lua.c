@@ -120,6 +120,10 @@ void headrace_lua_interrupt(headrace_lua *lua) {
     atomic_store_explicit(&lua->interrupted, 1, memory_order_relaxed);
 }
 
+void headrace_lua_uninterrupt(headrace_lua *lua) {
+    atomic_store_explicit(&lua->interrupted, 0, memory_order_relaxed);
+}
+
 
 headrace_lua *headrace_lua_of(lua_State *state) {
     void *context;
@@ -783,7 +787,6 @@ void headrace_lua_run(headrace_lua *lua, int script, const headrace_lua_run_opti
     lua->options = options;
     lua->call_resp = 2;
     lua->deadline = milliseconds() + options->milliseconds_max;
-    atomic_store_explicit(&lua->interrupted, 0, memory_order_relaxed);
     if (lua_cpcall(lua->state, run, &request) != 0) {
         reply->count = start;
         reply->failed = 0;

@@ -69,7 +69,10 @@ void headrace_lua_run(headrace_lua *lua, int script, const headrace_lua_run_opti
 // The SHA-1 of some bytes, as 40 hexadecimal digits and a zero byte.
 void headrace_sha1_hex(const void *bytes, size_t count, char digits[41]);
 
-// Ends the running script with an error as soon as it takes another step. Any thread.
+// Ends the running script, or the next one, with an error as soon as it takes another step. Any thread.
 void headrace_lua_interrupt(headrace_lua *lua);
+
+// Takes that back, before a script runs.
+void headrace_lua_uninterrupt(headrace_lua *lua);
 
 #endif

@@ -176,9 +176,12 @@ final class ScriptInterpreter: @unchecked Sendable {
     /// - Parameter keys: places of the keys; all arguments behind them are `ARGV`.
     func run(_ script: Script, _ call: Call, keys: Range<Int>, isReadOnly: Bool, milliseconds: Int) {
         cache.withLock { cache in
-            // It may have been forgotten since it was looked up.
-            guard let lua, cache.scripts[script.digest] != nil else { return call.out.error(CommandFailure.noScript.text) }
-            isRunning.withLock { $0 = true }
+            // It may have been forgotten since it was looked up, or compiled anew: its number may be another's now.
+            guard let lua, let script = cache.scripts[script.digest] else { return call.out.error(CommandFailure.noScript.text) }
+            isRunning.withLock { isRunning in
+                headrace_lua_uninterrupt(lua)
+                isRunning = true
+            }
             run(lua, script, call, keys: keys, isReadOnly: isReadOnly, milliseconds: milliseconds)
             isRunning.withLock { $0 = false }
             figuresBox.withLock { $0.bytes = headrace_lua_bytes(lua) }
@@ -227,14 +230,15 @@ final class ScriptInterpreter: @unchecked Sendable {
         }
         call.out.raw(UnsafeRawBufferPointer(start: reply.bytes, count: reply.count))
         call.readyKeys += commands.readyKeys
+        call.effects += commands.effects
     }
 
     /// `SCRIPT KILL`.
-        call.effects += commands.effects
     /// - Returns: `false` when no script is running.
     func interrupt() -> Bool {
-        guard isRunning.withLock({ $0 }), let lua else { return false }
-        headrace_lua_interrupt(lua)
-        return true
+        isRunning.withLock { isRunning in
+            if isRunning, let lua { headrace_lua_interrupt(lua) }
+            return isRunning
+        }
     }
 }

@@ -90,6 +90,21 @@ import Testing
         await served.stop()
     }
 
+    @Test func `a script that was forgotten and came again before its turn runs, and no other`() throws {
+        let it = Conversation()
+        let interpreter = it.keyspace.scripts
+        func compile(_ text: String) throws -> ScriptInterpreter.Script {
+            try octets(text).withUnsafeBytes { bytes throws(CommandFailure) in try interpreter.compile(bytes, isLoaded: false) }
+        }
+        let script = try compile("return 'mine'")
+        interpreter.flush()
+        _ = try compile("return 'another''s'".replacing("''", with: "-"))
+        _ = try compile("return 'mine'")
+        let call = it.client(1)
+        call.keyspace.withAllShards(call) { interpreter.run(script, call, keys: 0..<0, isReadOnly: false, milliseconds: 1000) }
+        #expect(String(decoding: call.out.bytes, as: UTF8.self) == "$4\r\nmine\r\n")
+    }
+
     @Test func `scripts of EVAL are kept up to a bound, those that were loaded stay`() async throws {
         let interpreter = ScriptInterpreter()
         func compile(_ text: String, isLoaded: Bool = false) throws -> [UInt8] {
