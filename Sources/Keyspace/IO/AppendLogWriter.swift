@@ -47,9 +47,10 @@ final class AppendLogWriter: Sendable {
         var isSyncDue = false
         var size = Size()
         var isRewriting = false
-        /// In the order of what they wait for. One per client connection at most, so the limit of connections bounds them.
+        /// One per thread that waits: the event loops, mostly.
         var waiters: [(count: UInt64, callback: @Sendable (Bool) -> Void)] = []
         var droppedByteCount: UInt64 = 0
+        var isClosed = false
 
         var isFull: Bool { log.pendingByteCount + unwrittenByteCount >= log.pendingBytesMax }
     }
@@ -101,6 +102,8 @@ final class AppendLogWriter: Sendable {
             // Broken under another policy.
             case .retrying(let error), .broken(let error): return "MISCONF Errors writing to the AOF file: \(error.description)"
             }
+            // What has come behind a gap is worth nothing before the rewrite has mended that.
+            guard state.droppedByteCount == 0 else { return "MISCONF Errors writing to the AOF file: commands are missing in it until it is rewritten" }
             return state.isFull ? "MISCONF Errors writing to the AOF file: the disk does not keep up" : nil
         }
     }
@@ -135,9 +138,11 @@ final class AppendLogWriter: Sendable {
     /// `false` when the disk refuses them: they are tried again, but nobody may be told that they are safe.
     func whenSafe(_ count: UInt64, _ callback: @escaping @Sendable (Bool) -> Void) {
         let isSafe = state.withLock { state -> Bool? in
-            if state.policy != .always || state.safeCount >= count { return true }
-            // The writer has failed meanwhile, and whoever asks may be the event loop without whose tick it does not try again.
-            guard state.health == .good else { return false }
+            if state.policy != .always { return true }
+            // Behind a gap it is safe only once that is mended.
+            if state.safeCount >= count { return state.droppedByteCount == 0 }
+            // The writer has failed meanwhile, and whoever asks may be the event loop without whose tick it does not try again; or it has ended.
+            guard state.health == .good, state.droppedByteCount == 0, !state.isClosed else { return false }
             state.waiters.append((count, callback))
             return nil
         }
@@ -185,8 +190,9 @@ final class AppendLogWriter: Sendable {
             guard let failure else {
                 state.health = .good
                 state.safeCount = count
-                let safe = state.waiters.prefix { $0.count <= count }.map(\.callback)
-                state.waiters.removeFirst(safe.count)
+                // Of two event loops the one that appended last may have asked first.
+                let safe = state.waiters.filter { $0.count <= count }.map(\.callback)
+                state.waiters.removeAll { $0.count <= count }
                 return (safe, before == .good ? nil : .good, false)
             }
             state.health = .retrying(failure)
@@ -268,6 +274,9 @@ final class AppendLogWriter: Sendable {
             // The gap is still there: without its base the new increment means nothing.
             guard state.droppedByteCount > 0 else { return false }
             state.health = .broken(failure.diskError)
+            // Nor what has come since and is not written yet: the next rewrite would have it written behind the gap.
+            state.droppedByteCount &+= UInt64(state.log.pendingByteCount)
+            _ = state.log.takeBatch()
             return true
         }
         if mustDrop { files.withLock { $0.drop() } }
@@ -276,6 +285,7 @@ final class AppendLogWriter: Sendable {
     /// Writes and syncs all that waits, and ends the thread.
     func close() {
         try? pool.syncShutdownGracefully()
+        state.withLock { $0.isClosed = true }
         writeBatch()
         _ = attempt { (files) throws(DiskError) in try files.sync() }
     }

@@ -308,6 +308,99 @@ private func openDirectory(
         writer.close()
     }
 
+    @Test func `under always nothing behind a gap is safe before the rewrite has mended it`() throws {
+        let folder = try fullDisk(1...1)
+        var counters = Counters()
+        var recovery = AppendLogDirectory.Recovery()
+        let healths = Healths()
+        let writer = AppendLogWriter(try openDirectory(folder, &counters, &recovery), policy: .everysec, pendingBytesMax: 200) { health in
+            healths.seen.withLock { $0.append(health) }
+        }
+        breakLog(writer, healths)
+        #expect(writer.beginRewrite())
+        let base = counters.base
+        // The disk takes the new increment; nothing names that as long as there is no base.
+        counters.apply(Counters.command(1))
+        let count = writer.append(Counters.command(1), database: 0)
+        #expect(eventually { writer.health == .good })
+        writer.setPolicy(.always)
+        #expect(writer.refusal()?.hasPrefix("MISCONF") == true)
+        counters.apply(Counters.command(2))
+        let isSafe = Mutex<Bool?>(nil)
+        for count in [count, writer.append(Counters.command(2), database: 0)] {
+            writer.whenSafe(count) { safe in isSafe.withLock { $0 = safe } }
+            #expect(isSafe.withLock { $0 } == false)
+        }
+        var file = try DiskFile(path: writer.temporaryBasePath, isNew: true)
+        try file.append(base)
+        let isDone = Mutex(false)
+        writer.finishRewrite(nil) { failure in isDone.withLock { $0 = failure == nil } }
+        #expect(eventually { isDone.withLock { $0 } })
+        #expect(writer.refusal() == nil)
+        writer.whenSafe(count) { safe in isSafe.withLock { $0 = safe } }
+        #expect(isSafe.withLock { $0 } == true)
+        writer.close()
+        #expect(try open(folder).0 == counters)
+    }
+
+    @Test func `what was appended while a rewrite failed is not written behind the gap`() throws {
+        let folder = try fullDisk(1...1)
+        var counters = Counters()
+        var recovery = AppendLogDirectory.Recovery()
+        let healths = Healths()
+        let writer = AppendLogWriter(try openDirectory(folder, &counters, &recovery), policy: .everysec, pendingBytesMax: 200) { health in
+            healths.seen.withLock { $0.append(health) }
+        }
+        breakLog(writer, healths)
+        let isOver = Mutex(false)
+        #expect(writer.beginRewrite())
+        writer.finishRewrite(.flushed) { [writer] _ in
+            // As long as this lasts the writer's thread writes nothing; and then the second rewrite's end comes first.
+            #expect(writer.beginRewrite())
+            writer.finishRewrite(.flushed) { _ in isOver.withLock { $0 = true } }
+            _ = writer.append(Counters.command(1), database: 0)
+        }
+        #expect(eventually { isOver.withLock { $0 } })
+        #expect(writer.pendingByteCount == 0)
+
+        // It would go to the file that takes nothing.
+        #expect(writer.beginRewrite())
+        var base = try DiskFile(path: writer.temporaryBasePath, isNew: true)
+        try base.append(counters.base)
+        counters.apply(Counters.command(3))
+        _ = writer.append(Counters.command(3), database: 0)
+        let failure = Mutex<SnapshotFailure??>(nil)
+        writer.finishRewrite(nil) { result in failure.withLock { $0 = .some(result) } }
+        #expect(eventually { failure.withLock { $0 != nil } })
+        #expect(failure.withLock { $0 } == .some(nil))
+        writer.close()
+        #expect(try open(folder).0 == counters)
+    }
+
+    @Test func `of two who wait the one whose bytes are on disk is told so, though the other asked first`() throws {
+        var counters = Counters()
+        var recovery = AppendLogDirectory.Recovery()
+        let writer = AppendLogWriter(try openDirectory(Folder(), &counters, &recovery), policy: .always) { _ in }
+        var log = AppendLog()
+        let count = log.append(Counters.command(1), database: 0)
+        let isSafe = Mutex<Bool?>(nil)
+        writer.whenSafe(count + 1) { _ in }
+        writer.whenSafe(count) { safe in isSafe.withLock { $0 = safe } }
+        #expect(writer.append(Counters.command(1), database: 0) == count)
+        #expect(eventually { isSafe.withLock { $0 } == true })
+        writer.close()
+    }
+
+    @Test func `who appends after the end waits for nothing`() throws {
+        var counters = Counters()
+        var recovery = AppendLogDirectory.Recovery()
+        let writer = AppendLogWriter(try openDirectory(Folder(), &counters, &recovery), policy: .always) { _ in }
+        writer.close()
+        let isSafe = Mutex<Bool?>(nil)
+        writer.whenSafe(writer.append(Counters.command(1), database: 0)) { safe in isSafe.withLock { $0 = safe } }
+        #expect(isSafe.withLock { $0 } == false)
+    }
+
     @Test func `a log that breaks while it is rewritten has no new base`() throws {
         let folder = try fullDisk(1...2)
         var counters = Counters()
