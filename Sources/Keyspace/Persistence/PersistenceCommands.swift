@@ -80,10 +80,10 @@ enum PersistenceCommands {
 
     /// Saves what is there now.
     private static func isSaved(_ call: Call) throws(CommandFailure) -> Bool {
-        call.keyspace.persistence.interrupt()
         let done = Completion()
         while let refusal = call.keyspace.persistence.begin(call.keyspace, nil, rewrites: false, isHurried: true, done: { done.finish($0) }) {
             guard refusal != .off else { throw .text(refusal.rawValue) }
+            call.keyspace.persistence.interrupt()
             usleep(10_000)
         }
         return done.wait()
