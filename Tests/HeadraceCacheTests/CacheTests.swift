@@ -218,6 +218,38 @@ import Testing
         }
     }
 
+    @Test func `a server that answers late is left alone for a while`() async throws {
+        try await Self.served({
+            $0.timeout = .milliseconds(200)
+            $0.retryAfter = .seconds(30)
+        }) { cache, client in
+            try client.call("CLIENT", "PAUSE", "600000", "ALL")
+            for number in 0..<3 { #expect(try await cache.remember("key", ttl: .seconds(3600)) { number } == number) }
+            #expect(cache.statistics.errors == 1 && cache.statistics.skipped == 2 && cache.statistics.computed == 3)
+        }
+    }
+
+    @Test func `of calls that fail together the server is left alone for as long as of one`() async throws {
+        try await Self.served({
+            $0.timeout = .milliseconds(200)
+            $0.retryAfter = .milliseconds(100)
+        }) { cache, client in
+            try client.call("CLIENT", "PAUSE", "600000", "ALL")
+            await withTaskGroup(of: Void.self) { group in
+                for number in 0..<64 { group.addTask { _ = try? await cache.set("key", number, ttl: nil) } }
+            }
+            try client.call("CLIENT", "UNPAUSE")
+            // By the 64th of a row it would be left alone for 30 s.
+            let end = ContinuousClock.now + .seconds(20)
+            var isBack = false
+            while !isBack, ContinuousClock.now < end {
+                try await Task.sleep(for: .milliseconds(20))
+                isBack = try await cache.set("key", 1, ttl: nil)
+            }
+            #expect(isBack)
+        }
+    }
+
     @Test func `without a server values are computed, and it is asked again by and by`() async throws {
         var options = CacheOptions()
         options.timeout = .milliseconds(200)

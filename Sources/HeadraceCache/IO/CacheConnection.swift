@@ -15,6 +15,11 @@ actor CacheConnection {
     /// The server was not asked: it had failed a moment ago.
     struct Away: Error {}
 
+    /// The connection came to its end before the answer.
+    enum Lost: Error {
+        case late, closed
+    }
+
     struct Failure: Error, CustomStringConvertible {
         let description: String
         init(_ description: String) { self.description = description }
@@ -49,8 +54,11 @@ actor CacheConnection {
             // An answer, though a refusal: the server is there.
             throw refusal
         } catch {
+            let now = ContinuousClock.now
+            // All calls that were under way fail together: that is one failure, and not as many.
+            guard now >= awayUntil else { throw error }
             failures = min(failures + 1, 16)
-            awayUntil = ContinuousClock.now + min(options.retryAfter * (1 << (failures - 1)), .seconds(30))
+            awayUntil = now + min(options.retryAfter * (1 << (failures - 1)), .seconds(30))
             throw error
         }
     }
@@ -139,7 +147,7 @@ final class CacheHandler: ChannelDuplexHandler {
         sweep = context.eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in
             let (handler, context) = bound.value
             guard let first = handler.waiting.first, first.deadline < .now() else { return }
-            handler.fail(CacheConnection.Failure("the server does not answer in time"), context)
+            handler.fail(CacheConnection.Lost.late, context)
         }
         context.fireChannelActive()
     }
@@ -193,7 +201,7 @@ final class CacheHandler: ChannelDuplexHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        fail(CacheConnection.Failure("the server has closed the connection"), context)
+        fail(CacheConnection.Lost.closed, context)
         context.fireChannelInactive()
     }
 

@@ -76,9 +76,12 @@ class _Cache:
 
     def _failed(self, error):
         self.stats.errors += 1
-        self._failures += 1
-        # Twice as long each time, up to half a minute: an absent server costs a time-out now and then, not one per request.
-        self._away_until = time.monotonic() + min(self._retry_after * 2 ** min(self._failures - 1, 10), 30.0)
+        # Twice as long each time, up to half a minute: an absent server costs a time-out now and then, not one per request. Calls that were under
+        # way together fail together, which is one time.
+        now = time.monotonic()
+        if now >= self._away_until:
+            self._failures += 1
+            self._away_until = now + min(self._retry_after * 2 ** min(self._failures - 1, 10), 30.0)
         self.stats.warn(f"the cache at {_without_password(self.url)} is away, the application goes on without: {error}")
         return Away(str(error))
 

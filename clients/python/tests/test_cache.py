@@ -374,6 +374,21 @@ class AwayTests(unittest.TestCase):
         self.assertFalse(cache.set("key", 1))
         self.assertFalse(cache.invalidate("t"))
 
+    def test_calls_that_fail_together_are_one_failure(self):
+        with socket.socket() as silent:
+            silent.bind(("127.0.0.1", 0))
+            silent.listen(64)
+            cache = RedisCache(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", timeout=0.5, retry_after=4.0)
+            threads = [threading.Thread(target=cache.get, args=("key",)) for _ in range(16)]
+            with self.assertLogs("headrace_cache", "WARNING"):
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+        self.assertGreater(cache.stats.errors, 1)
+        # By the 16th of a row it would be 30 s.
+        self.assertLess(cache._away_until - time.monotonic(), 4.1)
+
     @unittest.skipUnless(URL, "CACHE_TEST_URL is not set")
     def test_it_comes_back_by_itself(self):
         cache = RedisCache(URL, timeout=0.2, retry_after=0.05)
