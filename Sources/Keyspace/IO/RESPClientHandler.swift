@@ -128,7 +128,7 @@ final class RESPClientHandler: ChannelInboundHandler, SocketReader {
         // as in Redis it gets none.
         isInputClosed = true
         if let waiter, !waiter.keys.isEmpty, worker.keyspace.cancel(waiter) { self.waiter = nil }
-        if waiter == nil, !isPaused { closeAfterAnswers() }
+        closeIfAllIsSaid()
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) { take(unwrapInboundIn(data)) }
@@ -186,9 +186,13 @@ final class RESPClientHandler: ChannelInboundHandler, SocketReader {
         var bytes = ByteBuffer()
         swap(&bytes, &pending)
         receive(&bytes)
-        guard bytes.readableBytes > 0 else { return worker.giveBackInput(consume bytes) }
-        if bytes.readerIndex > 64 << 10 { bytes.discardReadBytes() }
-        pending = bytes
+        if bytes.readableBytes > 0 {
+            if bytes.readerIndex > 64 << 10 { bytes.discardReadBytes() }
+            pending = bytes
+        } else {
+            worker.giveBackInput(consume bytes)
+        }
+        closeIfAllIsSaid()
     }
 
     private var wantsInput: Bool { waiter == nil && !isPaused && !isClosing && isWritable }
@@ -225,7 +229,7 @@ final class RESPClientHandler: ChannelInboundHandler, SocketReader {
         let kept = session.keptBytes
         if kept > keptBytes { worker.pressure.grew(by: kept - keptBytes) }
         keptBytes = kept
-        if session.isClosing || isInputClosed && waiter == nil && !isPaused { closeAfterAnswers() }
+        if session.isClosing { closeAfterAnswers() }
     }
 
     /// - Returns: how many bytes were understood.
@@ -375,7 +379,7 @@ final class RESPClientHandler: ChannelInboundHandler, SocketReader {
         guard !worker.isDraining else { return closeAfterAnswers() }
         goOn()
         updateReading()
-        if isInputClosed, self.waiter == nil, !isPaused { closeAfterAnswers() }
+        closeIfAllIsSaid()
     }
 
     // MARK: Output
@@ -442,6 +446,12 @@ final class RESPClientHandler: ChannelInboundHandler, SocketReader {
             return close()
         }
         updateReading()
+    }
+
+    /// Who says no more is closed when all is carried out that was asked. What is left then is no whole request; but as long as the client takes no more
+    /// answers it may be many.
+    private func closeIfAllIsSaid() {
+        if isInputClosed, waiter == nil, !isPaused, isWritable || pending.readableBytes == 0 { closeAfterAnswers() }
     }
 
     /// Ends the connection once all that was written has gone out.

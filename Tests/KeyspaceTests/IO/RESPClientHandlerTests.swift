@@ -83,6 +83,24 @@ extension EmbeddedChannel {
         #expect(try watcher.answers() == "")
     }
 
+    @Test func `who says no more has all answers, also when it takes them slowly`() throws {
+        let clients = Clients()
+        let client = try clients.connect()
+        let value = String(repeating: "v", count: 60_000)
+        #expect(try client.say("SET a \(value)") == "+OK|")
+        client.isWritable = false
+        client.pipeline.fireChannelWritabilityChanged()
+        var answers = try client.say("GET a", "GET a", "GET a", "PING")
+        client.pipeline.fireUserInboundEventTriggered(ChannelEvent.inputClosed)
+        #expect(client.isActive)
+        client.isWritable = true
+        client.pipeline.fireChannelWritabilityChanged()
+        clients.loop.run()
+        answers += try client.answers()
+        #expect(answers == String(repeating: "$60000|\(value)|", count: 3) + "+PONG|")
+        #expect(!client.isActive)
+    }
+
     @Test func `who has been given an element gets it, though the server ends meanwhile`() throws {
         let clients = Clients()
         let (served, waiting, speaker) = (try clients.connect(), try clients.connect(), try clients.connect())
