@@ -25,7 +25,7 @@ enum EvaluationCommands {
         }
         call.keyspace.withAllShards(call) {
             interpreter.run(
-                script, call, keys: 3..<(3 + Int(count)), isReadOnly: isReadOnly,
+                script, source: isDigest ? nil : call[1], call, keys: 3..<(3 + Int(count)), isReadOnly: isReadOnly,
                 milliseconds: call.keyspace.settings.scriptMilliseconds.load(ordering: .relaxed))
         }
         // What the script's commands changed each of them has told already.

@@ -173,11 +173,15 @@ final class ScriptInterpreter: @unchecked Sendable {
     // MARK: Running
 
     /// Runs a script; the call holds all shards. The reply, or the error, is written to ``Call/out``.
-    /// - Parameter keys: places of the keys; all arguments behind them are `ARGV`.
-    func run(_ script: Script, _ call: Call, keys: Range<Int>, isReadOnly: Bool, milliseconds: Int) {
+    /// - Parameters:
+    ///   - source: of one that came with `EVAL`, and runs also when it was forgotten since it was compiled.
+    ///   - keys: places of the keys; all arguments behind them are `ARGV`.
+    func run(_ script: Script, source: UnsafeRawBufferPointer?, _ call: Call, keys: Range<Int>, isReadOnly: Bool, milliseconds: Int) {
         cache.withLock { cache in
             // It may have been forgotten since it was looked up, or compiled anew: its number may be another's now.
-            guard let lua, let script = cache.scripts[script.digest] else { return call.out.error(CommandFailure.noScript.text) }
+            var known = cache.scripts[script.digest]
+            if known == nil, let source { known = try? compile(source, script.digest, false, &cache) }
+            guard let lua, let script = known else { return call.out.error(CommandFailure.noScript.text) }
             isRunning.withLock { isRunning in
                 headrace_lua_uninterrupt(lua)
                 isRunning = true

@@ -101,8 +101,16 @@ import Testing
         _ = try compile("return 'another''s'".replacing("''", with: "-"))
         _ = try compile("return 'mine'")
         let call = it.client(1)
-        call.keyspace.withAllShards(call) { interpreter.run(script, call, keys: 0..<0, isReadOnly: false, milliseconds: 1000) }
-        #expect(String(decoding: call.out.bytes, as: UTF8.self) == "$4\r\nmine\r\n")
+        func run(source: UnsafeRawBufferPointer? = nil) -> String {
+            call.out.clear()
+            call.keyspace.withAllShards(call) { interpreter.run(script, source: source, call, keys: 0..<0, isReadOnly: false, milliseconds: 1000) }
+            return String(decoding: call.out.bytes, as: UTF8.self)
+        }
+        #expect(run() == "$4\r\nmine\r\n")
+        // Only who came with EVAL need not say it again.
+        interpreter.flush()
+        #expect(run().hasPrefix("-NOSCRIPT"))
+        #expect(octets("return 'mine'").withUnsafeBytes { run(source: $0) } == "$4\r\nmine\r\n")
     }
 
     @Test func `scripts of EVAL are kept up to a bound, those that were loaded stay`() async throws {
