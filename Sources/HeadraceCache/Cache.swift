@@ -92,6 +92,7 @@ public final class Cache: Sendable {
         let lock = options.prefix + "lock:" + key
         let token = Self.token()
         var isMine = false
+        var hasAsked = false
         var tokens: [(tag: String, token: String)] = []
         do {
             var found = try await lookUp(key, tags, Value.self)
@@ -105,6 +106,7 @@ public final class Cache: Sendable {
                 let milliseconds = String(max(1, Int(options.lock.seconds * 1000)))
                 // With another look in the same turn: the value may have been stored between the last one and the lock.
                 let look = found == nil ? [asking(key, tags)] : []
+                hasAsked = true
                 let replies = try await send([["SET", lock, token, "NX", "PX", milliseconds].words] + look)
                 isMine = replies.first?.bytes != nil
                 if !look.isEmpty, let late = try await opened(replies.last, tags, Value.self) {
@@ -133,7 +135,11 @@ public final class Cache: Sendable {
             throw CancellationError()
         } catch {
             count { $0.computed += 1 }
-            return try await compute()
+            let result: Result<Value, any Error>
+            do { result = .success(try await compute()) } catch { result = .failure(error) }
+            // It may have the lock all the same, and nobody is to wait until that ends by itself.
+            if hasAsked { await unlock(lock, token) }
+            return try result.get()
         }
         count {
             $0.misses += 1

@@ -229,6 +229,17 @@ import Testing
         }
     }
 
+    @Test func `who is refused when it has the lock gives it back`() async throws {
+        try await Self.served({ ($0.username, $0.password) = ("reader", "secret") }) { cache, client in
+            // Tags can be read, and none be made.
+            let rules = ["ACL", "SETUSER", "reader", "on", ">secret", "+@all", "~key", "~lock:*", "%R~tag:*"]
+            try client.call(rules.map { Array($0.utf8) })
+            #expect(try await cache.remember("key", ttl: .seconds(60), tags: ["a"]) { 1 } == 1)
+            #expect(cache.statistics.errors == 1 && cache.statistics.computed == 1)
+            #expect(try client.call("EXISTS", "lock:key") == .integer(0))
+        }
+    }
+
     @Test func `of calls that fail together the server is left alone for as long as of one`() async throws {
         try await Self.served({
             $0.timeout = .milliseconds(200)
