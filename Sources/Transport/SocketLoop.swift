@@ -156,24 +156,36 @@ public final class SocketLoop: EventLoop, @unchecked Sendable {
     }
 
     private func end() {
-        for place in places { place.watcher?.loopEnds() }
-        for timer in timers { timer.action?(false) }
-        timers = []
-        // What follows from that, as far as it does not go on for ever.
-        for _ in 0..<100 where !tasks.isEmpty { runTasks() }
-        thread.store(0, ordering: .relaxed)
+        closeAll()
         let waiting = others.withLock { others in
             others.hasEnded = true
+            // Brought while the last turn went on: somebody may wait for it.
+            for task in others.tasks { tasks.append(task) }
             others.tasks = []
             Glibc.close(wakeup)
             defer { others.waitForEnd = [] }
             return others.waitForEnd
         }
+        closeAll()
+        thread.store(0, ordering: .relaxed)
         tasks = []
         places = []
         Glibc.close(timer)
         Glibc.close(epoll)
         for (queue, callback) in waiting { queue.async { callback(nil) } }
+    }
+
+    private func closeAll() {
+        runAll()
+        for place in places { place.watcher?.loopEnds() }
+        for timer in timers { timer.action?(false) }
+        timers = []
+        runAll()
+    }
+
+    /// With what follows from it, as far as that does not go on for ever.
+    private func runAll() {
+        for _ in 0..<100 where !tasks.isEmpty { runTasks() }
     }
 
     // MARK: Descriptors

@@ -1,6 +1,7 @@
 import Dispatch
 import Glibc
 import NIOCore
+import Synchronization
 import Telemetry
 import Testing
 
@@ -102,6 +103,33 @@ import Testing
     }
 
     private static func say(_ text: String, to end: CInt) { _ = send(end, text, text.utf8.count, CInt(MSG_NOSIGNAL)) }
+
+    @Test func `what is brought while the last turn goes on is done, and what is made then is closed`() throws {
+        let loop = SocketLoop()
+        let (end, ours) = try Self.pair()
+        let (turn, last) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        let (isInLastTurn, isDone) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        loop.execute { turn.wait() }
+        loop.shutdownGracefully(queue: .global()) { _ in isDone.signal() }
+        loop.execute {
+            isInLastTurn.signal()
+            last.wait()
+        }
+        turn.signal()
+        isInLastTurn.wait()
+        let isCarriedOut = Atomic(false)
+        loop.execute {
+            isCarriedOut.store(true, ordering: .relaxed)
+            _ = try? SocketChannel.adopt(ours, on: loop) { _ in }
+        }
+        last.signal()
+        isDone.wait()
+        let wasCarriedOut = isCarriedOut.load(ordering: .relaxed)
+        #expect(wasCarriedOut)
+        var byte: UInt8 = 0
+        #expect(recv(end, &byte, 1, CInt(MSG_DONTWAIT)) == 0, "the other side is told of its end")
+        close(end)
+    }
 
     @Test func `what lies in the socket is read when the channel begins, before the loop has waited for it`() async throws {
         let loop = SocketLoop()
