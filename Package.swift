@@ -152,7 +152,7 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
-        .testTarget(name: "TransportTests", dependencies: ["Transport", "Telemetry", nioCore, nioPosix], swiftSettings: settings),
+        .testTarget(name: "TransportTests", dependencies: ["Transport", "Telemetry", "TestSupport", nioCore, nioPosix], swiftSettings: settings),
         .testTarget(name: "PostgresWireTests", dependencies: ["PostgresWire", "TestSupport", nioCore], swiftSettings: settings),
         .testTarget(
             name: "PoolerTests", dependencies: ["Pooler", "PostgresWire", "Transport", "TestSupport", nioCore, nioPosix, logging],

@@ -183,11 +183,8 @@ private final class Reception: ChannelInboundHandler {
         let (channel, initializer) = (context.channel, self.initializer)
         accepted.eventLoop.execute {
             guard Self.setUp(accepted, initializer) else { return }
-            eventLoop.execute {
-                // The listener may have been closed meanwhile.
-                guard channel.isActive else { return accepted.close(promise: nil) }
-                channel._channelCore.channelRead0(NIOAny(accepted))
-            }
+            // The listener may have been closed meanwhile: who was accepted is served all the same.
+            eventLoop.execute { channel._channelCore.channelRead0(NIOAny(accepted)) }
         }
     }
 

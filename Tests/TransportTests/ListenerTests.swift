@@ -1,0 +1,48 @@
+import Foundation
+import NIOCore
+import NIOPosix
+import Telemetry
+import TestSupport
+import Testing
+
+@testable import Transport
+
+@Suite struct ListenerTests {
+    /// Sends back what comes.
+    private final class Echo: ChannelInboundHandler {
+        typealias InboundIn = ByteBuffer
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) { context.writeAndFlush(data, promise: nil) }
+    }
+
+    private static func answer(_ client: RawClient, _ text: String) -> String {
+        var answer = ""
+        let end = Date().addingTimeInterval(20)
+        while answer.count < text.count, !client.isClosedByPeer, Date() < end { answer += client.readAvailable(milliseconds: 10) }
+        return answer
+    }
+
+    @Test func `who is accepted for a loop that is busy is served, though the listener has closed meanwhile`() async throws {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+        let accepting = Lock<(any EventLoop)?>(nil)
+        let listener = try await Listener.bind(.tcp(host: "127.0.0.1", port: 0), group: group) { channel in
+            accepting.withLock { $0 = channel.parent?.eventLoop }
+            try channel.pipeline.syncOperations.addHandler(Echo())
+        }
+        let port = listener.address.port ?? 0
+        let first = try RawClient(port: port)
+        first.send("first")
+        #expect(Self.answer(first, "first") == "first")
+        let loop = try #require(accepting.withLock { $0 })
+        let other = try #require(group.makeIterator().first { $0 !== loop })
+        let isHeld = DispatchSemaphore(value: 0)
+        other.execute { isHeld.wait() }
+        // One of two is that loop's.
+        let clients = try (0..<2).map { _ in try RawClient(port: port) }
+        for client in clients { client.send("hello") }
+        await listener.close()
+        isHeld.signal()
+        for client in clients { #expect(Self.answer(client, "hello") == "hello") }
+        try await group.shutdownGracefully()
+    }
+}
