@@ -107,6 +107,7 @@ public final class Listener: Sendable {
         var unixPath: String?
         do {
             let inherited = ListeningSocket.take(endpoint)
+            if let inherited { ListeningSocket.letIn(inherited) }
             switch endpoint {
             case .tcp(let host, let port):
                 // Connections have it from the socket that they were accepted by.

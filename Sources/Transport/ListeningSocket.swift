@@ -69,4 +69,10 @@ public enum ListeningSocket {
             return sockets.remove(at: index).descriptor
         }
     }
+
+    /// Takes off the filter by which who had the socket before let no new connection be made (``Listener/close()``): it is the socket's, which others hold, too.
+    static func letIn(_ descriptor: Int32) {
+        var none: Int32 = 0
+        setsockopt(descriptor, SOL_SOCKET, SO_DETACH_FILTER, &none, socklen_t(MemoryLayout<Int32>.size))
+    }
 }

@@ -45,4 +45,22 @@ import Testing
         for client in clients { #expect(Self.answer(client, "hello") == "hello") }
         try await group.shutdownGracefully()
     }
+
+    @Test func `a socket is let in to again by who takes it over from one that has closed`() async throws {
+        let bound = try ListeningSocket.bind(.tcp(host: "127.0.0.1", port: 0))
+        defer { close(bound) }
+        let port = try #require(SocketAddress(bound, isPeer: false)?.port)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        for _ in 0..<2 {
+            // As a process that is started anew has it.
+            let endpoint = SocketEndpoint.tcp(host: "127.0.0.1", port: 0)
+            ListeningSocket.inherit(ListeningSocket.text(of: [(endpoint, dup(bound))]))
+            let listener = try await Listener.bind(endpoint, group: group) { try $0.pipeline.syncOperations.addHandler(Echo()) }
+            // By NIO, since it gives up after a time.
+            let client = try await ClientBootstrap(group: group).connectTimeout(.seconds(5)).connect(host: "127.0.0.1", port: port).get()
+            try await client.close()
+            await listener.close()
+        }
+        try await group.shutdownGracefully()
+    }
 }
