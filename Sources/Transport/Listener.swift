@@ -10,7 +10,8 @@ import Musl
 /// A listening socket whose connections are spread over the event loops of a group.
 public final class Listener: Sendable {
     private let channel: any Channel
-    private let unixPath: String?
+    /// `nil`: it has none, or the file is another process' to remove.
+    private let file: SocketFile?
     private let acceptor: (loop: SocketLoop, bound: NIOLoopBound<SocketAcceptor>)?
     /// What the socket is bound to: with port 0 the one that the system chose.
     public let address: SocketAddress
@@ -41,7 +42,7 @@ public final class Listener: Sendable {
     private init(_ bound: Bound, acceptor: (loop: SocketLoop, bound: NIOLoopBound<SocketAcceptor>)? = nil) {
         channel = bound.channel
         address = bound.address
-        unixPath = bound.unixPath
+        file = bound.file
         self.acceptor = acceptor
     }
 
@@ -96,7 +97,7 @@ public final class Listener: Sendable {
     private struct Bound: Sendable {
         let channel: any Channel
         let address: SocketAddress
-        let unixPath: String?
+        let file: SocketFile?
     }
 
     private static func bound(_ endpoint: SocketEndpoint, _ unbound: ServerBootstrap, backlog: Int32, awaitsData: Bool) async throws -> Bound {
@@ -104,60 +105,77 @@ public final class Listener: Sendable {
             .serverChannelOption(.backlog, value: backlog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
         let channel: any Channel
-        var unixPath: String?
+        var file: SocketFile?
         do {
-            let inherited = ListeningSocket.take(endpoint)
-            if let inherited { ListeningSocket.letIn(inherited) }
+            var socket = ListeningSocket.take(endpoint)
+            if let socket { ListeningSocket.letIn(socket) }
             switch endpoint {
             case .tcp(let host, let port):
                 // Connections have it from the socket that they were accepted by.
                 let tcp = bootstrap.serverChannelOption(.tcpOption(.tcp_nodelay), value: 1)
                 let deferring = awaitsData ? tcp.serverChannelOption(.tcpOption(NIOBSDSocket.Option(rawValue: TCP_DEFER_ACCEPT)), value: 1) : tcp
-                channel = try await (inherited.map { deferring.withBoundSocket($0) } ?? deferring.bind(host: host, port: port)).get()
+                channel = try await (socket.map { deferring.withBoundSocket($0) } ?? deferring.bind(host: host, port: port)).get()
             case .unix(let path):
-                if let inherited {
-                    channel = try await bootstrap.withBoundSocket(inherited).get()
-                } else {
-                    // A socket file left behind by a process that was killed is in the way of the next one.
-                    channel = try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
-                    unixPath = path
-                }
+                // What NIO binds it removes at the end, whosever it is by then.
+                let bound = try socket ?? ListeningSocket.bind(endpoint)
+                if socket == nil { file = SocketFile(path) }
+                socket = bound
+                channel = try await bootstrap.withBoundSocket(bound).get()
             }
             // The channel listens as soon as it has a socket that is bound already, with a backlog of its own.
-            if let inherited { _ = listen(inherited, backlog) }
+            if let socket { _ = listen(socket, backlog) }
+        } catch let failure as BindFailure {
+            throw failure
         } catch {
             throw BindFailure(endpoint: endpoint, cause: error)
         }
         guard let address = channel.localAddress else { throw ChannelError.unknownLocalAddress }
-        return Bound(channel: channel, address: address, unixPath: unixPath)
+        return Bound(channel: channel, address: address, file: file)
     }
 
     /// Stops accepting. Connections that were made live on: those that the kernel still keeps for us are accepted first.
     public func close() async {
-        if address.port != nil { await acceptLast() }
+        file?.remove()
+        await acceptLast()
         if let acceptor { try? await acceptor.loop.submit { acceptor.bound.value.end() }.get() }
         try? await channel.close().get()
-        if let unixPath { unlink(unixPath) }
     }
 
     /// Lets no new connection be made, and waits until the last one that was made is accepted: to close a listening socket resets
     /// those that wait in it, and with them requests that were sent in good faith.
     ///
     /// Linux has no call for that. A packet filter that takes no SYN lets no handshake begin (such a client tries again after a
-    /// second, and is refused then), and `TCP_INFO` of a listening socket counts who waits (`tcpi_unacked`; tcp(7), socket(7)).
+    /// second, and is refused then), and `TCP_INFO` of a listening socket counts who waits (`tcpi_unacked`; tcp(7), socket(7)). A Unix socket is found by
+    /// its file, which is gone, and can be read from while somebody waits in it.
     private func acceptLast() async {
         guard let options = channel as? any SocketOptionProvider else { return }
+        if address.port != nil { await letNobodyIn(options) }
+        // Handshakes that had begun end within the first pause; a second at most, for clients may be kept waiting for no longer.
+        for round in 0..<200 {
+            try? await Task.sleep(for: .milliseconds(5))
+            guard await isAwaited(options) || round == 0 else { return }
+        }
+    }
+
+    private func letNobodyIn(_ options: any SocketOptionProvider) async {
         let program = FilterProgram.withoutSYN()
         defer { program.instructions.deallocate() }
         // Where the filter is not to be had, the wait alone makes a loss unlikely.
         try? await options.unsafeSetSocketOption(
             level: SocketOptionLevel(SOL_SOCKET), name: SocketOptionName(SO_ATTACH_FILTER), value: program
         ).get()
-        // Handshakes that had begun end within the first pause; a second at most, for clients may be kept waiting for no longer.
-        for round in 0..<200 {
-            try? await Task.sleep(for: .milliseconds(5))
-            guard let waiting = try? await options.getTCPInfo().get().tcpi_unacked, waiting > 0 || round == 0 else { return }
+    }
+
+    /// Whether somebody waits to be accepted.
+    private func isAwaited(_ options: any SocketOptionProvider) async -> Bool {
+        if address.port != nil { return (try? await options.getTCPInfo().get().tcpi_unacked > 0) ?? false }
+        let found = channel.eventLoop.submit { [channel] in
+            try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) { descriptor -> Bool in
+                var place = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+                return poll(&place, 1, 0) > 0
+            } ?? false
         }
+        return (try? await found.get()) ?? false
     }
 }
 

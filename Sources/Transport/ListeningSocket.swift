@@ -16,7 +16,7 @@ public enum ListeningSocket {
             switch endpoint {
             case .tcp(let host, let port): return try bound(SocketAddress.makeAddressResolvingHost(host, port: port))
             case .unix(let path):
-                // As the listener does: a socket file left behind by a process that was killed is in the way of the next one.
+                // A socket file left behind by a process that was killed is in the way of the next one.
                 var status = stat()
                 if lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK { unlink(path) }
                 return try bound(SocketAddress(unixDomainSocketPath: path))

@@ -22,6 +22,8 @@ import Testing
         return answer
     }
 
+    private static var path: String { "/tmp/headrace-\(UInt64.random(in: .min ... .max)).sock" }
+
     @Test func `who is accepted for a loop that is busy is served, though the listener has closed meanwhile`() async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         let accepting = Lock<(any EventLoop)?>(nil)
@@ -43,6 +45,44 @@ import Testing
         await listener.close()
         isHeld.signal()
         for client in clients { #expect(Self.answer(client, "hello") == "hello") }
+        try await group.shutdownGracefully()
+    }
+
+    @Test(arguments: [true, false]) func `who waits in a Unix socket when the listener closes is served`(isOnSocketLoop: Bool) async throws {
+        let path = Self.path
+        let (loop, group) = (SocketLoop(), MultiThreadedEventLoopGroup(numberOfThreads: 1))
+        let listener = isOnSocketLoop
+            ? try await Listener.bind(.unix(path: path), loops: [loop], awaitsData: false) { try $0.pipeline.syncOperations.addHandler(Echo()) }
+            : try await Listener.bind(.unix(path: path), group: group) { try $0.pipeline.syncOperations.addHandler(Echo()) }
+        let busy: any EventLoop = isOnSocketLoop ? loop : group.next()
+        let isHeld = DispatchSemaphore(value: 0)
+        busy.execute { isHeld.wait() }
+        // Connected by the kernel, and accepted by nobody yet.
+        let clients = try (0..<20).map { _ in try RawClient(unixPath: path) }
+        for client in clients { client.send("hello") }
+        async let closed: Void = listener.close()
+        try await Task.sleep(for: .milliseconds(30))
+        isHeld.signal()
+        await closed
+        #expect(throws: RawClient.Failure.self) { try RawClient(unixPath: path) }
+        for client in clients { #expect(Self.answer(client, "hello") == "hello") }
+        try await loop.shutdownGracefully()
+        try await group.shutdownGracefully()
+    }
+
+    @Test func `a socket's file that another listener has put in its place is left to that one`() async throws {
+        let path = Self.path
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let listeners = [
+            try await Listener.bind(.unix(path: path), group: group) { try $0.pipeline.syncOperations.addHandler(Echo()) },
+            try await Listener.bind(.unix(path: path), group: group) { try $0.pipeline.syncOperations.addHandler(Echo()) },
+        ]
+        await listeners[0].close()
+        let client = try RawClient(unixPath: path)
+        client.send("hello")
+        #expect(Self.answer(client, "hello") == "hello")
+        await listeners[1].close()
+        #expect(!FileManager.default.fileExists(atPath: path))
         try await group.shutdownGracefully()
     }
 

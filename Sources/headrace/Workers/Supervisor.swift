@@ -19,6 +19,7 @@ struct Supervisor {
 
     private struct Worker {
         var sockets: [WorkerPlace.Socket] = []
+        var files: [SocketFile] = []
         var process: WorkerProcess?
         var policy = RestartPolicy()
         var hasServed = false
@@ -90,12 +91,13 @@ struct Supervisor {
         pidFile?.announce()
         if untilEOF { StandardInput.raiseSignalAtEnd(SIGTERM) }
         if let name = loaded.fileName { Terminal.say("configuration: \(name)") }
-        defer { for case .unix(let path) in workers.values.flatMap(\.sockets).map(\.endpoint) { unlink(path) } }
+        defer { for file in workers.values.flatMap(\.files) { file.remove() } }
         for layer in loaded.settings.layers {
             var worker = Worker()
             defer { workers[layer] = worker }
             for endpoint in loaded.settings.endpoints(of: layer) {
                 worker.sockets.append(.init(endpoint: endpoint, descriptor: try rights.bind(endpoint)))
+                if case .unix(let path) = endpoint, let file = SocketFile(path) { worker.files.append(file) }
             }
         }
         for layer in loaded.settings.layers {
@@ -156,7 +158,11 @@ struct Supervisor {
         guard !isEnding else { return }
         isEnding = true
         manager?.stopping()
-        for worker in workers.values { worker.process?.send(SIGTERM) }
+        for worker in workers.values {
+            // Nobody comes any more; who waits already is served.
+            for file in worker.files { file.remove() }
+            worker.process?.send(SIGTERM)
+        }
     }
 
     // MARK: What the processes say
