@@ -180,9 +180,25 @@ struct WorkerTests {
         let watched = try Stand(postgres: postgres, by: ["/usr/bin/env", "WATCHDOG_USEC=600000", "NOTIFY_SOCKET=/nowhere"])
         let before = watched.returns(of: "keyspace")
         kill(try #require(try watched.worker("keyspace")), SIGSTOP)
+        // Nor does it say that it has read that.
+        kill(watched.headrace.processIdentifier, SIGHUP)
         #expect(eventually { watched.returns(of: "keyspace") > before }, "\(watched.headrace.errorOutput)")
         #expect(watched.headrace.errorOutput.contains("keyspace: its process says no more that it lives"))
         #expect(try watched.redis("PING") == "PONG")
+    }
+
+    @Test func `processes that were stopped for longer than that, all of them, go on`() throws {
+        let watched = try Stand(postgres: postgres, by: ["/usr/bin/env", "WATCHDOG_USEC=1200000", "NOTIFY_SOCKET=/nowhere"])
+        #expect(try watched.redis("SET", "k", "v") == "OK")
+        let supervisor = watched.headrace.processIdentifier
+        let workers = try Self.children(of: supervisor)
+        for process in [supervisor] + workers { kill(process, SIGSTOP) }
+        usleep(1_300_000)
+        kill(supervisor, SIGCONT)
+        usleep(20_000)
+        for process in workers { kill(process, SIGCONT) }
+        #expect(try watched.redis("GET", "k") == "v")
+        #expect(try Self.children(of: supervisor).sorted() == workers.sorted() && !watched.headrace.errorOutput.contains("says no more"), "\(watched.headrace.errorOutput)")
     }
 
     @Test func `a reload is said once, a bad file changes nothing, and processes end with their supervisor`() throws {

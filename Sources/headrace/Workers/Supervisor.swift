@@ -26,8 +26,8 @@ struct Supervisor {
         var isReady = false
         /// Another file has come since it began to read.
         var isOutdated = false
-        /// When it last said that it lives.
-        var heard = ContinuousClock.now
+        /// How many times ``watch()`` has looked since it said anything; `nil` before its first word, by which it hears signals.
+        var silence: Int?
         /// Of the last crash, until it serves again.
         var crash: (words: String, at: ContinuousClock.Instant)?
 
@@ -43,6 +43,9 @@ struct Supervisor {
 
     /// A process that has not said that it lives for so long is ended, and started anew, where nobody asks for another time.
     private static let watchdogDefault = Duration.seconds(30)
+    /// How often it is looked in that time. Counted, and not timed: when all processes have been stopped for longer, as a container is or the machine, each
+    /// still has most of its time.
+    private static let looksMax = 4
     private static let crashReportsMax = 20
 
     private let loaded: ConfigurationSources.Loaded
@@ -104,7 +107,7 @@ struct Supervisor {
             try WorkerNotices.hear(layer, in: folder, rights) { sink.yield(.said(layer, $0)) }
             try start(layer, sink)
         }
-        let interval = watchdog / 2
+        let interval = watchdog / Self.looksMax
         Task {
             while true {
                 try? await Task.sleep(for: interval)
@@ -139,7 +142,7 @@ struct Supervisor {
         }
         workers[layer]?.isReady = false
         workers[layer]?.isOutdated = false
-        workers[layer]?.heard = .now
+        workers[layer]?.silence = nil
     }
 
     private mutating func handle(_ event: Event, _ sink: AsyncStream<Event>.Continuation) {
@@ -168,8 +171,10 @@ struct Supervisor {
     // MARK: What the processes say
 
     private mutating func said(_ layer: Layer, _ lines: [String]) {
-        workers[layer]?.heard = .now
-        guard lines.contains("READY=1"), var worker = workers[layer] else { return }
+        guard var worker = workers[layer] else { return }
+        worker.silence = 0
+        defer { workers[layer] = worker }
+        guard lines.contains("READY=1") else { return }
         (worker.isReady, worker.hasServed) = (true, true)
         if let crash = worker.crash { cameBack(layer, crash) }
         worker.crash = nil
@@ -179,11 +184,13 @@ struct Supervisor {
     }
 
     private mutating func watch() {
-        let now = ContinuousClock.now
         var isWell = true
-        for (layer, worker) in workers where worker.process != nil && worker.isReady && now - worker.heard > watchdog {
-            logger.error("\(layer.rawValue): its process says no more that it lives, and is ended")
-            worker.process?.send(SIGKILL)
+        for (layer, worker) in workers {
+            guard let process = worker.process, let silence = worker.silence else { continue }
+            workers[layer]?.silence = silence + 1
+            guard silence >= Self.looksMax else { continue }
+            if silence == Self.looksMax { logger.error("\(layer.rawValue): its process says no more that it lives, and is ended") }
+            process.send(SIGKILL)
             isWell = false
         }
         if isWell { manager?.lives() }
