@@ -78,4 +78,30 @@ static inline ssize_t headrace_receive(int socket, void *bytes, size_t count, in
     return received;
 }
 
+// Has each datagram that comes say whose it is (SO_PASSCRED, unix(7)).
+static inline int headrace_want_senders(int socket) {
+    int on = 1;
+    return setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
+}
+
+// Receives a datagram and the number of the process that has sent it, by the kernel's word; 0 where it has none.
+static inline ssize_t headrace_receive_from(int socket, void *bytes, size_t count, pid_t *sender) {
+    // struct ucred, and the number of its message, which the C library has for _GNU_SOURCE alone.
+    struct { pid_t process; uid_t user; gid_t group; } credentials;
+    const int scm_credentials = 2;
+    struct iovec part = { .iov_base = bytes, .iov_len = count };
+    union { struct cmsghdr header; char space[CMSG_SPACE(sizeof credentials)]; } control;
+    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space };
+    *sender = 0;
+    ssize_t received;
+    do received = recvmsg(socket, &message, MSG_CMSG_CLOEXEC); while (received < 0 && errno == EINTR);
+    if (received < 0) return received;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == scm_credentials && header->cmsg_len == CMSG_LEN(sizeof credentials)) {
+        memcpy(&credentials, CMSG_DATA(header), sizeof credentials);
+        *sender = credentials.process;
+    }
+    return received;
+}
+
 #endif

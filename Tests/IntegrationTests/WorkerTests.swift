@@ -201,6 +201,38 @@ struct WorkerTests {
         #expect(try Self.children(of: supervisor).sorted() == workers.sorted() && !watched.headrace.errorOutput.contains("says no more"), "\(watched.headrace.errorOutput)")
     }
 
+    @Test func `what another process says is not taken for a layer's word`() throws {
+        let folder = try TemporaryFolder()
+        let file = try TemporaryFile("edge: {limits: {body: 1000B}}", name: "headrace.yaml")
+        let origin = try ScriptedOrigin(body: "page")
+        let headrace = try HeadraceProcess(
+            ["--config", file.path, "--app", origin.url, "--set", "processes=per-layer", "--set", "edge.access_log=off"], saying: "edge: http://",
+            by: ["/usr/bin/env", "TMPDIR=\(folder.path)"])
+        func reload(_ count: Int) -> Bool {
+            Glibc.kill(headrace.processIdentifier, SIGHUP)
+            return eventually { headrace.errorOutput.components(separatedBy: "configuration read anew").count > count }
+        }
+        func worker() throws -> Int32? { try Self.children(of: headrace.processIdentifier).first }
+        // It is told behind its first word.
+        #expect(reload(1))
+        let old = try #require(try worker())
+        usleep(50_000)
+        Glibc.kill(old, SIGKILL)
+        #expect(try eventually { try worker() ?? old != old })
+        let new = try #require(try worker())
+        Glibc.kill(new, SIGSTOP)
+        let place = try #require(try FileManager.default.contentsOfDirectory(atPath: folder.path).first { $0.hasPrefix("headrace-") })
+        let path = "\(folder.path)/\(place)/edge.notices"
+        let said = try Command.run("python3", ["-c", "import socket; socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b'READY=1', '\(path)')"])
+        #expect(said.status == 0, "\(said.errors)")
+        #expect(reload(2))
+        #expect(!headrace.errorOutput.contains("serves again"))
+        Glibc.kill(new, SIGCONT)
+        #expect(eventually { headrace.errorOutput.contains("serves again") })
+        headrace.terminate()
+        #expect(headrace.waitForExit() == 0, "\(headrace.errorOutput)")
+    }
+
     @Test func `a reload is said once, a bad file changes nothing, and processes end with their supervisor`() throws {
         let folder = try TemporaryFolder()
         let file = "\(folder.path)/headrace.yaml"

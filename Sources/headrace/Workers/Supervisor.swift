@@ -11,7 +11,7 @@ import UnixSignals
 struct Supervisor {
     private enum Event: Sendable {
         case signal(UnixSignal)
-        case said(Layer, [String])
+        case said(Layer, pid_t, [String])
         case ended(Layer, pid_t, WorkerProcess.Ending)
         case restart(Layer)
         case watch
@@ -104,7 +104,7 @@ struct Supervisor {
             }
         }
         for layer in loaded.settings.layers {
-            try WorkerNotices.hear(layer, in: folder, rights) { sink.yield(.said(layer, $0)) }
+            try WorkerNotices.hear(layer, in: folder, rights) { sink.yield(.said(layer, $0, $1)) }
             try start(layer, sink)
         }
         let interval = watchdog / Self.looksMax
@@ -150,7 +150,7 @@ struct Supervisor {
         case .signal(.sigterm), .signal(.sigint): end()
         case .signal(.sighup): reload()
         case .signal(let other): if other == .sigusr1 { workers[.edge]?.process?.send(SIGUSR1) }
-        case .said(let layer, let lines): said(layer, lines)
+        case .said(let layer, let process, let lines): said(layer, process, lines)
         case .ended(let layer, let process, let ending): ended(layer, process, ending, sink)
         case .restart(let layer): restart(layer, sink)
         case .watch: watch()
@@ -170,8 +170,9 @@ struct Supervisor {
 
     // MARK: What the processes say
 
-    private mutating func said(_ layer: Layer, _ lines: [String]) {
-        guard var worker = workers[layer] else { return }
+    private mutating func said(_ layer: Layer, _ process: pid_t, _ lines: [String]) {
+        // What the one before it said last is not its word.
+        guard var worker = workers[layer], worker.process?.process == process else { return }
         worker.silence = 0
         defer { workers[layer] = worker }
         guard lines.contains("READY=1") else { return }

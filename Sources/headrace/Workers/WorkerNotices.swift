@@ -1,3 +1,4 @@
+import CProcess
 import Foundation
 
 /// Where a layer's own process says to its supervisor what ``ServiceManager`` says to systemd: that it serves, and that it lives.
@@ -8,14 +9,14 @@ enum WorkerNotices {
     /// Hears them from now on, on a thread of its own, which ends with this process.
     /// - Parameters:
     ///   - rights: of who says them, to whom the socket belongs.
-    ///   - said: the lines of one datagram, such as `READY=1`.
+    ///   - said: who, and the lines of one datagram, such as `READY=1`. One that has ended since may have said it: datagrams wait for their turn.
     /// - Throws: when the socket cannot be made.
-    static func hear(_ layer: Layer, in folder: String, _ rights: WorkerRights, said: @escaping @Sendable ([String]) -> Void) throws {
+    static func hear(_ layer: Layer, in folder: String, _ rights: WorkerRights, said: @escaping @Sendable (pid_t, [String]) -> Void) throws {
         let path = path(of: layer, in: folder)
         guard let address = UnixAddress(path) else { throw ProcessSpawn.Failure(description: "\(path) is too long for a socket") }
         let descriptor = try rights.perform {
             let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-            guard descriptor >= 0, address.withPointer({ bind(descriptor, $0, $1) }) == 0 else {
+            guard descriptor >= 0, headrace_want_senders(descriptor) == 0, address.withPointer({ bind(descriptor, $0, $1) }) == 0 else {
                 throw ProcessSpawn.Failure(description: "\(path): \(String(cString: strerror(errno)))")
             }
             return descriptor
@@ -23,10 +24,10 @@ enum WorkerNotices {
         Thread.detachNewThread {
             var bytes = [UInt8](repeating: 0, count: 4096)
             while true {
-                let count = recv(descriptor, &bytes, bytes.count, 0)
-                if count < 0, errno == EINTR { continue }
+                var sender: pid_t = 0
+                let count = headrace_receive_from(descriptor, &bytes, bytes.count, &sender)
                 guard count > 0 else { return }
-                said(String(decoding: bytes[..<count], as: UTF8.self).split(separator: "\n").map { String($0) })
+                said(sender, String(decoding: bytes[..<count], as: UTF8.self).split(separator: "\n").map { String($0) })
             }
         }
     }
