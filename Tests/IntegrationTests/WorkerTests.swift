@@ -233,6 +233,20 @@ struct WorkerTests {
         #expect(headrace.waitForExit() == 0, "\(headrace.errorOutput)")
     }
 
+    @Test func `who ends a process that begins has ended all of it, and nothing has failed`() throws {
+        let (folder, origin) = (try TemporaryFolder(), try ScriptedOrigin(body: "page"))
+        let program = Program()
+        program.executableURL = HeadraceProcess.binary
+        program.arguments = ["serve", "--listen", "127.0.0.1:0", "--app", origin.url, "--set", "processes=per-layer", "--set", "edge.access_log=off", "--set", "dashboard.state=\(folder.path)"]
+        (program.standardOutput, program.standardError, program.standardInput) = (FileHandle.nullDevice, FileHandle.nullDevice, FileHandle.nullDevice)
+        try program.start()
+        var worker: Int32?
+        while worker == nil, program.isRunning { worker = try? Self.children(of: program.processIdentifier).first }
+        kill(try #require(worker), SIGTERM)
+        #expect(eventually { !program.isRunning })
+        #expect(program.terminationStatus == 0)
+    }
+
     @Test func `a reload is said once, a bad file changes nothing, and processes end with their supervisor`() throws {
         let folder = try TemporaryFolder()
         let file = "\(folder.path)/headrace.yaml"

@@ -216,16 +216,18 @@ struct Supervisor {
     private mutating func ended(_ layer: Layer, _ process: pid_t, _ ending: WorkerProcess.Ending, _ sink: AsyncStream<Event>.Continuation) {
         guard var worker = workers[layer], let ended = worker.process, ended.process == process else { return }
         (worker.process, worker.isReady) = (nil, false)
+        workers[layer] = worker
         defer { workers[layer] = worker }
-        if isEnding {
-            // SIGTERM ends by itself only who does not hear it yet, and so has nothing to finish.
-            if ending.code != 0, ending.signal != SIGTERM, failure == nil { failure = ExitCode(ending.code ?? 1) }
+        // SIGTERM ends by itself only who does not hear it yet, and so has nothing to finish.
+        let isGood = ending.code == 0 || ending.signal == SIGTERM
+        if isEnding || !worker.hasServed {
+            // It has said why. What could not begin once will not by being tried again; who has ended it, as systemd does, ends us as well.
+            if !isGood, failure == nil { failure = ExitCode(ending.code ?? (isEnding ? 1 : ExitCode.unavailable.rawValue)) }
+            end()
+            // Who connects now is refused, and does not wait for the others' end.
+            for socket in worker.sockets { close(socket.descriptor) }
+            worker.sockets = []
             return
-        }
-        guard worker.hasServed else {
-            // It has said why. What could not begin once will not by being tried again.
-            failure = ExitCode(ending.code ?? ExitCode.unavailable.rawValue)
-            return end()
         }
         let report = try? rights.perform { [crashFolder] in Self.keep(ended.lastWords, of: layer, ending, in: crashFolder) }
         let last = ended.lastWords.split(separator: "\n").last { $0.contains("Fatal error") }.map { ": \($0.suffix(200))" } ?? ""
