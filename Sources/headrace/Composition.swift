@@ -34,6 +34,8 @@ final class Composition: Sendable {
     /// How many products do not serve yet.
     private let awaited: Lock<Int>
     private let isEnding = Lock(false)
+    /// Whether the edge serves, and whether it has been asked to read its configuration anew before.
+    private let edgeState = Lock((serves: false, isOutdated: false))
     private let readAgain: @Sendable () throws -> ConfigurationSources.Loaded
 
     /// - Parameters:
@@ -86,10 +88,8 @@ final class Composition: Sendable {
     /// All signals are heard before the first address is bound: whoever sees that it serves may send them.
     /// - Parameter untilEOF: Or until standard input ends.
     /// - Throws: when an address cannot be bound.
-    func run(untilEOF: Bool) async throws {
+    func run(_ asking: AskingSignals, untilEOF: Bool) async throws {
         defer { pidFile?.remove() }
-        let hangups = await UnixSignalsSequence(trapping: .sighup)
-        let users = await UnixSignalsSequence(trapping: .sigusr1)
         pidFile?.announce()
         if untilEOF { StandardInput.raiseSignalAtEnd(SIGTERM) }
         if place == nil, let name = loaded.fileName { Terminal.say("configuration: \(name)") }
@@ -106,8 +106,8 @@ final class Composition: Sendable {
         if let dashboard {
             services.append(.init(service: DashboardService(control: dashboard, edge: edge, pooler: poolerView, keyspace: keyspaceView)))
         }
-        services.append(.init(service: SignalService(signals: hangups) { [self] in reload() }))
-        services.append(.init(service: SignalService(signals: users) { [self] in edge?.reopenLogs() }))
+        services.append(.init(service: SignalService(signals: asking.hangups) { [self] in reload() }))
+        services.append(.init(service: SignalService(signals: asking.users) { [self] in edge?.reopenLogs() }))
         if let manager {
             // The group ends what it has in reverse: the first is there until the last, and the last hears of it first.
             if let interval = manager.watchdogInterval {
@@ -133,6 +133,11 @@ final class Composition: Sendable {
         if let url = reachable { dashboard?.serves(at: url.replacing("//0.0.0.0:", with: "//127.0.0.1:").replacing("//[::]:", with: "//[::1]:")) }
         if place != nil { findNeighbours() }
         for url in urls { Terminal.say("edge: \(url) → \(Self.destination(loaded.settings))") }
+        let isOutdated = edgeState.withLock { state in
+            state.serves = true
+            return state.isOutdated
+        }
+        if isOutdated { kill(getpid(), SIGHUP) }
         oneMoreServes()
     }
 
@@ -194,6 +199,12 @@ final class Composition: Sendable {
 
     /// A file with a mistake changes nothing and says why.
     private func reload() {
+        // It begins with what was read first, event loop by event loop.
+        let isEarly = edge != nil && edgeState.withLock { state in
+            state.isOutdated = !state.serves
+            return state.isOutdated
+        }
+        guard !isEarly else { return }
         // Before all of it serves, being ready is not said.
         let told = awaited.withLock { $0 } == 0 ? manager : nil
         told?.reloading()

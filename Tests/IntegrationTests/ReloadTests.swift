@@ -164,6 +164,67 @@ import Testing
         #expect(origin.requestCount == 1)
     }
 
+    @Test func `a reload that comes while the edge starts is not lost on any of its event loops`() throws {
+        for _ in 0..<8 {
+            let file = try TemporaryFile("edge: {limits: {body: 1000B}}", name: "headrace.yaml")
+            let folder = try TemporaryFolder()
+            let (pidfile, port) = ("\(folder.path)/pid", try FreePort.find())
+            let program = Program()
+            program.executableURL = HeadraceProcess.binary
+            program.arguments = ["serve", "--config", file.path, "--listen", "127.0.0.1:\(port)", "--app", "http://localhost:1", "--set", "edge.access_log=off", "--pidfile", pidfile]
+            let errors = Pipe()
+            (program.standardOutput, program.standardError) = (FileHandle.nullDevice, errors)
+            try program.start()
+            defer { program.terminate() }
+            while (FileManager.default.contents(atPath: pidfile) ?? Data()).isEmpty { try #require(program.isRunning) }
+            // It has read it before.
+            try file.replace("edge: {limits: {body: 4000B}}")
+            kill(program.processIdentifier, SIGHUP)
+            var text = ""
+            while !(text.contains("edge: http://") && text.contains("configuration read anew")), program.isRunning {
+                text += String(decoding: errors.fileHandleForReading.availableData, as: UTF8.self)
+            }
+            // As soon as it has been said, each loop has it in its next turn.
+            usleep(10_000)
+            for _ in 0..<4 {
+                let answer = try RawClient.exchange(
+                    port: port, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3000\r\nConnection: close\r\n\r\n\(String(repeating: "x", count: 3000))")
+                #expect(answer.status == 502)
+            }
+        }
+    }
+
+    @Test func `a signal that comes before the process can do what it asks for waits`() throws {
+        // Nobody writes to it: the configuration is under way.
+        let folder = try TemporaryFolder()
+        let file = "\(folder.path)/headrace.yaml"
+        try #require(mkfifo(file, 0o600) == 0)
+        let program = Program()
+        program.executableURL = HeadraceProcess.binary
+        program.arguments = ["serve", "--config", file, "--listen", "127.0.0.1:0", "--app", "http://127.0.0.1:1", "--set", "edge.access_log=off"]
+        let errors = Pipe()
+        (program.standardOutput, program.standardError) = (FileHandle.nullDevice, errors)
+        try program.start()
+        defer { program.terminate() }
+        // Of a reader, too: to write to none ends who does.
+        let writer = open(file, O_RDWR)
+        let names = FileManager.default
+        #expect(eventually {
+            let folder = "/proc/\(program.processIdentifier)/fd"
+            return (try? names.contentsOfDirectory(atPath: folder))?.contains { (try? names.destinationOfSymbolicLink(atPath: "\(folder)/\($0)")) == file } ?? false
+        })
+        kill(program.processIdentifier, SIGUSR1)
+        kill(program.processIdentifier, SIGHUP)
+        unlink(file)
+        try Data("edge: {limits: {body: 4000B}}".utf8).write(to: URL(filePath: file))
+        let first = Array("edge: {limits: {body: 1000B}}".utf8)
+        #expect(write(writer, first, first.count) == first.count)
+        close(writer)
+        var text = ""
+        while !text.contains("configuration read anew"), program.isRunning { text += String(decoding: errors.fileHandleForReading.availableData, as: UTF8.self) }
+        #expect(text.contains("edge.limits.body=4000B"), "\(text)")
+    }
+
     @Test func `headrace reload checks, then tells the process`() throws {
         let origin = try ScriptedOrigin(body: "origin")
         let file = try TemporaryFile("edge: {app: \"\(origin.url)\"}", name: "headrace.yaml")

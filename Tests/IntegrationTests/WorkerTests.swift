@@ -278,14 +278,14 @@ struct WorkerTests {
         #expect(eventually { workers.allSatisfy { kill($0, 0) != 0 } })
     }
 
-    @Test func `a process that begins misses no reload, and is no failure at the end`() throws {
+    @Test func `a process that begins misses no reload and no log that is moved away, and is no failure at the end`() throws {
         let folder = try TemporaryFolder()
-        let file = "\(folder.path)/headrace.yaml"
+        let (file, log) = ("\(folder.path)/headrace.yaml", "\(folder.path)/access.log")
         func write(_ limit: Int) throws { try Data("edge: {limits: {body: \(limit)B}}\n".utf8).write(to: URL(filePath: file)) }
         try write(1000)
         let origin = try ScriptedOrigin(body: "page")
         let headrace = try HeadraceProcess(
-            ["--config", file, "--app", origin.url, "--set", "processes=per-layer", "--set", "edge.access_log=off"], saying: "edge: http://")
+            ["--config", file, "--app", origin.url, "--set", "processes=per-layer", "--set", "edge.access_log=\(log)"], saying: "edge: http://")
         func worker() throws -> Int32? { try Self.children(of: headrace.processIdentifier).first }
         /// - Returns: the one that has come in its place.
         func kill() throws -> Int32 {
@@ -308,8 +308,12 @@ struct WorkerTests {
             usleep(UInt32(milliseconds) * 1000)
             try write(4000)
             Glibc.kill(headrace.processIdentifier, SIGHUP)
+            try FileManager.default.moveItem(atPath: log, toPath: "\(log).\(milliseconds)")
+            Glibc.kill(headrace.processIdentifier, SIGUSR1)
             #expect(try eventually { try post() == 200 }, "after \(milliseconds) ms: \(headrace.errorOutput)")
+            #expect(try eventually { try post() == 200 && FileManager.default.contents(atPath: log)?.isEmpty == false })
         }
+        #expect(!headrace.errorOutput.contains("ended by signal \(SIGUSR1)"))
         let new = try kill()
         Glibc.kill(new, SIGSTOP)
         headrace.terminate()

@@ -30,6 +30,8 @@ struct ServeCommand: AsyncParsableCommand {
 
     func run() async throws {
         let (place, arguments) = (try worker.place, Array(CommandLine.arguments.dropFirst()))
+        // Before anything is read: what has changed behind that is read anew.
+        let asking = await AskingSignals()
         let onServing = worker.takeOver()
         let loaded = try options.loadOrExit(looksForFiles: true)
         let readAgain: @Sendable () throws -> ConfigurationSources.Loaded = { [options] in try options.load(looksForFiles: true) }
@@ -38,14 +40,14 @@ struct ServeCommand: AsyncParsableCommand {
         do {
             if place == nil { for warning in ServingUser.warnings(loaded.settings) { logger.warning("\(warning)") } }
             if let place {
-                try await Composition(loaded, place: place, logger: logger, readAgain: readAgain).run(untilEOF: true)
+                try await Composition(loaded, place: place, logger: logger, readAgain: readAgain).run(asking, untilEOF: true)
             } else if loaded.settings.processes == .perLayer {
                 var supervisor = try Supervisor(loaded, arguments: arguments, logger: logger, readAgain: readAgain)
-                try await supervisor.run(pidPath: pidfile, untilEOF: untilEOF)
+                try await supervisor.run(asking, pidPath: pidfile, untilEOF: untilEOF)
             } else {
                 try SettledProcess.settle(loaded, arguments: arguments, pidPath: pidfile)
                 let pidFile = try pidfile.map { path in try PidFile(path) }
-                try await Composition(loaded, pidFile: pidFile, logger: logger, readAgain: readAgain, onServing: onServing).run(untilEOF: untilEOF)
+                try await Composition(loaded, pidFile: pidFile, logger: logger, readAgain: readAgain, onServing: onServing).run(asking, untilEOF: untilEOF)
             }
         } catch let code as ExitCode {
             throw code

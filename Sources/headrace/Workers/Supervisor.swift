@@ -26,6 +26,8 @@ struct Supervisor {
         var isReady = false
         /// Another file has come since it began to read.
         var isOutdated = false
+        /// Log files were moved away before its first word: it may have opened them under their old names.
+        var hasOldLogs = false
         /// How many times ``watch()`` has looked since it said anything; `nil` before its first word, by which it hears signals.
         var silence: Int?
         /// Of the last crash, until it serves again.
@@ -38,6 +40,12 @@ struct Supervisor {
             // It says anew that it serves.
             isReady = false
             process?.send(SIGHUP)
+        }
+
+        /// Has it open log files anew; one that does not hear signals yet would be ended by that one.
+        mutating func reopenLogs() {
+            hasOldLogs = silence == nil
+            if !hasOldLogs { process?.send(SIGUSR1) }
         }
     }
 
@@ -84,13 +92,13 @@ struct Supervisor {
 
     /// Binds the addresses, starts the processes, and keeps them until SIGTERM or SIGINT, upon which they drain.
     /// - Throws: `ExitCode` of a process that could not start, or has not ended well; `Listener.BindFailure`.
-    mutating func run(pidPath: String?, untilEOF: Bool) async throws {
+    mutating func run(_ asking: AskingSignals, pidPath: String?, untilEOF: Bool) async throws {
         defer { try? rights.perform { [folder] in try FileManager.default.removeItem(atPath: folder) } }
         let pidFile = try pidPath.map { path in try PidFile(path) }
         defer { pidFile?.remove() }
         let (events, sink) = AsyncStream.makeStream(of: Event.self)
-        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup, .sigusr1)
-        Task { for await signal in signals { sink.yield(.signal(signal)) } }
+        let ends = await UnixSignalsSequence(trapping: .sigterm, .sigint)
+        for signals in [ends, asking.hangups, asking.users] { Task { for await signal in signals { sink.yield(.signal(signal)) } } }
         pidFile?.announce()
         if untilEOF { StandardInput.raiseSignalAtEnd(SIGTERM) }
         if let name = loaded.fileName { Terminal.say("configuration: \(name)") }
@@ -142,6 +150,7 @@ struct Supervisor {
         }
         workers[layer]?.isReady = false
         workers[layer]?.isOutdated = false
+        workers[layer]?.hasOldLogs = false
         workers[layer]?.silence = nil
     }
 
@@ -149,7 +158,7 @@ struct Supervisor {
         switch event {
         case .signal(.sigterm), .signal(.sigint): end()
         case .signal(.sighup): reload()
-        case .signal(let other): if other == .sigusr1 { workers[.edge]?.process?.send(SIGUSR1) }
+        case .signal(let other): if other == .sigusr1 { workers[.edge]?.reopenLogs() }
         case .said(let layer, let process, let lines): said(layer, process, lines)
         case .ended(let layer, let process, let ending): ended(layer, process, ending, sink)
         case .restart(let layer): restart(layer, sink)
@@ -174,6 +183,7 @@ struct Supervisor {
         // What the one before it said last is not its word.
         guard var worker = workers[layer], worker.process?.process == process else { return }
         worker.silence = 0
+        if worker.hasOldLogs { worker.reopenLogs() }
         defer { workers[layer] = worker }
         guard lines.contains("READY=1") else { return }
         (worker.isReady, worker.hasServed) = (true, true)
