@@ -114,8 +114,11 @@ final class Composition: Sendable {
                 services.insert(.init(service: WatchdogService(manager: manager, interval: interval) { [self] in await pulse() }), at: 0)
             }
             services.append(.init(service: EndService { [self] in
-                isEnding.withLock { $0 = true }
-                manager.stopping()
+                // The last word but that it lives.
+                isEnding.withLock { isEnding in
+                    isEnding = true
+                    manager.stopping()
+                }
             }))
         }
         let group = ServiceGroup(
@@ -186,7 +189,13 @@ final class Composition: Sendable {
         }
         guard isLast else { return }
         onServing()
-        manager?.ready("serving")
+        tell { $0.ready("serving") }
+    }
+
+    /// Who has started the process, unless it has heard that it ends.
+    private func tell(_ words: (ServiceManager) -> Void) {
+        guard let manager else { return }
+        isEnding.withLock { if !$0 { words(manager) } }
     }
 
     /// Returns once each event loop has had its turn. Not asked of loops that may be gone.
@@ -206,9 +215,9 @@ final class Composition: Sendable {
         }
         guard !isEarly else { return }
         // Before all of it serves, being ready is not said.
-        let told = awaited.withLock { $0 } == 0 ? manager : nil
-        told?.reloading()
-        defer { told?.reloaded("serving") }
+        let isServing = awaited.withLock { $0 } == 0
+        if isServing { tell { $0.reloading() } }
+        defer { if isServing { tell { $0.reloaded("serving") } } }
         do {
             let new = try readAgain().settings
             // Before the edge reads them: what changes in between is said at the next reload.

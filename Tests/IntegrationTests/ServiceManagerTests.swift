@@ -26,6 +26,16 @@ import Testing
             unlink(path)
         }
 
+        /// What has come and was not asked for.
+        func rest() -> [String] {
+            var (buffer, words) = ([UInt8](repeating: 0, count: 4096), [String]())
+            while true {
+                let count = recv(descriptor, &buffer, buffer.count, Int32(MSG_DONTWAIT))
+                guard count > 0 else { return words }
+                words.append(String(decoding: buffer[..<count], as: UTF8.self))
+            }
+        }
+
         /// The next word that begins so; those before it are dropped.
         func next(_ prefix: String) throws -> String {
             var buffer = [UInt8](repeating: 0, count: 4096)
@@ -37,6 +47,33 @@ import Testing
             }
             return ""
         }
+    }
+
+    @Test(arguments: ["one", "per-layer"]) func `a configuration with a mistake ends a reload as well, and nothing is ready that has begun to end`(processes: String) throws {
+        let listener = try Listener()
+        let file = try TemporaryFile("edge: {limits: {body: 1000B}}", name: "headrace.yaml")
+        let origin = try ScriptedOrigin(body: "page")
+        let process = Program()
+        process.executableURL = HeadraceProcess.binary
+        process.arguments = ["serve", "--config", file.path, "--app", origin.url, "--listen", "127.0.0.1:0", "--set", "edge.access_log=off", "--set", "processes=\(processes)"]
+        process.environment = ["NOTIFY_SOCKET": listener.path, "HOME": "/tmp", "PATH": "/usr/bin:/bin"]
+        (process.standardOutput, process.standardError) = (FileHandle.nullDevice, FileHandle.nullDevice)
+        try process.start()
+        defer { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
+        _ = try listener.next("READY=1")
+        try file.replace("edge: {limits: {body: x}}")
+        kill(process.processIdentifier, SIGHUP)
+        _ = try listener.next("RELOADING=1")
+        _ = try listener.next("READY=1")
+        try file.replace("edge: {limits: {body: 2000B}}")
+        kill(process.processIdentifier, SIGHUP)
+        // In the midst of that.
+        _ = try listener.next("RELOADING=1")
+        kill(process.processIdentifier, SIGTERM)
+        _ = try listener.next("STOPPING=1")
+        #expect(eventually { !process.isRunning })
+        #expect(process.terminationStatus == 0)
+        #expect(listener.rest() == [])
     }
 
     @Test(arguments: ["one", "per-layer"]) func `systemd is told when it serves, that it lives, reloads and drains`(processes: String) throws {

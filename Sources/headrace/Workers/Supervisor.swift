@@ -191,6 +191,10 @@ struct Supervisor {
         worker.crash = nil
         if worker.isOutdated { worker.readAgain() }
         workers[layer] = worker
+        sayReady()
+    }
+
+    private func sayReady() {
         if !isEnding, workers.values.allSatisfy(\.isReady) { manager?.ready("serving") }
     }
 
@@ -210,14 +214,16 @@ struct Supervisor {
     /// A file with a mistake changes nothing and says why; a good one is read by each process.
     private mutating func reload() {
         guard !isEnding else { return }
+        // Before all of it serves, being ready is not said.
+        if workers.values.allSatisfy(\.hasServed) { manager?.reloading() }
         do {
             let new = try readAgain()
             broker?.adopt(new)
-            manager?.reloading()
             journal.adopt(new.settings, logger)
             for layer in workers.keys { workers[layer]?.readAgain() }
         } catch {
             ReloadJournal.refused(error, logger)
+            sayReady()
         }
     }
 
