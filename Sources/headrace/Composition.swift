@@ -85,11 +85,12 @@ final class Composition: Sendable {
 
     /// Binds the addresses, says where it serves, and serves until SIGTERM or SIGINT; then it drains.
     ///
-    /// All signals are heard before the first address is bound: whoever sees that it serves may send them.
+    /// All signals are heard before the first address is bound, and before the pidfile has a number: whoever sees that it serves may send them.
     /// - Parameter untilEOF: Or until standard input ends.
     /// - Throws: when an address cannot be bound.
     func run(_ asking: AskingSignals, untilEOF: Bool) async throws {
         defer { pidFile?.remove() }
+        let ends = await UnixSignalsSequence(trapping: .sigterm, .sigint)
         pidFile?.announce()
         if untilEOF { StandardInput.raiseSignalAtEnd(SIGTERM) }
         if place == nil, let name = loaded.fileName { Terminal.say("configuration: \(name)") }
@@ -121,8 +122,10 @@ final class Composition: Sendable {
                 }
             }))
         }
-        let group = ServiceGroup(
-            configuration: .init(services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+        let group = ServiceGroup(configuration: .init(services: services, logger: logger))
+        // Those before the group runs are known to it, too; a second one changes nothing.
+        let ending = Task { for await _ in ends { await group.triggerGracefulShutdown() } }
+        defer { ending.cancel() }
         try await group.run()
     }
 

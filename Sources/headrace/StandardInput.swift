@@ -23,7 +23,11 @@ enum StandardInput {
             var byte: UInt8 = 0
             while true {
                 let count = read(STDIN_FILENO, &byte, 1)
-                if count == 0 || count < 0 && errno != EINTR { break }
+                if count == 0 || count < 0 && ![EINTR, EAGAIN].contains(errno) { break }
+                guard count < 0 else { continue }
+                // Whoever shares it may have it not block.
+                var place = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
+                poll(&place, 1, -1)
             }
             body()
         }

@@ -53,6 +53,37 @@ import Testing
         }
     }
 
+    @Test(arguments: ["one", "per-layer"]) func `standard input that has ended already is no failure, and one that does not block has not ended`(processes: String) throws {
+        let (folder, origin) = (try TemporaryFolder(), try ScriptedOrigin(body: "page"))
+        func start(_ input: any Program.Stream, errors: any Program.Stream) throws -> Program {
+            let program = Program()
+            program.executableURL = HeadraceProcess.binary
+            program.arguments = [
+                "serve", "--until-eof", "--listen", "127.0.0.1:0", "--app", origin.url, "--set", "edge.access_log=off", "--set", "processes=\(processes)", "--pidfile",
+                "\(folder.path)/pid",
+            ]
+            (program.standardInput, program.standardOutput, program.standardError) = (input, FileHandle.nullDevice, errors)
+            try program.start()
+            return program
+        }
+        for _ in 0..<4 {
+            let program = try start(FileHandle.nullDevice, errors: FileHandle.nullDevice)
+            #expect(eventually { !program.isRunning })
+            #expect(program.terminationStatus == 0 && !FileManager.default.fileExists(atPath: "\(folder.path)/pid"))
+        }
+        let (input, errors) = (Pipe(), Pipe())
+        let descriptor = input.fileHandleForReading.fileDescriptor
+        _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK)
+        let program = try start(input, errors: errors)
+        var text = ""
+        while !text.contains("edge: http://"), program.isRunning { text += String(decoding: errors.fileHandleForReading.availableData, as: UTF8.self) }
+        usleep(100_000)
+        #expect(program.isRunning, "\(text)")
+        try input.fileHandleForWriting.close()
+        #expect(eventually { !program.isRunning })
+        #expect(program.terminationStatus == 0)
+    }
+
     @Test func `under load no request fails`() throws {
         let origin = try ScriptedOrigin { request in
             [
