@@ -14,11 +14,20 @@ final class PidFile: Sendable {
     /// - Throws: when another process holds it, or it cannot be written.
     init(_ path: String) throws(Problem) {
         self.path = path
-        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else { throw Problem(description: "the pidfile \(path) cannot be written: \(Self.errorText)") }
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+        while true {
+            let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+            guard descriptor >= 0 else { throw Problem(description: "the pidfile \(path) cannot be written: \(Self.errorText)") }
+            guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+                close(descriptor)
+                throw Problem(description: "the pidfile \(path) is held by another process")
+            }
+            var (locked, found) = (stat(), stat())
+            if fstat(descriptor, &locked) == 0, stat(path, &found) == 0, (locked.st_dev, locked.st_ino) == (found.st_dev, found.st_ino) {
+                self.descriptor = descriptor
+                return
+            }
+            // Between the two the process before has removed it: nobody would find this one.
             close(descriptor)
-            throw Problem(description: "the pidfile \(path) is held by another process")
         }
     }
 
