@@ -247,6 +247,14 @@ struct WorkerTests {
         #expect(program.terminationStatus == 0)
     }
 
+    @Test func `SHUTDOWN of the only layer ends its supervisor`() throws {
+        let folder = try TemporaryFolder()
+        let headrace = try HeadraceProcess(
+            ["--keyspace", "127.0.0.1:0", "--set", "processes=per-layer", "--set", "keyspace.directory=\(folder.path)"], saying: "keyspace: ")
+        _ = try Command.run("redis-cli", ["-p", "\(headrace.port)", "SHUTDOWN"])
+        #expect(headrace.waitForExit() == 0, "\(headrace.errorOutput)")
+    }
+
     @Test func `a reload is said once, a bad file changes nothing, and processes end with their supervisor`() throws {
         let folder = try TemporaryFolder()
         let file = "\(folder.path)/headrace.yaml"

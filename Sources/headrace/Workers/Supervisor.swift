@@ -236,7 +236,9 @@ struct Supervisor {
         defer { workers[layer] = worker }
         // SIGTERM ends by itself only who does not hear it yet, and so has nothing to finish.
         let isGood = ending.code == 0 || ending.signal == SIGTERM
-        if isEnding || !worker.hasServed {
+        // The keyspace's SHUTDOWN, which ends the process that serves it where it serves nothing else.
+        let isWish = ending.code == 0 && workers.count == 1
+        if isEnding || !worker.hasServed || isWish {
             // It has said why. What could not begin once will not by being tried again; who has ended it, as systemd does, ends us as well.
             if !isGood, failure == nil { failure = ExitCode(ending.code ?? (isEnding ? 1 : ExitCode.unavailable.rawValue)) }
             end()
