@@ -338,5 +338,9 @@ private final class SampleFileLock: Sendable {
         }
     }
 
-    deinit { close(descriptor) }
+    deinit {
+        // Closed alone, it would be held as long as a child that was started at this moment has not become its program.
+        flock(descriptor, LOCK_UN)
+        close(descriptor)
+    }
 }

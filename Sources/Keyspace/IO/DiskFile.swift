@@ -191,6 +191,9 @@ final class DirectoryLock: Sendable {
     }
 
     deinit {
-        if descriptor >= 0 { close(descriptor) }
+        guard descriptor >= 0 else { return }
+        // Closed alone, it would be held as long as a child that was started at this moment has not become its program.
+        flock(descriptor, LOCK_UN)
+        close(descriptor)
     }
 }
