@@ -16,7 +16,8 @@ import Musl
 ///
 /// When the disk refuses, what waits is kept and tried again once a second. Under `always` writes are refused meanwhile, so that nothing
 /// acknowledged is lost. Otherwise the keyspace is a cache that goes on in memory; when more waits than may, the log is
-/// ``Health/broken``: it ends where the disk first refused, and only a rewrite, whose base has everything again, mends it.
+/// ``Health/broken``: it ends where the disk first refused, and only a rewrite, whose base has everything again, mends it. A disk that is slow, and does not
+/// refuse, slows down who writes: ``waitForRoom()``.
 final class AppendLogWriter: Sendable {
     /// How the log is.
     enum Health: Equatable, Sendable {
@@ -45,6 +46,8 @@ final class AppendLogWriter: Sendable {
         var isScheduled = false
         /// A second has passed: what `everysec` has written is to be synced.
         var isSyncDue = false
+        /// When it was synced last for that reason, in nanoseconds.
+        var synced = MonotonicClock.nanoseconds()
         var size = Size()
         var isRewriting = false
         /// One per thread that waits: the event loops, mostly.
@@ -57,6 +60,8 @@ final class AppendLogWriter: Sendable {
 
     /// Nobody waits, so commands are gathered: woken for each turn of an event loop, the writer took 11 µs and two switches of its core each time.
     private static let gatherMicroseconds: UInt32 = 1000
+    /// After so long a sync is due without ``tick()``: the event loop from which that comes may be in a command that takes long.
+    private static let tickMaxNanoseconds: UInt64 = 1_100_000_000
 
     private let state: Lock<State>
     /// Locked by the writer's thread while it writes, and by whoever asks for sizes.
@@ -149,6 +154,15 @@ final class AppendLogWriter: Sendable {
         if let isSafe { callback(isSafe) }
     }
 
+    /// Under another policy than `always` waits while more is in memory than may be, since the disk takes what was written before; a second at most, for what
+    /// is read is to be answered, too. In that time each event loop adds what one turn brings.
+    func waitForRoom() {
+        for _ in 0..<1000 {
+            guard state.withLock({ $0.policy != .always && $0.isFull }) else { return }
+            usleep(1000)
+        }
+    }
+
     /// To be called once a second: syncs what was written, and tries again what the disk refused.
     func tick() {
         let mustSchedule = state.withLock { state -> Bool in
@@ -174,8 +188,10 @@ final class AppendLogWriter: Sendable {
             state.isScheduled = false
             // Asked for before it broke; nothing is behind the gap.
             if case .broken = state.health { return nil }
-            defer { state.isSyncDue = false }
-            return (state.log.takeBatch(), state.policy, state.log.appendedCount, state.isSyncDue)
+            let now = MonotonicClock.nanoseconds()
+            let isSyncDue = state.isSyncDue || now &- state.synced > Self.tickMaxNanoseconds
+            if isSyncDue { (state.isSyncDue, state.synced) = (false, now) }
+            return (state.log.takeBatch(), state.policy, state.log.appendedCount, isSyncDue)
         }
         guard let (batch, policy, count, isSyncDue) = taken else { return }
         let (failure, unwrittenByteCount, size) = files.withLock { files -> (DiskError?, Int, Size) in

@@ -217,7 +217,11 @@ final class KeyspacePersistence: Sendable {
     /// does; what other loops append meanwhile goes with the next write.
     /// - Returns: `false` when the disk refused it: the client must not be told that its command is safe.
     func waitUntilSafe(_ position: UInt64) -> Bool {
-        guard position > 0, let writer, writer.policy == .always else { return true }
+        guard position > 0, let writer else { return true }
+        guard writer.policy == .always else {
+            writer.waitForRoom()
+            return true
+        }
         let done = Completion()
         writer.whenSafe(position) { done.finish($0) }
         return done.wait()

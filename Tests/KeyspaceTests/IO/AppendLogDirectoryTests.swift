@@ -401,6 +401,47 @@ private func openDirectory(
         #expect(isSafe.withLock { $0 } == false)
     }
 
+    @Test func `everysec syncs what is written, also when nothing ticks`() throws {
+        let folder = try Folder()
+        // Can be written, and not synced: who tries is told so.
+        try FileManager.default.createSymbolicLink(atPath: "\(folder.path)/appendonly.aof.1.incr.aof", withDestinationPath: "/dev/null")
+        try Data("file appendonly.aof.1.incr.aof seq 1 type i\n".utf8).write(to: folder.url.appending(path: "appendonly.aof.manifest"))
+        var counters = Counters()
+        var recovery = AppendLogDirectory.Recovery()
+        let healths = Healths()
+        let writer = AppendLogWriter(try openDirectory(folder, &counters, &recovery), policy: .everysec) { health in healths.seen.withLock { $0.append(health) } }
+        _ = writer.append(Counters.command(1), database: 0)
+        #expect(eventually { writer.pendingByteCount == 0 } && writer.health == .good)
+        #expect(eventually {
+            _ = writer.append(Counters.command(1), database: 0)
+            return healths.seen.withLock { !$0.isEmpty }
+        })
+        writer.close()
+    }
+
+    @Test func `while the disk is slow who writes waits, and the log in memory keeps its bound`() throws {
+        var counters = Counters()
+        var recovery = AppendLogDirectory.Recovery()
+        let writer = AppendLogWriter(try openDirectory(Folder(), &counters, &recovery), policy: .everysec, pendingBytesMax: 1000) { _ in }
+        // What is called from the writer's thread keeps it as a slow disk does.
+        let disk = DispatchSemaphore(value: 0)
+        #expect(writer.beginRewrite())
+        writer.finishRewrite(.closed) { _ in disk.wait() }
+        let large = [octets("SET"), octets("k"), [UInt8](repeating: 0, count: 2000)]
+        _ = writer.append(large, database: 0)
+        let hasRoom = Mutex(false)
+        Thread.detachNewThread {
+            // A second each.
+            for _ in 0..<30 where writer.pendingByteCount > 1000 { writer.waitForRoom() }
+            hasRoom.withLock { $0 = true }
+        }
+        usleep(50_000)
+        #expect(!hasRoom.withLock { $0 } && writer.pendingByteCount > 2000)
+        disk.signal()
+        #expect(eventually { hasRoom.withLock { $0 } && writer.pendingByteCount == 0 })
+        writer.close()
+    }
+
     @Test func `a log that breaks while it is rewritten has no new base`() throws {
         let folder = try fullDisk(1...2)
         var counters = Counters()
