@@ -184,11 +184,12 @@ def remember(names, serializer, stats, key, rules):
     lock = names("lock:" + key)
     end = time.monotonic() + rules.wait
     pause = 0.004
-    is_mine = False
+    is_mine = has_asked = False
     try:
         while True:
             # With another look in the same turn: the value may have been stored between the last one and the lock.
             look = [_asking(names, key, rules.tags)] if envelope is None else []
+            has_asked = True
             replies = yield ("commands", [["SET", lock, token, "NX", "PX", max(1, int(rules.lock * 1000))]] + look)
             is_mine = replies[0] is not None
             if look:
@@ -219,7 +220,12 @@ def remember(names, serializer, stats, key, rules):
         tokens = yield from _tokens(names, rules.tags)
     except Away:
         stats.computed += 1
-        return (yield ("compute",))
+        try:
+            return (yield ("compute",))
+        finally:
+            # It may have the lock all the same, and nobody is to wait until that ends by itself.
+            if has_asked:
+                yield from _attempt([["EVAL", UNLOCK, 1, lock, token]])
     stats.misses += 1
     stats.computed += 1
     began = time.monotonic()

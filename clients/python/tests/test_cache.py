@@ -389,6 +389,22 @@ class AwayTests(unittest.TestCase):
         # By the 16th of a row it would be 30 s.
         self.assertLess(cache._away_until - time.monotonic(), 4.1)
 
+    def test_who_heard_nothing_of_the_lock_gives_it_back(self):
+        for result in (7, KeyError("computing fails")):
+            cache = RedisCache("redis://127.0.0.1:1/0")
+            operation = logic.remember(cache._name, cache.serializer, cache.stats, "key", cache._rules({}))
+            self.assertEqual(operation.send(None)[0], "commands")
+            asked = operation.send([[None]])[1][0]
+            self.assertEqual((asked[0], asked[3]), ("SET", "NX"))
+            self.assertEqual(operation.throw(logic.Away()), ("compute",))
+            given = operation.throw(result) if isinstance(result, Exception) else operation.send(result)
+            self.assertEqual(given, ("commands", [["EVAL", logic.UNLOCK, 1, asked[1], asked[2]]]))
+            # The server is still away: what was computed is the caller's all the same.
+            with self.assertRaises(StopIteration if result == 7 else KeyError) as end:
+                operation.throw(logic.Away())
+            if result == 7:
+                self.assertEqual(end.exception.value, 7)
+
     @unittest.skipUnless(URL, "CACHE_TEST_URL is not set")
     def test_it_comes_back_by_itself(self):
         cache = RedisCache(URL, timeout=0.2, retry_after=0.05)
