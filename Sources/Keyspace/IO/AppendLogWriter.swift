@@ -154,11 +154,16 @@ final class AppendLogWriter: Sendable {
         if let isSafe { callback(isSafe) }
     }
 
+    /// What whoever has appended waits for before its client is answered.
+    enum Wait { case nothing, safety, room }
+
+    var wait: Wait { state.withLock { $0.policy == .always ? .safety : $0.isFull ? .room : .nothing } }
+
     /// Under another policy than `always` waits while more is in memory than may be, since the disk takes what was written before; a second at most, for what
     /// is read is to be answered, too. In that time each event loop adds what one turn brings.
     func waitForRoom() {
         for _ in 0..<1000 {
-            guard state.withLock({ $0.policy != .always && $0.isFull }) else { return }
+            guard wait == .room else { return }
             usleep(1000)
         }
     }

@@ -218,13 +218,16 @@ final class KeyspacePersistence: Sendable {
     /// - Returns: `false` when the disk refused it: the client must not be told that its command is safe.
     func waitUntilSafe(_ position: UInt64) -> Bool {
         guard position > 0, let writer else { return true }
-        guard writer.policy == .always else {
+        switch writer.wait {
+        case .nothing: return true
+        case .room:
             writer.waitForRoom()
             return true
+        case .safety:
+            let done = Completion()
+            writer.whenSafe(position) { done.finish($0) }
+            return done.wait()
         }
-        let done = Completion()
-        writer.whenSafe(position) { done.finish($0) }
-        return done.wait()
     }
 
     /// Why a command that writes must be refused, as an error line.
