@@ -133,7 +133,18 @@ private final class Ending: Sendable {
     /// As waitpid(2) gives it.
     var status: Int32? { box.withLock { $0 } }
 
+    /// Those that run. At the end of this process they are asked to end, too: no test lets go of what is shared by all.
+    private static let running = Running()
+
+    private final class Running: Sendable {
+        let processes = Mutex<Set<Int32>>([])
+
+        init() { atexit { Ending.running.processes.withLock { for process in $0 { kill(process, SIGTERM) } } } }
+    }
+
     func wait(for process: Int32) {
+        _ = Self.running.processes.withLock { $0.insert(process) }
+        defer { _ = Self.running.processes.withLock { $0.remove(process) } }
         var status: Int32 = 0
         while waitpid(process, &status, 0) < 0 {
             if errno != EINTR { break }
