@@ -247,6 +247,17 @@ private func openDirectory(
         var isBroken: Bool { if case .broken = seen.withLock({ $0.last }) { true } else { false } }
     }
 
+    /// Of a folder in which nothing is logged.
+    private func openWriter(_ folder: Folder, policy: FsyncPolicy, pendingBytesMax: Int = 64 << 20) throws -> (AppendLogWriter, Healths) {
+        var counters = Counters()
+        var recovery = AppendLogDirectory.Recovery()
+        let healths = Healths()
+        let writer = AppendLogWriter(try openDirectory(folder, &counters, &recovery), policy: policy, pendingBytesMax: pendingBytesMax) { health in
+            healths.seen.withLock { $0.append(health) }
+        }
+        return (writer, healths)
+    }
+
     /// Until nothing is waited for: with a disk that takes nothing and no room in memory.
     private func breakLog(_ writer: AppendLogWriter, _ healths: Healths) {
         #expect(eventually {
@@ -258,11 +269,7 @@ private func openDirectory(
     @Test func `a log with a gap stays broken until a rewrite has mended it`() throws {
         let folder = try fullDisk(1...1)
         var counters = Counters()
-        var recovery = AppendLogDirectory.Recovery()
-        let healths = Healths()
-        let writer = AppendLogWriter(try openDirectory(folder, &counters, &recovery), policy: .everysec, pendingBytesMax: 200) { health in
-            healths.seen.withLock { $0.append(health) }
-        }
+        let (writer, healths) = try openWriter(folder, policy: .everysec, pendingBytesMax: 200)
         breakLog(writer, healths)
         // Neither what is appended, nor what had been asked for before, mends it.
         for _ in 0..<20 {
@@ -293,12 +300,7 @@ private func openDirectory(
     }
 
     @Test func `who asks after the disk has refused is told so, and waits for no further attempt`() throws {
-        var counters = Counters()
-        var recovery = AppendLogDirectory.Recovery()
-        let healths = Healths()
-        let writer = AppendLogWriter(try openDirectory(fullDisk(1...1), &counters, &recovery), policy: .always) { health in
-            healths.seen.withLock { $0.append(health) }
-        }
+        let (writer, healths) = try openWriter(fullDisk(1...1), policy: .always)
         let count = writer.append(Counters.command(1), database: 0)
         #expect(eventually { healths.seen.withLock { !$0.isEmpty } })
         let isSafe = Mutex<Bool?>(nil)
@@ -311,11 +313,7 @@ private func openDirectory(
     @Test func `under always nothing behind a gap is safe before the rewrite has mended it`() throws {
         let folder = try fullDisk(1...1)
         var counters = Counters()
-        var recovery = AppendLogDirectory.Recovery()
-        let healths = Healths()
-        let writer = AppendLogWriter(try openDirectory(folder, &counters, &recovery), policy: .everysec, pendingBytesMax: 200) { health in
-            healths.seen.withLock { $0.append(health) }
-        }
+        let (writer, healths) = try openWriter(folder, policy: .everysec, pendingBytesMax: 200)
         breakLog(writer, healths)
         #expect(writer.beginRewrite())
         let base = counters.base
@@ -346,11 +344,7 @@ private func openDirectory(
     @Test func `what was appended while a rewrite failed is not written behind the gap`() throws {
         let folder = try fullDisk(1...1)
         var counters = Counters()
-        var recovery = AppendLogDirectory.Recovery()
-        let healths = Healths()
-        let writer = AppendLogWriter(try openDirectory(folder, &counters, &recovery), policy: .everysec, pendingBytesMax: 200) { health in
-            healths.seen.withLock { $0.append(health) }
-        }
+        let (writer, healths) = try openWriter(folder, policy: .everysec, pendingBytesMax: 200)
         breakLog(writer, healths)
         let isOver = Mutex(false)
         #expect(writer.beginRewrite())
@@ -378,9 +372,7 @@ private func openDirectory(
     }
 
     @Test func `of two who wait the one whose bytes are on disk is told so, though the other asked first`() throws {
-        var counters = Counters()
-        var recovery = AppendLogDirectory.Recovery()
-        let writer = AppendLogWriter(try openDirectory(Folder(), &counters, &recovery), policy: .always) { _ in }
+        let (writer, _) = try openWriter(Folder(), policy: .always)
         var log = AppendLog()
         let count = log.append(Counters.command(1), database: 0)
         let isSafe = Mutex<Bool?>(nil)
@@ -392,9 +384,7 @@ private func openDirectory(
     }
 
     @Test func `who appends after the end waits for nothing`() throws {
-        var counters = Counters()
-        var recovery = AppendLogDirectory.Recovery()
-        let writer = AppendLogWriter(try openDirectory(Folder(), &counters, &recovery), policy: .always) { _ in }
+        let (writer, _) = try openWriter(Folder(), policy: .always)
         writer.close()
         let isSafe = Mutex<Bool?>(nil)
         writer.whenSafe(writer.append(Counters.command(1), database: 0)) { safe in isSafe.withLock { $0 = safe } }
@@ -406,10 +396,7 @@ private func openDirectory(
         // Can be written, and not synced: who tries is told so.
         try FileManager.default.createSymbolicLink(atPath: "\(folder.path)/appendonly.aof.1.incr.aof", withDestinationPath: "/dev/null")
         try Data("file appendonly.aof.1.incr.aof seq 1 type i\n".utf8).write(to: folder.url.appending(path: "appendonly.aof.manifest"))
-        var counters = Counters()
-        var recovery = AppendLogDirectory.Recovery()
-        let healths = Healths()
-        let writer = AppendLogWriter(try openDirectory(folder, &counters, &recovery), policy: .everysec) { health in healths.seen.withLock { $0.append(health) } }
+        let (writer, healths) = try openWriter(folder, policy: .everysec)
         _ = writer.append(Counters.command(1), database: 0)
         #expect(eventually { writer.pendingByteCount == 0 } && writer.health == .good)
         #expect(eventually {
@@ -420,9 +407,7 @@ private func openDirectory(
     }
 
     @Test func `while the disk is slow who writes waits, and the log in memory keeps its bound`() throws {
-        var counters = Counters()
-        var recovery = AppendLogDirectory.Recovery()
-        let writer = AppendLogWriter(try openDirectory(Folder(), &counters, &recovery), policy: .everysec, pendingBytesMax: 1000) { _ in }
+        let (writer, _) = try openWriter(Folder(), policy: .everysec, pendingBytesMax: 1000)
         // What is called from the writer's thread keeps it as a slow disk does.
         let disk = DispatchSemaphore(value: 0)
         #expect(writer.beginRewrite())
@@ -444,12 +429,8 @@ private func openDirectory(
 
     @Test func `a log that breaks while it is rewritten has no new base`() throws {
         let folder = try fullDisk(1...2)
-        var counters = Counters()
-        var recovery = AppendLogDirectory.Recovery()
-        let healths = Healths()
-        let writer = AppendLogWriter(try openDirectory(folder, &counters, &recovery), policy: .everysec, pendingBytesMax: 200) { health in
-            healths.seen.withLock { $0.append(health) }
-        }
+        let counters = Counters()
+        let (writer, healths) = try openWriter(folder, policy: .everysec, pendingBytesMax: 200)
         #expect(writer.beginRewrite())
         var base = try DiskFile(path: writer.temporaryBasePath, isNew: true)
         try base.append(counters.base)
