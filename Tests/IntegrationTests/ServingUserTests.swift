@@ -134,6 +134,9 @@ struct ServingUserTests {
         try renew("third")
         for worker in workers { kill(worker, SIGKILL) }
         #expect(try eventually { try subject(headrace) == "third" }, "\(headrace.errorOutput)")
+        for layer in ["edge", "keyspace"] {
+            #expect(try eventually { headrace.errorOutput.contains(try Regex("\(layer) ended by.* it serves again")) }, "\(headrace.errorOutput)")
+        }
         #expect(try FileManager.default.contentsOfDirectory(atPath: "\(folder.path)/state").contains { $0.hasPrefix("crash-") })
         // A file that is named from now on.
         try write("private/other", "def\n")

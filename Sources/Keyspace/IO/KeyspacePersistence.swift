@@ -114,7 +114,6 @@ final class KeyspacePersistence: Sendable {
 
     private func load(_ keyspace: Keyspace, _ logger: Logger) throws {
         pool.start()
-        snapshots.start()
         // A limit of the files' size is a disk that refuses: an error of the write, not the end of the process.
         signal(SIGXFSZ, SIG_IGN)
         let loader = KeyspaceLoader(keyspace, logger)

@@ -1,42 +1,75 @@
 import Dispatch
-import NIOPosix
 import Telemetry
 import Transport
 
-/// Encodes and writes the pieces of snapshots when nobody else wants the core: an event loop takes it as soon as it is woken.
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// Encodes and writes the pieces of a snapshot when nobody else wants the core: an event loop takes it as soon as it is woken.
 ///
 /// Beside threads that never sleep it would have a three hundredth of a core: see ``SnapshotPatience``.
-/// And nobody may wait for a lock that it has: it takes none.
+/// And nobody else may wait for a lock that it has: it takes no keys. It ends with its snapshot: a process has ended when each of its threads has had a core once
+/// more, which this one waits for where others compute, and so would who takes the process' place (more than a second was measured).
 final class SnapshotThread: Sendable {
-    private let pool = NIOThreadPool(numberOfThreads: 1)
+    /// What the thread waits for; the end when there is no piece then.
+    private let asked = DispatchSemaphore(value: 0)
+    private let piece = Lock<(@Sendable () -> Void)?>(nil)
     private let longNanoseconds: UInt64
     private let patience = Lock(SnapshotPatience())
+    /// There is a thread.
+    private let isServed = Lock(false)
 
     /// - Parameter longNanoseconds: a piece that takes more has taken long; a millisecond is what it needs.
     init(longNanoseconds: UInt64 = 50_000_000) {
         self.longNanoseconds = longNanoseconds
+        var thread = pthread_t()
+        let status = pthread_create(
+            &thread, nil,
+            { pointer in
+                if let pointer { Unmanaged<SnapshotThread>.fromOpaque(pointer).takeRetainedValue().serve() }
+                return nil
+            }, Unmanaged.passRetained(self).toOpaque())
+        if status == 0 {
+            pthread_detach(thread)
+            isServed.withLock { $0 = true }
+        } else {
+            Unmanaged.passUnretained(self).release()
+        }
     }
 
-    func start() {
-        pool.start()
-        pool.submit { _ in IdleScheduling.begin() }
-    }
+    /// Behind the last piece. Does not wait.
+    func end() { asked.signal() }
 
     /// Blocks until it is done.
     func run<Success: Sendable, Failure: Error>(_ piece: @escaping @Sendable () throws(Failure) -> Success) throws(Failure) -> Success {
-        guard patience.withLock({ $0.mayAsk() }) else { return try piece() }
+        guard isServed.withLock({ $0 }), patience.withLock({ $0.mayAsk() }) else { return try piece() }
         let began = MonotonicClock.nanoseconds()
         let result = Lock<Result<Success, Failure>?>(nil)
         let isDone = DispatchSemaphore(value: 0)
-        pool.submit { _ in
-            let made = Result { () throws(Failure) in try piece() }
-            result.withLock { $0 = made }
-            isDone.signal()
+        self.piece.withLock {
+            $0 = {
+                let made = Result { () throws(Failure) in try piece() }
+                result.withLock { $0 = made }
+                isDone.signal()
+            }
         }
+        asked.signal()
         isDone.wait()
         patience.withLock { $0.asked(isLong: MonotonicClock.nanoseconds() &- began > longNanoseconds) }
         guard let made = result.withLock({ $0 }) else { return try piece() }
         return try made.get()
+    }
+
+    private func serve() {
+        IdleScheduling.begin()
+        while true {
+            asked.wait()
+            guard let piece = piece.withLock({ piece in piece.take() }) else { return }
+            piece()
+        }
     }
 }
 

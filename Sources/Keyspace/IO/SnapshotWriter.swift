@@ -31,10 +31,7 @@ final class SnapshotWriter: Sendable {
     private static let waitMax = DispatchTimeInterval.milliseconds(20)
     private static let restMicroseconds: UInt32 = 50
 
-    private let thread = SnapshotThread()
     private let loops = Lock<[any EventLoop]>([])
-
-    func start() { thread.start() }
 
     /// - Parameter loops: those of the keyspace; none any more before they end.
     func setLoops(_ loops: [any EventLoop]) { self.loops.withLock { $0 = loops } }
@@ -66,6 +63,8 @@ final class SnapshotWriter: Sendable {
             let job = Lock(try SnapshotJob(of: keyspace, to: path, isBase: isBase))
             let take = { @Sendable in job.withLock { $0.take() } }
             let write = { @Sendable () throws(DiskError) in try job.withLock { (job) throws(DiskError) in try job.write() } }
+            let thread = isHurried ? nil : SnapshotThread()
+            defer { thread?.end() }
             var patience = SnapshotPatience()
             var turn = 0
             while !job.withLock({ $0.isDone }) {
@@ -77,7 +76,8 @@ final class SnapshotWriter: Sendable {
                 while take() {}
                 // What a flush came before of is no part of a snapshot.
                 if let interruption = interruption() { return interruption }
-                wrote(try isHurried ? write() : thread.run(write))
+                let count = if let thread { try thread.run(write) } else { try write() }
+                wrote(count)
                 job.withLock { $0.forgetWritten() }
             }
             try job.withLock { (job) throws(DiskError) in try job.sync() }

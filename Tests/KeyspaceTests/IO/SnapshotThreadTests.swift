@@ -1,4 +1,5 @@
-import Glibc
+import Foundation
+import TestSupport
 import Testing
 
 @testable import Keyspace
@@ -15,16 +16,25 @@ import Testing
 
     @Test func `a thread writes them that has a core when nobody else wants it`() {
         let thread = SnapshotThread(longNanoseconds: .max)
-        thread.start()
+        defer { thread.end() }
         let first = thread.run { Piece() }
         #expect(first.thread != Piece().thread && first.policy == Self.idle)
         for _ in 0..<20 { #expect(thread.run { Piece() } == first) }
     }
 
+    /// One that has a core only when nobody else wants it holds up the end of its process, and who serves in its place.
+    @Test func `it ends with its snapshot`() throws {
+        let thread = SnapshotThread(longNanoseconds: .max)
+        let path = try "/proc/" + thread.run { try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/thread-self") }
+        #expect(FileManager.default.fileExists(atPath: path))
+        thread.end()
+        #expect(eventually { !FileManager.default.fileExists(atPath: path) })
+    }
+
     @Test func `after one that took long whoever asks writes ten, after the next twice as many, and then that thread again`() {
         // Every one takes longer than that.
         let thread = SnapshotThread(longNanoseconds: 0)
-        thread.start()
+        defer { thread.end() }
         let first = thread.run { Piece() }
         let own = Piece()
         #expect(first != own)

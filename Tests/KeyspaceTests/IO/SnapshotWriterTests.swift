@@ -26,7 +26,6 @@ import Transport
     private func write(_ keyspace: Keyspace, _ folder: Folder, loops: [any EventLoop], interruption: () -> SnapshotFailure? = { nil }) -> (SnapshotFailure?, Int) {
         freeze(keyspace)
         let writer = SnapshotWriter()
-        writer.start()
         writer.setLoops(loops)
         var keyCount = 0
         let failure = writer.write(
