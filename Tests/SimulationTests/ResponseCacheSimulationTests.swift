@@ -211,7 +211,7 @@ private final class World {
         case .servedStale(_, let permission):
             hits += 1
             check(String(buffer: found.body.joined()), asker, isFresh: false)
-            if permission == .whileRevalidate, let lease = shard.leadInBackground(key(asker.head), asker.head) {
+            if permission == .whileRevalidate, let lease = shard.leadInBackground(key(asker.head), asker.head, of: response) {
                 fetches.append(Fetching(asker, answers: false, lease: lease, isShared: true))
             }
         case .stale: join(asker, isShared: !response.alwaysRevalidates)

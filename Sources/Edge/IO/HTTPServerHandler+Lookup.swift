@@ -12,6 +12,11 @@ extension HTTPServerHandler {
         if head.fields.contains(.cacheControl) || head.fields.contains(.pragma) {
             exchange.requestCacheControl = CacheControl(head.fields)
         }
+        answerFromStore(head, route, now: now)
+    }
+
+    /// - Parameter isSecondLook: another event loop has stored a response since the first.
+    private func answerFromStore(_ head: RequestHead, _ route: RoutePlan, isSecondLook: Bool = false, now: NIODeadline) {
         let found = find(head, route)
         if head.fields.contains(.range), asksForRange(head), isReadFromFile(route, isStored: found != nil) {
             if let found { worker.codec.release(found, key: worker.key) }
@@ -23,7 +28,7 @@ extension HTTPServerHandler {
             exchange.cacheResult = .miss
             if found == nil, head.fields.contains(.range), answerFromParts(head, route, now: now) { return }
             if exchange.requestCacheControl.onlyIfCached { return respondError(504, reason: .edge(.onlyIfCached), now: now) }
-            return join(stale: nil, now: now)
+            return join(stale: nil, seen: found?.representation.response, mayLookAgain: !isSecondLook, now: now)
         }
         let response = found.representation.response
         switch RevalidationPolicy.verdict(response, exchange.requestCacheControl, head.fields, route.reuse, now: now) {
@@ -44,7 +49,8 @@ extension HTTPServerHandler {
             exchange.cacheResult = .stale
             exchange.reason = .forwarded(reason)
             exchange.isForwardedOnRequest = reason.isOfRequest
-            join(stale: worker.store.withShard(worker.key) { [key = worker.key] in $0.ready(of: response, key: key) }, now: now)
+            let stale = worker.store.withShard(worker.key) { [key = worker.key] in $0.ready(of: response, key: key) }
+            join(stale: stale, seen: response, mayLookAgain: !isSecondLook, now: now)
         }
     }
 
@@ -97,7 +103,7 @@ extension HTTPServerHandler {
         assignKey(head, route)
         let key = worker.key
         let (lease, stale) = worker.store.withShard(key) { shard -> (ResponseShard.Lease?, ResponseShard.Ready?) in
-            let lease = isAhead ? shard.leadAhead(key, head, of: response, now: now) : shard.leadInBackground(key, head)
+            let lease = isAhead ? shard.leadAhead(key, head, of: response, now: now) : shard.leadInBackground(key, head, of: response)
             guard let lease else { return (nil, nil) }
             return (lease, shard.ready(of: response, key: key))
         }
@@ -120,8 +126,11 @@ extension HTTPServerHandler {
         return files.map(Fetch.Origin.files) ?? upstream.map(Fetch.Origin.application)
     }
 
-    /// Fetches for all who ask for this key, or waits for whoever does.
-    private func join(stale: ResponseShard.Ready?, now: NIODeadline) {
+    /// Fetches for all who ask for this key, or waits for whoever does; or looks again, when somebody has done it just now.
+    /// - Parameters:
+    ///   - stale: what may be confirmed.
+    ///   - seen: what is stored, and is no answer.
+    private func join(stale: ResponseShard.Ready?, seen: StoredResponse? = nil, mayLookAgain: Bool = false, now: NIODeadline) {
         let head = connection.head
         guard SharedCachePolicy.mayLead(head, exchange.requestCacheControl, heedsRequests: route?.reuse.heedsRequests ?? true) else {
             return fetch(lease: nil, stale: nil, now: now)
@@ -137,7 +146,14 @@ extension HTTPServerHandler {
         var wish = PartWish.none
         if stale == nil, case .application? = route.flatMap(Self.origin) { wish = PartWish(head) }
         let key = worker.key
-        let joined = worker.store.withShard(key) { $0.join(key, head, follower: isShared ? follower() : nil, wish: wish, now: now) }
+        let joined = worker.store.withShard(key) { shard -> ResponseShard.Joined? in
+            if mayLookAgain, shard.stores(key, head, otherThan: seen) { return nil }
+            return shard.join(key, head, follower: isShared ? follower() : nil, wish: wish, now: now)
+        }
+        guard let joined else {
+            if let route { answerFromStore(head, route, isSecondLook: true, now: now) }
+            return
+        }
         switch joined {
         case .leadPart(let lease): fetch(lease: lease, stale: nil, isForPart: true, now: now)
         case .lead(let lease): fetch(lease: lease, stale: stale, now: now)

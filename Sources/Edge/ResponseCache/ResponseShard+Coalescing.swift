@@ -68,6 +68,13 @@ extension ResponseShard {
         return .lead(lease(record, request, isShared: follower != nil))
     }
 
+    /// Whether a whole response is stored that suits a request, and another than what was found a moment ago. Says nothing about freshness.
+    func stores(_ key: borrowing CacheKey, _ request: borrowing RequestHead, otherThan found: StoredResponse?) -> Bool {
+        guard let record = findRecord(key), let entry = matchingEntry(record, request), parts[entry] == nil else { return false }
+        guard let response = entries[entry].response else { return false }
+        return response !== found
+    }
+
     /// As with followers: no list that clients fill is without a bound, and this one is gone through at each end.
     private mutating func joinAlone(_ record: Int, _ request: borrowing RequestHead) -> Joined {
         guard records.span[record]?.fetches.count ?? 0 < Self.fetchesMax else { return .pass }
@@ -133,9 +140,10 @@ extension ResponseShard {
     }
 
     /// Asks for the right to fetch without anybody waiting for it: what is stored is served meanwhile.
+    /// - Parameter response: what was served. Where it is not stored any more, somebody was faster.
     /// - Returns: `nil` when somebody fetches already, or nothing that could be shared is expected.
-    mutating func leadInBackground(_ key: borrowing CacheKey, _ request: borrowing RequestHead) -> Lease? {
-        guard let record = findRecord(key), let known = records[record], known.passMark == nil else { return nil }
+    mutating func leadInBackground(_ key: borrowing CacheKey, _ request: borrowing RequestHead, of response: StoredResponse) -> Lease? {
+        guard entry(of: response, key: key) != nil, let record = findRecord(key), let known = records[record], known.passMark == nil else { return nil }
         guard sharedFetch(record, known, request.fields) == nil else { return nil }
         return lease(record, request, isShared: true)
     }
@@ -149,7 +157,7 @@ extension ResponseShard {
         let (queue, uses) = eviction.standing(entry)
         guard queue == .main || uses >= Self.hotUses else { return nil }
         entries[entry].pausedUntil = now + Self.aheadPause
-        return leadInBackground(key, request)
+        return leadInBackground(key, request, of: response)
     }
 
     /// Two: asked for again within its lifetime, and once more at its end.

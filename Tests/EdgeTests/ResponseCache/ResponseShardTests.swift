@@ -336,17 +336,33 @@ import Testing
     @Test func `one at a time refreshes what is stored, and a miss meanwhile waits for it`() throws {
         var shard = shard()
         let lease = try lead(&shard, "/a")
-        _ = shard.finish(lease, .store(response(), requestFields: request("/a").fields), now: t0)
-        let first = shard.leadInBackground(key("/a"), request("/a"))
+        let stored = response()
+        _ = shard.finish(lease, .store(stored, requestFields: request("/a").fields), now: t0)
+        let first = shard.leadInBackground(key("/a"), request("/a"), of: stored.response)
         #expect(first != nil)
-        let second = shard.leadInBackground(key("/a"), request("/a"))
+        let second = shard.leadInBackground(key("/a"), request("/a"), of: stored.response)
         #expect(second == nil)
         guard case .follow = shard.join(key("/a"), request("/a"), follower: follower, now: t0) else {
             Issue.record("must follow")
             return
         }
-        let unknown = shard.leadInBackground(key("/b"), request("/b"))
+        let unknown = shard.leadInBackground(key("/b"), request("/b"), of: stored.response)
         #expect(unknown == nil)
+    }
+
+    /// Between the look into the store and the right to fetch another event loop may have stored what is wanted.
+    @Test func `who comes too late for a fetch is told of what it brought, and refreshes nothing that is gone`() throws {
+        var shard = shard()
+        func isStored(otherThan found: StoredResponse?) -> Bool { shard.stores(key("/a"), request("/a"), otherThan: found) }
+        #expect(!isStored(otherThan: nil))
+        let (old, new) = (response(), response())
+        _ = shard.finish(try lead(&shard, "/a"), .store(old, requestFields: request("/a").fields), now: t0)
+        #expect(isStored(otherThan: nil) && !isStored(otherThan: old.response))
+        let refresh = shard.leadInBackground(key("/a"), request("/a"), of: old.response)
+        _ = shard.finish(try #require(refresh), .store(new, requestFields: request("/a").fields), now: t0)
+        #expect(isStored(otherThan: old.response) && !isStored(otherThan: new.response))
+        let late = shard.leadInBackground(key("/a"), request("/a"), of: old.response)
+        #expect(late == nil)
     }
 
     @Test func `what is asked for often is fetched ahead by one, and after a failure not before a pause`() throws {
