@@ -71,8 +71,7 @@ enum SetCommands {
         call.keyspace.settings.values.withLock {
             SetObject(
                 SetObject.Limits(
-                    integerEntries: UInt32(clamping: $0.setIntegerEntries), packedEntries: UInt32(clamping: $0.setPackedEntries),
-                    packedBytes: UInt32(clamping: $0.setPackedBytes)))
+                    integerEntries: $0.setIntegerEntries, packedEntries: $0.setPackedEntries, packedBytes: $0.setPackedBytes))
         }
     }
 
@@ -134,7 +133,7 @@ enum SetCommands {
         guard call.count <= 3 else { throw .syntax }
         let key = call.key(1)
         if call.count == 2 {
-            guard let set: SetObject = try call.write(key, .set), let found = set.random(&call.shard(key).random).map({ [UInt8]($0) }) else {
+            guard let set: SetObject = try call.write(key, .set), let found = set.random(&call.shard(key).random) else {
                 return call.out.null()
             }
             call.out.bulk(found)
@@ -167,7 +166,7 @@ enum SetCommands {
         guard let set = try object(call) else { return call.out.array(0) }
         var chosen: [[UInt8]] = []
         if count < 0 {
-            for _ in 0..<RandomPick.repeats(count) { if let found = set.random(&call.shard(key).random) { chosen.append([UInt8](found)) } }
+            for _ in 0..<RandomPick.repeats(count) { if let found = set.random(&call.shard(key).random) { chosen.append(found) } }
         } else {
             set.forEach { chosen.append([UInt8]($0)) }
             RandomPick.shorten(&chosen, to: count, &call.shard(key).random)

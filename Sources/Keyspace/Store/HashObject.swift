@@ -1,31 +1,20 @@
 /// The fields of a hash: packed while they are few and small, a table beyond.
 final class HashObject: StoredObject {
-    private var packed = PackedBytes()
-    /// Apart: most never have one.
-    private var table: UnsafeMutablePointer<EntryTable>?
-    private var entryBytes = 0
-    private let entriesMax: UInt32
-    private let valueBytesMax: UInt32
+    private let entriesMax: UInt16
+    private let valueBytesMax: UInt16
+    private var fields = PackedOrTable<OwnedEntries>()
 
     /// - Parameters:
-    ///   - entriesMax: fields that are kept packed (`hash-max-listpack-entries`).
-    ///   - valueBytesMax: the longest name or value that is (`hash-max-listpack-value`).
+    ///   - entriesMax: fields that are kept packed (`hash-max-listpack-entries`), at most 65,535.
+    ///   - valueBytesMax: the longest name or value that is (`hash-max-listpack-value`), at most 65,535.
     init(entriesMax: Int = 512, valueBytesMax: Int = 64) {
-        self.entriesMax = UInt32(clamping: entriesMax)
-        self.valueBytesMax = UInt32(clamping: valueBytesMax)
+        self.entriesMax = UInt16(clamping: entriesMax)
+        self.valueBytesMax = UInt16(clamping: valueBytesMax)
     }
 
-    deinit {
-        guard let table else { return }
-        table.pointee.freeEntries()
-        table.deinitialize(count: 1)
-        table.deallocate()
-    }
-
-    override var bytes: Int { malloc_usable_size(Unmanaged.passUnretained(self).toOpaque()) + 8 + packed.bytes + (table.map { $0.pointee.bytes + 48 } ?? 0) + entryBytes }
-    override var count: Int { table?.pointee.count ?? packed.count / 2 }
-    override var encoding: StaticString { isTable ? "hashtable" : "listpack" }
-    private var isTable: Bool { table != nil }
+    override var elementBytes: Int { fields.blockBytes + (fields.table.map { $0.pointee.bytes } ?? 0) }
+    override var count: Int { fields.table.map { $0.pointee.count } ?? fields.packed.count / 2 }
+    override var encoding: StaticString { fields.table != nil ? "hashtable" : "listpack" }
 
     override func snapshot() -> SnapshotValue {
         var fields: [SnapshotValue.Field] = []
@@ -34,62 +23,37 @@ final class HashObject: StoredObject {
     }
 
     func value(_ field: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
-        if isTable { return table!.pointee.find(field, KeyHash.hash(field))?.value }
+        if let table = fields.table { return table.pointee.find(field)?.value }
+        let packed = fields.packed
         guard let place = packed.find(field, stride: 2), let value = packed.next(place) else { return nil }
         return packed.element(value)
     }
 
     /// - Returns: whether the field is new.
     func set(_ field: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Bool {
-        if !isTable {
-            let fits = field.count <= valueBytesMax && value.count <= valueBytesMax
-            if fits, let place = packed.find(field, stride: 2), let old = packed.next(place) {
-                packed.replace(at: old, with: value)
-                return false
-            }
-            if fits, packed.count / 2 < entriesMax, packed.used < PackedBytes.bytesMax {
-                packed.append(field)
-                packed.append(value)
-                return true
-            }
-            convert()
-        }
-        let hash = KeyHash.hash(field)
-        let old = table!.pointee.find(field, hash)
-        if let old, value.count <= old.valueCapacity, old.valueCapacity - value.count <= value.count / 4 + 32 {
-            old.valueCount = value.count
-            if value.count > 0 { old.mutableValue.copyMemory(from: value) }
+        if let table = fields.table { return table.pointee.set(field, value) }
+        let packed = fields.packed
+        guard field.count <= valueBytesMax, value.count <= valueBytesMax else { return convert().pointee.set(field, value) }
+        if let place = packed.find(field, stride: 2), let old = packed.next(place) {
+            fields.packed.replace(at: old, with: value)
             return false
         }
-        let new = Entry.make(key: field, valueCount: value.count)
-        if value.count > 0 { new.mutableValue.copyMemory(from: value) }
-        entryBytes += new.bytes
-        if let old {
-            entryBytes -= old.bytes
-            table!.pointee.replace(old, with: new, hash)
-            old.free()
-            return false
-        }
-        table!.pointee.insert(new, hash)
+        guard packed.count / 2 < entriesMax, packed.used < PackedBytes.bytesMax else { return convert().pointee.set(field, value) }
+        fields.packed.append(field)
+        fields.packed.append(value)
         return true
     }
 
     func remove(_ field: UnsafeRawBufferPointer) -> Bool {
-        if isTable {
-            let hash = KeyHash.hash(field)
-            guard let entry = table!.pointee.find(field, hash) else { return false }
-            entryBytes -= entry.bytes
-            table!.pointee.remove(entry, hash)
-            entry.free()
-            return true
-        }
-        guard let place = packed.find(field, stride: 2) else { return false }
-        packed.remove(at: place, count: 2)
+        if let table = fields.table { return table.pointee.remove(field) }
+        guard let place = fields.packed.find(field, stride: 2) else { return false }
+        fields.packed.remove(at: place, count: 2)
         return true
     }
 
     func forEach(_ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void) {
-        if isTable { return table!.pointee.forEach { body($0.key, $0.value) } }
+        if let table = fields.table { return table.pointee.forEach { body($0.key, $0.value) } }
+        let packed = fields.packed
         var place = packed.first
         while let field = place, let value = packed.next(field) {
             body(packed.element(field), packed.element(value))
@@ -99,32 +63,24 @@ final class HashObject: StoredObject {
 
     /// Hands out some fields; see ``EntryTable/scan(_:_:)``.
     func scan(_ cursor: UInt32, _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void) -> UInt32? {
-        if isTable { return table!.pointee.scan(cursor) { body($0.key, $0.value) } }
+        if let table = fields.table { return table.pointee.scan(cursor) { body($0.key, $0.value) } }
         forEach(body)
         return nil
     }
 
     /// Some field: each about as likely as any other.
     func random(_ random: inout some RandomNumberGenerator) -> (field: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer)? {
-        if isTable { return table!.pointee.random(&random).map { ($0.key, $0.value) } }
+        if let table = fields.table { return table.pointee.random(&random).map { ($0.key, $0.value) } }
+        let packed = fields.packed
         guard packed.count > 0, let field = packed.offset(of: 2 * Int.random(in: 0..<packed.count / 2, using: &random)),
             let value = packed.next(field)
         else { return nil }
         return (packed.element(field), packed.element(value))
     }
 
-    private func convert() {
-        let table = UnsafeMutablePointer<EntryTable>.allocate(capacity: 1)
-        table.initialize(to: EntryTable())
-        var bytes = 0
-        forEach { field, value in
-            let entry = Entry.make(key: field, valueCount: value.count)
-            if value.count > 0 { entry.mutableValue.copyMemory(from: value) }
-            bytes += entry.bytes
-            table.pointee.insert(entry, KeyHash.hash(field))
-        }
-        self.table = table
-        entryBytes = bytes
-        packed.removeAll()
+    private func convert() -> UnsafeMutablePointer<OwnedEntries> {
+        var table = OwnedEntries()
+        forEach { _ = table.set($0, $1) }
+        return fields.become(table)
     }
 }

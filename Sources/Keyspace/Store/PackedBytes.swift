@@ -9,37 +9,43 @@ import Musl
 /// Each element is its length, its bytes, and its length again, so that it can be walked from both ends; a length below 128 takes one
 /// byte. Elements are named by their offset, which is valid until the next change in front of it. The room that taking away at the
 /// front leaves is used again before the block grows.
-struct PackedBytes: ~Copyable {
-    private var base: UnsafeMutablePointer<UInt8>?
-    // As short as ``bytesMax`` allows: there are as many of these as there are small hashes, sets and lists.
-    private var bounds: (capacity: UInt32, start: UInt32, end: UInt32, count: UInt32) = (0, 0, 0, 0)
+///
+/// In memory: where the elements begin (4 bytes) and end (4), how many there are (4), the elements. No block when there have been none. Whoever has this
+/// frees it, and copies are one another's names.
+struct PackedBytes {
+    private static let headerBytes = 12
+    private(set) var block: UnsafeMutableRawPointer?
 
     /// What the elements may have together, but for one that is longer by itself. Redis has the same (`LISTPACK_MAX_SAFETY_LIMIT`).
     static let bytesMax = 1 << 30
 
-    private var capacity: Int {
-        get { Int(bounds.capacity) }
-        set { bounds.capacity = UInt32(newValue) }
+    @inline(__always) init(_ block: UnsafeMutableRawPointer? = nil) { self.block = block }
+
+    func deallocate() { free(block) }
+
+    /// Of the elements' first place, by which offsets count.
+    @inline(__always) private var base: UnsafeMutablePointer<UInt8>? { block.map { ($0 + Self.headerBytes).assumingMemoryBound(to: UInt8.self) } }
+    @inline(__always) private func number(_ place: Int) -> Int { block.map { Int($0.load(fromByteOffset: place, as: UInt32.self)) } ?? 0 }
+    @inline(__always) private func setNumber(_ place: Int, _ value: Int) {
+        block?.storeBytes(of: UInt32(truncatingIfNeeded: value), toByteOffset: place, as: UInt32.self)
     }
+
     private var start: Int {
-        get { Int(bounds.start) }
-        set { bounds.start = UInt32(newValue) }
+        get { number(0) }
+        nonmutating set { setNumber(0, newValue) }
     }
     private var end: Int {
-        get { Int(bounds.end) }
-        set { bounds.end = UInt32(newValue) }
+        get { number(4) }
+        nonmutating set { setNumber(4, newValue) }
     }
     private(set) var count: Int {
-        get { Int(bounds.count) }
-        set { bounds.count = UInt32(newValue) }
+        get { number(8) }
+        nonmutating set { setNumber(8, newValue) }
     }
-
-    init() {}
-
-    deinit { free(base) }
+    private var capacity: Int { block == nil ? 0 : malloc_usable_size(block) - Self.headerBytes }
 
     /// Memory of the block.
-    var bytes: Int { base == nil ? 0 : capacity + 8 }
+    var bytes: Int { block == nil ? 0 : malloc_usable_size(block) + 8 }
     /// Bytes of the elements, their lengths included.
     var used: Int { end - start }
 
@@ -99,6 +105,7 @@ struct PackedBytes: ~Copyable {
     /// The place of an element that is equal to some bytes, of every second one if asked.
     func find(_ wanted: UnsafeRawBufferPointer, stride: Int = 1) -> Int? {
         guard count > 0 else { return nil }
+        let end = end
         var offset = start
         while offset < end {
             let found = element(offset)
@@ -124,6 +131,7 @@ struct PackedBytes: ~Copyable {
     }
 
     func forEach(_ body: (UnsafeRawBufferPointer) -> Void) {
+        let end = end
         var offset = start
         while offset < end {
             body(element(offset))
@@ -144,29 +152,29 @@ struct PackedBytes: ~Copyable {
 
     static func size(ofElement length: Int) -> Int { length + 2 * width(length) }
 
+    /// What a block of so many bytes is made for: an eighth more, and where it is small no more than `malloc`'s steps of 16 bytes give, as small ones are many.
+    static func withSpare(_ bytes: Int) -> Int { bytes < 256 ? bytes : bytes + bytes / 8 }
+
     /// Opens a gap of some bytes at an offset.
     private mutating func open(_ gap: Int, at offset: Int) -> Int {
+        let (start, end) = (start, end)
         if offset == start, start >= gap, count > 0 {
-            start -= gap
-            return start
+            self.start = start - gap
+            return start - gap
         }
+        let capacity = capacity
         if capacity - end < gap {
-            var offset = offset
             if start > 0, capacity - (end - start) >= gap, start >= capacity / 4 {
                 memmove(base!, base! + start, end - start)
-                offset -= start
-                end -= start
-                start = 0
-                return open(gap, at: offset)
+                (self.start, self.end) = (0, end - start)
+                return open(gap, at: offset - start)
             }
-            // An eighth more than is needed: small values are many, and each keeps its spare room.
-            let wanted = end + gap + (end + gap) / 8
-            guard let memory = realloc(base, wanted) else { fatalError("the system has no memory left") }
-            base = memory.assumingMemoryBound(to: UInt8.self)
-            capacity = malloc_usable_size(memory)
+            guard let memory = realloc(block, Self.headerBytes + Self.withSpare(end + gap)) else { fatalError("the system has no memory left") }
+            if block == nil { memset(memory, 0, Self.headerBytes) }
+            block = memory
         }
         memmove(base! + offset + gap, base! + offset, end - offset)
-        end += gap
+        self.end = end + gap
         return offset
     }
 
@@ -200,33 +208,34 @@ struct PackedBytes: ~Copyable {
 
     /// Moves the elements towards the block's end, so that not each that comes in front has to move them.
     private mutating func makeRoomInFront(_ gap: Int) {
-        let used = end - start
+        let (start, count, used) = (start, count, used)
         let room = capacity - used
         if room >= gap + used / 8 {
             // Half of the room that is left stays behind, where others may come.
             let place = gap + (room - gap) / 2
             memmove(base! + place, base! + start, used)
-            (start, end) = (place, place + used)
+            (self.start, self.end) = (place, place + used)
             return
         }
-        let block = Self.block(used + gap + (used + gap) / 8)
-        if used > 0 { memcpy(block.base + block.capacity - used, base! + start, used) }
-        free(base)
-        (base, capacity) = block
-        (start, end) = (capacity - used, capacity)
+        let new = PackedBytes(capacity: Self.withSpare(used + gap))
+        let place = new.capacity - used
+        if used > 0 { memcpy(new.base! + place, base! + start, used) }
+        (new.start, new.end, new.count) = (place, place + used, count)
+        deallocate()
+        self = new
     }
 
     /// Takes room for elements that are to come; only while there are none.
     mutating func reserve(_ bytes: Int) {
         guard count == 0, capacity < bytes else { return }
-        free(base)
-        (base, capacity) = Self.block(bytes)
-        (start, end) = (0, 0)
+        deallocate()
+        self = PackedBytes(capacity: bytes)
     }
 
-    private static func block(_ bytes: Int) -> (base: UnsafeMutablePointer<UInt8>, capacity: Int) {
-        guard let memory = malloc(bytes) else { fatalError("the system has no memory left") }
-        return (memory.assumingMemoryBound(to: UInt8.self), malloc_usable_size(memory))
+    private init(capacity: Int) {
+        guard let memory = malloc(Self.headerBytes + capacity) else { fatalError("the system has no memory left") }
+        memset(memory, 0, Self.headerBytes)
+        block = memory
     }
 
     /// Puts an element before the one at an offset.
@@ -257,11 +266,5 @@ struct PackedBytes: ~Copyable {
         }
         count -= removed
         if count == 0 { (start, end) = (0, 0) }
-    }
-
-    mutating func removeAll() {
-        free(base)
-        base = nil
-        (capacity, start, end, count) = (0, 0, 0, 0)
     }
 }

@@ -1,37 +1,37 @@
 import RESPWire
 
-/// The members of a set: packed while they are few and small, a table beyond.
+/// The members of a set: numbers as such, others packed while they are few and small, a table beyond.
 final class SetObject: StoredObject {
-    private var packed = PackedBytes()
-    /// Apart: most never have one.
-    private var table: UnsafeMutablePointer<EntryTable>?
-    private var entryBytes = 0
-    /// Whether a member was no number of 64 bits, or they were too many: without, a set is called an `intset`.
-    private var isKnownText = false
+    /// All members are numbers of 64 bits, and never were too many for an `intset`. As Redis: what is none any more never is one again.
+    private var isNumbers = true
     private let limits: Limits
+    private var members = PackedOrTable<OwnedEntries>()
 
+    /// Each at most 65,535.
     struct Limits {
-        var integerEntries: UInt32 = 512
-        var packedEntries: UInt32 = 128
-        var packedBytes: UInt32 = 64
+        private(set) var integerEntries: UInt16
+        private(set) var packedEntries: UInt16
+        private(set) var packedBytes: UInt16
+
+        /// - Parameters:
+        ///   - integerEntries: numbers of which it is called an `intset` (`set-max-intset-entries`).
+        ///   - packedEntries: members that are kept packed (`set-max-listpack-entries`).
+        ///   - packedBytes: the longest that is (`set-max-listpack-value`).
+        init(integerEntries: Int = 512, packedEntries: Int = 128, packedBytes: Int = 64) {
+            self.integerEntries = UInt16(clamping: integerEntries)
+            self.packedEntries = UInt16(clamping: packedEntries)
+            self.packedBytes = UInt16(clamping: packedBytes)
+        }
     }
 
     init(_ limits: Limits = Limits()) { self.limits = limits }
 
-    deinit {
-        guard let table else { return }
-        table.pointee.freeEntries()
-        table.deinitialize(count: 1)
-        table.deallocate()
+    override var elementBytes: Int { members.blockBytes + (members.table.map { $0.pointee.bytes } ?? 0) }
+    override var count: Int {
+        if isNumbers { return members.numbers.count }
+        return members.table.map { $0.pointee.count } ?? members.packed.count
     }
-
-    override var bytes: Int { malloc_usable_size(Unmanaged.passUnretained(self).toOpaque()) + 8 + packed.bytes + (table.map { $0.pointee.bytes + 48 } ?? 0) + entryBytes }
-    override var count: Int { table?.pointee.count ?? packed.count }
-    /// As Redis: once it was a table, or had a member that is no number, it is never less again.
-    override var encoding: StaticString {
-        if !isKnownText, count <= limits.integerEntries { return "intset" }
-        return table == nil ? "listpack" : "hashtable"
-    }
+    override var encoding: StaticString { isNumbers ? "intset" : members.table == nil ? "listpack" : "hashtable" }
 
     override func snapshot() -> SnapshotValue {
         var members: [[UInt8]] = []
@@ -40,77 +40,79 @@ final class SetObject: StoredObject {
     }
 
     func contains(_ member: UnsafeRawBufferPointer) -> Bool {
-        table != nil ? table!.pointee.find(member, KeyHash.hash(member)) != nil : packed.find(member) != nil
+        if isNumbers { return DecimalText.parse(member).map { members.numbers.contains($0) } ?? false }
+        if let table = members.table { return table.pointee.find(member) != nil }
+        return members.packed.find(member) != nil
     }
 
     /// - Returns: whether the member is new.
     @discardableResult
     func insert(_ member: UnsafeRawBufferPointer) -> Bool {
-        if table == nil {
-            if packed.find(member) != nil { return false }
-            if packed.count < limits.packedEntries, member.count <= limits.packedBytes, packed.used < PackedBytes.bytesMax {
-                packed.append(member)
-                note(member)
-                return true
+        if isNumbers {
+            if let number = DecimalText.parse(member) {
+                if members.numbers.count < limits.integerEntries { return members.numbers.insert(number) }
+                if members.numbers.contains(number) { return false }
             }
-            convert()
+            becomeText()
         }
-        let hash = KeyHash.hash(member)
-        guard table!.pointee.find(member, hash) == nil else { return false }
-        let entry = Entry.make(key: member, valueCount: 0)
-        entryBytes += entry.bytes
-        table!.pointee.insert(entry, hash)
-        note(member)
+        if let table = members.table { return insert(member, table) }
+        let packed = members.packed
+        if packed.find(member) != nil { return false }
+        guard packed.count < limits.packedEntries, member.count <= limits.packedBytes, packed.used < PackedBytes.bytesMax else {
+            return insert(member, convert())
+        }
+        members.packed.append(member)
         return true
     }
 
-    private func note(_ member: UnsafeRawBufferPointer) {
-        if !isKnownText, DecimalText.parse(member) == nil || count > limits.integerEntries { isKnownText = true }
+    private func insert(_ member: UnsafeRawBufferPointer, _ table: UnsafeMutablePointer<OwnedEntries>) -> Bool {
+        guard table.pointee.find(member) == nil else { return false }
+        return table.pointee.set(member, Self.nothing)
     }
 
+    private func becomeText() {
+        isNumbers = false
+        let numbers = IntegerSet(members.removeBlock())
+        numbers.forEach(0..<numbers.count) { insert($0) }
+        numbers.deallocate()
+    }
+
+    private static var nothing: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
+
     func remove(_ member: UnsafeRawBufferPointer) -> Bool {
-        if table != nil {
-            let hash = KeyHash.hash(member)
-            guard let entry = table!.pointee.find(member, hash) else { return false }
-            entryBytes -= entry.bytes
-            table!.pointee.remove(entry, hash)
-            entry.free()
-            return true
-        }
-        guard let place = packed.find(member) else { return false }
-        packed.remove(at: place)
+        if isNumbers { return DecimalText.parse(member).map { members.numbers.remove($0) } ?? false }
+        if let table = members.table { return table.pointee.remove(member) }
+        guard let place = members.packed.find(member) else { return false }
+        members.packed.remove(at: place)
         return true
     }
 
     func forEach(_ body: (UnsafeRawBufferPointer) -> Void) {
-        if table != nil { table!.pointee.forEach { body($0.key) } } else { packed.forEach(body) }
+        if isNumbers { return members.numbers.forEach(0..<count, body) }
+        if let table = members.table { table.pointee.forEach { body($0.key) } } else { members.packed.forEach(body) }
     }
 
     /// Hands out some members; see ``EntryTable/scan(_:_:)``.
     func scan(_ cursor: UInt32, _ body: (UnsafeRawBufferPointer) -> Void) -> UInt32? {
-        if table != nil { return table!.pointee.scan(cursor) { body($0.key) } }
-        packed.forEach(body)
+        if !isNumbers, let table = members.table { return table.pointee.scan(cursor) { body($0.key) } }
+        forEach(body)
         return nil
     }
 
     /// Some member: each about as likely as any other.
-    func random(_ random: inout some RandomNumberGenerator) -> UnsafeRawBufferPointer? {
-        if table != nil { return table!.pointee.random(&random)?.key }
-        guard packed.count > 0 else { return nil }
-        return packed.offset(of: Int.random(in: 0..<packed.count, using: &random)).map { packed.element($0) }
+    func random(_ random: inout some RandomNumberGenerator) -> [UInt8]? {
+        if !isNumbers, let table = members.table { return table.pointee.random(&random).map { [UInt8]($0.key) } }
+        guard count > 0 else { return nil }
+        let index = Int.random(in: 0..<count, using: &random)
+        guard isNumbers else { return members.packed.offset(of: index).map { [UInt8](members.packed.element($0)) } }
+        var found: [UInt8] = []
+        members.numbers.forEach(index..<index + 1) { found = [UInt8]($0) }
+        return found
     }
 
-    private func convert() {
-        let table = UnsafeMutablePointer<EntryTable>.allocate(capacity: 1)
-        table.initialize(to: EntryTable())
-        var bytes = 0
-        packed.forEach { member in
-            let entry = Entry.make(key: member, valueCount: 0)
-            bytes += entry.bytes
-            table.pointee.insert(entry, KeyHash.hash(member))
-        }
-        self.table = table
-        entryBytes = bytes
-        packed.removeAll()
+    private func convert() -> UnsafeMutablePointer<OwnedEntries> {
+        var table = OwnedEntries()
+        members.packed.forEach { _ = table.set($0, Self.nothing) }
+        return members.become(table)
     }
 }

@@ -6,22 +6,21 @@ import Musl
 
 /// The members of a sorted set: packed while they are few and small, a table beyond.
 final class SortedSetObject: StoredObject {
-    /// By score, then by bytes: each a member, then its score as the eight bytes that memory has for it.
-    private var packed = PackedBytes()
-    private var table: SortedSetTable?
-    private let packedEntries: UInt32
-    private let packedBytes: UInt32
+    private let packedEntries: UInt16
+    private let packedBytes: UInt16
+    /// By score, then by bytes. Packed: each a member, then its score.
+    private var members = PackedOrTable<SortedSetTable>()
 
     /// - Parameters:
-    ///   - packedEntries: members that are kept packed (`zset-max-listpack-entries`).
-    ///   - packedBytes: the longest that is (`zset-max-listpack-value`).
+    ///   - packedEntries: members that are kept packed (`zset-max-listpack-entries`), at most 65,535.
+    ///   - packedBytes: the longest that is (`zset-max-listpack-value`), at most 65,535.
     init(packedEntries: Int = 128, packedBytes: Int = 64) {
-        (self.packedEntries, self.packedBytes) = (UInt32(clamping: packedEntries), UInt32(clamping: packedBytes))
+        (self.packedEntries, self.packedBytes) = (UInt16(clamping: packedEntries), UInt16(clamping: packedBytes))
     }
 
-    override var bytes: Int { malloc_usable_size(Unmanaged.passUnretained(self).toOpaque()) + 8 + packed.bytes + (table?.bytes ?? 0) }
-    override var count: Int { table?.count ?? packed.count / 2 }
-    override var encoding: StaticString { table == nil ? "listpack" : "skiplist" }
+    override var elementBytes: Int { members.blockBytes + (members.table.map { $0.pointee.bytes } ?? 0) }
+    override var count: Int { members.table.map { $0.pointee.count } ?? members.packed.count / 2 }
+    override var encoding: StaticString { members.table == nil ? "listpack" : "skiplist" }
 
     override func snapshot() -> SnapshotValue {
         var members: [SnapshotValue.Member] = []
@@ -50,8 +49,8 @@ final class SortedSetObject: StoredObject {
     // MARK: Members
 
     func score(_ member: UnsafeRawBufferPointer) -> Double? {
-        if let table { return table.score(member) }
-        return packed.find(member, stride: 2).map { score(at: $0) }
+        if let table = members.table { return table.pointee.score(member) }
+        return members.packed.find(member, stride: 2).map { score(at: $0) }
     }
 
     enum Change {
@@ -62,44 +61,44 @@ final class SortedSetObject: StoredObject {
     @discardableResult
     func set(_ member: UnsafeRawBufferPointer, _ score: Double) -> Change {
         assert(!score.isNaN)
-        if let table { return table.set(member, score) }
-        if let place = packed.find(member, stride: 2) {
+        if let table = members.table { return table.pointee.set(member, score) }
+        if let place = members.packed.find(member, stride: 2) {
             if self.score(at: place) == score { return .same }
-            packed.remove(at: place, count: 2)
+            members.packed.remove(at: place, count: 2)
             insert(member, score)
             return .moved
         }
-        guard count < packedEntries, member.count <= packedBytes, packed.used < PackedBytes.bytesMax else { return convert().set(member, score) }
+        guard count < packedEntries, member.count <= packedBytes, members.packed.used < PackedBytes.bytesMax else { return convert().pointee.set(member, score) }
         insert(member, score)
         return .added
     }
 
     func remove(_ member: UnsafeRawBufferPointer) -> Bool {
-        if let table { return table.remove(member) }
-        guard let place = packed.find(member, stride: 2) else { return false }
-        packed.remove(at: place, count: 2)
+        if let table = members.table { return table.pointee.remove(member) }
+        guard let place = members.packed.find(member, stride: 2) else { return false }
+        members.packed.remove(at: place, count: 2)
         return true
     }
 
     /// Takes out the members of some ranks.
     func remove(_ ranks: Range<Int>) {
-        if let table { return table.remove(ranks) }
-        guard let place = packed.offset(of: 2 * ranks.lowerBound), !ranks.isEmpty else { return }
-        packed.remove(at: place, count: 2 * ranks.count)
+        if let table = members.table { return table.pointee.remove(ranks) }
+        guard let place = members.packed.offset(of: 2 * ranks.lowerBound), !ranks.isEmpty else { return }
+        members.packed.remove(at: place, count: 2 * ranks.count)
     }
 
     func rank(_ member: UnsafeRawBufferPointer) -> Int? {
-        if let table { return table.rank(member) }
+        if let table = members.table { return table.pointee.rank(member) }
         guard let score = score(member) else { return nil }
         return rank { Self.isBefore($0, $1, member, score) }
     }
 
     /// How many members a condition holds for that holds for the first ones and then for none.
     func rank(where isBefore: (_ member: UnsafeRawBufferPointer, _ score: Double) -> Bool) -> Int {
-        if let table { return table.rank(where: isBefore) }
+        if let table = members.table { return table.pointee.rank(where: isBefore) }
         var rank = 0
-        var place = packed.first
-        while let member = place, isBefore(packed.element(member), score(at: member)) {
+        var place = members.packed.first
+        while let member = place, isBefore(members.packed.element(member), score(at: member)) {
             rank += 1
             place = following(member)
         }
@@ -108,62 +107,58 @@ final class SortedSetObject: StoredObject {
 
     func rank(score: Double, inclusive: Bool) -> Int { rank { inclusive ? $1 <= score : $1 < score } }
 
-    private func score(at member: Int) -> Double {
-        packed.next(member).map { packed.element($0).loadUnaligned(as: Double.self) } ?? 0
-    }
+    private func score(at member: Int) -> Double { members.packed.next(member).map { PackedScore.read(members.packed.element($0)) } ?? 0 }
 
-    private func following(_ member: Int) -> Int? { packed.next(member).flatMap { packed.next($0) } }
+    private func following(_ member: Int) -> Int? { members.packed.next(member).flatMap { members.packed.next($0) } }
 
     private func insert(_ member: UnsafeRawBufferPointer, _ score: Double) {
         let index = 2 * rank { Self.isBefore($0, $1, member, score) }
-        withUnsafeBytes(of: score) { score in
+        PackedScore.withBytes(score) { score in
             for element in [score, member] {
-                if let place = packed.offset(of: index) { packed.insert(element, at: place) } else { packed.append(element) }
+                if let place = members.packed.offset(of: index) { members.packed.insert(element, at: place) } else { members.packed.append(element) }
             }
         }
     }
 
-    private func convert() -> SortedSetTable {
-        let table = SortedSetTable()
+    private func convert() -> UnsafeMutablePointer<SortedSetTable> {
+        var table = SortedSetTable()
         forEach(0..<count) { _ = table.set($0, $1) }
-        self.table = table
-        packed.removeAll()
-        return table
+        return members.become(table)
     }
 
     // MARK: Walks
 
     func forEach(_ ranks: Range<Int>, _ body: (UnsafeRawBufferPointer, Double) -> Void) {
-        if let table { return table.forEach(ranks, body) }
-        var place = packed.offset(of: 2 * ranks.lowerBound)
+        if let table = members.table { return table.pointee.forEach(ranks, body) }
+        var place = members.packed.offset(of: 2 * ranks.lowerBound)
         for _ in ranks {
             guard let member = place else { return }
-            body(packed.element(member), score(at: member))
+            body(members.packed.element(member), score(at: member))
             place = following(member)
         }
     }
 
     /// The same from the last rank to the first.
     func forEachReversed(_ ranks: Range<Int>, _ body: (UnsafeRawBufferPointer, Double) -> Void) {
-        if let table { return table.forEachReversed(ranks, body) }
+        if let table = members.table { return table.pointee.forEachReversed(ranks, body) }
         guard !ranks.isEmpty else { return }
-        var place = packed.offset(of: 2 * (ranks.upperBound - 1))
+        var place = members.packed.offset(of: 2 * (ranks.upperBound - 1))
         for _ in ranks {
             guard let member = place else { return }
-            body(packed.element(member), score(at: member))
-            place = packed.previous(member).flatMap { packed.previous($0) }
+            body(members.packed.element(member), score(at: member))
+            place = members.packed.previous(member).flatMap { members.packed.previous($0) }
         }
     }
 
     /// Hands out some members; see ``EntryTable/scan(_:hashesMax:_:)``.
     func scan(_ cursor: UInt32, _ body: (UnsafeRawBufferPointer, Double) -> Void) -> UInt32? {
-        if let table { return table.scan(cursor, body) }
+        if let table = members.table { return table.pointee.scan(cursor, body) }
         forEach(0..<count, body)
         return nil
     }
 
     func checkInvariants() {
-        if let table { return table.checkInvariants() }
+        if let table = members.table { return table.pointee.checkInvariants() }
         var previous: ([UInt8], Double)?
         var total = 0
         forEach(0..<count) { member, score in

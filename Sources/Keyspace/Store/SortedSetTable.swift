@@ -9,7 +9,7 @@ import Musl
 /// All ranges, whatever they are given by, become ranges of ranks: the first rank that is not before a bound is found by halving, over
 /// the blocks and within one. A block holds 128 to 256 members; a million members make some 5,000 blocks, whose counts are added up in
 /// about two microseconds when a rank is asked for, which costs less than a tree's cache misses and no memory.
-final class SortedSetTable {
+struct SortedSetTable: ~Copyable {
     private static let blockMax = 256
     private static let blockMin = 4
 
@@ -53,11 +53,13 @@ final class SortedSetTable {
     private var slots = 0
     private var entryBytes = 0
 
-    deinit { table.freeEntries() }
+    init() {}
 
+    deinit { table.forEach { $0.free() } }
+
+    /// Without the memory that this takes itself.
     var bytes: Int {
-        malloc_usable_size(Unmanaged.passUnretained(self).toOpaque()) + 8 + table.bytes + entryBytes + blocks.capacity * 8 + 32
-            + slots * MemoryLayout<Entry>.stride + blocks.count * (16 + 48)
+        table.bytes + entryBytes + blocks.capacity * 8 + 32 + slots * MemoryLayout<Entry>.stride + blocks.count * (16 + 48)
     }
     var count: Int { table.count }
 
@@ -66,7 +68,7 @@ final class SortedSetTable {
     func score(_ member: UnsafeRawBufferPointer) -> Double? { table.find(member, KeyHash.hash(member))?.score }
 
     /// Gives a member a score, which is a number.
-    func set(_ member: UnsafeRawBufferPointer, _ score: Double) -> SortedSetObject.Change {
+    mutating func set(_ member: UnsafeRawBufferPointer, _ score: Double) -> SortedSetObject.Change {
         assert(!score.isNaN)
         let hash = KeyHash.hash(member)
         if let entry = table.find(member, hash) {
@@ -84,13 +86,13 @@ final class SortedSetTable {
         return .added
     }
 
-    func remove(_ member: UnsafeRawBufferPointer) -> Bool {
+    mutating func remove(_ member: UnsafeRawBufferPointer) -> Bool {
         guard let entry = table.find(member, KeyHash.hash(member)) else { return false }
         remove(entry)
         return true
     }
 
-    private func remove(_ entry: Entry) {
+    private mutating func remove(_ entry: Entry) {
         takeOut(entry)
         entryBytes -= entry.bytes
         table.remove(entry, KeyHash.hash(entry.key))
@@ -98,7 +100,7 @@ final class SortedSetTable {
     }
 
     /// Takes out the members of some ranks.
-    func remove(_ ranks: Range<Int>) {
+    mutating func remove(_ ranks: Range<Int>) {
         var entries: [Entry] = []
         entries.reserveCapacity(ranks.count)
         visit(ranks) { entries.append($0) }
@@ -145,7 +147,7 @@ final class SortedSetTable {
         return low
     }
 
-    private func putIn(_ entry: Entry) {
+    private mutating func putIn(_ entry: Entry) {
         var index = blockIndex { Self.isBefore($0, entry) }
         if index == blocks.count {
             if index > 0 { index -= 1 } else { add(Block(capacity: Self.blockMin), at: 0) }
@@ -164,7 +166,7 @@ final class SortedSetTable {
         block.insert(entry, at: place(block) { Self.isBefore($0, entry) })
     }
 
-    private func takeOut(_ entry: Entry) {
+    private mutating func takeOut(_ entry: Entry) {
         let index = blockIndex { Self.isBefore($0, entry) }
         let block = blocks[index]
         let place = place(block) { Self.isBefore($0, entry) }
@@ -181,12 +183,12 @@ final class SortedSetTable {
         }
     }
 
-    private func add(_ block: Block, at index: Int) {
+    private mutating func add(_ block: Block, at index: Int) {
         slots += block.capacity
         blocks.insert(block, at: index)
     }
 
-    private func removeBlock(at index: Int) { slots -= blocks.remove(at: index).capacity }
+    private mutating func removeBlock(at index: Int) { slots -= blocks.remove(at: index).capacity }
 
     // MARK: Walks
 

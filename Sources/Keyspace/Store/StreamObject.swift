@@ -13,7 +13,7 @@ final class StreamObject: StoredObject {
         entry.fields.reduce(MemoryLayout<SnapshotStream.Entry>.stride + 48) { $0 + 16 + 32 + $1.count }
     }
 
-    override var bytes: Int { malloc_usable_size(Unmanaged.passUnretained(self).toOpaque()) + 8 + entryBytes }
+    override var elementBytes: Int { entryBytes }
     /// Never none: a stream stays when its last entry goes.
     override var count: Int { max(stream.entries.count, 1) }
     var length: Int { stream.entries.count }

@@ -178,6 +178,7 @@ import Testing
     func `packed bytes are an array of byte strings`(seed: UInt64) {
         var random = SeededRandom(seed: seed)
         var packed = PackedBytes()
+        defer { packed.deallocate() }
         var model: [[UInt8]] = []
         for _ in 0..<4000 {
             let value = [UInt8](repeating: .random(in: 0...255, using: &random), count: random.pick([0, 1, 5, 127, 128, 300, 20_000]))
