@@ -151,6 +151,7 @@ extension HTTPServerHandler {
             return shard.join(key, head, follower: isShared ? follower() : nil, wish: wish, now: now)
         }
         guard let joined else {
+            (exchange.reason, exchange.isForwardedOnRequest) = (nil, false)
             if let route { answerFromStore(head, route, isSecondLook: true, now: now) }
             return
         }
