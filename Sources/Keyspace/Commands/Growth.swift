@@ -25,6 +25,8 @@ enum Growth: Sendable {
     private static let spareMax = 1 << 20
     /// An eighth of `maxmemory`.
     private static let boundShare = 8
+    /// More that a member takes that has memory of its own than one that is packed: an entry's head, `malloc`'s word and step, a slot.
+    private static let tableBytes = 64
     /// More that a member of a sorted set takes than one of a set: a score, and its place in their order.
     private static let scoredBytes = 48
 
@@ -121,6 +123,8 @@ enum Growth: Sendable {
             let object = entry.object(as: StoredObject.self)
             size.bytes += object.accountedBytes
             size.count = object.count
+            // What is made of several may be too large to be packed.
+            if !object.isTable, entry.type == .set || entry.type == .zset, call.command.group != .generic { size.bytes += Self.tableBytes * object.count }
             // Its members get scores.
             if entry.type == .set, call.command.group == .sortedSet { size.bytes += Self.scoredBytes * object.count }
         }

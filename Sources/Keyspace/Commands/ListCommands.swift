@@ -213,7 +213,6 @@ enum ListCommands {
         let found: ListObject? = try call.write(target, .list)
         guard let element = list.element(fromHead ? 0 : list.count - 1).map({ [UInt8]($0) }) else { return call.out.null() }
         let isSame = source.bytes.elementsEqual(target.bytes)
-        // Put in before it is taken out, so that a list of one element that is moved to itself never is empty.
         let other = isSame ? list : found ?? ListObject()
         list.remove(fromHead ? 0..<1 : list.count - 1..<list.count)
         element.withUnsafeBytes { if toHead { other.prepend($0) } else { other.append($0) } }

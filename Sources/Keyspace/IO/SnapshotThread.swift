@@ -40,10 +40,10 @@ final class SnapshotThread: Sendable {
         }
     }
 
-    /// Behind the last piece. Does not wait.
+    /// Behind the last piece: nobody has another one. Does not wait.
     func end() { asked.signal() }
 
-    /// Blocks until it is done.
+    /// Blocks until it is done. One at a time.
     func run<Success: Sendable, Failure: Error>(_ piece: @escaping @Sendable () throws(Failure) -> Success) throws(Failure) -> Success {
         guard isServed.withLock({ $0 }), patience.withLock({ $0.mayAsk() }) else { return try piece() }
         let began = MonotonicClock.nanoseconds()

@@ -21,6 +21,8 @@ struct ShardSnapshot {
     private var taken: [Set<[UInt8]>]
     /// Ahead of the cursor.
     private var copied = Piece()
+    /// How many hashes' keys are taken next, if as many as their memory lets expect are too many: small sets of numbers are more than they look.
+    private var hashesMax = UInt32.max
 
     init(databaseCount: Int) {
         self.databaseCount = databaseCount
@@ -42,8 +44,10 @@ struct ShardSnapshot {
     /// What is to be written next.
     struct Piece: Sendable {
         var entries: [SnapshotEntry] = []
-        /// In memory.
+        /// In memory, about.
         var byteCount = 0
+        /// Of an element's own array.
+        private static let elementBytes = 48
 
         mutating func add(_ other: Piece) {
             entries += other.entries
@@ -54,7 +58,10 @@ struct ShardSnapshot {
             entries.append(
                 SnapshotEntry(
                     database: database, key: [UInt8](entry.key), value: StoredValues.snapshot(entry), expiry: entry.expires ? entry.deadline : nil))
-            byteCount += entry.bytes + (entry.type == .string ? 0 : entry.object(as: StoredObject.self).bytes)
+            byteCount += entry.bytes
+            guard entry.type != .string else { return }
+            let object = entry.object(as: StoredObject.self)
+            byteCount += object.bytes + Self.elementBytes * object.count
         }
     }
 
@@ -68,10 +75,12 @@ struct ShardSnapshot {
         var found = copied
         copied = Piece()
         while let place = cursor, found.entries.count < Self.keysAtOnce, found.byteCount < Self.bytesAtOnce {
-            let next = shard[database].scan(place, hashesMax: Self.hashesAtOnce(shard[database])) { entry in
+            let (hashes, before) = (min(hashesMax, Self.hashesAtOnce(shard[database])), found.byteCount)
+            let next = shard[database].scan(place, hashesMax: hashes) { entry in
                 if !taken[database].isEmpty, taken[database].remove([UInt8](entry.key)) != nil { return }
                 found.append(entry, database)
             }
+            hashesMax = found.byteCount - before > Self.bytesAtOnce ? max(hashes / 2, 1) : UInt32(clamping: UInt64(hashes) * 2)
             if let next {
                 cursor = next
             } else {

@@ -77,12 +77,6 @@ struct EntryTable: ~Copyable {
         free(depthCounts)
     }
 
-    /// Frees all entries of a table whose values own nothing.
-    mutating func freeEntries() {
-        forEach { $0.free() }
-        removeAll()
-    }
-
     /// Forgets all entries; they are the caller's to free.
     mutating func removeAll() {
         dismantle()

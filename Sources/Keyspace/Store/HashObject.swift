@@ -14,7 +14,8 @@ final class HashObject: StoredObject {
 
     override var elementBytes: Int { fields.blockBytes + (fields.table.map { $0.pointee.bytes } ?? 0) }
     override var count: Int { fields.table.map { $0.pointee.count } ?? fields.packed.count / 2 }
-    override var encoding: StaticString { fields.table != nil ? "hashtable" : "listpack" }
+    override var encoding: StaticString { isTable ? "hashtable" : "listpack" }
+    override var isTable: Bool { fields.table != nil }
 
     override func snapshot() -> SnapshotValue {
         var fields: [SnapshotValue.Field] = []
@@ -34,11 +35,12 @@ final class HashObject: StoredObject {
         if let table = fields.table { return table.pointee.set(field, value) }
         let packed = fields.packed
         guard field.count <= valueBytesMax, value.count <= valueBytesMax else { return convert().pointee.set(field, value) }
+        guard packed.used < PackedBytes.bytesMax else { return convert().pointee.set(field, value) }
         if let place = packed.find(field, stride: 2), let old = packed.next(place) {
             fields.packed.replace(at: old, with: value)
             return false
         }
-        guard packed.count / 2 < entriesMax, packed.used < PackedBytes.bytesMax else { return convert().pointee.set(field, value) }
+        guard packed.count / 2 < entriesMax else { return convert().pointee.set(field, value) }
         fields.packed.append(field)
         fields.packed.append(value)
         return true

@@ -23,6 +23,11 @@ final class ListObject: StoredObject {
         elements.used + PackedBytes.size(ofElement: element.count) <= pieceBytesMax
     }
 
+    /// The same in the place of one of them.
+    static func fits(_ elements: PackedBytes, _ element: UnsafeRawBufferPointer, at place: Int) -> Bool {
+        elements.count == 1 || elements.used - elements.size(place) + PackedBytes.size(ofElement: element.count) <= pieceBytesMax
+    }
+
     /// Of elements that are packed: an only one may be as large as it is.
     private func staysPacked(with element: UnsafeRawBufferPointer) -> Bool {
         elements.table == nil && (elements.packed.count == 0 || Self.fits(elements.packed, element))
@@ -51,8 +56,11 @@ final class ListObject: StoredObject {
     }
 
     func set(_ index: Int, _ element: UnsafeRawBufferPointer) {
-        if let pieces = elements.table { return pieces.pointee.set(index, element) }
-        if let place = elements.packed.offset(of: index) { elements.packed.replace(at: place, with: element) }
+        let packed = elements.packed
+        guard elements.table == nil else { return pieces().pointee.set(index, element) }
+        guard let place = packed.offset(of: index) else { return }
+        guard Self.fits(packed, element, at: place) else { return pieces().pointee.set(index, element) }
+        elements.packed.replace(at: place, with: element)
     }
 
     /// Puts an element before the one of an index.

@@ -109,7 +109,9 @@ struct ListPieces: ~Copyable {
 
     mutating func set(_ index: Int, _ element: UnsafeRawBufferPointer) {
         guard let (piece, offset) = place(index) else { return }
-        change(pieces[piece]) { $0.replace(at: offset, with: element) }
+        if ListObject.fits(pieces[piece].elements, element, at: offset) { return change(pieces[piece]) { $0.replace(at: offset, with: element) } }
+        remove(index..<index + 1)
+        insert(element, at: index)
     }
 
     /// Puts an element before the one of an index.

@@ -4,7 +4,7 @@ import Glibc
 import Musl
 #endif
 
-/// Byte strings one behind the other in one block of memory: what small hashes, sets and pieces of lists are kept as.
+/// Byte strings one behind the other in one block of memory: what small collections, and pieces of lists, are kept as.
 ///
 /// Each element is its length, its bytes, and its length again, so that it can be walked from both ends; a length below 128 takes one
 /// byte. Elements are named by their offset, which is valid until the next change in front of it. The room that taking away at the
@@ -16,7 +16,8 @@ struct PackedBytes {
     private static let headerBytes = 12
     private(set) var block: UnsafeMutableRawPointer?
 
-    /// What the elements may have together, but for one that is longer by itself. Redis has the same (`LISTPACK_MAX_SAFETY_LIMIT`).
+    /// What the elements may have together, but for one that is longer by itself, before another comes or one becomes longer: whoever adds asks. Redis has
+    /// the same (`LISTPACK_MAX_SAFETY_LIMIT`).
     static let bytesMax = 1 << 30
 
     @inline(__always) init(_ block: UnsafeMutableRawPointer? = nil) { self.block = block }
@@ -27,7 +28,7 @@ struct PackedBytes {
     @inline(__always) private var base: UnsafeMutablePointer<UInt8>? { block.map { ($0 + Self.headerBytes).assumingMemoryBound(to: UInt8.self) } }
     @inline(__always) private func number(_ place: Int) -> Int { block.map { Int($0.load(fromByteOffset: place, as: UInt32.self)) } ?? 0 }
     @inline(__always) private func setNumber(_ place: Int, _ value: Int) {
-        block?.storeBytes(of: UInt32(truncatingIfNeeded: value), toByteOffset: place, as: UInt32.self)
+        block?.storeBytes(of: UInt32(value), toByteOffset: place, as: UInt32.self)
     }
 
     private var start: Int {

@@ -31,10 +31,12 @@ final class SetObject: StoredObject {
         if isNumbers { return members.numbers.count }
         return members.table.map { $0.pointee.count } ?? members.packed.count
     }
-    override var encoding: StaticString { isNumbers ? "intset" : members.table == nil ? "listpack" : "hashtable" }
+    override var encoding: StaticString { isNumbers ? "intset" : isTable ? "hashtable" : "listpack" }
+    override var isTable: Bool { members.table != nil }
 
     override func snapshot() -> SnapshotValue {
         var members: [[UInt8]] = []
+        members.reserveCapacity(count)
         forEach { members.append([UInt8]($0)) }
         return .set(members)
     }
@@ -52,6 +54,8 @@ final class SetObject: StoredObject {
             if let number = DecimalText.parse(member) {
                 if members.numbers.count < limits.integerEntries { return members.numbers.insert(number) }
                 if members.numbers.contains(number) { return false }
+                // More than are an `intset` are a table at once, as in Redis.
+                return insert(member, convert())
             }
             becomeText()
         }
@@ -112,7 +116,8 @@ final class SetObject: StoredObject {
 
     private func convert() -> UnsafeMutablePointer<OwnedEntries> {
         var table = OwnedEntries()
-        members.packed.forEach { _ = table.set($0, Self.nothing) }
+        forEach { _ = table.set($0, Self.nothing) }
+        isNumbers = false
         return members.become(table)
     }
 }

@@ -20,7 +20,8 @@ final class SortedSetObject: StoredObject {
 
     override var elementBytes: Int { members.blockBytes + (members.table.map { $0.pointee.bytes } ?? 0) }
     override var count: Int { members.table.map { $0.pointee.count } ?? members.packed.count / 2 }
-    override var encoding: StaticString { members.table == nil ? "listpack" : "skiplist" }
+    override var encoding: StaticString { isTable ? "skiplist" : "listpack" }
+    override var isTable: Bool { members.table != nil }
 
     override func snapshot() -> SnapshotValue {
         var members: [SnapshotValue.Member] = []

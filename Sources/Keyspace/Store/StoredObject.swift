@@ -13,6 +13,8 @@ class StoredObject {
     var elementBytes: Int { preconditionFailure("every stored object counts its own memory") }
     /// Elements; a key whose object has none is removed.
     var count: Int { preconditionFailure("every stored object counts its own elements") }
+    /// Whether each element has memory of its own.
+    var isTable: Bool { false }
     /// What `OBJECT ENCODING` says.
     var encoding: StaticString { preconditionFailure("every stored object has an encoding") }
     /// The object's content, for snapshots and copies.

@@ -54,6 +54,25 @@ import Transport
         #expect(found.count == keyCount)
     }
 
+    /// Two bytes each where they are, and 48 where they are taken.
+    @Test func `of sets of numbers no more members are taken at a time than of others`() {
+        let keyspace = keyspace(0, valueBytes: 0)
+        let call = Call(keyspace: keyspace, session: ClientSession(internalOf: keyspace), counters: CallCounters())
+        for number in 0..<20_000 { call.run([octets("SADD"), octets("key:\(number)")] + (0..<200).map { octets("\($0)") }) }
+        freeze(keyspace)
+        var (pieceCount, entryCount) = (0, 0)
+        for shard in keyspace.shards {
+            shard.withLock {
+                while shard.snapshot?.isDone == false, let piece = shard.snapshot?.proceed(shard) {
+                    pieceCount += 1
+                    entryCount += piece.entries.count
+                }
+            }
+        }
+        // A set is 10 KB so; six were meant. Their own bytes let expect 64, and fewer are taken only after it was seen.
+        #expect(entryCount == 20_000 && entryCount / pieceCount < 20, "\(pieceCount) pieces")
+    }
+
     @Test func `the loops take all, by turns`() async throws {
         let folder = try Folder()
         let keyspace = keyspace(20_000, valueBytes: 10)

@@ -216,3 +216,10 @@ import Testing
         #expect(backwards == model.reversed())
     }
 }
+
+extension EntryTable {
+    fileprivate mutating func freeEntries() {
+        forEach { $0.free() }
+        removeAll()
+    }
+}

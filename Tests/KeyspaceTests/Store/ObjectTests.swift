@@ -120,6 +120,34 @@ import Testing
     }
 
     /// What `malloc` gives for 40 bytes, and its own word: three times what Redis' object takes, which has less in it.
+    @Test func `numbers are a table when there are more than an intset has, and packed when one is no number`() {
+        for (text, encoding) in [("513", "hashtable"), ("512", "intset"), ("x", "hashtable")] {
+            let set = SetObject()
+            for number in 1...512 { bytes("\(number)") { _ = set.insert($0) } }
+            #expect("\(set.encoding)" == "intset" && !bytes("7") { set.insert($0) })
+            bytes(text) { _ = set.insert($0) }
+            #expect("\(set.encoding)" == encoding && set.count == (text == "512" ? 512 : 513))
+            for number in 1...512 { #expect(bytes("\(number)") { set.contains($0) }) }
+        }
+        let set = SetObject()
+        for member in ["3", "-5", "x"] { bytes(member) { _ = set.insert($0) } }
+        #expect("\(set.encoding)" == "listpack" && set.snapshot() == .set(["-5", "3", "x"].map { Array($0.utf8) }))
+    }
+
+    /// What takes an element's place may be as long as a string.
+    @Test func `an element that becomes longer leaves its block, and one of the same length does not`() {
+        let list = ListObject()
+        for _ in 0..<100 { bytes(String(repeating: "x", count: 78)) { list.append($0) } }
+        let before = list.bytes
+        for index in 0..<100 { bytes(String(repeating: "y", count: 78)) { list.set(index, $0) } }
+        #expect(list.bytes == before && "\(list.encoding)" == "listpack")
+        let long = String(repeating: "z", count: 9000)
+        for index in 0..<100 { bytes(long) { list.set(index, $0) } }
+        // Each is alone.
+        #expect(list.count == 100 && "\(list.encoding)" == "quicklist" && list.bytes < 100 * (9000 * 9 / 8 + 200))
+        #expect((0..<100).allSatisfy { list.element($0).map { $0.count == 9000 && $0[0] == UInt8(ascii: "z") } == true })
+    }
+
     @Test func `a small object of each kind takes 48 bytes besides its elements`() {
         // `malloc` gives 16 more where they are too few for another block.
         func expect(_ bytes: Int, _ wanted: Int) { #expect(bytes == wanted || bytes == wanted + 16) }
