@@ -1,88 +1,73 @@
 /// Elements in packed pieces of some kilobytes: both ends and whole pieces are reached at once, the middle by walking.
 struct ListPieces: ~Copyable {
-    /// A piece is a class: an array of values that own memory would copy them.
-    private final class Piece {
-        var elements: PackedBytes
-        init(_ elements: PackedBytes = PackedBytes()) { self.elements = elements }
-        deinit { elements.deallocate() }
-    }
-
-    /// A ``Piece`` with what `malloc` adds to it.
-    private static let pieceObjectBytes = 48
-
-    private var pieces: [Piece] = []
-    /// Pieces in front that are empty already.
+    private var pieces: [PackedBytes]
+    /// Places in front that have no piece any more, or none yet.
     private var firstPiece = 0
-    private var total = 0
-    private var pieceBytes = 0
+    private var total: Int
+    private var pieceBytes: Int
 
     /// Takes over a block of elements.
     init(_ elements: PackedBytes) {
-        let piece = Piece(elements)
-        pieces = [piece]
+        pieces = [elements]
         total = elements.count
-        pieceBytes = Self.pieceObjectBytes + elements.bytes
+        pieceBytes = elements.bytes
     }
+
+    deinit { for piece in pieces { piece.deallocate() } }
 
     /// Without the memory that this takes itself.
-    var bytes: Int { pieces.capacity * 8 + 32 + pieceBytes }
+    var bytes: Int { pieces.capacity * MemoryLayout<PackedBytes>.stride + 32 + pieceBytes }
     var count: Int { total }
     /// Whether the elements are as those of a list that never was larger.
-    var isOneSmall: Bool { pieces.count - firstPiece <= 1 && (pieces.last?.elements.used ?? 0) <= ListObject.pieceBytesMax }
+    var isOneSmall: Bool { pieces.count - firstPiece <= 1 && (pieces.last?.used ?? 0) <= ListObject.pieceBytesMax }
 
-    private mutating func change<Result>(_ piece: Piece, _ body: (inout PackedBytes) -> Result) -> Result {
-        pieceBytes -= piece.elements.bytes
-        defer { pieceBytes += piece.elements.bytes }
-        return body(&piece.elements)
+    private mutating func change(_ piece: Int, _ body: (inout PackedBytes) -> Void) {
+        pieceBytes -= pieces[piece].bytes
+        body(&pieces[piece])
+        pieceBytes += pieces[piece].bytes
     }
 
-    private func fits(_ piece: Piece, _ element: UnsafeRawBufferPointer) -> Bool {
-        ListObject.fits(piece.elements, element)
-    }
-
-    private mutating func makePiece() -> Piece {
-        pieceBytes += Self.pieceObjectBytes
-        return Piece()
+    private mutating func add(_ piece: PackedBytes, at place: Int) {
+        pieceBytes += piece.bytes
+        pieces.insert(piece, at: place)
     }
 
     /// A piece for one end, for small elements as large as it will be where the list has so many that it is no more than an eighth of them: to grow each
     /// piece took more than to write into it.
-    private mutating func makePiece(for element: UnsafeRawBufferPointer) -> Piece {
-        let piece = makePiece()
-        if pieces.count - firstPiece >= 8, element.count <= ListObject.pieceBytesMax / 8 { change(piece) { $0.reserve(ListObject.pieceBytesMax) } }
+    private func piece(for element: UnsafeRawBufferPointer) -> PackedBytes {
+        var piece = PackedBytes()
+        if pieces.count - firstPiece >= 8, element.count <= ListObject.pieceBytesMax / 8 { piece.reserve(ListObject.pieceBytesMax) }
         return piece
     }
 
     // MARK: Ends
 
     mutating func append(_ element: UnsafeRawBufferPointer) {
-        if pieces.count == firstPiece || !fits(pieces[pieces.count - 1], element) { pieces.append(makePiece(for: element)) }
-        change(pieces[pieces.count - 1]) { $0.append(element) }
+        if pieces.count == firstPiece || !ListObject.fits(pieces[pieces.count - 1], element) { add(piece(for: element), at: pieces.count) }
+        change(pieces.count - 1) { $0.append(element) }
         total += 1
     }
 
     mutating func prepend(_ element: UnsafeRawBufferPointer) {
-        if pieces.count == firstPiece || !fits(pieces[firstPiece], element) {
+        if pieces.count == firstPiece || !ListObject.fits(pieces[firstPiece], element) {
             if firstPiece == 0 {
                 // Room for as many more in front as there are: moving them costs each the same in the end.
                 let room = max(4, pieces.count)
-                pieces.insert(contentsOf: (0..<room).map { _ in Self.nothing }, at: 0)
+                pieces.insert(contentsOf: repeatElement(PackedBytes(), count: room), at: 0)
                 firstPiece = room
             }
-            let piece = makePiece(for: element)
+            let piece = piece(for: element)
             firstPiece -= 1
             pieces[firstPiece] = piece
+            pieceBytes += piece.bytes
         }
-        change(pieces[firstPiece]) { $0.prepend(element) }
+        change(firstPiece) { $0.prepend(element) }
         total += 1
     }
 
-    /// Stands in the places in front. Never changed.
-    nonisolated(unsafe) private static let nothing = Piece()
-
     func element(_ index: Int) -> UnsafeRawBufferPointer? {
         guard let (piece, offset) = place(index) else { return nil }
-        return pieces[piece].elements.element(offset)
+        return pieces[piece].element(offset)
     }
 
     /// The piece and the offset of an element.
@@ -91,15 +76,15 @@ struct ListPieces: ~Copyable {
         if index <= total / 2 {
             var rest = index
             for piece in firstPiece..<pieces.count {
-                if rest < pieces[piece].elements.count { return pieces[piece].elements.offset(of: rest).map { (piece, $0) } }
-                rest -= pieces[piece].elements.count
+                if rest < pieces[piece].count { return pieces[piece].offset(of: rest).map { (piece, $0) } }
+                rest -= pieces[piece].count
             }
             return nil
         }
         var rest = total - index
         for piece in (firstPiece..<pieces.count).reversed() {
-            let count = pieces[piece].elements.count
-            if rest <= count { return pieces[piece].elements.offset(of: count - rest).map { (piece, $0) } }
+            let count = pieces[piece].count
+            if rest <= count { return pieces[piece].offset(of: count - rest).map { (piece, $0) } }
             rest -= count
         }
         return nil
@@ -109,7 +94,7 @@ struct ListPieces: ~Copyable {
 
     mutating func set(_ index: Int, _ element: UnsafeRawBufferPointer) {
         guard let (piece, offset) = place(index) else { return }
-        if ListObject.fits(pieces[piece].elements, element, at: offset) { return change(pieces[piece]) { $0.replace(at: offset, with: element) } }
+        if ListObject.fits(pieces[piece], element, at: offset) { return change(piece) { $0.replace(at: offset, with: element) } }
         remove(index..<index + 1)
         insert(element, at: index)
     }
@@ -118,27 +103,21 @@ struct ListPieces: ~Copyable {
     mutating func insert(_ element: UnsafeRawBufferPointer, at index: Int) {
         guard let (piece, offset) = place(index) else { return append(element) }
         total += 1
-        if fits(pieces[piece], element) || pieces[piece].elements.count == 0 {
-            return change(pieces[piece]) { $0.insert(element, at: offset) }
-        }
+        if ListObject.fits(pieces[piece], element) { return change(piece) { $0.insert(element, at: offset) } }
         // The piece is full: what is behind the place becomes another.
-        let rest = makePiece()
+        var rest = PackedBytes()
         var next: Int? = offset
-        var moved = 0
         while let place = next {
-            let element = pieces[piece].elements.element(place)
-            change(rest) { $0.append(element) }
-            next = pieces[piece].elements.next(place)
-            moved += 1
+            rest.append(pieces[piece].element(place))
+            next = pieces[piece].next(place)
         }
-        change(pieces[piece]) { $0.remove(at: offset, count: moved) }
-        pieces.insert(rest, at: piece + 1)
-        if fits(pieces[piece], element) {
-            change(pieces[piece]) { $0.append(element) }
+        change(piece) { $0.remove(at: offset, count: rest.count) }
+        add(rest, at: piece + 1)
+        if ListObject.fits(pieces[piece], element) {
+            change(piece) { $0.append(element) }
         } else {
-            let own = makePiece()
-            change(own) { $0.append(element) }
-            pieces.insert(own, at: piece + 1)
+            add(PackedBytes(), at: piece + 1)
+            change(piece + 1) { $0.append(element) }
         }
         drop(piece)
     }
@@ -153,13 +132,13 @@ struct ListPieces: ~Copyable {
             var next: Int? = offset
             while let place = next, count < left {
                 count += 1
-                next = pieces[piece].elements.next(place)
+                next = pieces[piece].next(place)
             }
-            change(pieces[piece]) { $0.remove(at: offset, count: count) }
+            change(piece) { $0.remove(at: offset, count: count) }
             left -= count
             let isFirst = piece == firstPiece
             if !drop(piece) { piece += 1 } else if isFirst { piece = firstPiece }
-            if left > 0 { offset = pieces[piece].elements.first ?? 0 }
+            if left > 0 { offset = pieces[piece].first ?? 0 }
         }
     }
 
@@ -167,10 +146,11 @@ struct ListPieces: ~Copyable {
     /// - Returns: whether it did.
     @discardableResult
     private mutating func drop(_ piece: Int) -> Bool {
-        guard pieces[piece].elements.count == 0 else { return false }
-        pieceBytes -= pieces[piece].elements.bytes + Self.pieceObjectBytes
+        guard pieces[piece].count == 0 else { return false }
+        pieceBytes -= pieces[piece].bytes
+        pieces[piece].deallocate()
         if piece == firstPiece {
-            pieces[piece] = Self.nothing
+            pieces[piece] = PackedBytes()
             firstPiece += 1
             if firstPiece == pieces.count {
                 pieces = []
@@ -189,12 +169,12 @@ struct ListPieces: ~Copyable {
     func forEach(_ range: Range<Int>, _ body: (UnsafeRawBufferPointer) -> Void) {
         guard !range.isEmpty, var (piece, offset) = place(range.lowerBound) else { return }
         for _ in range {
-            body(pieces[piece].elements.element(offset))
-            if let next = pieces[piece].elements.next(offset) {
+            body(pieces[piece].element(offset))
+            if let next = pieces[piece].next(offset) {
                 offset = next
             } else {
                 piece += 1
-                guard piece < pieces.count, let first = pieces[piece].elements.first else { return }
+                guard piece < pieces.count, let first = pieces[piece].first else { return }
                 offset = first
             }
         }
@@ -206,22 +186,22 @@ struct ListPieces: ~Copyable {
         if !fromTail {
             var index = 0
             for piece in firstPiece..<pieces.count {
-                var place = pieces[piece].elements.first
+                var place = pieces[piece].first
                 while let offset = place {
-                    guard body(index, pieces[piece].elements.element(offset)) else { return }
+                    guard body(index, pieces[piece].element(offset)) else { return }
                     index += 1
-                    place = pieces[piece].elements.next(offset)
+                    place = pieces[piece].next(offset)
                 }
             }
             return
         }
         var index = total - 1
         for piece in (firstPiece..<pieces.count).reversed() {
-            var place = pieces[piece].elements.last
+            var place = pieces[piece].last
             while let offset = place {
-                guard body(index, pieces[piece].elements.element(offset)) else { return }
+                guard body(index, pieces[piece].element(offset)) else { return }
                 index -= 1
-                place = pieces[piece].elements.previous(offset)
+                place = pieces[piece].previous(offset)
             }
         }
     }
