@@ -71,7 +71,7 @@ extension ResponseShard {
     /// Whether a whole response is stored that suits a request, and another than what was found a moment ago. Says nothing about freshness.
     func stores(_ key: borrowing CacheKey, _ request: borrowing RequestHead, otherThan found: StoredResponse?) -> Bool {
         guard let record = findRecord(key), let entry = matchingEntry(record, request), parts[entry] == nil else { return false }
-        guard let response = entries[entry].response else { return false }
+        guard let response = entries.span[entry].response else { return false }
         return response !== found
     }
 

@@ -69,9 +69,7 @@ enum SetCommands {
 
     static func make(_ call: Call) -> SetObject {
         call.keyspace.settings.values.withLock {
-            SetObject(
-                SetObject.Limits(
-                    integerEntries: $0.setIntegerEntries, packedEntries: $0.setPackedEntries, packedBytes: $0.setPackedBytes))
+            SetObject(.init(integerEntries: $0.setIntegerEntries, packedEntries: $0.setPackedEntries, packedBytes: $0.setPackedBytes))
         }
     }
 

@@ -34,8 +34,7 @@ final class HashObject: StoredObject {
     func set(_ field: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Bool {
         if let table = fields.table { return table.pointee.set(field, value) }
         let packed = fields.packed
-        guard field.count <= valueBytesMax, value.count <= valueBytesMax else { return convert().pointee.set(field, value) }
-        guard packed.used < PackedBytes.bytesMax else { return convert().pointee.set(field, value) }
+        guard field.count <= valueBytesMax, value.count <= valueBytesMax, packed.used < PackedBytes.bytesMax else { return convert().pointee.set(field, value) }
         if let place = packed.find(field, stride: 2), let old = packed.next(place) {
             fields.packed.replace(at: old, with: value)
             return false

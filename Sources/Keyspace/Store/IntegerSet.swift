@@ -27,7 +27,7 @@ struct IntegerSet {
 
     private static func width(_ number: Int64) -> Int { Int16(exactly: number) != nil ? 2 : Int32(exactly: number) != nil ? 4 : 8 }
 
-    subscript(index: Int) -> Int64 {
+    private subscript(index: Int) -> Int64 {
         guard let block else { return 0 }
         let place = block + Self.headerBytes + index * width
         switch width {

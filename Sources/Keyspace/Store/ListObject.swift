@@ -56,8 +56,8 @@ final class ListObject: StoredObject {
     }
 
     func set(_ index: Int, _ element: UnsafeRawBufferPointer) {
+        if let pieces = elements.table { return pieces.pointee.set(index, element) }
         let packed = elements.packed
-        guard elements.table == nil else { return pieces().pointee.set(index, element) }
         guard let place = packed.offset(of: index) else { return }
         guard Self.fits(packed, element, at: place) else { return pieces().pointee.set(index, element) }
         elements.packed.replace(at: place, with: element)

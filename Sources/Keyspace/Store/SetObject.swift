@@ -55,23 +55,18 @@ final class SetObject: StoredObject {
                 if members.numbers.count < limits.integerEntries { return members.numbers.insert(number) }
                 if members.numbers.contains(number) { return false }
                 // More than are an `intset` are a table at once, as in Redis.
-                return insert(member, convert())
+                return convert().pointee.set(member, Self.nothing)
             }
             becomeText()
         }
-        if let table = members.table { return insert(member, table) }
+        if let table = members.table { return table.pointee.set(member, Self.nothing) }
         let packed = members.packed
         if packed.find(member) != nil { return false }
         guard packed.count < limits.packedEntries, member.count <= limits.packedBytes, packed.used < PackedBytes.bytesMax else {
-            return insert(member, convert())
+            return convert().pointee.set(member, Self.nothing)
         }
         members.packed.append(member)
         return true
-    }
-
-    private func insert(_ member: UnsafeRawBufferPointer, _ table: UnsafeMutablePointer<OwnedEntries>) -> Bool {
-        guard table.pointee.find(member) == nil else { return false }
-        return table.pointee.set(member, Self.nothing)
     }
 
     private func becomeText() {
@@ -81,6 +76,7 @@ final class SetObject: StoredObject {
         numbers.deallocate()
     }
 
+    /// What a member's entry has for a value.
     private static var nothing: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
 
     func remove(_ member: UnsafeRawBufferPointer) -> Bool {

@@ -119,7 +119,6 @@ import Testing
         #expect(encodings.first == "intset" && encodings.last == "hashtable", "\(encodings)")
     }
 
-    /// What `malloc` gives for 40 bytes, and its own word: three times what Redis' object takes, which has less in it.
     @Test func `numbers are a table when there are more than an intset has, and packed when one is no number`() {
         for (text, encoding) in [("513", "hashtable"), ("512", "intset"), ("x", "hashtable")] {
             let set = SetObject()
